@@ -1,0 +1,1 @@
+"""Where hidden states are computed: one protocol, one module a backend, imported only when used."""

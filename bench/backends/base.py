@@ -1,0 +1,122 @@
+"""What a backend is, and how one is found by name.
+
+A backend is a module with the functions of `BackendModule`; `open` gives the `Backend` that holds the weights.
+Everything that decides a value is known from `identity` before any weight is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from bench.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from bench.models.resolve import ResolvedModel
+    from bench.specs import ExtractionSettings
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Texts as token ids, the model's prompt and special tokens included.
+
+    `ids` [T] int32 holds all texts end to end, `offsets` [b + 1] int64 where each starts, `truncated` [b] which were
+    cut to the maximum length.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    truncated: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.truncated)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text, [b]."""
+        return cast("NDArray[np.int64]", self.offsets[1:] - self.offsets[:-1])
+
+    def text(self, row: int) -> NDArray[np.int32]:
+        """The token ids of one text."""
+        return cast("NDArray[np.int32]", self.ids[self.offsets[row] : self.offsets[row + 1]])
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A finished batch: `states` [len(rows), layers asked for, poolings, width], float32, on the CPU, all finite."""
+
+    rows: NDArray[np.int64]
+    states: Tensor
+
+
+class Backend(Protocol):
+    """A loaded model. `weights_gb` is what its weights take, in GiB; `load_seconds` how long they took to load."""
+
+    model: ResolvedModel
+    settings: ExtractionSettings
+    poolings: tuple[str, ...]
+    load_seconds: float
+    weights_gb: float
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Token ids of `texts`, cut on the right to the maximum length.
+
+        Raises:
+            BenchError: a text has no tokens at all.
+        """
+        ...
+
+    def hidden_states(self, encoded: Encoded, rows: Sequence[int], layers: Sequence[int]) -> Iterator[Pooled]:
+        """Pooled states of `rows` of `encoded` at `layers` (0 to `model.layers`), batch by batch as they finish.
+
+        Each row comes once, in an order that is the backend's. One pass gives all layers and goes no deeper than the
+        deepest. Batches shrink when memory runs out.
+
+        Raises:
+            BenchError: a value is not finite, or a single text does not fit.
+        """
+        ...
+
+    def time_layers(self, encoded: Encoded, rows: Sequence[int]) -> list[float]:
+        """Seconds that one pass over `rows` takes up to and including each layer: layers + 1 cumulative values."""
+        ...
+
+    def close(self) -> None:
+        """Free the weights; the backend cannot be used afterwards."""
+        ...
+
+
+class BackendModule(Protocol):
+    """What the module behind a registered name provides."""
+
+    def resolve_settings(self, settings: ExtractionSettings) -> ExtractionSettings:
+        """`settings` with a concrete device.
+
+        Raises:
+            BenchError: the device, dtype, or quantisation cannot be had here.
+        """
+        ...
+
+    def identity(self, model: ResolvedModel, settings: ExtractionSettings) -> Mapping[str, Any]:
+        """Everything besides the model's own identity that changes a value, as JSON values; loads no weights."""
+        ...
+
+    def open(self, model: ResolvedModel, settings: ExtractionSettings) -> Backend:
+        """Load the model."""
+        ...
+
+
+# Name → module.
+BACKENDS: Registry[str] = Registry("backend")
+BACKENDS.add("transformers", "bench.backends.transformers")
+
+
+def backend(name: str) -> BackendModule:
+    """The module of the backend `name`, imported now."""
+    return cast(BackendModule, importlib.import_module(BACKENDS[name]))

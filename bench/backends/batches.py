@@ -1,0 +1,132 @@
+"""Batches by token budget over length-sorted texts, and the two forms in which a batch enters a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.backends.packed import runs
+from bench.errors import BenchError
+from bench.pooling import Tokens
+
+if TYPE_CHECKING:
+    from bench.backends.base import Encoded
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Keyword arguments for the model's forward, and where the texts' tokens lie in what it returns."""
+
+    inputs: dict[str, Any]
+    tokens: Tokens
+
+    def to(self, device: str) -> Batch:
+        """The same batch on another device."""
+        moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in self.inputs.items()}
+        return Batch(moved, self.tokens.to(device))
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Texts laid end to end in one row; positions start again at `first_position` with each text."""
+
+    first_position: int = 0
+
+    def size(self, lengths: NDArray[np.int64]) -> int:
+        """Tokens that a batch of texts of these `lengths` computes."""
+        return int(lengths.sum())
+
+    def collate(self, encoded: Encoded, rows: NDArray[np.int64]) -> Batch:
+        """The rows' texts as one row of T tokens."""
+        lengths = encoded.lengths[rows].tolist()
+        ids = np.concatenate([encoded.text(row) for row in rows])
+        positions = np.concatenate([np.arange(length) for length in lengths]) + self.first_position
+        inputs = {
+            "input_ids": torch.from_numpy(ids.astype(np.int64))[None],
+            "position_ids": torch.from_numpy(positions)[None],
+            "runs": runs(lengths),
+        }
+        return Batch(inputs, Tokens.packed(lengths))
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Texts padded on the right to the longest.
+
+    Causal models get no attention mask: no token sees the padding behind it, and kernels are faster without one.
+    """
+
+    padding: int
+    causal: bool
+
+    def size(self, lengths: NDArray[np.int64]) -> int:
+        """Tokens that a batch of texts of these `lengths` computes, padding included."""
+        return int(lengths.max(initial=0)) * len(lengths)
+
+    def collate(self, encoded: Encoded, rows: NDArray[np.int64]) -> Batch:
+        """The rows' texts as [b, t]."""
+        lengths = torch.from_numpy(encoded.lengths[rows])
+        mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+        ids = torch.full(mask.shape, self.padding, dtype=torch.int64)
+        ids[mask] = torch.from_numpy(np.concatenate([encoded.text(row) for row in rows]).astype(np.int64))
+        inputs = {"input_ids": ids} if self.causal else {"input_ids": ids, "attention_mask": mask.long()}
+        return Batch(inputs, Tokens.masked(mask))
+
+
+def run_batches(
+    encoded: Encoded,
+    rows: Sequence[int],
+    form: Packed | Padded,
+    budget: int,
+    run: Callable[[NDArray[np.int64]], Result],
+) -> Iterator[tuple[NDArray[np.int64], Result]]:
+    """Call `run` on batches of at most `budget` tokens, longest texts first, and yield each with its result.
+
+    When memory runs out the budget is halved for good and the same rows are tried again. A text longer than the
+    budget is a batch of its own.
+
+    Raises:
+        BenchError: a single text does not fit into memory.
+    """
+    todo = np.asarray(rows, dtype=np.int64)
+    # Longest first, so that memory runs out at once or not at all; stable, so that batches do not depend on chance.
+    todo = todo[np.argsort(-encoded.lengths[todo], kind="stable")]
+    while len(todo):
+        batch = todo[: _fitting(encoded.lengths[todo], form, budget)]
+        try:
+            result = run(batch)
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise BenchError(
+                    f"A single text of {encoded.lengths[batch[0]]:,} tokens (row {batch[0]}) does not fit into memory: "
+                    "lower --max-length, or use a smaller dtype, quantisation, or model."
+                ) from error
+            budget = form.size(encoded.lengths[batch]) // 2
+        else:
+            todo = todo[len(batch) :]
+            yield batch, result
+            continue
+        # Outside the handler, where the traceback no longer holds on to the failed batch.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _fitting(lengths: NDArray[np.int64], form: Packed | Padded, budget: int) -> int:
+    """How many of the first texts, whose lengths fall, stay within the budget; at least one."""
+    sizes = lengths.cumsum() if isinstance(form, Packed) else lengths[0] * np.arange(1, len(lengths) + 1)
+    return max(1, int(np.searchsorted(sizes, budget, side="right")))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # On processors PyTorch raises a plain RuntimeError, of which only the text tells.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,125 @@
+"""Attention over texts laid end to end in one row, without padding.
+
+Registered with transformers' AttentionInterface (its page "Attention backends"); the model is called with the runs of
+equal length as a keyword that its layers hand on. No mask function is registered beside it, so that transformers
+builds no mask: which tokens see which is decided here.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+NAME = "bench_packed"
+
+# Bodies whose attention this computes, each compared with transformers' own in the tests.
+ARCHITECTURES = frozenset(
+    {
+        "BertModel",
+        "Gemma3TextModel",
+        "LlamaModel",
+        "MistralModel",
+        "Phi3Model",
+        "Qwen2Model",
+        "Qwen3Model",
+        "RobertaModel",
+        "XLMRobertaModel",
+    }
+)
+
+# Up to this many tokens two matrix products and a softmax beat the flash kernel of PyTorch's processor build, whose
+# products are small: in bfloat16 by about two, in float32 by a little.
+PRODUCTS_UP_TO = {torch.bfloat16: 512, torch.float32: 128}
+# Scores held at once by these products, so that they stay in the cache.
+SCORES = 1 << 20
+
+
+class Run(NamedTuple):
+    """`texts` neighbouring texts of `length` tokens each."""
+
+    texts: int
+    length: int
+
+
+def runs(lengths: Sequence[int]) -> list[Run]:
+    """Neighbouring texts of equal length together."""
+    return [Run(sum(1 for _ in group), length) for length, group in groupby(lengths)]
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    runs: Sequence[Run],
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    is_causal: bool | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention of each text to itself: query [1, h, T, d], key and value [1, g, T, d] → [1, T, h, d].
+
+    h is a multiple of g (grouped queries). `scaling` defaults to 1/√d.
+    """
+    assert attention_mask is None
+    _, heads, tokens, size = query.shape
+    scale = size**-0.5 if scaling is None else scaling
+    causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
+    result = query.new_empty(tokens, heads, size)
+    start = 0
+    for texts, length in runs:
+        stop = start + texts * length
+        # [heads, T, d] → [texts, heads, length, d]
+        q, k, v = (
+            states[0, :, start:stop].unflatten(1, (texts, length)).transpose(0, 1) for states in (query, key, value)
+        )
+        mask = _mask(length, causal, sliding_window, query)
+        attend = _by_products if length <= PRODUCTS_UP_TO.get(query.dtype, 0) else _by_kernel
+        result[start:stop].unflatten(0, (texts, length)).copy_(attend(q, k, v, mask, scale).transpose(1, 2))
+        start = stop
+    return result[None], None
+
+
+def _mask(length: int, causal: bool, window: int | None, like: Tensor) -> Tensor | None:
+    """[length, length], -inf where a token may not look; None where it may look anywhere."""
+    narrow = window is not None and length > window
+    if not (causal or narrow) or length == 1:
+        return None
+    mask = torch.zeros(length, length, dtype=like.dtype, device=like.device)
+    minus = float("-inf")
+    if causal:
+        mask += torch.full_like(mask, minus).triu(1)
+    if window is not None and narrow:
+        # A window of w sees distances below w: backwards, and where attention is bidirectional forwards too.
+        mask += torch.full_like(mask, minus).tril(-window)
+        if not causal:
+            mask += torch.full_like(mask, minus).triu(window)
+    return mask
+
+
+def _by_kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    grouped = query.shape[1] != key.shape[1]
+    return functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=scale, enable_gqa=grouped
+    )
+
+
+def _by_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """The same by batched products; queries that share a key are stacked along its length instead of repeating it."""
+    texts, heads, length, size = query.shape
+    share = heads // key.shape[1]
+    bias = query.new_zeros(()) if mask is None else mask.repeat(share, 1)
+    result = query.new_empty(texts, heads, length, size)
+    step = max(1, SCORES // (heads * length * length))
+    for start in range(0, texts, step):
+        part = slice(start, start + step)
+        keys, values = key[part].reshape(-1, length, size), value[part].reshape(-1, length, size)
+        queries = query[part].reshape(-1, share * length, size)
+        scores = torch.baddbmm(bias, queries, keys.transpose(1, 2), alpha=scale)
+        result[part] = torch.bmm(scores.softmax(dim=-1), values).view(-1, heads, length, size)
+    return result

@@ -1,0 +1,16 @@
+"""`bench completion`."""
+
+import click
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell: eval "$(bench completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    from bench.cli.main import cli
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(cli, {}, "bench", "_BENCH_COMPLETE").source())

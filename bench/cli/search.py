@@ -1,0 +1,213 @@
+"""`bench search`."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli import options
+
+if TYPE_CHECKING:
+    from bench.search.confirm import Entry
+    from bench.search.plan import Plan
+    from bench.search.result import SearchResult
+    from bench.search.settings import SearchRequest
+
+
+@click.command()
+@options.dataset_options
+@click.option(
+    "--space",
+    "space_name",
+    default="default",
+    show_default=True,
+    metavar="NAME|FILE",
+    shell_complete=options.complete_spaces,
+    help="A file of search_spaces/, or a path.",
+)
+@click.option(
+    "--models",
+    callback=options.names,
+    metavar="A,B,…",
+    shell_complete=options.complete_models,
+    help="Models by name, hub id or folder.  [default: those of the space that can be had and fit]",
+)
+@click.option(
+    "--trials", type=click.IntRange(min=1), default=50, show_default=True, help="Distinct candidates to score in full."
+)
+@click.option(
+    "--study",
+    shell_complete=options.complete_studies,
+    help="Name of the study; the same name goes on with it.  [default: from the settings]",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["cv", "paper"]),
+    default="cv",
+    show_default=True,
+    help="How candidates are scored; `paper` selects on the test set, as the paper did.",
+)
+@click.option("--sampler", type=click.Choice(["tpe", "random", "nsga2"]), help="Who proposes.  [default: the space's]")
+@click.option(
+    "--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="Limit on a candidate's extraction."
+)
+@click.option("--max-memory-gb", type=click.FloatRange(min=0, min_open=True), help="Limit on a candidate's memory.")
+@click.option(
+    "--time-budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop searching after this long; the front is then confirmed.",
+)
+@click.option(
+    "--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or database.  [default: mlruns/mlflow.db]"
+)
+@options.extraction_options
+@options.json_option
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and how long it might take; write nothing.")
+def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any) -> None:
+    """Search for the best candidates on a data set and confirm the front on its test set.
+
+    Hidden states are extracted once and kept. Run the same command again after an interruption, or with more
+    --trials, and it goes on where it stopped.
+    """
+    from bench.cli import show
+    from bench.files import store_home
+    from bench.search.plan import plan
+    from bench.search.run import prepare
+    from bench.search.run import search as run_search
+    from bench.store import Store
+    from bench.tracking import MlflowTracker
+
+    progress = show.progress()
+    request = _request(params)
+    prepared = prepare(request, Store(store_home()), progress)
+    if dry_run:
+        planned = plan(prepared, options.HOME)
+        show.json_out(planned.to_json()) if as_json else _print_plan(planned)
+        return
+    result = run_search(prepared, options.HOME, MlflowTracker(options.HOME, tracking_uri), progress)
+    show.json_out(result.to_json()) if as_json else _print_result(result)
+
+
+def _request(params: dict[str, Any]) -> "SearchRequest":
+    from pathlib import Path
+
+    from bench.evaluation.protocol import Protocol
+    from bench.search.settings import Constraints, SearchRequest
+    from bench.space.files import load
+    from bench.space.schema import Sampler
+
+    space = load(params["space_name"])
+    if params["sampler"]:
+        space = space.model_copy(update={"sampler": Sampler(name=params["sampler"])})
+    return SearchRequest(
+        dataset=options.dataset_request(params),
+        space=space,
+        space_name=Path(params["space_name"]).stem,
+        models=params["models"],
+        trials=params["trials"],
+        study=params["study"],
+        extraction=options.extraction_settings(params),
+        protocol=Protocol(
+            name=params["protocol"],
+            folds=space.protocol.folds,
+            repetitions=space.protocol.repetitions,
+            confirm=space.protocol.confirm,
+            seed=params["seed"],
+        ),
+        constraints=Constraints(max_latency_ms=params["max_latency_ms"], max_memory_gb=params["max_memory_gb"]),
+        time_budget=params["time_budget"],
+    )
+
+
+def _print_result(result: "SearchResult") -> None:
+    from bench.cli import show
+
+    trials = result.trials
+    click.echo()
+    click.echo(
+        f"{result.study}: {trials['complete']} of {trials['requested']} candidates scored, "
+        f"{trials['pruned']} pruned, {trials['infeasible']} over the limits, {trials['repeats']} repeats"
+    )
+    if result.stopped:
+        click.echo(f"Stopped: {result.stopped}.")
+    click.echo(f"Protocol: {result.protocol}.")
+    if result.optimistic:
+        click.echo("OPTIMISTIC: candidates were selected on the test set, as in the paper.")
+    for name, count in result.truncated.items():
+        if count:
+            click.echo(
+                f"{count} of {sum(result.dataset['rows'].values())} texts were cut to the maximum length for {name}."
+            )
+    click.echo()
+    header = (
+        "trial",
+        "sources",
+        "fusion",
+        "F1 floor",
+        "F1 mean ± std",
+        "ms/text",
+        "test F1 mean ± std",
+        "test F1 95%",
+        "p vs best single",
+    )
+    show.table(
+        "Front (search scores, then the test set under fresh seeds)",
+        header,
+        [_row(entry, str(entry.trial)) for entry in result.front],
+        right=(3, 5),
+    )
+    show.table(
+        "Baselines", ("name", *header[1:-1]), [_row(entry, entry.name)[:-1] for entry in result.baselines], right=(3, 5)
+    )
+    rows = result.dataset["rows"]["test"]
+    resolvable = [entry.comparison.resolvable for entry in result.front if entry.comparison is not None]
+    if resolvable:
+        click.echo(
+            f"{rows} test rows can resolve a difference in macro-F1 of about {max(resolvable):.3f} "
+            "(80% power, two-sided 5%); p is Holm-corrected over the front."
+        )
+    click.echo("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items()))
+    click.echo("Compare in the browser: bench ui")
+
+
+def _row(entry: "Entry", name: str) -> list[str]:
+    from bench.cli.show import number
+
+    candidate, confirmed = entry.candidate, entry.confirmed
+    sources = "" if candidate is None else "\n".join(map(str, candidate.sources))
+    return [
+        name,
+        sources,
+        "" if candidate is None else candidate.fusion,
+        number(entry.search["f1_floor"]),
+        f"{number(entry.search['f1_mean'])} ± {number(entry.search['f1_std'])}",
+        number(entry.latency_ms, 2),
+        f"{number(confirmed.f1.mean)} ± {number(confirmed.f1.std)}",
+        f"{number(entry.interval[0], 3)}–{number(entry.interval[1], 3)}",
+        "reference" if entry.comparison is None else number(entry.comparison.p, 3),
+    ]
+
+
+def _print_plan(planned: "Plan") -> None:
+    from bench.cli import show
+
+    click.echo(f"Study {planned.study}: {planned.done} of {planned.trials} candidates are scored already.")
+    click.echo(f"Data: {planned.dataset}, {planned.train_rows} training and {planned.test_rows} test rows.")
+    click.echo(f"Protocol: {planned.protocol}.")
+    click.echo(f"Space: {planned.space_size}.\n")
+    show.table(
+        "To extract",
+        ("model", "texts", "missing", "size on disk", "estimated time"),
+        [
+            (model.name, model.texts, model.missing, show.size(model.bytes), "~ " + show.duration(model.seconds))
+            for model in planned.models
+        ],
+        right=(1, 2, 3, 4),
+    )
+    click.echo(
+        f"Then {planned.trials - planned.done} candidates, ~ {show.duration(planned.search_seconds)} "
+        f"(rough: from this machine's measured matrix products). Free on disk: {show.size(planned.free_bytes)}."
+    )
+    if planned.problem:
+        click.echo(f"Problem: {planned.problem}")
+    click.echo("Nothing was written.")

@@ -1,0 +1,134 @@
+"""`bench store`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli import options
+
+
+@click.group()
+def store() -> None:
+    """Look into, verify, prune or export the store of hidden states (BENCH_STORE)."""
+
+
+@store.command("list")
+@options.json_option
+def list_(as_json: bool) -> None:
+    """What is stored: one line a model and settings."""
+    from bench.cli import show
+    from bench.files import store_home
+    from bench.store import Store
+
+    home = store_home()
+    shelves = list(Store(home).shelves())
+    if as_json:
+        show.json_out(
+            {
+                "store": str(home),
+                "shelves": [
+                    {
+                        "shelf": each.folder.name,
+                        "rows": each.rows(),
+                        "bytes": each.size(),
+                        "identity": dict(each.identity),
+                    }
+                    for each in shelves
+                ],
+            }
+        )
+        return
+    keys = ("backend", "dtype", "storage_dtype", "max_length", "attention")
+    show.table(
+        f"Store {home}",
+        ("shelf", "rows", "size", *keys),
+        [
+            (each.folder.name, each.rows(), show.size(each.size()), *(each.identity.get(key) for key in keys))
+            for each in shelves
+        ],
+        right=(1, 2),
+    )
+
+
+@store.command()
+@options.json_option
+def verify(as_json: bool) -> None:
+    """Read every byte and check it; damaged files are set aside, their rows will be extracted again."""
+    from bench.cli import show
+    from bench.files import store_home
+    from bench.store import Store
+
+    progress, found = show.progress(), list(Store(store_home()).shelves())
+    rows = []
+    with progress.task("verify", len(found), "shelves") as task:
+        for shelf in found:
+            rows.append({"shelf": shelf.folder.name, "whole": shelf.verify(), "damaged": len(shelf.damaged)})
+            task.advance()
+    if as_json:
+        show.json_out(rows)
+    else:
+        show.table(
+            "Verified", ("shelf", "whole segments", "damaged"), [tuple(row.values()) for row in rows], right=(1, 2)
+        )
+    if any(row["damaged"] for row in rows):
+        raise SystemExit(1)
+
+
+@store.command()
+@click.option("--shelf", "names", multiple=True, metavar="PREFIX", help="Also delete the shelves that begin with this.")
+@click.option("--evaluations", is_flag=True, help="Also delete the remembered evaluations.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.json_option
+def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -> None:
+    """Delete damaged files and parts of interrupted writes; with --shelf, whole shelves."""
+    from bench.cli import show
+    from bench.files import store_home
+    from bench.store import Store
+
+    opened = Store(store_home())
+    doomed = opened.prunable(names, evaluations=evaluations)
+    total = sum(doomed.values())
+    if doomed and not yes and not as_json:
+        for path in doomed:
+            click.echo(f"{show.size(doomed[path]):>10}  {path.relative_to(opened.home)}")
+        click.confirm(f"Delete {show.size(total)}?", abort=True)
+    opened.delete(doomed)
+    if as_json:
+        show.json_out({"deleted": [str(path.relative_to(opened.home)) for path in doomed], "bytes": total})
+    else:
+        click.echo(f"Deleted {len(doomed)} items, {show.size(total)}.")
+
+
+@store.command()
+@options.dataset_options
+@click.option("--model", required=True, shell_complete=options.complete_models)
+@options.extraction_options
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def export(file: Path, model: str, **params: Any) -> None:
+    """Write a data set's hidden states to one safetensors FILE.
+
+    Tensors `train` and `test`, [rows, layers + 1, poolings, width], rows in data-set order; row ids, labels, poolings
+    and identities are in the metadata. What is not stored yet is extracted first.
+    """
+    from bench.backends.base import backend as backend_module
+    from bench.cli import show
+    from bench.datasets.load import load
+    from bench.export import export_states
+    from bench.extraction import check_disk, extract, survey
+    from bench.files import store_home
+    from bench.models.resolve import resolve
+    from bench.store import Store
+
+    progress = show.progress()
+    requested = options.extraction_settings(params)
+    settings = backend_module(requested.backend).resolve_settings(requested)
+    dataset = load(options.dataset_request(params))
+    found = resolve(model, trust_remote_code=settings.trust_remote_code)
+    opened = Store(store_home())
+    texts = [*dataset.train.texts, *dataset.test.texts]
+    need = survey(found, settings, texts, opened)
+    check_disk([need], opened)
+    extract(need, settings, texts, progress)
+    export_states(need, dataset, file)
+    click.echo(f"Wrote {file} ({show.size(file.stat().st_size)}).")

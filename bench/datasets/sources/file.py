@@ -1,0 +1,20 @@
+"""A user's own file or files."""
+
+from pathlib import Path
+
+from bench.datasets.dataset import Provenance
+from bench.datasets.sources import Fetched
+from bench.datasets.tables import Columns, read_table, rows_of
+
+
+def fetch(train: Path, test: Path | None, columns: Columns) -> Fetched:
+    """The rows of a file, and of the test file where there is one."""
+    wanted = {columns.text, columns.label, columns.group or columns.label, "id"}
+    table = read_table(train, wanted)
+    other = None if test is None else read_table(test, wanted)
+    files = {each.file: each.sha256 for each in (table, other) if each is not None}
+    return Fetched(
+        rows_of(table, "train", columns),
+        None if other is None else rows_of(other, "test", columns),
+        Provenance(kind="file", description=" and ".join(files), files=files),
+    )

@@ -1,0 +1,104 @@
+"""What this machine has, what it lacks, and what to do about it."""
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from bench.files import existing_parent, store_home
+
+NEEDED = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "datasets", "safetensors", "accelerate", "gguf")
+OPTIONAL = {"vllm": "the vLLM backend", "bitsandbytes": "8bit and 4bit loading", "ray": "many machines"}
+LOW_DISK = 5e9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    state: Literal["ok", "note", "problem"]
+    what: str
+    detail: str
+
+
+def examine(home: Path) -> list[Finding]:
+    """Look at libraries, devices, memory, disk, store, tracking and sources."""
+    return [*_libraries(), *_devices(), *_disk(home), *_sources()]
+
+
+def _libraries() -> Iterator[Finding]:
+    yield Finding("ok", "python", platform.python_version())
+    for name in NEEDED:
+        try:
+            yield Finding("ok", name, version(name))
+        except PackageNotFoundError:
+            yield Finding("problem", name, f"not installed: python -m pip install {name}")
+    for name, use in OPTIONAL.items():
+        try:
+            yield Finding("ok", name, version(name))
+        except PackageNotFoundError:
+            yield Finding("note", name, f"not installed; needed only for {use}")
+
+
+def _devices() -> Iterator[Finding]:
+    import psutil
+    import torch
+
+    memory = psutil.virtual_memory()
+    detail = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, "
+    yield Finding("ok", "cpu", detail + f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free")
+    capable = torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False  # noqa: SLF001
+    yield Finding(
+        "ok", "dtypes on the cpu", "float32, bfloat16" + (" (in hardware)" if capable else " (emulated, slow)")
+    )
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name = torch.cuda.get_device_name(index)
+        half = "float32, float16" + (", bfloat16" if torch.cuda.is_bf16_supported() else "")
+        yield Finding("ok", f"cuda:{index}", f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free, {half}")
+    if not torch.cuda.is_available():
+        yield Finding("note", "cuda", "no GPU that torch can use; models run on the processor")
+
+
+def _disk(home: Path) -> Iterator[Finding]:
+    for what, folder in (("store (BENCH_STORE)", store_home()), ("tracking", home.absolute())):
+        free = shutil.disk_usage(existing_parent(folder)).free
+        writable = os.access(existing_parent(folder), os.W_OK)
+        state: Literal["ok", "note", "problem"] = "ok" if free > LOW_DISK else "note"
+        detail = f"{folder}, {free / 1e9:.0f} GB free"
+        yield Finding(state if writable else "problem", what, detail if writable else f"{folder} cannot be written")
+
+
+def _sources() -> Iterator[Finding]:
+    from bench.datasets.catalog import available
+    from bench.models.availability import availability
+    from bench.models.rows import MODELS
+
+    reachable = _hub_answers()
+    yield reachable
+    for name, row in MODELS.items():
+        if row.packages or reachable.state == "ok":
+            found = availability(name)
+            yield Finding(
+                "ok" if found.ok else "note", f"model {name}", "can be had and fits" if found.ok else found.reason
+            )
+    for entry in available(None):
+        sources = [source for source in entry.sources if not source.startswith("hub") or reachable.state == "ok"]
+        detail = "from " + ", ".join(sources) if sources else "no source at hand"
+        yield Finding("ok" if sources else "note", f"data set {entry.name}", detail)
+
+
+def _hub_answers() -> Finding:
+    from huggingface_hub import constants, get_token
+
+    from bench.models.hub import refusal
+
+    if constants.HF_HUB_OFFLINE:
+        return Finding("note", "hub", "HF_HUB_OFFLINE is set: only what is cached can be had")
+    if refusal("intfloat/e5-large-v2", None) is not None:
+        return Finding("note", "hub", "not reachable: only what is cached or installed can be had")
+    return Finding("ok", "hub", "reachable" + (", with a token" if get_token() else ""))

@@ -1,0 +1,1 @@
+"""From a candidate to scores over seeds and folds."""

@@ -1,0 +1,100 @@
+"""How a candidate is scored: which rows train, which are predicted, under which seeds."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from bench.specs import Spec
+
+CONFIRMATION_OFFSET = 500
+"""Seeds of the confirmation start here, so that none was used in the search."""
+
+
+class Protocol(Spec):
+    """The rules by which every candidate of a study is scored.
+
+    `cv`: each repetition predicts every training row once out of fold (or, above `validation_above` rows, predicts a
+    fixed validation split); the test set is touched only by the confirmation. `paper`: each repetition trains on all
+    training rows and is scored on the test set, which selects on test, as the paper does, and is optimistic.
+    """
+
+    name: Literal["cv", "paper"] = "cv"
+    folds: Annotated[int, Field(ge=2)] = 5
+    repetitions: Annotated[int, Field(ge=1)] = 3
+    confirm: Annotated[int, Field(ge=1)] = 5
+    seed: Annotated[int, Field(ge=0)] = 0
+    validation_above: int = 20_000
+
+    @property
+    def search_seeds(self) -> tuple[int, ...]:
+        """One seed a repetition: for the folds, the initialisation and the order of batches."""
+        return tuple(self.seed * 1000 + index for index in range(self.repetitions))
+
+    @property
+    def confirm_seeds(self) -> tuple[int, ...]:
+        """The seeds of the confirmation, disjoint from the search's."""
+        return tuple(self.seed * 1000 + CONFIRMATION_OFFSET + index for index in range(self.confirm))
+
+    def uses_validation_split(self, rows: int) -> bool:
+        """Whether a fixed validation split stands for the folds."""
+        return self.name == "cv" and rows > self.validation_above
+
+    def describe(self, rows: int) -> str:
+        """The rules in a sentence, for people."""
+        if self.name == "paper":
+            return (
+                f"paper: {self.repetitions} seeds, trained on all {rows} training rows, selected on the test set "
+                "as in the paper: these scores are optimistic"
+            )
+        if self.uses_validation_split(rows):
+            return (
+                f"{self.repetitions} seeds on one fixed validation split (1/{self.folds} of {rows} training rows, "
+                f"more than {self.validation_above}); the test set is untouched by the search"
+            )
+        return (
+            f"{self.repetitions} repetitions of {self.folds}-fold cross-validation on {rows} training rows; "
+            "the test set is untouched by the search"
+        )
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row indices to train on and row indices to predict."""
+
+    train: np.ndarray
+    predict: np.ndarray
+
+
+def folds(labels: np.ndarray, groups: np.ndarray, protocol: Protocol, seed: int) -> tuple[Fold, ...]:
+    """The folds of one repetition over training rows: stratified, each group whole in one fold.
+
+    `labels` and `groups` are int [n]. Under a validation split there is one fold, the same for every repetition.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    single = protocol.uses_validation_split(len(labels))
+    state = protocol.seed if single else seed
+    # StratifiedGroupKFold places groups one by one in Python; where every group is one row it is plain stratification.
+    ungrouped = len(np.unique(groups)) == len(groups)
+    splitter = (StratifiedKFold if ungrouped else StratifiedGroupKFold)(
+        n_splits=protocol.folds, shuffle=True, random_state=state
+    )
+    with warnings.catch_warnings():
+        # classes with fewer rows than folds are recorded once, as a warning of the data set
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        found = [Fold(train, predict) for train, predict in splitter.split(labels, labels, groups)]
+    return tuple(found[:1] if single else found)
+
+
+def trained_on_all(train_rows: int, test_rows: int) -> Fold:
+    """Train on every training row, predict the test rows that are stacked behind them."""
+    return Fold(np.arange(train_rows), np.arange(train_rows, train_rows + test_rows))
+
+
+def predicted_rows(parts: Sequence[Fold]) -> np.ndarray:
+    """The rows that the folds predict, ascending."""
+    return np.sort(np.concatenate([part.predict for part in parts]))

@@ -1,0 +1,250 @@
+"""Data set × model → store: what is missing is computed, once, by however many processes share the work."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.backends.base import Backend, Encoded
+from bench.backends.base import backend as backend_module
+from bench.errors import BenchError
+from bench.files import existing_parent
+from bench.models.resolve import ResolvedModel
+from bench.progress import SILENT, Progress, Task
+from bench.specs import ExtractionSettings, fingerprint
+from bench.store import Shelf, Store, slot, text_key
+
+UNIT_BYTES = 64 << 20
+"""States gathered before they are written: one segment, what a kill can cost, and what is held in memory."""
+UNIT_ROWS = 512
+
+STORAGE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one model still has to compute for a list of texts. `bytes` is what that takes on disk."""
+
+    model: ResolvedModel
+    shelf: Shelf
+    layers: tuple[int, ...]
+    texts: int
+    missing: tuple[int, ...]
+    bytes: int
+
+    @property
+    def slots(self) -> list[str]:
+        """Names of the tensors a row needs."""
+        return [slot(layer, pooling) for layer in self.layers for pooling in self.model.poolings]
+
+
+def survey(
+    model: ResolvedModel,
+    settings: ExtractionSettings,
+    texts: Sequence[str],
+    store: Store,
+    layers: Sequence[int] | None = None,
+) -> Need:
+    """Look up what is stored of `texts` (all layers by default) without loading any weights."""
+    shelf = store.shelf(identity(model, settings))
+    chosen = tuple(range(model.layers + 1)) if layers is None else tuple(sorted(set(layers)))
+    if chosen and not 0 <= chosen[0] <= chosen[-1] <= model.layers:
+        raise BenchError(f"{model.name} has layers 0 (the embeddings) to {model.layers}; asked for {list(chosen)}.")
+    names = [slot(layer, pooling) for layer in chosen for pooling in model.poolings]
+    keys = [text_key(text) for text in texts]
+    missing = tuple(shelf.missing(keys, names))
+    row = len(names) * model.width * STORAGE[settings.storage_dtype].itemsize
+    return Need(model, shelf, chosen, len(set(keys)), missing, row * len(missing))
+
+
+def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, Any]:
+    """Everything that changes a value of the model's hidden states, as JSON values; loads no weights."""
+    return {
+        "model": Path(model.name).name if Path(model.name).is_dir() else model.name,
+        **model.identity,
+        **backend_module(settings.backend).identity(model, settings),
+        "storage_dtype": settings.storage_dtype,
+    }
+
+
+def check_disk(needs: Sequence[Need], store: Store) -> None:
+    """Refuse before the work, not after it, when the disk cannot hold what is missing.
+
+    Raises:
+        BenchError: too little space.
+    """
+    wanted = sum(need.bytes for need in needs)
+    free = shutil.disk_usage(existing_parent(store.home)).free
+    if wanted * 1.02 > free:
+        raise BenchError(
+            f"The embeddings take {wanted / 1e9:.1f} GB and {store.home} has {free / 1e9:.1f} GB free. Free some, set "
+            "BENCH_STORE to a larger disk, take fewer rows (--max-train, --max-test) or --storage-dtype bfloat16."
+        )
+
+
+def all_devices(settings: ExtractionSettings) -> list[str]:
+    """The devices that share a model's rows: every GPU where the device is plainly ``cuda``, else the one named."""
+    if settings.device == "cuda" and torch.cuda.device_count() > 1:
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return settings.device.split(",")
+
+
+def extract(
+    need: Need,
+    settings: ExtractionSettings,
+    texts: Sequence[str],
+    progress: Progress = SILENT,
+    backend: Backend | None = None,
+) -> None:
+    """Compute and store the rows that `need` misses. Interrupted, it goes on where it stopped when called again.
+
+    `backend`, where given, is an open one for this model. With several devices, one process a device shares the rows.
+    """
+    if not need.missing:
+        return
+    devices = all_devices(settings)
+    with progress.task(f"extract {need.model.name}", len(need.missing), "texts") as task:
+        if len(devices) > 1 and backend is None:
+            _extract_on_each(devices, need, settings, texts, task)
+            return
+        opened = backend or backend_module(settings.backend).open(need.model, settings)
+        try:
+            _Worker(need, settings, texts, opened, task).run()
+        finally:
+            if backend is None:
+                opened.close()
+
+
+@dataclass
+class _Worker:
+    """Works through units of rows; a unit that another process has claimed is left to it, and checked at the end."""
+
+    need: Need
+    settings: ExtractionSettings
+    texts: Sequence[str]
+    backend: Backend
+    task: Task
+
+    def run(self) -> None:
+        shelf, slots = self.need.shelf, self.need.slots
+        encoded = self.backend.encode([self.texts[row] for row in self.need.missing])
+        # longest first: what does not fit in memory shows at once, and texts of like length are batched together
+        order = np.argsort(-encoded.lengths, kind="stable").tolist()
+        units = [order[start : start + self._unit_rows()] for start in range(0, len(order), self._unit_rows())]
+        waiting = self._pass(units, encoded, wait=False)
+        self._pass(waiting, encoded, wait=True)
+        keys = [text_key(self.texts[row]) for row in self.need.missing]
+        if left := shelf.missing(keys, slots):
+            raise BenchError(f"{len(left)} texts of {self.need.model.name} could not be stored in {shelf.folder}.")
+        # a claim that another process still holds is lost with this; the worst is that its rows are computed twice
+        shutil.rmtree(shelf.folder / "claims", ignore_errors=True)
+
+    def _unit_rows(self) -> int:
+        row = len(self.need.slots) * self.need.model.width * STORAGE[self.settings.storage_dtype].itemsize
+        return max(1, min(UNIT_ROWS, UNIT_BYTES // row))
+
+    def _pass(self, units: Sequence[Sequence[int]], encoded: Encoded, *, wait: bool) -> list[Sequence[int]]:
+        """Work on every unit that is free; return those that another process holds."""
+        from filelock import FileLock, Timeout
+
+        held = []
+        for unit in units:
+            keys = [text_key(self.texts[self.need.missing[index]]) for index in unit]
+            claim = self.need.shelf.folder / "claims" / f"{fingerprint([key.hex() for key in keys])}.lock"
+            claim.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with FileLock(claim, timeout=-1 if wait else 0):
+                    left = set(self.need.shelf.missing(keys, self.need.slots))
+                    todo = [index for position, index in enumerate(unit) if position in left]
+                    self.task.advance(len(unit) - len(todo))
+                    self._compute(todo, encoded)
+            except Timeout:
+                held.append(unit)
+        return held
+
+    def _compute(self, rows: Sequence[int], encoded: Encoded) -> None:
+        if not rows:
+            return
+        model, dtype = self.need.model, STORAGE[self.settings.storage_dtype]
+        shape = (len(rows), len(self.need.layers), len(model.poolings), model.width)
+        states = torch.empty(shape, dtype=dtype)
+        place = {row: index for index, row in enumerate(rows)}
+        for pooled in self.backend.hidden_states(encoded, rows, self.need.layers):
+            states[[place[row] for row in pooled.rows.tolist()]] = self._stored(pooled.states, dtype)
+            self.task.advance(len(pooled.rows))
+        self.need.shelf.append(
+            [text_key(self.texts[self.need.missing[row]]) for row in rows],
+            encoded.lengths[list(rows)].tolist(),
+            encoded.truncated[list(rows)].tolist(),
+            {
+                slot(layer, pooling): states[:, i, j]
+                for i, layer in enumerate(self.need.layers)
+                for j, pooling in enumerate(model.poolings)
+            },
+        )
+
+    def _stored(self, states: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """The states in the storage dtype; a value beyond its range is an error, never an infinity."""
+        stored = states.to(dtype)
+        if not torch.isfinite(stored).all():
+            raise BenchError(
+                f"{self.need.model.name} has hidden states up to {states.abs().max():.3g}, beyond the range of "
+                f"{self.settings.storage_dtype}; store them as float32 or bfloat16 (--storage-dtype)."
+            )
+        return stored
+
+
+def _extract_on_each(
+    devices: Sequence[str], need: Need, settings: ExtractionSettings, texts: Sequence[str], task: Task
+) -> None:
+    """One process a device over the same texts: they share the rows by claiming units of them."""
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    store = need.shelf.folder.parent.parent
+    missing_texts = [texts[row] for row in need.missing]
+    workers = [
+        context.Process(
+            target=_on_device,
+            args=(need.model, settings.model_copy(update={"device": device}), missing_texts, need.layers, store),
+            daemon=True,
+        )
+        for device in devices
+    ]
+    for worker in workers:
+        worker.start()
+    keys, left = [text_key(text) for text in missing_texts], len(need.missing)
+    try:
+        while any(worker.is_alive() for worker in workers):
+            time.sleep(0.5)
+            now = len(need.shelf.missing(keys, need.slots))
+            task.advance(left - now)
+            left = now
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+    if failed := [device for device, worker in zip(devices, workers, strict=True) if worker.exitcode]:
+        raise BenchError(
+            f"Extraction of {need.model.name} stopped on {', '.join(failed)} (the reason is above). "
+            "Run the same command again: what is stored is kept."
+        )
+
+
+def _on_device(
+    model: ResolvedModel, settings: ExtractionSettings, texts: Sequence[str], layers: Sequence[int], home: Path
+) -> None:
+    try:
+        extract(survey(model, settings, texts, Store(home), layers), settings, texts)
+    except BenchError as error:
+        raise SystemExit(f"{settings.device}: {error}") from None
+
+
+def truncated(need: Need, texts: Sequence[str]) -> int:
+    """How many of the texts were longer than the maximum length."""
+    return int(need.shelf.counts([text_key(text) for text in texts])[1].sum())

@@ -1,0 +1,63 @@
+"""Files that are whole or absent: atomic writes, digests, and where bench keeps its things."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+CHUNK = 1 << 20
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is flushed to disk and takes `path`'s name at once.
+
+    A reader sees the old file, or the whole new one; a kill leaves at most a `.tmp` file, which nothing reads.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes files private to the user; what is written here is as public as any other new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def store_home() -> Path:
+    """The folder of embeddings and evaluations: `BENCH_STORE`, else a folder of the user's cache."""
+    if folder := os.environ.get("BENCH_STORE"):
+        return Path(folder).expanduser().resolve()
+    return platformdirs.user_cache_path("bench", appauthor=False)
+
+
+def existing_parent(path: Path) -> Path:
+    """The nearest folder at or above `path` that exists: where its disk space would come from."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

@@ -1,0 +1,106 @@
+"""Who is beaten by whom when several objectives count.
+
+A point is a sequence of values, one per objective; `directions` says for each whether more or less is better. NaN is
+no value: a point with one dominates nothing, and is never on a front.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+Direction = Literal["maximize", "minimize"]
+Point = Sequence[float]
+
+
+def dominates(a: Point, b: Point, directions: Sequence[Direction]) -> bool:
+    """Whether `a` is at least as good as `b` in every objective, and better in one."""
+    return _covers(a, b, directions) and not _covers(b, a, directions)
+
+
+def pareto(points: Sequence[Point], directions: Sequence[Direction]) -> list[int]:
+    """Indices, ascending, of the points that none dominates; of equal points the first stands for all."""
+    return [
+        index
+        for index, point in enumerate(points)
+        if _covers(point, point, directions)
+        and not any(
+            dominates(other, point, directions) or (position < index and _covers(other, point, directions))
+            for position, other in enumerate(points)
+        )
+    ]
+
+
+def could_still_matter(bound: Point, complete: Sequence[Point], directions: Sequence[Direction]) -> bool:
+    """Whether a candidate whose final point can be at best `bound` could still join the front of `complete`.
+
+    A complete point that equals the bound rules it out too: the candidate could only tie, and the first of equal
+    points stands for all. So does NaN in the bound.
+    """
+    return _covers(bound, bound, directions) and not any(_covers(point, bound, directions) for point in complete)
+
+
+def knee(points: Sequence[Point], directions: Sequence[Direction], *, log: Sequence[int] = ()) -> int:
+    """Index of the point of a two-objective front that is farthest beyond the line between the front's two ends.
+
+    Each objective is first scaled to [0, 1] over the front. Where no point lies beyond the line (one or two points, a
+    straight or a hollow front), it is the point that is best in the first objective.
+
+    Args:
+        points: Their front is taken first.
+        directions: Two.
+        log: Positions of the objectives to be taken as logarithms (positive values only).
+
+    Raises:
+        ValueError: There is no point without NaN.
+    """
+    front = pareto(points, directions)
+    if not front:
+        raise ValueError("a front without points has no knee")
+    gains = {index: _gains(points[index], directions, log) for index in front}
+    best = max(front, key=lambda index: gains[index])
+    spans = [(min(values), max(values)) for values in zip(*gains.values(), strict=True)]
+    if any(low == high for low, high in spans):
+        return best
+
+    def beyond(index: int) -> float:
+        # Scaled, the ends of a front are (0, 1) and (1, 0): the line between them is where the sum is 1.
+        scaled = [(gain - low) / (high - low) for gain, (low, high) in zip(gains[index], spans, strict=True)]
+        return math.fsum(scaled) - 1
+
+    farthest = max(front, key=beyond)
+    return farthest if beyond(farthest) > 1e-9 else best
+
+
+def hypervolume(
+    points: Sequence[Point], directions: Sequence[Direction], reference: Point, *, log: Sequence[int] = ()
+) -> float:
+    """The area that two-objective points dominate, as far as `reference` (the worst point that counts).
+
+    Args:
+        points: Those not better than the reference in both objectives add nothing.
+        directions: Two.
+        reference: In the points' own units.
+        log: Positions of the objectives to be taken as logarithms (positive values only).
+    """
+    x0, y0 = _gains(reference, directions, log)
+    front = sorted((_gains(points[index], directions, log) for index in pareto(points, directions)), reverse=True)
+    area, height = 0.0, y0
+    # From the best in the first objective on, each point adds the strip by which it is better in the second.
+    for x, y in front:
+        if x > x0 and y > height:
+            area += (x - x0) * (y - height)
+            height = y
+    return area
+
+
+def _covers(a: Point, b: Point, directions: Sequence[Direction]) -> bool:
+    """Whether `a` is at least as good as `b` in every objective; never with NaN."""
+    return all(x >= y for x, y in zip(_gains(a, directions), _gains(b, directions), strict=True))
+
+
+def _gains(point: Point, directions: Sequence[Direction], log: Sequence[int] = ()) -> tuple[float, ...]:
+    """The point in values of which more is better."""
+    values = [math.log(value) if position in log else value for position, value in enumerate(point)]
+    return tuple(
+        value if direction == "maximize" else -value for value, direction in zip(values, directions, strict=True)
+    )

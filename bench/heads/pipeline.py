@@ -1,0 +1,187 @@
+"""What a trained head is: standardise → project → fuse → affine layers with ReLU between → softmax."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.errors import BenchError
+from bench.fusion import FUSIONS, Operator
+
+MEBIBYTE = 1 << 20
+
+
+class Scaling(NamedTuple):
+    """Standardisation of one source, float32 [d] each: (x − mean) · scale. A constant column has scale 0."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def apply(self, rows: Tensor) -> Tensor:
+        """Standardised `rows`, in a new tensor."""
+        return (rows - self.mean).mul_(self.scale)
+
+
+class Affine(NamedTuple):
+    """x ↦ x · weightᵀ + bias, with weight [out, in] and bias [out], as in `torch.nn.Linear`."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def apply(self, rows: Tensor) -> Tensor:
+        """The transformed `rows`."""
+        return torch.nn.functional.linear(rows, self.weight, self.bias)
+
+
+Entry = TypeVar("Entry", Scaling, Affine)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A trained head on sources that are fused by their features, or on one source.
+
+    Attributes:
+        scalings: One per source, from the training rows.
+        projections: One per source, or none where the operator does not align.
+        operator: What fuses the sources; None for a single one.
+        layers: The affine layers; the last one's outputs are the classes' logits. A class that the training rows
+            lack may have bias −inf: probability 0.
+    """
+
+    scalings: tuple[Scaling, ...]
+    projections: tuple[Affine, ...]
+    operator: Operator | None
+    layers: tuple[Affine, ...]
+
+    def fused(self, features: Sequence[Tensor], rows: Tensor) -> Tensor:
+        """The fused features [len(rows), d] of some rows of the sources' matrices."""
+        sources = [scaling.apply(x[rows]) for scaling, x in zip(self.scalings, features, strict=True)]
+        if self.projections:
+            sources = [projection.apply(x) for projection, x in zip(self.projections, sources, strict=True)]
+        return sources[0] if self.operator is None else self.operator.fuse(sources)
+
+    def probabilities(self, features: Sequence[Tensor], rows: Tensor) -> Tensor:
+        """Class probabilities, float32 [len(rows), classes]."""
+        x = self.fused(features, rows)
+        for depth, layer in enumerate(self.layers):
+            x = layer.apply(torch.relu(x) if depth else x)
+        return x.softmax(-1)
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A trained candidate: all that is needed to predict from its sources, and to be saved.
+
+    Attributes:
+        fusion: The operator's name, or ``"none"``.
+        parts: One pipeline; under late fusion one per source.
+        report: How training went, by part (for the logistic head: C, iterations, converged, gradient).
+    """
+
+    fusion: str
+    parts: tuple[Pipeline, ...]
+    report: tuple[Mapping[str, float], ...] = field(default=(), compare=False)
+
+    @property
+    def converged(self) -> bool:
+        """Whether every part that has a criterion met it."""
+        return all(part.get("converged", True) for part in self.report)
+
+    def predict(
+        self, features: Sequence[Tensor], rows: np.ndarray, *, memory_bytes: int = 256 * MEBIBYTE
+    ) -> np.ndarray:
+        """Class probabilities of some rows, float32 [len(rows), classes].
+
+        Args:
+            features: One matrix [n, d_i] per source.
+            rows: Indices into them.
+            memory_bytes: About how much workspace may be used; rows are taken in chunks.
+
+        Raises:
+            BenchError: A probability is not finite.
+        """
+        width = 4 * sum(x.shape[1] for x in features) + sum(
+            layer.bias.numel() for part in self.parts for layer in part.projections + part.layers
+        )
+        size = max(1, memory_bytes // (4 * width))
+        index = torch.from_numpy(np.ascontiguousarray(rows)).to(features[0].device)
+        with torch.inference_mode():
+            chunks = [self._probabilities(features, chunk).cpu() for chunk in index.split(size)]
+        probabilities: np.ndarray = torch.cat(chunks).numpy()
+        if not np.isfinite(probabilities).all():
+            raise BenchError(
+                "A head predicts values that are not finite: its features hold NaN or infinity, or its training "
+                "diverged. Check the embeddings (bench store verify), or lower the learning rate."
+            )
+        return probabilities
+
+    def _probabilities(self, features: Sequence[Tensor], rows: Tensor) -> Tensor:
+        if len(self.parts) == 1:
+            return self.parts[0].probabilities(features, rows)
+        each = [part.probabilities([x], rows) for part, x in zip(self.parts, features, strict=True)]
+        return FUSIONS[self.fusion].fuse(each)
+
+    def state(self) -> dict[str, Tensor]:
+        """Its numbers by name, on the CPU: ``{part}.{scaling|projection|layer}.{position}.{field}``."""
+        values: dict[str, Tensor] = {}
+        for number, part in enumerate(self.parts):
+            _enter(values, f"{number}.scaling", part.scalings)
+            _enter(values, f"{number}.projection", part.projections)
+            _enter(values, f"{number}.layer", part.layers)
+        return values
+
+    @classmethod
+    def from_state(cls, fusion: str, state: Mapping[str, Tensor]) -> "FittedHead":
+        """The head whose `state` this is; `fusion` is its candidate's."""
+        operator = None if fusion == "none" or FUSIONS[fusion].late else FUSIONS[fusion]
+        parts: list[Pipeline] = []
+        while scalings := _collect(Scaling, state, f"{len(parts)}.scaling"):
+            projections = _collect(Affine, state, f"{len(parts)}.projection")
+            layers = _collect(Affine, state, f"{len(parts)}.layer")
+            parts.append(Pipeline(scalings, projections, operator, layers))
+        return cls(fusion, tuple(parts))
+
+
+def _enter(state: dict[str, Tensor], prefix: str, entries: Sequence[Scaling | Affine]) -> None:
+    for position, entry in enumerate(entries):
+        for name, value in zip(entry._fields, entry, strict=True):
+            state[f"{prefix}.{position}.{name}"] = value.cpu().contiguous()
+
+
+def _collect(kind: type[Entry], state: Mapping[str, Tensor], prefix: str) -> tuple[Entry, ...]:
+    entries: list[Entry] = []
+    first, second = kind._fields
+    while (start := f"{prefix}.{len(entries)}") + f".{first}" in state:
+        entries.append(kind(state[f"{start}.{first}"], state[f"{start}.{second}"]))
+    return tuple(entries)
+
+
+def standardisation(read: Callable[[Tensor], Tensor], rows: Tensor, *, values: int = 1 << 22) -> Scaling:
+    """The mean and the reciprocal standard deviation of some rows' columns, accumulated in float64.
+
+    A column whose spread is below float32's resolution at its mean counts as constant.
+
+    Args:
+        read: Gives the matrix [len(chunk), d] of a chunk of rows.
+        rows: Indices of the rows.
+        values: About how many numbers to read at a time.
+
+    Raises:
+        BenchError: A column holds NaN or infinity in those rows.
+    """
+    chunks = rows.split(max(1, values // read(rows[:1]).shape[1]))
+    mean = torch.stack([read(chunk).double().sum(0) for chunk in chunks]).sum(0) / len(rows)
+    squares = torch.stack([(read(chunk).double() - mean).square_().sum(0) for chunk in chunks]).sum(0)
+    deviation = (squares / len(rows)).sqrt()
+    if not torch.isfinite(deviation).all():
+        raise BenchError("Training features hold NaN or infinity. Check the embeddings (bench store verify).")
+    constant = deviation <= torch.finfo(torch.float32).eps * mean.abs()
+    return Scaling(mean.float(), torch.where(constant, 0, 1 / deviation).float())
+
+
+def standardisations(features: Sequence[Tensor], rows: Tensor) -> tuple[Scaling, ...]:
+    """Every source's `standardisation` on the same rows."""
+    return tuple(standardisation(x.__getitem__, rows) for x in features)

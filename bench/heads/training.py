@@ -1,0 +1,187 @@
+"""The one way in: a candidate and its jobs → fitted heads, by the kind of head that the candidate asks for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.errors import BenchError
+from bench.fusion import FUSIONS, Operator, common_width
+from bench.heads.pipeline import FittedHead, Pipeline
+from bench.heads.products import fast_exact_products
+from bench.registry import Registry
+from bench.specs import Candidate
+
+Precision = Literal["float32", "fast"]
+GIBIBYTE = 1 << 30
+
+
+@dataclass(frozen=True)
+class Job:
+    """One head to train.
+
+    Attributes:
+        train: Indices of the rows that it learns from.
+        predict: Indices of the rows that it predicts.
+        seed: Seeds initialisation, the order of batches, and random projections.
+    """
+
+    train: np.ndarray
+    predict: np.ndarray
+    seed: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a kind of head is given: one pipeline is to be trained per job.
+
+    Attributes:
+        features: One float32 matrix [n, d_i] per source.
+        labels: Class indices, int64 [n], on the features' device.
+        classes: Length of the label list.
+        operator: What fuses the sources; None for a single one.
+        width: The common width that sources are projected to, or None.
+        jobs: Training rows and seeds.
+        settings: The candidate's head.
+        precision: ``"float32"``, or ``"fast"`` where a kind has a faster arithmetic.
+        memory_bytes: Bound on the workspace, beside the features and the results.
+    """
+
+    features: tuple[Tensor, ...]
+    labels: Tensor
+    classes: int
+    operator: Operator | None
+    width: int | None
+    jobs: tuple[Job, ...]
+    settings: Any
+    precision: Precision
+    memory_bytes: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the features are."""
+        return self.features[0].device
+
+    def rows(self, job: Job) -> Tensor:
+        """The training rows of a job, on the device."""
+        return torch.from_numpy(np.ascontiguousarray(job.train)).to(self.device)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained pipeline and how its training went."""
+
+    pipeline: Pipeline
+    report: dict[str, float]
+
+
+@dataclass(frozen=True)
+class HeadKind:
+    """A kind of head: `train` returns one `Trained` per job, in their order."""
+
+    name: str
+    summary: str
+    train: Callable[[Problem], list[Trained]]
+
+
+HEADS: Registry[HeadKind] = Registry("head")
+
+
+def head(name: str) -> Callable[[Callable[[Problem], list[Trained]]], Callable[[Problem], list[Trained]]]:
+    """Enter the decorated function in `HEADS` under the `kind` of its settings in `bench.specs`."""
+
+    def register(train: Callable[[Problem], list[Trained]]) -> Callable[[Problem], list[Trained]]:
+        HEADS.add(name, HeadKind(name, (train.__doc__ or name).splitlines()[0].rstrip("."), train))
+        return train
+
+    return register
+
+
+def fit(
+    features: Sequence[Tensor],
+    labels: np.ndarray,
+    classes: int,
+    jobs: Sequence[Job],
+    candidate: Candidate,
+    *,
+    precision: Precision = "float32",
+    memory_bytes: int = GIBIBYTE,
+) -> list[FittedHead]:
+    """Train one head per job; what a job gives does not depend on the other jobs.
+
+    Args:
+        features: One float32 matrix [n, d_i] per source of the candidate, on one device.
+        labels: Class indices, int64 [n]; those of rows that no job trains on are not read (−1 is allowed there).
+        classes: Length of the label list.
+        jobs: Training rows and seeds.
+        candidate: Names the fusion, the common width and the head. A width of None stands for the default.
+        precision: ``"fast"`` lets the products with the features be computed in bfloat16.
+        memory_bytes: Bound on the workspace, beside the features and the results.
+
+    Raises:
+        BenchError: Sources and fusion do not fit together, a label is missing, or features are not finite.
+    """
+    operator = _operator(candidate, features)
+    device = features[0].device
+    targets = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64)).to(device)
+    for job in jobs:
+        known = labels[job.train]
+        if not len(known) or known.min() < 0 or known.max() >= classes:
+            raise BenchError(f"A head needs training rows, each with a label from 0 to {classes - 1}.")
+
+    def train(sources: Sequence[Tensor], operator: Operator | None) -> list[Trained]:
+        width = None
+        if operator is not None:
+            width = common_width(operator, [x.shape[1] for x in sources], candidate.width)
+        problem = Problem(
+            tuple(sources), targets, classes, operator, width, tuple(jobs), candidate.head, precision, memory_bytes
+        )
+        return HEADS[candidate.head.kind].train(problem)
+
+    with fast_exact_products(device):
+        if operator is not None and operator.late:
+            trained = [train([x], None) for x in features]
+        else:
+            trained = [train(features, operator)]
+    return [
+        FittedHead(candidate.fusion, tuple(one.pipeline for one in parts), tuple(one.report for one in parts))
+        for parts in zip(*trained, strict=True)
+    ]
+
+
+def fit_predict(
+    features: Sequence[Tensor],
+    labels: np.ndarray,
+    classes: int,
+    jobs: Sequence[Job],
+    candidate: Candidate,
+    *,
+    precision: Precision = "float32",
+    memory_bytes: int = GIBIBYTE,
+) -> list[np.ndarray]:
+    """As `fit`, and then each job's class probabilities, float32 [len(job.predict), classes]."""
+    heads = fit(features, labels, classes, jobs, candidate, precision=precision, memory_bytes=memory_bytes)
+    return [
+        fitted.predict(features, job.predict, memory_bytes=memory_bytes)
+        for fitted, job in zip(heads, jobs, strict=True)
+    ]
+
+
+def _operator(candidate: Candidate, features: Sequence[Tensor]) -> Operator | None:
+    if len(features) != len(candidate.sources):
+        raise BenchError(f"{candidate} has {len(candidate.sources)} sources, but {len(features)} matrices were given.")
+    if candidate.fusion == "none":
+        if len(features) > 1:
+            raise BenchError(f"{len(features)} sources need a fusion operator, but the candidate's fusion is 'none'.")
+        return None
+    if len(features) < 2:
+        raise BenchError(f"'{candidate.fusion}' fuses two and more sources; a single one takes 'none'.")
+    return FUSIONS[candidate.fusion]
+
+
+for _kind in ("mlp", "logistic"):
+    import_module(f"bench.heads.{_kind}")

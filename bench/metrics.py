@@ -1,0 +1,257 @@
+"""Scores, their spread over repetitions, and what a test set can and cannot tell apart.
+
+Macro-F1 is the mean over the whole label list: a class that is neither present nor predicted has F1 0, as has one
+that is never hit (scikit-learn with every label given and ``zero_division=0``).
+
+The resampling tests draw over distinct patterns of (label, predictions) instead of rows. Rows of one pattern are
+interchangeable, so multinomial (bootstrap) and binomial (permutation) counts of patterns have exactly the distribution
+that drawing rows one by one has, and there are far fewer patterns than rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Statistic = Literal["f1", "accuracy"]
+
+# About how many numbers a block of draws may hold.
+BLOCK = 1 << 22
+# z for a two-sided level of 5 % plus z for a power of 80 %.
+LEVEL_AND_POWER = 1.959964 + 0.841621
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How predictions compare with labels.
+
+    Attributes:
+        accuracy: Share of rows that are right.
+        macro_f1: Mean F1 over the whole label list.
+        f1: Per class.
+        support: Rows per class.
+        confusion: Counts, [label, prediction].
+    """
+
+    accuracy: float
+    macro_f1: float
+    f1: tuple[float, ...]
+    support: tuple[int, ...]
+    confusion: Ints
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Values over repetitions; `std` has n − 1 in its denominator and is NaN for a single value."""
+
+    mean: float
+    std: float
+    floor: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A statistic and the bounds of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two systems on the same rows.
+
+    Attributes:
+        difference: Statistic of the first minus that of the second.
+        p: Two-sided.
+        resolvable: The smallest true difference that a test of level 5 % on these rows would find with 80 %
+            probability: 2.8 standard errors of the null distribution. NaN where the two never differ.
+    """
+
+    difference: float
+    p: float
+    resolvable: float
+
+
+def score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, classes: int) -> Scores:
+    """Score predictions [n] against labels [n], both class indices below `classes`."""
+    labels, predictions = np.asarray(y_true, dtype=np.int64), np.asarray(y_pred, dtype=np.int64)
+    cells = np.bincount(labels * classes + predictions, minlength=classes * classes)
+    confusion: Ints = cells.reshape(classes, classes).astype(np.int64)
+    support = confusion.sum(1)
+    hits = np.diag(confusion)
+    f1 = _f1(hits.astype(np.float64), (support + confusion.sum(0)).astype(np.float64))
+    return Scores(
+        float(hits.sum() / len(labels)), float(f1.mean()), tuple(f1.tolist()), tuple(support.tolist()), confusion
+    )
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Mean, spread and worst of at least one value; NaN among them stays NaN."""
+    array = np.asarray(values, dtype=np.float64)
+    std = float(array.std(ddof=1)) if len(array) > 1 else float("nan")
+    return Summary(float(array.mean()), std, float(array.min()), len(array))
+
+
+def bootstrap_interval(
+    y_true: npt.ArrayLike,
+    predictions: npt.ArrayLike,
+    classes: int,
+    statistic: Statistic = "f1",
+    *,
+    seed: int,
+    level: float = 0.95,
+    draws: int = 2000,
+) -> Interval:
+    """The percentile interval over resampled test rows, seeds averaged within each draw.
+
+    Args:
+        y_true: Labels [n].
+        predictions: [seeds, n].
+        classes: Length of the label list.
+        statistic: ``"f1"`` (macro) or ``"accuracy"``.
+        seed: Of the draws.
+        level: Share of the draws within the interval.
+        draws: Number of resamples.
+    """
+    patterns = _Patterns.of(y_true, [predictions])
+    rng = np.random.default_rng(seed)
+    shares = patterns.counts / patterns.counts.sum()
+    values = [
+        _statistic(patterns, patterns.predictions[0], counts, classes, statistic)
+        for size in _blocks(draws, len(shares))
+        for counts in [rng.multinomial(patterns.counts.sum(), shares, size=size)]
+    ]
+    observed = _statistic(patterns, patterns.predictions[0], patterns.counts[None], classes, statistic)[0]
+    low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(observed), float(low), float(high))
+
+
+def paired_permutation(
+    y_true: npt.ArrayLike,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    classes: int,
+    statistic: Statistic = "f1",
+    *,
+    seed: int,
+    draws: int = 10_000,
+) -> PairedTest:
+    """Whether two systems differ, by swapping their predictions row by row (for all seeds of a row at once).
+
+    p = (1 + draws at least as far from 0 as the observed difference) / (1 + draws).
+
+    Args:
+        y_true: Labels [n].
+        a: Predictions of the first system, [seeds, n]; seeds are averaged within each draw.
+        b: Predictions of the second, [seeds, n]; its number of seeds must be that of `a`.
+        classes: Length of the label list.
+        statistic: ``"f1"`` (macro) or ``"accuracy"``.
+        seed: Of the draws.
+        draws: Number of permutations.
+    """
+    patterns = _Patterns.of(y_true, [a, b])
+    first, second = patterns.predictions
+    rng = np.random.default_rng(seed)
+
+    def difference(swapped: Ints) -> Floats:
+        kept = patterns.counts - swapped
+        # Under a swap of m rows, the first system holds its own predictions on the rest and the second's on those m.
+        return _statistic(patterns, first, kept, classes, statistic, second, swapped) - _statistic(
+            patterns, second, kept, classes, statistic, first, swapped
+        )
+
+    observed = float(difference(np.zeros((1, len(patterns.counts)), dtype=np.int64))[0])
+    null = np.concatenate(
+        [
+            difference(rng.binomial(patterns.counts, 0.5, size=(size, len(patterns.counts))))
+            for size in _blocks(draws, len(patterns.counts))
+        ]
+    )
+    # Sums in another order: equal differences may part in their last digits.
+    extreme = int((np.abs(null) >= abs(observed) - 1e-12).sum())
+    spread = float(np.sqrt(np.mean(null**2)))
+    resolvable = LEVEL_AND_POWER * spread if (first != second).any() else float("nan")
+    return PairedTest(observed, (1 + extreme) / (1 + draws), resolvable)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p values, in the order given (family-wise error)."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    values: list[float] = adjusted.tolist()
+    return values
+
+
+@dataclass(frozen=True)
+class _Patterns:
+    """Distinct rows of (label, every system's predictions of every seed), and how often each occurs."""
+
+    labels: Ints
+    predictions: list[Ints]
+    counts: Ints
+
+    @classmethod
+    def of(cls, y_true: npt.ArrayLike, systems: Sequence[npt.ArrayLike]) -> "_Patterns":
+        """The patterns of labels [n] and systems' predictions [seeds, n]."""
+        matrices = [np.atleast_2d(np.asarray(system, dtype=np.int64)) for system in systems]
+        table, counts = np.unique(np.vstack([np.asarray(y_true), *matrices]), axis=1, return_counts=True)
+        ends = np.cumsum([len(matrix) for matrix in matrices])[:-1]
+        return cls(table[0], np.split(table[1:], ends), counts.astype(np.int64))
+
+
+def _statistic(
+    patterns: _Patterns,
+    predictions: Ints,
+    counts: Ints,
+    classes: int,
+    statistic: Statistic,
+    others: Ints | None = None,
+    other_counts: Ints | None = None,
+) -> Floats:
+    """The statistic per draw, averaged over seeds.
+
+    Args:
+        patterns: K of them.
+        predictions: [seeds, K].
+        counts: Rows per draw and pattern, [draws, K].
+        classes: Length of the label list.
+        statistic: Which.
+        others: Predictions that hold on `other_counts` further rows of each pattern.
+        other_counts: [draws, K].
+    """
+    parts = [(predictions, counts.astype(np.float64))]
+    if others is not None and other_counts is not None:
+        parts.append((others, other_counts.astype(np.float64)))
+    total = sum(weights for _, weights in parts)
+    support = total @ np.eye(classes)[patterns.labels]
+    values = np.zeros(len(counts))
+    for seed in range(len(predictions)):
+        hits = sum(
+            weights @ (np.eye(classes)[patterns.labels] * (p[seed] == patterns.labels)[:, None]) for p, weights in parts
+        )
+        if statistic == "accuracy":
+            values += hits.sum(1) / support.sum(1)
+        else:
+            predicted = sum(weights @ np.eye(classes)[p[seed]] for p, weights in parts)
+            values += _f1(hits, predicted + support).mean(1)
+    return values / len(predictions)
+
+
+def _f1(hits: Floats, predicted_and_support: Floats) -> Floats:
+    return np.divide(2 * hits, predicted_and_support, out=np.zeros_like(hits), where=predicted_and_support > 0)
+
+
+def _blocks(draws: int, patterns: int) -> Iterator[int]:
+    """Sizes of blocks of draws whose counts fit in `BLOCK` numbers."""
+    size = max(1, BLOCK // patterns)
+    for start in range(0, draws, size):
+        yield min(size, draws - start)

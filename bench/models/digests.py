@@ -1,0 +1,95 @@
+"""What a folder of model files is, independent of where it lies."""
+
+import json
+from pathlib import Path
+
+from filelock import FileLock
+
+from bench import files
+from bench.specs import fingerprint
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+# A tokenizer is whichever of these are there; chat templates do not touch plain text.
+TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+)
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, remembered in the store home for as long as its size and time of change stay the same."""
+    real = path.resolve()
+    state = real.stat()
+    memory = files.store_home() / "digests.json"
+    key, stamp = str(real), [state.st_size, state.st_mtime_ns]
+    known = _read(memory).get(key)
+    if known and known[:2] == stamp:
+        return str(known[2])
+    value = files.sha256(real)
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{memory}.lock"):
+        files.write_json(memory, _read(memory) | {key: [*stamp, value]})
+    return value
+
+
+def _read(memory: Path) -> dict[str, list[int | str]]:
+    try:
+        return dict(json.loads(memory.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        # It only saves hashing a file again, so an unreadable memory is an empty one.
+        return {}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that `folder` needs, in order, whether or not all are there; empty when it names none."""
+    index = folder / INDEX
+    if index.is_file():
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return [folder / name for name in sorted(set(shards))]
+    return [folder / WEIGHTS] if (folder / WEIGHTS).is_file() else []
+
+
+def missing(folder: Path) -> str | None:
+    """What keeps `folder` from being a complete model, as a clause; None when nothing does."""
+    if not (folder / "config.json").is_file():
+        return "it has no config.json"
+    weights = weight_files(folder)
+    if not weights:
+        pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
+        return f"its weights are pickles only ({pickles[0]}), which can run code" if pickles else "it has no safetensors"
+    if absent := [path.name for path in weights if not path.is_file()]:
+        return f"{absent[0]} is missing"
+    if not any((folder / name).is_file() for name in TOKENIZER):
+        return "it has no tokenizer"
+    return None
+
+
+def weights_digest(folder: Path) -> str:
+    """One SHA-256 for the weights: the file's own, or that of the shards' names and digests."""
+    weights = weight_files(folder)
+    if len(weights) == 1:
+        return digest(weights[0])
+    return fingerprint({path.name: digest(path) for path in weights}, length=64)
+
+
+def model_identity(folder: Path, *, code: bool) -> dict[str, str]:
+    """Everything in `folder` that changes a value: weights, tokenizer, config, and the code when it is to run."""
+    tokenizer = {name: files.sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()}
+    identity = {
+        "weights": weights_digest(folder),
+        "tokenizer": fingerprint(tokenizer, length=64),
+        "config": files.sha256(folder / "config.json"),
+    }
+    if code:
+        sources = {path.name: files.sha256(path) for path in sorted(folder.glob("*.py"))}
+        identity["code"] = fingerprint(sources, length=64)
+    return identity

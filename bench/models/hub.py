@@ -1,0 +1,156 @@
+"""Models of the Hugging Face hub: the local cache first, then one download, safetensors only."""
+
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+from bench.models.digests import TOKENIZER, missing
+
+FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
+TIMEOUT_SECONDS = 5.0
+SILENT = "it is not in the local hub cache, and the hub cannot be reached or is switched off (HF_HUB_OFFLINE)."
+
+
+def cached_snapshot(repo: str, revision: str | None) -> Path | None:
+    """The complete snapshot of `repo` in the local hub cache, whose name is its commit; None when there is none."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(repo, "config.json", revision=revision or "main")
+    if not isinstance(config, str) or missing(Path(config).parent):
+        return None
+    return Path(config).parent
+
+
+def snapshot(repo: str, revision: str | None, *, trust_remote_code: bool, allow_download: bool) -> Path:
+    """The folder of `repo` at `revision` (default: the cached one, else ``main``), downloaded if need be.
+
+    The folder's name is the commit. Only the configuration, the tokenizer, safetensors and, for trusted code, Python
+    files are fetched; code is refused before any weights are.
+
+    Raises:
+        BenchError: no such repository or revision, gated, unreachable, pickles only, or untrusted remote code.
+    """
+    if folder := cached_snapshot(repo, revision):
+        check_remote_code(repo, revision, read_config(folder), trust_remote_code=trust_remote_code)
+        return folder
+    if not allow_download:
+        raise BenchError(f"Model '{repo}' is not in the local hub cache, and downloading was not allowed.")
+    if reason := refusal(repo, revision):
+        raise BenchError(f"Model '{repo}' cannot be fetched: {reason}")
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+
+    patterns = ["config.json", "model*.safetensors", "model*.safetensors.index.json", *TOKENIZER]
+    try:
+        config = Path(hf_hub_download(repo, "config.json", revision=revision, etag_timeout=TIMEOUT_SECONDS))
+        code = check_remote_code(repo, revision, read_config(config.parent), trust_remote_code=trust_remote_code)
+        # Top-level files only: subfolders hold copies in other formats.
+        folder = Path(
+            snapshot_download(
+                repo,
+                revision=config.parent.name,
+                allow_patterns=[*patterns, "*.py"] if code else patterns,
+                ignore_patterns=["*/*"],
+            )
+        )
+    except (EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        raise BenchError(f"Model '{repo}' cannot be fetched: {explain(repo, error)}") from error
+    if reason := missing(folder):
+        raise BenchError(f"Model '{repo}' cannot be used: {reason}. Choose a repository with safetensors weights.")
+    return folder
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a model's folder.
+
+    Raises:
+        BenchError: the file is not a JSON object.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise BenchError(f"'{path}' is not valid JSON ({error}): fetch the model again.") from error
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model folder's config.json."""
+    return read_json(folder / "config.json")
+
+
+def needs_remote_code(config: dict[str, Any]) -> bool:
+    """Whether a model's config.json names classes that transformers itself does not have."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return "auto_map" in config and config.get("model_type") not in CONFIG_MAPPING_NAMES
+
+
+def check_remote_code(
+    name: str, revision: str | None, config: dict[str, Any], *, trust_remote_code: bool
+) -> bool:
+    """Whether the model's own code is to run; it may only from this repository, trusted, at a full commit hash.
+
+    Raises:
+        BenchError: code is needed and one of these does not hold.
+    """
+    if not needs_remote_code(config):
+        return False
+    refuse_untrusted(name, revision, trust_remote_code=trust_remote_code)
+    if elsewhere := [str(where) for where in config["auto_map"].values() if "--" in str(where)]:
+        raise BenchError(f"Model '{name}' takes its code from another repository ({elsewhere[0]}), which cannot be pinned.")
+    return True
+
+
+def refuse_untrusted(name: str, revision: str | None, *, trust_remote_code: bool) -> None:
+    """Raise unless remote code is trusted and `revision` is a full commit hash."""
+    if not (trust_remote_code and FULL_COMMIT.fullmatch(revision or "")):
+        raise BenchError(
+            f"Model '{name}' runs code from its repository. Read that code, then pass --trust-remote-code and name "
+            f"the commit you read: {name.partition('@')[0]}@<40 hex digits>."
+        )
+
+
+def explain(repo: str, error: Exception) -> str:
+    """Why the hub refused, and what to do, as a sentence."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RemoteEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    sentences: dict[type[Exception], str] = {
+        GatedRepoError: f"it is gated; accept its terms at https://huggingface.co/{repo} and run: hf auth login",
+        RepositoryNotFoundError: "the hub knows no such repository, or it is private (then run: hf auth login).",
+        RevisionNotFoundError: "the hub knows no such revision of it.",
+        RemoteEntryNotFoundError: "it has no config.json, so it is no transformers model.",
+        LocalEntryNotFoundError: SILENT,
+        HFValidationError: "that is no hub id (owner/name).",
+    }
+    return next((text for kind, text in sentences.items() if isinstance(error, kind)), f"{error}")
+
+
+@functools.cache
+def refusal(repo: str, revision: str | None) -> str | None:
+    """Why `repo` cannot be had from the hub, asked with one short request; None when it can."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+
+    if constants.HF_HUB_OFFLINE or _unreachable:
+        return SILENT
+    try:
+        get_hf_file_metadata(hf_hub_url(repo, "config.json", revision=revision), timeout=TIMEOUT_SECONDS)
+    except (EntryNotFoundError, HfHubHTTPError, HFValidationError) as error:
+        return explain(repo, error)
+    except Exception:  # noqa: BLE001 - the HTTP library's own errors, and it is not the same one in every version
+        # No use in waiting for the same silence once for every model.
+        _unreachable.append(repo)
+        return SILENT
+    return None
+
+
+_unreachable: list[str] = []

@@ -1,0 +1,166 @@
+"""A model's name → a complete local folder and everything that identifies it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bench.errors import BenchError, nearest
+from bench.models import hub
+from bench.models.digests import missing, model_identity
+from bench.models.package import package_folder
+from bench.models.rows import MODELS, ModelRow
+from bench.pooling import poolings
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model that lies complete in `folder`: configuration, tokenizer, safetensors.
+
+    `architecture` is transformers' class of the text body, without a language-model head; it has `layers` blocks
+    of width `width`, so `layers + 1` hidden states. `max_positions` bounds a text's tokens, special ones included.
+    `revision` is the hub's commit, None elsewhere. `identity` holds the digests of all that changes a value; it does
+    not depend on where the folder lies.
+    """
+
+    name: str
+    folder: Path
+    row: ModelRow | None
+    revision: str | None
+    architecture: str
+    layers: int
+    width: int
+    causal: bool
+    max_positions: int
+    prompt: str
+    remote_code: bool
+    identity: Mapping[str, str]
+
+    @property
+    def poolings(self) -> tuple[str, ...]:
+        """The poolings that mean something for this model."""
+        return poolings(causal=self.causal)
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """A name as the user writes it: a row, an existing folder, or a hub id; the first and last with ``@revision``."""
+
+    text: str
+    row: ModelRow | None
+    folder: Path | None
+    repo: str | None
+    revision: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> "ModelName":
+        """Take `text` apart.
+
+        Raises:
+            BenchError: it is none of the three.
+        """
+        base, _, revision = text.partition("@")
+        if base in MODELS:
+            row = MODELS[base]
+            if revision and row.repo is None:
+                raise BenchError(f"Model '{base}' comes from a package and has no revisions: leave out '@{revision}'.")
+            return cls(text, row, None, row.repo, revision or None)
+        folder = Path(text).expanduser()
+        if folder.is_dir():
+            if not (folder / "config.json").is_file():
+                raise BenchError(f"The folder '{text}' is no model: it has no config.json.")
+            return cls(text, None, folder, None, None)
+        if base.count("/") == 1 and all(base.split("/")) and not base.startswith((".", "~")):
+            return cls(text, None, None, base, revision or None)
+        raise BenchError(
+            f"There is no model '{text}': {nearest(base, MODELS)} "
+            "Otherwise give a hub id (owner/name) or an existing folder."
+        )
+
+
+def resolve(name: str, *, trust_remote_code: bool = False, allow_download: bool = True) -> ResolvedModel:
+    """Find the model `name`, fetch or convert it if need be, and hash it.
+
+    Args:
+        name: a row of `MODELS`, a local folder, or a hub id; rows and ids with an optional ``@revision``. Without
+            one, a complete cached snapshot of ``main`` is used before the hub is asked.
+        trust_remote_code: let the repository's own code run, which also needs a full commit hash as the revision.
+        allow_download: ask the hub when the local cache does not have the model.
+
+    Raises:
+        BenchError: the model cannot be had, is incomplete, has no safetensors, or needs code that is not trusted.
+    """
+    parsed = ModelName.parse(name)
+    folder, revision = _locate(parsed, trust_remote_code=trust_remote_code, allow_download=allow_download)
+    if reason := missing(folder):
+        raise BenchError(f"Model '{name}' cannot be used: {reason}.")
+    return _describe(parsed, folder, revision)
+
+
+def _locate(parsed: ModelName, *, trust_remote_code: bool, allow_download: bool) -> tuple[Path, str | None]:
+    """The model's folder and, on the hub, its commit."""
+    if parsed.repo is not None:
+        if parsed.row is not None and parsed.row.remote_code:
+            hub.refuse_untrusted(parsed.text, parsed.revision, trust_remote_code=trust_remote_code)
+        folder = hub.snapshot(
+            parsed.repo, parsed.revision, trust_remote_code=trust_remote_code, allow_download=allow_download
+        )
+        return folder, folder.name
+    if parsed.folder is not None:
+        # A folder has no commit, so code in it is refused whatever the flag says.
+        hub.check_remote_code(
+            parsed.text, None, hub.read_config(parsed.folder), trust_remote_code=trust_remote_code
+        )
+        return parsed.folder, None
+    assert parsed.row is not None
+    return package_folder(parsed.row), None
+
+
+def _describe(parsed: ModelName, folder: Path, revision: str | None) -> ResolvedModel:
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    code = hub.needs_remote_code(hub.read_config(folder))
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=code).get_text_config()
+    except (ValueError, KeyError) as error:
+        raise BenchError(f"Model '{parsed.text}' is of a kind that this transformers does not know: {error}") from error
+    row = parsed.row
+    mapped = MODEL_MAPPING_NAMES.get(config.model_type)
+    architecture = mapped if isinstance(mapped, str) else row.architecture if row else str(config.architectures[0])
+    return ResolvedModel(
+        name=parsed.text,
+        folder=folder,
+        row=row,
+        revision=revision,
+        architecture=architecture,
+        layers=config.num_hidden_layers,
+        width=config.hidden_size,
+        causal=row.causal if row else _is_causal(config),
+        max_positions=_max_positions(config, folder),
+        prompt=row.prompt if row else "",
+        remote_code=code,
+        identity=MappingProxyType(model_identity(folder, code=code)),
+    )
+
+
+def _is_causal(config: Any) -> bool:
+    """Whether a token sees only those before it: families that only generate, unless the config lifts the mask."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as GENERATE
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as FILL
+
+    if not getattr(config, "is_causal", True) or getattr(config, "use_bidirectional_attention", False):
+        return False
+    decoder = config.model_type in GENERATE and config.model_type not in FILL
+    return decoder or bool(getattr(config, "is_decoder", False))
+
+
+def _max_positions(config: Any, folder: Path) -> int:
+    """The model's positions, or fewer where its tokenizer says so; RoBERTa's family starts counting after padding."""
+    positions = int(getattr(config, "max_position_embeddings", None) or 2**31 - 1)
+    if "roberta" in config.model_type:
+        positions -= int(config.pad_token_id) + 1
+    tokenizer = folder / "tokenizer_config.json"
+    limit = hub.read_json(tokenizer).get("model_max_length") if tokenizer.is_file() else None
+    return min(positions, int(limit)) if limit else positions

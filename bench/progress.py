@@ -1,0 +1,48 @@
+"""How long work tells that it goes on, without knowing whether anybody watches."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One piece of work with a known end."""
+
+    def advance(self, amount: int = 1) -> None:
+        """So much more is done."""
+
+    def note(self, text: str) -> None:
+        """A few words on where things stand, shown behind the bar."""
+
+
+class Progress(Protocol):
+    """Something that can show work under way and say a line in between."""
+
+    def task(self, title: str, total: int, unit: str) -> AbstractContextManager[Task]:
+        """A context that shows `total` units of work."""
+
+    def say(self, line: str) -> None:
+        """One line for the person who waits."""
+
+
+class _Still:
+    def advance(self, amount: int = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class Silent:
+    """Shows nothing: the null object for library use and tests."""
+
+    @contextmanager
+    def task(self, title: str, total: int, unit: str) -> Iterator[Task]:  # noqa: ARG002 - the protocol's names
+        """A context in which nothing is shown."""
+        yield _Still()
+
+    def say(self, line: str) -> None:
+        """Say nothing."""
+
+
+SILENT = Silent()

@@ -1,0 +1,1 @@
+"""A study: propose candidates, evaluate, keep the front, confirm it."""

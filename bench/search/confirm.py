@@ -1,0 +1,176 @@
+"""The front under fresh seeds on the test set, beside what any pipeline has to beat."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.cost import ModelCost, latency_ms, memory_gb
+from bench.evaluation.baselines import TEXT_BASELINES
+from bench.evaluation.evaluator import Evaluator, Scored
+from bench.front import pareto
+from bench.metrics import bootstrap_interval, holm, paired_permutation
+from bench.progress import Progress
+from bench.search.journal import Journal, TrialRecord
+from bench.space.candidates import Shapes, canonical
+from bench.space.schema import Objectives
+from bench.specs import Candidate, Source
+
+BEST_SINGLE = "best-single"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate against the best searched single model, paired by test row; `p` is Holm-corrected over the front.
+
+    `resolvable` is the smallest difference in macro-F1 that this test set could resolve.
+    """
+
+    difference: float
+    p: float
+    resolvable: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A candidate or a baseline with its search scores and its confirmation on the test set."""
+
+    name: str
+    kind: Literal["front", "baseline"]
+    candidate: Candidate | None
+    trial: int | None
+    run_id: str | None
+    search: Mapping[str, float]
+    latency_ms: float | None
+    memory_gb: float | None
+    confirmed: Scored
+    interval: tuple[float, float]
+    comparison: Comparison | None = None
+
+
+def front(journal: Journal, objectives: Objectives) -> list[TrialRecord]:
+    """The scored trials that no other trial dominates, by the last objective."""
+    records = journal.of("complete")
+    points = [[record.metrics[name] for name in objectives.names] for record in records]
+    chosen = [records[index] for index in pareto(points, objectives.directions)]
+    return sorted(chosen, key=lambda record: record.metrics[objectives.names[-1]])
+
+
+def best_single(journal: Journal, objectives: Objectives) -> TrialRecord | None:
+    """The best scored trial that uses one model, by the first score among the objectives, else by f1_mean."""
+    name = next((name for name in objectives.maximize if name[:2] in {"f1", "ac"}), "f1_mean")
+    records = [record for record in journal.of("complete") if len(record.candidate.models) == 1]
+    return max(records, key=lambda record: record.metrics[name], default=None)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Confirms entries of a study; what was confirmed before is read back from the evaluations."""
+
+    evaluator: Evaluator
+    shapes: Shapes
+    costs: Mapping[str, ModelCost]
+    objectives: Objectives
+    progress: Progress
+
+    def run(self, journal: Journal) -> tuple[list[Entry], list[Entry]]:
+        """The confirmed front, compared with the best single model, and the confirmed baselines."""
+        records = front(journal, self.objectives)
+        single = best_single(journal, self.objectives)
+        baselines = list(self._baseline_candidates(single))
+        total = len(records) + len(baselines) + len(TEXT_BASELINES)
+        with self.progress.task("confirm on the test set", total, "candidates") as task:
+            confirmed = []
+            for record in records:
+                confirmed.append(self._entry(_name(record), "front", record.candidate, record))
+                task.advance()
+            beside = []
+            for name, candidate in baselines:
+                beside.append(self._entry(name, "baseline", candidate, journal.known(candidate)))
+                task.advance()
+            for name in TEXT_BASELINES:
+                beside.append(self._text_entry(name))
+                task.advance()
+        reference = next((entry for entry in beside if entry.name == BEST_SINGLE), None)
+        return self._compared(confirmed, reference), beside
+
+    def _baseline_candidates(self, single: TrialRecord | None) -> Iterator[tuple[str, Candidate]]:
+        """Every model alone at its last layer, the best searched single model, and late fusion of the former."""
+        last = {model: self._last_layer(model) for model in self.shapes}
+        for model, candidate in last.items():
+            yield f"single:{model}", candidate
+        if single is not None:
+            yield BEST_SINGLE, single.candidate
+        if len(last) > 1:
+            sources = tuple(candidate.sources[0] for candidate in last.values())
+            yield "late-fusion", canonical(Candidate(sources=sources, fusion="late"), self.shapes)
+
+    def _last_layer(self, model: str) -> Candidate:
+        shape = self.shapes[model]
+        pooling = "mean" if "mean" in shape.poolings else shape.poolings[0]
+        return Candidate(sources=(Source(model=model, layer=shape.layers, pooling=pooling),))
+
+    def _entry(self, name: str, kind: Any, candidate: Candidate, record: TrialRecord | None) -> Entry:
+        if record is not None and record.state == "complete":
+            search = {key: value for key, value in record.metrics.items() if key not in {"latency_ms", "memory_gb"}}
+        else:
+            search = self.evaluator.search(candidate).metrics()
+        confirmed = self.evaluator.confirm(candidate)
+        return Entry(
+            name=name,
+            kind=kind,
+            candidate=candidate,
+            trial=None if record is None else record.number,
+            run_id=None if record is None else record.run_id,
+            search=search,
+            latency_ms=latency_ms(self.costs, candidate),
+            memory_gb=memory_gb(self.costs, candidate),
+            confirmed=confirmed,
+            interval=self._interval(confirmed),
+        )
+
+    def _text_entry(self, name: str) -> Entry:
+        confirmed = self.evaluator.text_baseline(name, "confirm")
+        search = self.evaluator.text_baseline(name, "search").metrics()
+        interval = self._interval(confirmed)
+        return Entry(name, "baseline", None, None, None, search, None, None, confirmed, interval)
+
+    @property
+    def _truth(self) -> np.ndarray:
+        return self.evaluator.dataset.test.labels
+
+    @property
+    def _classes(self) -> int:
+        dataset = self.evaluator.dataset
+        return len(dataset.labels) + len(dataset.test_only_labels)
+
+    def _interval(self, scored: Scored) -> tuple[float, float]:
+        seed = self.evaluator.protocol.seed
+        interval = bootstrap_interval(self._truth, scored.predicted, self._classes, seed=seed)
+        return interval.low, interval.high
+
+    def _compared(self, entries: Sequence[Entry], reference: Entry | None) -> list[Entry]:
+        if reference is None:
+            return list(entries)
+        others = [entry for entry in entries if entry.candidate != reference.candidate]
+        tests = [
+            paired_permutation(
+                self._truth,
+                entry.confirmed.predicted,
+                reference.confirmed.predicted,
+                self._classes,
+                seed=self.evaluator.protocol.seed,
+            )
+            for entry in others
+        ]
+        corrected = holm([test.p for test in tests])
+        found = {
+            entry.name: Comparison(test.difference, p, test.resolvable)
+            for entry, test, p in zip(others, tests, corrected, strict=True)
+        }
+        return [replace(entry, comparison=found.get(entry.name)) for entry in entries]
+
+
+def _name(record: TrialRecord) -> str:
+    return f"trial-{record.number}"

@@ -1,0 +1,221 @@
+"""A study's memory: Optuna's journal file, opened by one process at a time and whole after any kill."""
+
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from bench.errors import BenchError, nearest
+from bench.search.sampling import SAMPLERS, seed_for
+from bench.search.settings import StudySettings, differences
+from bench.specs import Candidate, Spec
+
+if TYPE_CHECKING:
+    import optuna
+
+RECORD, SETTINGS, NOTES = "bench", "bench.settings", "bench.notes."
+Direction = Literal["maximize", "minimize"]
+State = Literal["complete", "pruned", "infeasible", "repeat"]
+
+
+class TrialRecord(Spec):
+    """What is remembered of a trial. `f1` and `accuracy` hold a value a repetition, in order."""
+
+    number: int
+    state: State
+    candidate: Candidate
+    metrics: Mapping[str, float] = Field(default_factory=dict)
+    f1: tuple[float, ...] = ()
+    accuracy: tuple[float, ...] = ()
+    seconds: float = 0.0
+    repeats: int | None = None
+    run_id: str | None = None
+
+
+def studies_folder(home: Path) -> Path:
+    """Where journals lie under `mlruns/`."""
+    return home / "studies"
+
+
+def study_names(home: Path) -> list[str]:
+    """The studies of that home."""
+    return sorted(path.stem for path in studies_folder(home).glob("*.journal"))
+
+
+class _HeldLock:
+    """The journal's own lock does nothing: the study's lock is held for as long as the journal is open."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _mend(path: Path) -> None:
+    """Cut a last line that a kill has torn: Optuna refuses a journal that holds one."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
+            os.fsync(file.fileno())
+
+
+def _load(path: Path, name: str, directions: Sequence[Direction] | None) -> "optuna.Study":
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldLock()))  # type: ignore[arg-type]
+    if directions is None:
+        return optuna.load_study(study_name=name, storage=storage)
+    return optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
+
+
+def read(home: Path, name: str) -> "Journal":
+    """A study to look at, not to go on with: no lock is taken and nothing is written.
+
+    Raises:
+        BenchError: there is no such study.
+    """
+    path = studies_folder(home) / f"{name}.journal"
+    if not path.exists():
+        raise BenchError(f"There is no study '{name}' under {home}: {nearest(name, study_names(home))}")
+    try:
+        study = _load(path, name, None)
+    except (KeyError, ValueError) as error:
+        raise BenchError(f"The study '{name}' ({path}) holds nothing that can be read: {error}") from error
+    return Journal(study, {record.number: record for record in _records(study)})
+
+
+@contextmanager
+def opened(home: Path, name: str, settings: StudySettings) -> Iterator["Journal"]:
+    """Create or resume a study and hold it alone.
+
+    Raises:
+        BenchError: another process has it open, or it was made with other settings (the message shows which).
+    """
+    from filelock import FileLock, Timeout
+
+    if not re.fullmatch(r"[\w.,=@+-][\w .,=@+-]*", name):
+        raise BenchError(f"'{name}' cannot be a study's name: use letters, digits, spaces and . , = @ + - _")
+    path = studies_folder(home) / f"{name}.journal"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path.with_suffix(".lock"), timeout=0):
+            _mend(path)
+            study = _load(path, name, settings.space.objectives.directions)
+            _same_settings(study, name, settings)
+            _fail_unfinished(study)
+            yield Journal(study, {record.number: record for record in _records(study)})
+    except Timeout as error:
+        raise BenchError(
+            f"The study '{name}' is open in another process. Wait for it, or give this search another --study name."
+        ) from error
+
+
+def _same_settings(study: "optuna.Study", name: str, settings: StudySettings) -> None:
+    new = settings.model_dump(mode="json")
+    old = study.user_attrs.get(SETTINGS)
+    if old is None:
+        study.set_user_attr(SETTINGS, new)
+    elif changed := differences(old, new):
+        lines = "\n".join(f"  {line}" for line in changed)
+        raise BenchError(
+            f"The study '{name}' was made with other settings:\n{lines}\n"
+            "Use the old settings to go on with it, or another --study name to begin a new one."
+        )
+
+
+def _fail_unfinished(study: "optuna.Study") -> None:
+    """A trial that a kill left RUNNING is told FAIL: no other process works here. It is proposed again as it was."""
+    from optuna.trial import TrialState
+
+    while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.ask()  # enqueued, but the kill came before it was asked for
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _records(study: "optuna.Study") -> Iterator[TrialRecord]:
+    for trial in study.get_trials(deepcopy=False):
+        if (content := trial.user_attrs.get(RECORD)) and trial.state.is_finished():
+            try:
+                yield TrialRecord.model_validate({"number": trial.number, **content})
+            except ValidationError as error:
+                raise BenchError(
+                    f"Trial {trial.number} of the study '{study.study_name}' was written by another version of bench; "
+                    "give this search another --study name."
+                ) from error
+
+
+@dataclass
+class Journal:
+    """The trials of a study, in Optuna's terms and in ours."""
+
+    study: "optuna.Study"
+    records: dict[int, TrialRecord] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._by_candidate = {
+            record.candidate.fingerprint(): record for record in self.records.values() if record.state != "repeat"
+        }
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings that the study was made with."""
+        return dict(self.study.user_attrs[SETTINGS])
+
+    def known(self, candidate: Candidate) -> TrialRecord | None:
+        """The trial that tried this candidate first."""
+        return self._by_candidate.get(candidate.fingerprint())
+
+    def of(self, state: State) -> list[TrialRecord]:
+        """Trials in that state, in order."""
+        return [record for record in self.records.values() if record.state == state]
+
+    def ask(self, sampler: str, base_seed: int, params: Mapping[str, Any] | None = None) -> "optuna.Trial":
+        """A new trial, proposed by the sampler, or with `params` given."""
+        self.study.sampler = SAMPLERS[sampler](seed_for(base_seed, len(self.records)))
+        if params is not None:
+            self.study.enqueue_trial(dict(params))
+        return self.study.ask()
+
+    def tell(
+        self, trial: "optuna.Trial", record: TrialRecord, values: Sequence[float] | None, violation: float = 0.0
+    ) -> None:
+        """Finish a trial. `values` None is a trial without scores (pruned, or over a limit by `violation`)."""
+        from optuna.trial import TrialState
+
+        trial.set_user_attr(RECORD, record.model_dump(mode="json", exclude={"number"}))
+        trial.set_constraint("limits", violation)
+        self.study.tell(trial, values, state=TrialState.PRUNED if values is None else TrialState.COMPLETE)
+        self.records[record.number] = record
+        if record.state != "repeat":
+            self._by_candidate[record.candidate.fingerprint()] = record
+
+    def failed(self) -> int:
+        """Trials that were killed or raised, and were tried again."""
+        from optuna.trial import TrialState
+
+        return len(self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,)))
+
+    def note(self, name: str) -> Any:
+        """Something that was kept with the study, or None."""
+        return self.study.user_attrs.get(NOTES + name)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep a JSON value with the study."""
+        self.study.set_user_attr(NOTES + name, value)

@@ -1,0 +1,166 @@
+"""A study written down: each trial as it ends, the front and what it stands on when all is done."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from bench import __version__
+from bench.cost import ModelCost
+from bench.datasets.dataset import Dataset, Split
+from bench.evaluation.evaluator import Scored
+from bench.evaluation.protocol import Protocol
+from bench.search.confirm import Entry
+from bench.search.figure import front_png
+from bench.search.journal import Journal, TrialRecord
+from bench.search.result import SearchResult, entry_json
+from bench.search.settings import SearchRequest
+from bench.search.trials import finite
+from bench.search.writing import as_json, candidate_params, score_tables, table, trial_record
+from bench.tracking import Record, Tracker
+
+LIBRARIES = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "numpy", "datasets", "safetensors")
+COLUMNS = (
+    "name",
+    "trial",
+    "sources",
+    "fusion",
+    "f1_mean",
+    "f1_std",
+    "f1_floor",
+    "accuracy_mean",
+    "latency_ms",
+    "memory_gb",
+    "test_f1_mean",
+    "test_f1_std",
+    "test_f1_floor",
+    "test_accuracy_mean",
+    "test_f1_low",
+    "test_f1_high",
+    "difference",
+    "p_vs_best_single",
+    "resolvable_difference",
+)
+
+
+@dataclass(frozen=True)
+class Logbook:
+    """Writes a study to a tracker."""
+
+    tracker: Tracker
+    dataset: Dataset
+    protocol: Protocol
+
+    @property
+    def _searched(self) -> Split:
+        return self.dataset.train if self.protocol.name == "cv" else self.dataset.test
+
+    def trial(self, record: TrialRecord, scored: Scored) -> str | None:
+        """Write a finished trial and return its run's id."""
+        return self.tracker.log(trial_record(record, scored, self.dataset, self._searched))
+
+    def study(
+        self,
+        result: SearchResult,
+        journal: Journal,
+        costs: Mapping[str, ModelCost],
+        request: SearchRequest,
+        identities: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Mark and confirm the front, write the baselines, and close the parent run with what the study stands on."""
+        self._front(result.front, journal)
+        for entry in result.baselines:
+            self._baseline(entry)
+        self.tracker.attach(
+            {
+                "front.csv": entries_csv(result.front),
+                "baselines.csv": entries_csv(result.baselines),
+                "result.json": as_json(result.to_json()),
+                "costs.csv": costs_csv(costs),
+                "dataset.json": as_json({**result.dataset, "warnings": list(result.warnings)}),
+                "models.json": as_json([dict(identity) for identity in identities]),
+                "space.json": as_json(request.space.model_dump(mode="json", exclude_none=True)),
+                "environment.json": as_json(environment()),
+            }
+        )
+        title = f"{result.study}: {len(journal.of('complete'))} candidates, {result.protocol.split(';')[0]}"
+        picture = front_png(journal.of("complete"), result.front, result.baselines, request.space.objectives, title)
+        if picture is not None:
+            self.tracker.attach({"front.png": picture})
+        counts = {f"trials_{key}": float(value) for key, value in result.trials.items()}
+        seconds = {f"seconds_{key}": value for key, value in result.seconds.items()}
+        self.tracker.close(counts | seconds, {"bench.optimistic": str(result.optimistic).lower()})
+
+    def _front(self, entries: Sequence[Entry], journal: Journal) -> None:
+        """Tag the front's runs and add their confirmation; runs that have left the front lose the tag."""
+        now = {entry.run_id for entry in entries if entry.run_id is not None}
+        for run in set(journal.note("front") or ()) - now:
+            self.tracker.update(run, {}, {"bench.front": "false"})
+        for entry in entries:
+            self.tracker.update(entry.run_id, confirmed_metrics(entry), {"bench.front": "true"})
+        journal.keep("front", sorted(now))
+
+    def _baseline(self, entry: Entry) -> None:
+        """A baseline as a run of its own; the best searched single may change, so its candidate is in the key."""
+        candidate = entry.candidate
+        fixed = {"latency_ms": entry.latency_ms, "memory_gb": entry.memory_gb}
+        self.tracker.log(
+            Record(
+                key=f"baseline:{entry.name}:{'' if candidate is None else candidate.fingerprint()}",
+                name=entry.name,
+                params={"fusion": "none", "models": entry.name} if candidate is None else candidate_params(candidate),
+                metrics=finite(dict(entry.search))
+                | {key: value for key, value in fixed.items() if value is not None}
+                | confirmed_metrics(entry),
+                tags={"bench.state": "baseline", "bench.front": "false"},
+                artifacts=score_tables(entry.confirmed, self.dataset, self.dataset.test),
+            )
+        )
+
+
+def confirmed_metrics(entry: Entry) -> dict[str, float]:
+    """Metrics of the confirmation, named `confirm_…`."""
+    metrics = {f"confirm_{key}": value for key, value in finite(entry.confirmed.metrics()).items()}
+    metrics |= {"confirm_f1_low": entry.interval[0], "confirm_f1_high": entry.interval[1]}
+    if entry.comparison is not None:
+        metrics |= {"confirm_difference": entry.comparison.difference, "confirm_p": entry.comparison.p}
+    return finite(metrics)
+
+
+def entries_csv(entries: Sequence[Entry]) -> bytes:
+    """The front or the baselines as a table: search scores, then the test set's."""
+    rows = []
+    for entry in entries:
+        values = entry_json(entry)
+        test = {f"test_{key}": value for key, value in values["confirm"].items()}
+        flat = values["confirm"] | values | test
+        flat |= {"name": entry.name, "sources": "" if entry.candidate is None else str(entry.candidate)}
+        flat |= dict(zip(("test_f1_low", "test_f1_high"), entry.interval, strict=True))
+        rows.append([flat.get(column) for column in COLUMNS])
+    return table(COLUMNS, rows)
+
+
+def costs_csv(costs: Mapping[str, ModelCost]) -> bytes:
+    """Milliseconds a text up to and including each layer, by model."""
+    return table(
+        ["model", "layer", "ms_per_text"],
+        ([name, layer, ms] for name, cost in costs.items() for layer, ms in enumerate(cost.layer_ms)),
+    )
+
+
+def environment() -> dict[str, Any]:
+    """What the numbers were computed with."""
+    import torch
+
+    return {
+        "bench": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        **{name: version(name) for name in LIBRARIES},
+    }

@@ -1,0 +1,54 @@
+"""Which of the space's models take part, and why not the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.errors import BenchError
+from bench.models.availability import availability
+from bench.models.resolve import ResolvedModel, resolve
+from bench.progress import Progress
+from bench.specs import ExtractionSettings
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A model of the space that does not take part."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The models of a study, ready to be opened, and those left out."""
+
+    models: tuple[ResolvedModel, ...]
+    absent: tuple[Absent, ...]
+
+
+def select(wanted: Sequence[str], settings: ExtractionSettings, progress: Progress, *, named: bool) -> Selection:
+    """Resolve models. `named` by the user, each must be there; those of a space are taken as far as they can be had.
+
+    Raises:
+        BenchError: a named model cannot be had, or none of the space can.
+    """
+    if named:
+        return Selection(tuple(_resolved(name, settings) for name in dict.fromkeys(wanted)), ())
+    usable, absent = [], []
+    for name in wanted:
+        found = availability(name, settings)
+        if found.ok:
+            usable.append(name)
+        else:
+            absent.append(Absent(name, found.reason))
+    if not usable:
+        reasons = "\n".join(f"  {model.name}: {model.reason}" for model in absent)
+        raise BenchError(f"No model of the space can be used here:\n{reasons}\nName others with --models.")
+    progress.say(f"models: {', '.join(usable)}")
+    for model in absent:
+        progress.say(f"  not {model.name}: {model.reason}")
+    return Selection(tuple(_resolved(name, settings) for name in usable), tuple(absent))
+
+
+def _resolved(name: str, settings: ExtractionSettings) -> ResolvedModel:
+    return resolve(name, trust_remote_code=settings.trust_remote_code)

@@ -1,0 +1,128 @@
+"""What a search would do, before it does it."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+from bench.extraction import Need, check_disk
+from bench.files import existing_parent
+from bench.search.journal import read, study_names
+from bench.search.run import Prepared
+from bench.space.enumeration import count
+from bench.specs import MLP
+
+TOKENS_A_WORD = 1.4
+EXTRACTION_EFFICIENCY, TRAINING_EFFICIENCY = 0.4, 0.5
+"""Shares of the matrix-product peak that extraction and head training have been seen to reach."""
+SPACE_LIMIT = 20_000
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """What one model still has to do."""
+
+    name: str
+    texts: int
+    missing: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work ahead. Times are rough; `problem` is what would stop it."""
+
+    study: str
+    dataset: str
+    train_rows: int
+    test_rows: int
+    protocol: str
+    space_size: str
+    trials: int
+    done: int
+    models: tuple[PlannedModel, ...]
+    absent: Mapping[str, str]
+    search_seconds: float
+    free_bytes: int
+    problem: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return asdict(self)
+
+
+def plan(prepared: Prepared, home: Path) -> Plan:
+    """Look, estimate, write nothing."""
+    request, dataset = prepared.request, prepared.dataset
+    peak = _peak(prepared.settings.dtype)
+    words = dataset.stats.mean_words
+    tokens = min(words * TOKENS_A_WORD + 2, request.extraction.max_length)
+    size = count(request.space, prepared.models, SPACE_LIMIT)
+    journal = read(home, prepared.study) if prepared.study in study_names(home) else None
+    done = 0 if journal is None else len(journal.of("complete"))
+    try:
+        check_disk(prepared.needs, prepared.store)
+        problem = None
+    except BenchError as error:
+        problem = str(error)
+    return Plan(
+        study=prepared.study,
+        dataset=dataset.name,
+        train_rows=len(dataset.train),
+        test_rows=len(dataset.test),
+        protocol=request.protocol.describe(len(dataset.train)),
+        space_size=f"{size} distinct candidates"
+        if size is not None
+        else f"endless, or more than {SPACE_LIMIT} candidates",
+        trials=request.trials,
+        done=done,
+        models=tuple(
+            PlannedModel(
+                need.model.name,
+                need.texts,
+                len(need.missing),
+                need.bytes,
+                len(need.missing) * tokens * _flops(need) / (peak * EXTRACTION_EFFICIENCY),
+            )
+            for need in prepared.needs
+        ),
+        absent={model.name: model.reason for model in prepared.absent},
+        search_seconds=max(0, request.trials - done) * _training_flops(prepared) / (peak * TRAINING_EFFICIENCY),
+        free_bytes=shutil.disk_usage(existing_parent(prepared.store.home)).free,
+        problem=problem,
+    )
+
+
+def _flops(need: Need) -> float:
+    """Operations a token: a block has about 12 width² weights, each multiplied and added once."""
+    return 2.0 * 12 * need.model.layers * need.model.width**2
+
+
+def _training_flops(prepared: Prepared) -> float:
+    """Operations of one candidate with a typical number of sources: two products forward and one backward."""
+    request = prepared.request
+    space, protocol = request.space, request.protocol
+    widths = sorted((model.width for model in prepared.models.values()), reverse=True)
+    width = sum(widths[: space.sources.at_most]) * 0.7
+    head = MLP()
+    hidden = space.head.hidden if isinstance(space.head.hidden, int) else head.hidden
+    rows = len(prepared.dataset.train)
+    single = protocol.name == "paper" or protocol.uses_validation_split(rows)
+    passes = protocol.repetitions * (1 if single else protocol.folds - 1)
+    return passes * rows * space.head.epochs * 6.0 * width * hidden
+
+
+def _peak(dtype: str) -> float:
+    """Operations a second of a large matrix product on this machine's processor."""
+    import torch
+
+    left = torch.ones(1024, 1024, dtype=getattr(torch, dtype))
+    left @ left
+    started = time.perf_counter()
+    for _ in range(5):
+        left @ left
+    return 5 * 2 * 1024**3 / (time.perf_counter() - started)

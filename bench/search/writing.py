@@ -1,0 +1,117 @@
+"""Trials and studies as MLflow records: flat, stable names, and tables that open anywhere."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.datasets.dataset import Dataset, Split
+from bench.evaluation.evaluator import Scored
+from bench.search.journal import TrialRecord
+from bench.search.trials import finite
+from bench.specs import MLP, Candidate
+from bench.tracking import Record
+
+
+def trial_record(record: TrialRecord, scored: Scored, dataset: Dataset, split: Split) -> Record:
+    """A finished trial as one run: repetitions as steps, per-class scores, confusion and predictions as files."""
+    return Record(
+        key=record.candidate.fingerprint(),
+        name=f"trial-{record.number:04d}",
+        params=candidate_params(record.candidate),
+        metrics=dict(record.metrics) | {"seconds": record.seconds},
+        steps=[
+            *(("f1", step, value) for step, value in enumerate(record.f1)),
+            *(("accuracy", step, value) for step, value in enumerate(record.accuracy)),
+        ],
+        tags={"bench.state": record.state, "bench.trial": str(record.number), "bench.front": "false"},
+        artifacts={
+            "candidate.json": as_json(record.candidate.model_dump(mode="json")),
+            **score_tables(scored, dataset, split),
+        },
+    )
+
+
+def candidate_params(candidate: Candidate) -> dict[str, str | int | float]:
+    """A candidate as flat parameters, the same names in every run, so that runs line up in comparison views."""
+    params: dict[str, str | int | float] = {
+        "fusion": candidate.fusion,
+        "models": " + ".join(candidate.models),
+        "n_models": len(candidate.models),
+        "n_sources": len(candidate.sources),
+        "head": candidate.head.kind,
+    }
+    if candidate.width is not None:
+        params["width"] = candidate.width
+    if isinstance(candidate.head, MLP):
+        params |= {"hidden": candidate.head.hidden, "learning_rate": candidate.head.learning_rate}
+    for index, source in enumerate(candidate.sources, start=1):
+        params |= {
+            f"source_{index}.model": source.model,
+            f"source_{index}.layer": source.layer,
+            f"source_{index}.pooling": source.pooling,
+        }
+    return params
+
+
+def score_tables(scored: Scored, dataset: Dataset, split: Split) -> dict[str, bytes]:
+    """Per-class scores, the confusion summed over repetitions, and each repetition's predictions, as files."""
+    labels = [*dataset.labels, *dataset.test_only_labels]
+    first = scored.repetitions[0].scores
+    names = labels[: len(first.support)]
+    f1 = np.stack([repetition.scores.f1 for repetition in scored.repetitions])
+    confusion = np.sum([repetition.scores.confusion for repetition in scored.repetitions], axis=0)
+    per_class = (
+        [name, int(support), *map(float, (values.mean(), values.min(), values.max()))]
+        for name, support, values in zip(names, first.support, f1.T, strict=True)
+    )
+    return {
+        "per_class.csv": table(["class", "rows", "f1_mean", "f1_min", "f1_max"], per_class),
+        "confusion.csv": table(
+            ["true \\ predicted", *names],
+            ([name, *map(int, row)] for name, row in zip(names, confusion, strict=True)),
+        ),
+        "predictions.parquet": predictions(scored, split, labels),
+    }
+
+
+def predictions(scored: Scored, split: Split, labels: Sequence[str]) -> bytes:
+    """Row id, label, and one column of predicted labels a repetition: out-of-fold, or of the test set."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = scored.repetitions[0].rows
+    names = pa.array(labels)
+    columns = {
+        "id": pa.array([split.ids[row] for row in rows]),
+        "label": pa.DictionaryArray.from_arrays(split.labels[rows].astype(np.int32), names),
+    }
+    for repetition in scored.repetitions:
+        indices = repetition.predicted.astype(np.int32)
+        columns[f"seed_{repetition.seed}"] = pa.DictionaryArray.from_arrays(indices, names)
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """A CSV file."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def as_json(value: Any) -> bytes:
+    """A JSON file."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def scores_json(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Scores for JSON, where what is unknown (the spread of one repetition) is null: JSON has no NaN."""
+    known = finite(metrics)
+    return {name: known.get(name) for name in metrics}

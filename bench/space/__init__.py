@@ -1,0 +1,1 @@
+"""The search space: declarative files, the candidates they hold, and their canonical form."""

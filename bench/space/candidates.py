@@ -1,0 +1,137 @@
+"""From choices to a candidate in canonical form."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Protocol
+
+from bench.fusion import FUSIONS, common_width
+from bench.space.schema import Choices, Heads, Range, SearchSpace
+from bench.specs import MLP, Candidate, Head, Logistic, Source
+
+
+class ModelShape(Protocol):
+    """What the space needs to know of a model."""
+
+    @property
+    def layers(self) -> int: ...  # noqa: D102 - the index of the last layer
+    @property
+    def width(self) -> int: ...  # noqa: D102
+    @property
+    def poolings(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's shape, known without the model."""
+
+    layers: int
+    width: int
+    poolings: tuple[str, ...]
+
+
+Shapes = Mapping[str, ModelShape]
+
+
+class Chooser(Protocol):
+    """The part of `optuna.Trial` that a space asks for."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...  # noqa: D102
+    def suggest_int(self, name: str, low: int, high: int) -> int: ...  # noqa: D102
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...  # noqa: D102
+
+
+def suggest(chooser: Chooser, space: SearchSpace, shapes: Shapes) -> Candidate:
+    """A candidate of the space in canonical form.
+
+    The encoding is conditional: the number of models, then a subset of that size, then layer and pooling of just
+    those models. No draw is empty or too large, and what is not used is not proposed.
+    """
+    models = _subset(chooser, space, tuple(shapes))
+    sources = [source for model in models for source in _sources(chooser, space, model, shapes[model])]
+    head = _head(chooser, space.head)
+    if len(sources) == 1:
+        return Candidate(sources=tuple(sources), head=head)
+    name = chooser.suggest_categorical("fusion", space.fusion.operators)
+    operator = FUSIONS[name]
+    if not operator.commutative and chooser.suggest_categorical("reversed", (False, True)):
+        sources.reverse()
+    requested = (
+        chooser.suggest_categorical("width", (0, *space.fusion.widths))
+        if (operator.aligned and space.fusion.widths)
+        else 0
+    )
+    return canonical(Candidate(sources=tuple(sources), fusion=name, width=requested or None, head=head), shapes)
+
+
+def _subset(chooser: Chooser, space: SearchSpace, models: tuple[str, ...]) -> tuple[str, ...]:
+    most = min(space.sources.at_most, len(models))
+    least = min(space.sources.at_least, most)
+    size = least if least == most else chooser.suggest_int("models", least, most)
+    subsets = {" + ".join(subset): subset for subset in combinations(models, size)}
+    names = list(subsets)
+    return subsets[names[0] if len(names) == 1 else chooser.suggest_categorical(f"subset.{size}", names)]
+
+
+def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape) -> list[Source]:
+    low, high = space.sources.depth.layers(shape.layers)
+    poolings = [pooling for pooling in space.sources.pooling if pooling in shape.poolings]
+    count = 1
+    if space.sources.layers_per_model > 1 and high > low:
+        count = chooser.suggest_int(f"sources.{model}", 1, space.sources.layers_per_model)
+    found: dict[Source, None] = {}
+    for index in range(count):
+        suffix = f"{model}.{index + 1}" if index else model
+        layer = low if low == high else chooser.suggest_int(f"layer.{suffix}", low, high)
+        pooling = poolings[0] if len(poolings) == 1 else chooser.suggest_categorical(f"pooling.{suffix}", poolings)
+        found[Source(model=model, layer=layer, pooling=pooling)] = None
+    return list(found)
+
+
+def _head(chooser: Chooser, heads: Heads) -> Head:
+    kind = heads.kinds[0] if len(heads.kinds) == 1 else chooser.suggest_categorical("head", heads.kinds)
+    if kind == "logistic":
+        return Logistic()
+    return MLP(
+        hidden=_hidden(chooser, heads),
+        learning_rate=_number(chooser, "learning_rate", heads.learning_rate),
+        epochs=heads.epochs,
+        batch_size=heads.batch_size,
+    )
+
+
+def _hidden(chooser: Chooser, heads: Heads) -> int:
+    if isinstance(heads.hidden, Range):
+        return chooser.suggest_int("hidden", int(heads.hidden.low), int(heads.hidden.high))
+    return int(_number(chooser, "hidden", heads.hidden))
+
+
+def _number(chooser: Chooser, name: str, setting: float | Choices | Range) -> float:
+    if isinstance(setting, Choices):
+        return float(chooser.suggest_categorical(name, setting.choices))
+    if isinstance(setting, Range):
+        return chooser.suggest_float(name, setting.low, setting.high, log=setting.log)
+    return setting
+
+
+def canonical(candidate: Candidate, shapes: Shapes) -> Candidate:
+    """The one form of all candidates that are the same pipeline.
+
+    - One source needs no operator and no width.
+    - Operators that commute have their sources in order of model, layer and pooling.
+    - Concatenation and late fusion project nothing; elsewhere the width is the one that the operator really gets:
+      the smallest source's unless another is asked for, rounded down to what the operator needs.
+    - Under a logistic head the fused features are standardised again, which undoes a rescaling, and the residual of
+      a sum is nothing else: `sum+residual` is `sum`.
+    """
+    if len(candidate.sources) == 1:
+        return candidate.model_copy(update={"fusion": "none", "width": None})
+    name = candidate.fusion
+    if name == "sum+residual" and isinstance(candidate.head, Logistic):
+        name = "sum"
+    operator = FUSIONS[name]
+    sources = candidate.sources
+    if operator.commutative:
+        sources = tuple(sorted(sources, key=lambda source: (source.model, source.layer, source.pooling)))
+    width = common_width(operator, [shapes[source.model].width for source in sources], candidate.width)
+    return candidate.model_copy(update={"sources": sources, "fusion": name, "width": width})

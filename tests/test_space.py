@@ -1,0 +1,171 @@
+import json
+from itertools import islice
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import BenchError
+from bench.fusion import FUSIONS
+from bench.space.candidates import Shape, canonical, suggest
+from bench.space.enumeration import count, is_finite, members
+from bench.space.files import load, schema, spaces_folder
+from bench.space.schema import SearchSpace
+from bench.specs import MLP, Candidate, Logistic, Source
+
+SHAPES = {
+    "a": Shape(6, 384, ("mean", "last", "first")),
+    "b": Shape(30, 576, ("mean", "last")),
+    "c": Shape(2, 64, ("mean", "last")),
+}
+SMALL = SearchSpace.model_validate(
+    {
+        "version": 1,
+        "sources": {"models": ["a", "b", "c"], "at_most": 3, "depth": {"low": 0.9}, "pooling": ["mean", "last"]},
+        "fusion": {"operators": ["concat", "hadamard", "quaternion"]},
+    }
+)
+
+
+def sources() -> st.SearchStrategy[Source]:
+    return st.sampled_from(sorted(SHAPES)).flatmap(
+        lambda model: st.builds(
+            Source,
+            model=st.just(model),
+            layer=st.integers(0, SHAPES[model].layers),
+            pooling=st.sampled_from(SHAPES[model].poolings),
+        )
+    )
+
+
+def candidates() -> st.SearchStrategy[Candidate]:
+    return st.builds(
+        Candidate,
+        sources=st.lists(sources(), min_size=2, max_size=4).map(tuple),
+        fusion=st.sampled_from(sorted(FUSIONS)),
+        width=st.none() | st.integers(4, 600),
+        head=st.just(MLP()) | st.just(Logistic()),
+    )
+
+
+@given(candidates(), st.randoms())
+def test_canonical_form_is_stable_and_blind_to_order_where_the_operator_commutes(candidate, random) -> None:
+    once = canonical(candidate, SHAPES)
+    assert canonical(once, SHAPES) == once
+    shuffled = list(candidate.sources)
+    random.shuffle(shuffled)
+    other = canonical(candidate.model_copy(update={"sources": tuple(shuffled)}), SHAPES)
+    if FUSIONS[candidate.fusion].commutative:
+        assert other.fingerprint() == once.fingerprint()
+    assert sorted(map(str, other.sources)) == sorted(map(str, candidate.sources))
+
+
+def test_order_matters_for_operators_that_do_not_commute() -> None:
+    first, second = Source(model="a", layer=1, pooling="mean"), Source(model="b", layer=1, pooling="mean")
+    forms = {
+        canonical(Candidate(sources=order, fusion="quaternion"), SHAPES).fingerprint()
+        for order in ((first, second), (second, first))
+    }
+    assert len(forms) == 2
+
+
+def test_what_cannot_differ_is_one_candidate() -> None:
+    one = (Source(model="a", layer=1, pooling="mean"),)
+    assert canonical(Candidate(sources=one, fusion="sum", width=16), SHAPES) == Candidate(sources=one)
+    two = (*one, Source(model="b", layer=1, pooling="mean"))
+    assert canonical(Candidate(sources=two, fusion="concat", width=16), SHAPES).width is None
+    assert canonical(Candidate(sources=two, fusion="multiplication"), SHAPES).width == 361
+    assert canonical(Candidate(sources=two, fusion="quaternion", width=99), SHAPES).width == 96
+    plain = canonical(Candidate(sources=two, fusion="sum", head=Logistic()), SHAPES)
+    assert canonical(Candidate(sources=two, fusion="sum+residual", head=Logistic()), SHAPES) == plain
+    mlp = canonical(Candidate(sources=two, fusion="sum+residual"), SHAPES)
+    assert mlp.fusion == "sum+residual", "under a fixed number of Adam steps a rescaling is not nothing"
+
+
+def test_fingerprints_do_not_change_between_versions() -> None:
+    """Stored evaluations are found by these: a change here throws them all away, so make it on purpose."""
+    candidate = Candidate(sources=(Source(model="a", layer=1, pooling="mean"),))
+    assert candidate.fingerprint() == "d9daa821c87281a9"
+
+
+def test_enumeration_finds_exactly_what_sampling_can_find() -> None:
+    listed = {member.candidate.fingerprint() for member in members(SMALL, SHAPES)}
+    assert count(SMALL, SHAPES, 10_000) == len(listed)
+    assert count(SMALL, SHAPES, len(listed) - 1) is None
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    sampled = {suggest(study.ask(), SMALL, SHAPES).fingerprint() for _ in range(600)}
+    assert sampled <= listed
+    assert len(sampled) > len(listed) // 3
+
+
+def test_enumerated_params_lead_back_to_their_candidate() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for member in islice(members(SMALL, SHAPES), 0, 400, 7):
+        study.enqueue_trial(member.params)
+        assert suggest(study.ask(), SMALL, SHAPES) == member.candidate
+
+
+def test_two_layers_of_a_model_are_two_different_layers() -> None:
+    space = SMALL.model_copy(update={"sources": SMALL.sources.model_copy(update={"layers_per_model": 2, "at_most": 1})})
+    found = [member.candidate for member in members(space, {"a": SHAPES["a"]})]
+    for candidate in found:
+        assert len(set(candidate.sources)) == len(candidate.sources) <= 2
+    assert any(len(candidate.sources) == 2 for candidate in found)
+
+
+def test_first_token_pooling_is_left_out_where_it_means_nothing() -> None:
+    space = SMALL.model_copy(update={"sources": SMALL.sources.model_copy(update={"pooling": ("mean", "first")})})
+    found = {source for member in members(space, SHAPES) for source in member.candidate.sources}
+    assert any(source.pooling == "first" for source in found if source.model == "a")
+    assert not any(source.pooling == "first" for source in found if source.model == "b")
+
+
+@pytest.mark.parametrize("path", sorted(spaces_folder().glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_spaces_are_valid_and_suggest(path: Path) -> None:
+    space = load(path.stem)
+    shapes = {name: Shape(12, 384, ("mean", "last")) for name in space.sources.models}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(20):
+        candidate = suggest(study.ask(), space, shapes)
+        assert space.sources.at_least <= len(candidate.models) <= space.sources.at_most
+    assert is_finite(space) == (path.stem in {"quickstart", "paper"})
+
+
+def test_schema_beside_the_spaces_is_the_current_one() -> None:
+    written = (spaces_folder() / "schema.json").read_text(encoding="utf-8")
+    assert json.loads(written) == json.loads(schema()), "run: bench space schema > search_spaces/schema.json"
+
+
+BASE = 'version = 1\n[sources]\nmodels = ["a"]\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (BASE + "poling = ['mean']\n", r"unknown key 'sources.poling': did you mean 'pooling'"),
+        (BASE + "pooling = ['men']\n", r"'sources.pooling.0': there is no pooling 'men': did you mean 'mean'"),
+        (BASE + "[fusion]\noperators = ['hadamrd']\n", r"no fusion operator 'hadamrd': did you mean 'hadamard'"),
+        (BASE + "[objectives]\nmaximize = ['f1_flor']\n", r"there is no 'f1_flor': did you mean 'f1_floor'"),
+        (BASE + "[head]\nlearning_rate = { lo = 1e-4, high = 1 }\n", r"'head.learning_rate.lo': did you mean 'low'"),
+        (BASE + "[head]\nlearning_rate = { low = 0, high = 1, log = true }\n", r"'head.learning_rate': .*above 0"),
+        (BASE + "[head]\nhidden = 'x'\n", r"'head.hidden': .*integer"),
+        (BASE + "at_least = 4\n", r"'sources': at_least must not be above at_most"),
+        (BASE + "[protocol]\nrepetitions = 1\n[objectives]\nminimize = ['f1_std']\n", r"spread needs .*repetitions"),
+        ("[sources]\nmodels = ['a']\n", r"the key 'version' is missing"),
+        ("version = 2\n[sources]\nmodels = ['a']\n", r"'version': "),
+        ("version =\n", r"is not valid TOML: .*line 1"),
+    ],
+)
+def test_a_wrong_space_file_names_file_key_and_nearest_name(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(BenchError, match=message) as caught:
+        load(str(path))
+    assert "mine.toml" in str(caught.value)
+
+
+def test_a_mistyped_space_name_gets_the_nearest() -> None:
+    with pytest.raises(BenchError, match="did you mean 'quickstart'"):
+        load("quikstart")

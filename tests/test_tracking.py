@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from bench.errors import BenchError
+from bench.tracking import MlflowTracker, Record, redacted
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One database for the module: creating it takes seconds."""
+    return tmp_path_factory.mktemp("mlruns")
+
+
+def client(home: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+
+
+def record(key: str) -> Record:
+    return Record(
+        key=key,
+        name=key,
+        params={"fusion": "sum", "n_models": 2},
+        metrics={"f1_mean": 0.5},
+        steps=[("f1", 0, 0.4), ("f1", 1, 0.6)],
+        tags={"bench.state": "complete"},
+        artifacts={"candidate.json": b"{}", "tables/per_class.csv": b"a,b\n"},
+    )
+
+
+def test_a_trial_is_one_finished_nested_run_with_everything(home: Path) -> None:
+    tracker = MlflowTracker(home)
+    parent = tracker.open("r8", "study one", {"dataset": "r8"})
+    run_id = tracker.log(record("k1"))
+    tracker.attach({"front.csv": b"x"})
+    tracker.close({"trials_complete": 1.0}, {"bench.optimistic": "false"})
+    run = client(home).get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert run.data.params == {"fusion": "sum", "n_models": "2"}
+    assert [each.value for each in client(home).get_metric_history(run_id, "f1")] == [0.4, 0.6]
+    assert {each.path for each in client(home).list_artifacts(run_id)} == {"candidate.json", "tables"}
+    assert client(home).get_run(parent).info.status == "FINISHED"
+    assert (home / "artifacts" / parent / "artifacts" / "front.csv").read_bytes() == b"x"
+
+
+def test_nothing_is_doubled_and_nothing_stays_running_after_a_kill(home: Path) -> None:
+    tracker = MlflowTracker(home)
+    parent = tracker.open("r8", "study two", {"dataset": "r8"})
+    first = tracker.log(record("k1"))
+    assert tracker.log(record("k1")) == first
+    # a kill between the creation of a run and its end
+    tags = {"bench.kind": "trial", "bench.key": "k2", "mlflow.parentRunId": parent}
+    half = client(home).create_run(client(home).get_experiment_by_name("r8").experiment_id, tags=tags)
+
+    again = MlflowTracker(home)
+    assert again.open("r8", "study two", {"dataset": "r8"}) == parent
+    assert again.log(record("k1")) == first
+    second = again.log(record("k2"))
+    assert second != half.info.run_id
+    again.close({}, {})
+    runs = client(home).search_runs([half.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert sorted(run.info.run_id for run in runs) == sorted([first, second])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_tracking_store_that_is_not_there_is_an_error_without_its_password(tmp_path: Path) -> None:
+    tracker = MlflowTracker(tmp_path, "postgresql://user:secret@127.0.0.1:9/x")
+    with pytest.raises(BenchError, match="--tracking-uri") as caught:
+        tracker.open("r8", "s", {})
+    assert "secret" not in str(caught.value)
+    assert tracker.uri == "postgresql://127.0.0.1:9/x"
+
+
+def test_redacted_keeps_what_is_no_secret() -> None:
+    assert redacted("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
+    assert redacted("https://me:pw@host/x") == "https://host/x"

@@ -1,0 +1,262 @@
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from bench.backends import base, linear, packed
+from bench.backends.batches import Packed, Padded
+from bench.errors import BenchError
+from bench.models.resolve import ResolvedModel, resolve
+from bench.specs import ExtractionSettings
+
+backend = base.backend("transformers")
+SETTINGS = ExtractionSettings(device="cpu")
+
+
+def extract(opened: Any, texts: Sequence[str], layers: Sequence[int] | None = None) -> torch.Tensor:
+    """[texts, layers, poolings, width] in the order of `texts`."""
+    encoded = opened.encode(texts)
+    layers = range(opened.model.layers + 1) if layers is None else layers
+    parts = list(opened.hidden_states(encoded, range(len(texts)), layers))
+    rows = torch.cat([torch.from_numpy(part.rows) for part in parts])
+    assert sorted(rows.tolist()) == list(range(len(texts)))
+    return torch.cat([part.states for part in parts])[rows.argsort()]
+
+
+def reference(model: ResolvedModel, texts: Sequence[str], side: str, max_length: int = 512) -> torch.Tensor:
+    """The same from transformers' own `output_hidden_states` over one padded batch."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model.folder, padding_side=side)
+    plain = transformers.AutoModel.from_pretrained(model.folder, dtype=torch.float32).eval()
+    batch = tokenizer(list(texts), padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+    mask = batch["attention_mask"]
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    if "Roberta" in model.architecture:
+        positions = torch.where(mask.bool(), positions + plain.config.pad_token_id + 1, plain.config.pad_token_id)
+    with torch.inference_mode():
+        states = plain(batch["input_ids"], attention_mask=mask, position_ids=positions, output_hidden_states=True)
+    pooled = []
+    for hidden in states.hidden_states:
+        rows = []
+        for text, keep in zip(hidden, mask.bool(), strict=True):
+            real = text[keep]
+            rows.append(torch.stack([{"mean": real.mean(0), "last": real[-1], "first": real[0]}[p] for p in model.poolings]))
+        pooled.append(torch.stack(rows))
+    return torch.stack(pooled, dim=1)
+
+
+def error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """The worst relative error of a pooled vector."""
+    return float(((found - expected).norm(dim=-1) / expected.norm(dim=-1)).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["minilm", "smollm2"])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_real_models_give_what_transformers_gives(
+    name: str, side: str, texts: Sequence[str], request: pytest.FixtureRequest
+) -> None:
+    model = request.getfixturevalue(name)
+    opened = backend.open(model, SETTINGS)
+    assert backend.identity(model, SETTINGS)["attention"] == packed.NAME
+    assert error(extract(opened, texts), reference(model, texts, side)) < 1e-4
+
+
+BODIES = {
+    "LlamaConfig": {"num_key_value_heads": 2},
+    "MistralConfig": {"num_key_value_heads": 2, "sliding_window": 5},
+    "Qwen2Config": {"num_key_value_heads": 2},
+    "Qwen3Config": {"num_key_value_heads": 2, "head_dim": 8},
+    "Phi3Config": {"num_key_value_heads": 2, "sliding_window": 7},
+    "Gemma3TextConfig": {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 4, "num_hidden_layers": 7},
+    "BertConfig": {},
+    "RobertaConfig": {"pad_token_id": 1, "type_vocab_size": 1},
+    "XLMRobertaConfig": {"pad_token_id": 1},
+}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_every_packed_architecture_gives_what_transformers_gives(
+    kind: str, tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None
+) -> None:
+    model = resolve(str(tiny(kind, **BODIES[kind])))
+    assert model.architecture in packed.ARCHITECTURES
+    for attention, form in ((None, Packed), ("sdpa", Padded)):
+        opened = backend.open(model, SETTINGS.model_copy(update={"attention": attention}))
+        assert isinstance(opened._form, form)
+        for side in ("right", "left"):
+            assert error(extract(opened, texts), reference(model, texts, side)) < 1e-4
+
+
+def test_the_kernel_and_the_products_agree(
+    tiny: Callable[..., Path], texts: Sequence[str], monkeypatch: pytest.MonkeyPatch, in_model_store: None
+) -> None:
+    model = resolve(str(tiny("MistralConfig", num_key_value_heads=2, sliding_window=5)))
+    opened = backend.open(model, SETTINGS)
+    expected = extract(opened, texts)
+    monkeypatch.setattr(packed, "PRODUCTS_UP_TO", {})
+    assert error(extract(opened, texts), expected) < 1e-5
+    monkeypatch.undo()
+    monkeypatch.setattr(packed, "SCORES", 1)
+    assert error(extract(opened, texts), expected) < 1e-5
+
+
+def test_bidirectional_windows_look_both_ways(
+    tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None
+) -> None:
+    options = {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 6, "use_bidirectional_attention": True}
+    model = resolve(str(tiny("Gemma3TextConfig", **options)))
+    assert not model.causal
+    assert error(extract(backend.open(model, SETTINGS), texts), reference(model, texts, "right")) < 1e-4
+
+
+def test_other_architectures_run_padded(tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None) -> None:
+    folder = tiny("DistilBertConfig", dim=32, n_layers=3, n_heads=4, hidden_dim=48)
+    model = resolve(str(folder))
+    opened = backend.open(model, SETTINGS)
+    assert isinstance(opened._form, Padded)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    plain = transformers.AutoModel.from_pretrained(folder).eval()
+    for text, found in zip(texts, extract(opened, texts), strict=True):
+        with torch.inference_mode():
+            states = plain(tokenizer(text, return_tensors="pt")["input_ids"], output_hidden_states=True).hidden_states
+        assert error(found[:, 0], torch.stack([hidden[0].mean(0) for hidden in states])) < 1e-4
+
+
+def test_neither_batch_nor_order_moves_a_value(minilm: ResolvedModel, texts: Sequence[str]) -> None:
+    expected = extract(backend.open(minilm, SETTINGS), texts)
+    opened = backend.open(minilm, SETTINGS.model_copy(update={"token_budget": 20}))
+    assert error(extract(opened, texts), expected) < 1e-5
+    order = random.Random(0).sample(range(len(texts)), len(texts))
+    assert error(extract(opened, [texts[place] for place in order]), expected[order]) < 1e-5
+
+
+def test_stopping_early_gives_the_same_values(minilm: ResolvedModel, texts: Sequence[str]) -> None:
+    opened = backend.open(minilm, SETTINGS)
+    full = extract(opened, texts)
+    seen: list[int] = []
+    opened._body.module.encoder.layer[3].register_forward_hook(lambda *_: seen.append(3))
+    assert torch.equal(extract(opened, texts, [0]), full[:, :1])
+    assert torch.equal(extract(opened, texts, [3, 1]), full[:, [3, 1]])
+    assert not seen, "the pass went deeper than the deepest layer asked for"
+    assert torch.equal(extract(opened, texts, [6]), full[:, 6:])
+
+
+def test_truncation_is_counted_and_cuts_the_right_end(minilm: ResolvedModel, texts: Sequence[str]) -> None:
+    opened = backend.open(minilm, SETTINGS.model_copy(update={"max_length": 8}))
+    encoded = opened.encode(texts)
+    assert encoded.lengths.max() == 8
+    assert encoded.truncated.tolist() == [len(opened._tokenizer(text)["input_ids"]) > 8 for text in texts]
+    assert 0 < encoded.truncated.sum() < len(texts)
+    assert error(extract(opened, texts), reference(minilm, texts, "right", max_length=8)) < 1e-4
+
+
+def test_the_prompt_comes_first(minilm: ResolvedModel) -> None:
+    from dataclasses import replace
+
+    prompted = backend.open(replace(minilm, prompt="query: "), SETTINGS)
+    plain = backend.open(minilm, SETTINGS)
+    assert torch.equal(extract(prompted, ["oil"]), extract(plain, ["query: oil"]))
+
+
+def test_a_text_without_tokens_is_an_error(smollm2: ResolvedModel) -> None:
+    with pytest.raises(BenchError, match="Text 1 has no tokens"):
+        backend.open(smollm2, SETTINGS).encode(["oil", ""])
+
+
+def test_running_out_of_memory_shrinks_the_batch(
+    minilm: ResolvedModel, texts: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = backend.open(minilm, SETTINGS)
+    expected = extract(opened, texts)
+    pooled = opened._pooled
+    sizes: list[int] = []
+
+    def crowded(encoded: base.Encoded, rows: Any, layers: Sequence[int]) -> torch.Tensor:
+        sizes.append(len(rows))
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError("injected")
+        return pooled(encoded, rows, layers)
+
+    monkeypatch.setattr(opened, "_pooled", crowded)
+    assert error(extract(opened, texts), expected) < 1e-5
+    assert sizes[0] == len(texts)
+    assert sizes[0] > sizes[1]
+
+    def hopeless(*_: object) -> torch.Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+
+    monkeypatch.setattr(opened, "_pooled", hopeless)
+    with pytest.raises(BenchError, match="single text of .* does not fit"):
+        extract(opened, texts)
+
+
+def test_values_that_are_not_finite_are_an_error(
+    tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None
+) -> None:
+    opened = backend.open(resolve(str(tiny("LlamaConfig", num_key_value_heads=2))), SETTINGS)
+    with torch.no_grad():
+        opened._body.module.layers[1].mlp.down_proj.weight = torch.nn.Parameter(torch.full((1,), torch.inf))
+        opened._body.module.layers[1].mlp.down_proj.forward = lambda rows: rows[..., :32] * torch.inf
+    with pytest.raises(BenchError, match="not finite at layer 2"):
+        extract(opened, texts)
+
+
+def test_packed_kernels_that_disagree_are_refused(
+    tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, in_model_store: None
+) -> None:
+    model = resolve(str(tiny("LlamaConfig", num_key_value_heads=2)))
+    monkeypatch.setattr(packed, "_mask", lambda *_: None)
+    with pytest.raises(BenchError, match="pass --attention sdpa"):
+        backend.open(model, SETTINGS)
+    backend.open(model, SETTINGS.model_copy(update={"attention": "sdpa"}))
+
+
+def test_a_vision_tower_is_left_out(tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None) -> None:
+    text = {**BODIES["Gemma3TextConfig"], "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 7, "num_attention_heads": 2}
+    vision |= {"image_size": 28, "patch_size": 14}
+    folder = tiny("Gemma3Config", text_config={**text, "vocab_size": 300, "pad_token_id": 0}, vision_config=vision)
+    model = resolve(str(folder))
+    assert (model.architecture, model.layers, model.width, model.causal) == ("Gemma3TextModel", 7, 32, True)
+    opened = backend.open(model, SETTINGS)
+    assert type(opened._body.module).__name__ == "Gemma3TextModel"
+    assert extract(opened, texts).shape == (len(texts), 8, 2, 32)
+
+
+def test_identity_needs_no_weights_and_holds_what_changes_a_value(minilm: ResolvedModel, monkeypatch: Any) -> None:
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", None)
+    plain = backend.identity(minilm, SETTINGS)
+    assert json.loads(json.dumps(plain)) == plain
+    for change in ({"dtype": "bfloat16"}, {"max_length": 16}, {"attention": "sdpa"}):
+        assert backend.identity(minilm, SETTINGS.model_copy(update=change)) != plain
+    assert backend.identity(minilm, SETTINGS.model_copy(update={"token_budget": 64})) == plain
+    assert backend.identity(minilm, SETTINGS.model_copy(update={"max_length": 9999}))["max_length"] == 512
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "tpu"])
+def test_a_device_that_is_not_there_is_an_error(device: str) -> None:
+    if device.startswith("cuda") and torch.cuda.device_count() > 7:
+        pytest.skip("this machine has that device")
+    with pytest.raises(BenchError, match=f"Device '{device}' cannot compute"):
+        backend.resolve_settings(SETTINGS.model_copy(update={"device": device}))
+
+
+def test_packed_linears_keep_float32_precision() -> None:
+    if not linear.packing_works():
+        pytest.skip("oneDNN packing does not work on this machine")
+    layer = torch.nn.Sequential(torch.nn.Linear(96, 40), torch.nn.Linear(40, 8, bias=False))
+    rows = torch.randn(3, 7, 96)
+    with torch.inference_mode():
+        expected = layer.double()(rows.double())
+        linear.pack_linears(layer.float())
+        assert all(isinstance(part, linear.PackedLinear) for part in layer)
+        torch.testing.assert_close(layer(rows).double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_unknown_backend_names_the_nearest() -> None:
+    with pytest.raises(BenchError, match="did you mean 'transformers'"):
+        base.backend("transformer")
