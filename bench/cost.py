@@ -121,7 +121,7 @@ def _affordable(backend: Backend, texts: Sequence[str], repeats: int, seconds: f
     first = texts[:FEWEST_TEXTS]
     for text in first:
         _single(backend, text)
-    each = sum(_single(backend, text) for text in first) / len(first)
+    each = statistics.median(_single(backend, text) for text in first)
     # A text is passed once in a batch, which is no slower, and once alone.
     return max(len(first), min(len(texts), int(seconds / (2 * repeats * each))))
 

@@ -60,7 +60,7 @@ def _stem(metadata: Mapping[str, str]) -> str:
 
 
 class Segment:
-    """One immutable file of rows. Opening checks the header; `read` checks a tensor the first time it is read."""
+    """One immutable file of rows. Opening checks header and row keys; `read` checks a tensor when it is first read."""
 
     def __init__(self, path: Path) -> None:
         from safetensors import SafetensorError, safe_open
@@ -75,6 +75,7 @@ class Segment:
             self._checksums: dict[str, str] = json.loads(metadata["checksums"])
             self.names = set(self._file.keys())
             keys = self.read(KEYS).numpy()
+            self.read(TOKENS), self.read(TRUNCATED)  # small, and needed for every row
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise DamagedError(f"{path}: {error}") from error
         self.keys = [row.tobytes() for row in keys]

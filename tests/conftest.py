@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from bench.models.resolve import ResolvedModel, resolve
 from hypothesis import settings
+
+from bench.models.resolve import ResolvedModel, resolve
 
 # A shared machine may stall any single example.
 settings.register_profile("bench", deadline=None)

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
 import pytest
+
 from bench.backends import base
 from bench.cost import ModelCost, latency_ms, measure, memory_gb
 from bench.errors import BenchError
@@ -45,7 +46,7 @@ def test_a_candidate_costs_each_model_once_up_to_its_deepest_layer() -> None:
 
 def test_a_real_model_is_measured_layer_by_layer(minilm: ResolvedModel, texts: Sequence[str]) -> None:
     opened = base.backend("transformers").open(minilm, ExtractionSettings(device="cpu"))
-    found = measure(opened, list(texts) * 4, seed=0, sample=12, repeats=2)
+    found = measure(opened, list(texts) * 4, seed=0, sample=12, repeats=2, seconds=600)
     assert found.texts == 12
     assert len(found.layer_ms) == minilm.layers + 1
     assert list(found.layer_ms) == sorted(found.layer_ms)

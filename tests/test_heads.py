@@ -1,6 +1,10 @@
+import gzip
+import json
 import math
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from bench.errors import BenchError
@@ -18,7 +24,18 @@ from bench.heads import logistic as logistic_module
 from bench.heads.lbfgs import minimise
 from bench.heads.pipeline import standardisation
 from bench.heads.products import fast_exact_products
+from bench.metrics import score
 from bench.specs import MLP, Candidate, Logistic, Source
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Problems this small only wait for a second thread, and long where the machine is shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
 
 QUICK = MLP(hidden=8, epochs=4, batch_size=32, learning_rate=1e-2)
 KINDS: list[MLP | Logistic] = [QUICK, Logistic()]
@@ -123,11 +140,13 @@ def test_projections_are_learned_as_torch_would(fusion: str) -> None:
 )
 @settings(max_examples=8, deadline=None)
 def test_a_job_does_not_depend_on_those_beside_it(precision: Any, sizes: list[int], fusion: str) -> None:
-    features, y = data((12, 9) if fusion != "none" else (12,))
+    # Wide enough that torch takes one library for a product whatever the number of heads (4,096 multiply-adds a head).
+    features, y = data((24, 30) if fusion != "none" else (24,))
+    head = MLP(hidden=128, epochs=4, batch_size=32)
     jobs = [Job(np.random.default_rng(i).permutation(90)[:size], np.arange(90), i) for i, size in enumerate(sizes)]
-    together = fit_predict(features, y, 3, jobs, candidate(fusion), precision=precision)
+    together = fit_predict(features, y, 3, jobs, candidate(fusion, head), precision=precision)
     for job, expected in zip(jobs, together, strict=True):
-        (alone,) = fit_predict(features, y, 3, [job], candidate(fusion), precision=precision)
+        (alone,) = fit_predict(features, y, 3, [job], candidate(fusion, head), precision=precision)
         assert np.array_equal(alone, expected)
 
 
@@ -137,7 +156,7 @@ def test_memory_changes_how_but_not_what(fusion: str, head: MLP | Logistic) -> N
     features, y = data((12, 9) if fusion != "none" else (12,))
     jobs = folds(90)
     ample = fit_predict(features, y, 3, jobs, candidate(fusion, head))
-    tight = fit_predict(features, y, 3, jobs, candidate(fusion, head), memory_bytes=4000)
+    tight = fit_predict(features, y, 3, jobs, candidate(fusion, head), memory_bytes=10_000)
     for one, other in zip(ample, tight, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6 if head.kind == "mlp" else 5e-4)
 
@@ -188,7 +207,7 @@ def test_logistic_is_scikit_learns_at_the_same_c(classes: int, width: int, rows:
     train, held_out = (part.double().numpy() for part in standardised(x, job))
     reference = LogisticRegression(C=fitted.report[0]["C"], tol=1e-9, max_iter=10_000).fit(train, y[job.train])
     assert fitted.converged
-    np.testing.assert_allclose(fitted.predict([x], job.predict), reference.predict_proba(held_out), atol=1e-3)
+    np.testing.assert_allclose(fitted.predict([x], job.predict), reference.predict_proba(held_out), atol=2e-4)
 
 
 def test_logistic_chooses_c_by_the_training_rows_it_has() -> None:
@@ -201,12 +220,13 @@ def test_logistic_chooses_c_by_the_training_rows_it_has() -> None:
     assert chosen[0] <= 1e-4 < 1e-3 <= chosen[1]
 
 
-def test_what_did_not_converge_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_did_not_converge_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(logistic_module, "ITERATIONS", 1)
     features, y = data()
     (head, *_) = fit(features, y, 3, folds(90), candidate(head=Logistic()))
     assert not head.converged
     assert head.report[0]["iterations"] == 1
+    assert "6 of 6 heads did not converge" in caplog.text
 
 
 def test_logistic_projections_are_orthonormal_and_drawn_by_the_seed() -> None:
@@ -267,7 +287,7 @@ def test_heads_are_found_by_the_kind_of_their_settings() -> None:
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
 @pytest.mark.parametrize("fusion", ["none", *FUSIONS])
 def test_every_fusion_learns_under_every_head_and_survives_saving(fusion: str, head: MLP | Logistic) -> None:
-    features, y = data((16, 20, 17) if fusion != "none" else (16,), distance=1.5)
+    features, y = data((16, 20, 17) if fusion != "none" else (16,), distance=4)
     jobs = folds(90)[:3]
     slow = head if head.kind == "logistic" else MLP(hidden=32, epochs=60, learning_rate=1e-2)
     chosen = candidate(fusion, slow, count=len(features))
@@ -367,9 +387,8 @@ def test_faster_products_are_as_exact_and_the_setting_is_restored() -> None:
     generator = torch.Generator().manual_seed(1)
     a, b = torch.randn(3, 200, 700, generator=generator), torch.randn(3, 700, 150, generator=generator)
     exact = a.double() @ b.double()
-    with pytest.raises(KeyError), fast_exact_products(a.device):
+    with fast_exact_products(a.device):
         assert ((a @ b - exact).norm() / exact.norm()).item() < 1e-6
-        raise KeyError
     assert torch.get_float32_matmul_precision() == before
 
 
@@ -381,3 +400,32 @@ def test_heads_are_the_same_from_another_thread() -> None:
     thread.start()
     thread.join()
     assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(found[0], expected, strict=True))
+
+
+def r8_topics() -> tuple[torch.Tensor, np.ndarray]:
+    """R8's training rows as 100 latent topics of TF-IDF, float32 [5485, 100], and their labels."""
+    home = Path(os.environ.get("BENCH_DATA_HOME", Path(__file__).parents[2] / "shared" / "data"))
+    file = home / "r8" / "train.jsonl.gz"
+    if not file.exists():
+        pytest.skip(f"needs R8 in a data home, and there is no {file}")
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    names = sorted({row["label"] for row in rows})
+    words = TfidfVectorizer(sublinear_tf=True, min_df=3).fit_transform([row["text"] for row in rows])
+    topics = TruncatedSVD(100, random_state=0).fit_transform(words)
+    return torch.from_numpy(topics.astype(np.float32)), np.array([names.index(row["label"]) for row in rows])
+
+
+@pytest.mark.slow
+def test_both_heads_classify_r8() -> None:
+    x, y = r8_topics()
+    jobs = folds(len(y), seeds=[0])[:1]
+    scores = {}
+    for head in (MLP(epochs=30, learning_rate=1e-3), Logistic()):
+        (fitted,) = fit([x], y, 8, jobs, candidate(head=head))
+        assert fitted.converged
+        predicted = fitted.predict([x], jobs[0].predict).argmax(1)
+        scores[head.kind] = score(y[jobs[0].predict], predicted, 8)
+    assert scores["mlp"].accuracy > 0.9
+    assert scores["logistic"].accuracy > 0.94
+    assert scores["logistic"].macro_f1 > 0.82

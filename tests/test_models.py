@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from bench.errors import BenchError
 from bench.models import hub
 from bench.models.availability import availability

@@ -1,7 +1,8 @@
 import torch
-from bench.pooling import POOLINGS, Tokens, pool, poolings
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bench.pooling import POOLINGS, Tokens, pool, poolings
 
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 NAMES = list(POOLINGS)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+
 from bench.backends import base, linear, packed
 from bench.backends.batches import Packed, Padded
 from bench.errors import BenchError
@@ -43,7 +44,9 @@ def reference(model: ResolvedModel, texts: Sequence[str], side: str, max_length:
         rows = []
         for text, keep in zip(hidden, mask.bool(), strict=True):
             real = text[keep]
-            rows.append(torch.stack([{"mean": real.mean(0), "last": real[-1], "first": real[0]}[p] for p in model.poolings]))
+            rows.append(
+                torch.stack([{"mean": real.mean(0), "last": real[-1], "first": real[0]}[p] for p in model.poolings])
+            )
         pooled.append(torch.stack(rows))
     return torch.stack(pooled, dim=1)
 
@@ -190,7 +193,7 @@ def test_running_out_of_memory_shrinks_the_batch(
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
 
     monkeypatch.setattr(opened, "_pooled", hopeless)
-    with pytest.raises(BenchError, match="single text of .* does not fit"):
+    with pytest.raises(BenchError, match=r"single text of .* does not fit"):
         extract(opened, texts)
 
 

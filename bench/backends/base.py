@@ -44,7 +44,7 @@ class Encoded:
 
     def text(self, row: int) -> NDArray[np.int32]:
         """The token ids of one text."""
-        return cast("NDArray[np.int32]", self.ids[self.offsets[row] : self.offsets[row + 1]])
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from bench.backends.batches import Batch
 from bench.errors import BenchError
@@ -17,7 +18,7 @@ class _Deep(Exception):  # noqa: N818 - ends a pass that has gone deep enough; n
     pass
 
 
-def text_body(model: nn.Module, resolved: ResolvedModel) -> tuple[nn.Module, nn.ModuleList]:
+def text_body(model: nn.Module, resolved: ResolvedModel) -> tuple[PreTrainedModel, nn.ModuleList]:
     """The innermost transformers model around the one list of `layers` blocks, and that list.
 
     A language-model head, a vision tower or an embedding model's pooler lies outside it.
@@ -25,8 +26,6 @@ def text_body(model: nn.Module, resolved: ResolvedModel) -> tuple[nn.Module, nn.
     Raises:
         BenchError: there is not exactly one such list.
     """
-    from transformers import PreTrainedModel
-
     towers = ("vision", "visual", "audio")
     lists = {
         name: module
@@ -46,7 +45,7 @@ def text_body(model: nn.Module, resolved: ResolvedModel) -> tuple[nn.Module, nn.
         around = model.get_submodule(".".join(parts[:depth]))
         if isinstance(around, PreTrainedModel):
             return around, layers
-    return model, layers
+    raise BenchError(f"Model '{resolved.name}' is not built of transformers' own classes.")
 
 
 class Body:

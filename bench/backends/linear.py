@@ -24,7 +24,7 @@ class PackedLinear(nn.Module):
         self.bias = linear.bias
 
     def forward(self, rows: Tensor) -> Tensor:
-        """rows [..., in] → [..., out]."""
+        """[..., in] → [..., out]."""
         product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, "none", [], "")  # noqa: SLF001
         return product
 

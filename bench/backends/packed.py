@@ -60,7 +60,7 @@ def packed_attention(
     scaling: float | None = None,
     sliding_window: int | None = None,
     is_causal: bool | None = None,
-    **_: Any,
+    **_unused: Any,
 ) -> tuple[Tensor, None]:
     """Attention of each text to itself: query [1, h, T, d], key and value [1, g, T, d] → [1, T, h, d].
 
@@ -104,9 +104,7 @@ def _mask(length: int, causal: bool, window: int | None, like: Tensor) -> Tensor
 
 def _by_kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
     grouped = query.shape[1] != key.shape[1]
-    return functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, scale=scale, enable_gqa=grouped
-    )
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=grouped)
 
 
 def _by_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:

@@ -29,9 +29,13 @@ TEXTS_AT_ONCE = 1024
 # accelerate's ways to spread one model over several graphics processors, as transformers' `device_map` takes them.
 DEVICE_MAPS = frozenset({"balanced", "balanced_low_0", "sequential"})
 DEFAULT_ATTENTION = "sdpa"
-PROBE = ("A probe.", "A second, somewhat longer text to compare.", "And a third; its length differs from both, of course.")
-# Relative errors seen between the packed and the plain pass are 1e-6 and 1e-2; a wrong mask or position gives 0.3.
-PROBE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.15, torch.float16: 0.15}
+PROBE = (
+    "A probe.",
+    "A second, somewhat longer text to compare.",
+    "And a third; its length differs from both, of course.",
+)
+# Seen between the packed and the plain pass: 1e-6 in float32 and 1e-2 in bfloat16; a wrong mask or position gives 0.3.
+PROBE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.1}
 
 
 def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
@@ -185,9 +189,7 @@ class TransformersBackend:
         self._body.forward(self._form.collate(encoded, rows).to(self._device), self.model.layers, watch)
         return np.array(stamps) - started
 
-    def _check_finite(
-        self, states: Tensor, rows: np.ndarray[Any, np.dtype[np.int64]], layers: Sequence[int]
-    ) -> None:
+    def _check_finite(self, states: Tensor, rows: np.ndarray[Any, np.dtype[np.int64]], layers: Sequence[int]) -> None:
         if not states.isfinite().all():
             row, layer = (~states.isfinite()).flatten(2).any(dim=2).nonzero()[0].tolist()
             raise BenchError(
@@ -195,12 +197,12 @@ class TransformersBackend:
                 f"{rows[row]} in {self.settings.dtype}: use --dtype float32 or bfloat16, whose range is wider."
             )
 
-    def _pack(self, body: nn.Module) -> None:
+    def _pack(self, body: transformers.PreTrainedModel) -> None:
         """Switch to the packed kernels, and show on three texts that they compute what the plain ones do."""
         probe = self.encode(PROBE)
         layers = range(self.model.layers + 1)
         plain = torch.cat([self._pooled(probe, np.array([row]), layers) for row in range(len(probe))])
-        embeddings = getattr(body, "embeddings", None)
+        embeddings: Any = getattr(body, "embeddings", None)
         # RoBERTa's family numbers positions from behind its padding id.
         offset = embeddings.padding_idx + 1 if hasattr(embeddings, "create_position_ids_from_input_ids") else 0
         transformers.AttentionInterface.register(packed.NAME, packed.packed_attention)
@@ -209,11 +211,13 @@ class TransformersBackend:
             pack_linears(body)
         self._form = Packed(offset)
         found = self._pooled(probe, np.arange(len(probe)), layers)
-        error = float(((found - plain).norm(dim=-1) / plain.norm(dim=-1)).max())
+        errors = (found - plain).norm(dim=-1) / plain.norm(dim=-1)
+        # Rounding may grow in single layers of a deep model; a wrong mask or position moves most of a text's states.
+        error = float(errors.flatten(1).median(dim=1).values.max())
         if not error <= PROBE_TOLERANCE[_dtype(self.settings)]:
             raise BenchError(
-                f"The packed kernels disagree with plain ones on model '{self.model.name}' (relative error {error:.1e}), "
-                "so they are not used: pass --attention sdpa."
+                f"The packed kernels disagree with plain ones on model '{self.model.name}' "
+                f"(relative error {error:.1e}), so they are not used: pass --attention sdpa."
             )
 
 
@@ -266,7 +270,9 @@ def _load_weights(model: ResolvedModel, settings: ExtractionSettings) -> nn.Modu
                 **options,
             )
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise BenchError(f"Model '{model.name}' does not fit into memory: use a smaller dtype or quantisation.") from error
+        raise BenchError(
+            f"Model '{model.name}' does not fit into memory: use a smaller dtype or quantisation."
+        ) from error
     except (ValueError, ImportError) as error:
         raise BenchError(f"Model '{model.name}' cannot be loaded: {error}") from error
     return loaded.eval()

@@ -80,13 +80,14 @@ def folds(labels: np.ndarray, groups: np.ndarray, protocol: Protocol, seed: int)
     state = protocol.seed if single else seed
     # StratifiedGroupKFold places groups one by one in Python; where every group is one row it is plain stratification.
     ungrouped = len(np.unique(groups)) == len(groups)
-    splitter = (StratifiedKFold if ungrouped else StratifiedGroupKFold)(
-        n_splits=protocol.folds, shuffle=True, random_state=state
-    )
+    kind = StratifiedKFold if ungrouped else StratifiedGroupKFold
+    splitter = kind(n_splits=protocol.folds, shuffle=True, random_state=state)
     with warnings.catch_warnings():
         # classes with fewer rows than folds are recorded once, as a warning of the data set
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        found = [Fold(train, predict) for train, predict in splitter.split(labels, labels, groups)]
+        found = [
+            Fold(train, predict) for train, predict in splitter.split(labels, labels, None if ungrouped else groups)
+        ]
     return tuple(found[:1] if single else found)
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 HISTORY = 10
 HALVINGS = 25
 SUFFICIENT = 1e-4
-# Losses are sums of float32 terms: differences below this share of them are rounding.
-ROUNDING = 1e-7
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -96,7 +94,8 @@ def _descend(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Halve each problem's step until its loss has fallen enough (Armijo); also says which never did."""
     slope = (direction * gradient).sum(1)
-    slack = ROUNDING * (1 + loss.abs())
+    # Losses are sums of terms of this precision: smaller differences are rounding.
+    slack = torch.finfo(x.dtype).eps * (1 + loss.abs())
     length = torch.ones_like(slope)
     new = x + direction
     new_loss, new_gradient = objective(new, active)

@@ -1,5 +1,6 @@
 """The one way in: a candidate and its jobs → fitted heads, by the kind of head that the candidate asks for."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,6 +16,8 @@ from bench.heads.pipeline import FittedHead, Pipeline
 from bench.heads.products import fast_exact_products
 from bench.registry import Registry
 from bench.specs import Candidate
+
+log = logging.getLogger(__name__)
 
 Precision = Literal["float32", "fast"]
 GIBIBYTE = 1 << 30
@@ -113,6 +116,8 @@ def fit(
 ) -> list[FittedHead]:
     """Train one head per job; what a job gives does not depend on the other jobs.
 
+    Heads that did not converge are logged as a warning, and say so themselves (`FittedHead.converged`).
+
     Args:
         features: One float32 matrix [n, d_i] per source of the candidate, on one device.
         labels: Class indices, int64 [n]; those of rows that no job trains on are not read (−1 is allowed there).
@@ -120,7 +125,8 @@ def fit(
         jobs: Training rows and seeds.
         candidate: Names the fusion, the common width and the head. A width of None stands for the default.
         precision: ``"fast"`` lets the products with the features be computed in bfloat16.
-        memory_bytes: Bound on the workspace, beside the features and the results.
+        memory_bytes: About how much workspace may be used, beside the features and the results. A logistic head also
+            holds a few d × d matrices while it finds the principal axes (d ≤ 4,096).
 
     Raises:
         BenchError: Sources and fusion do not fit together, a label is missing, or features are not finite.
@@ -147,10 +153,13 @@ def fit(
             trained = [train([x], None) for x in features]
         else:
             trained = [train(features, operator)]
-    return [
+    heads = [
         FittedHead(candidate.fusion, tuple(one.pipeline for one in parts), tuple(one.report for one in parts))
         for parts in zip(*trained, strict=True)
     ]
+    if unfinished := sum(not fitted.converged for fitted in heads):
+        log.warning("%s: %d of %d heads did not converge", candidate, unfinished, len(heads))
+    return heads
 
 
 def fit_predict(

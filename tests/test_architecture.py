@@ -1,0 +1,49 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_imports_go_one_way() -> None:
+    """The contracts in pyproject.toml: layers, and one door for each heavy library."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--config", "pyproject.toml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("command", [["--help"], ["search", "--help"], ["list", "fusions"]])
+def test_nothing_heavy_is_imported_where_an_answer_needs_none(command: list[str]) -> None:
+    code = (
+        "import sys; sys.argv[0] = 'bench'\n"
+        "from bench.cli.main import run\n"
+        "try: run()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'transformers', 'mlflow', 'optuna', 'sklearn', 'pandas', 'datasets', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_answers_in_half_a_second() -> None:
+    """The fastest of three, since the machine may be busy with something else."""
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "bench", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_no_machine_path_and_no_pickle_in_the_project() -> None:
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in files:
+        if name.endswith((".py", ".toml", ".md", ".ini", ".yml")) and name != "tests/test_architecture.py":
+            content = (ROOT / name).read_text(encoding="utf-8")
+            for word in ("/work/", "/root/", "/opt/v", "pythonhosted", "import pickle", "torch.load("):
+                assert word not in content, f"{name}: {word}"

