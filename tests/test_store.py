@@ -97,7 +97,7 @@ def test_a_torn_segment_is_set_aside(tmp_path: Path, keep: int) -> None:
 
 
 def test_a_segment_of_another_shelf_under_its_own_name_is_still_whole_but_renamed_ones_are_not(shelf: Shelf) -> None:
-    path = sorted(shelf.folder.glob("*.safetensors"))[0]
+    path = min(shelf.folder.glob("*.safetensors"))
     path.rename(path.with_name("0" * 32 + ".safetensors"))
     again = Shelf(shelf.folder, IDENTITY)
     again.refresh()

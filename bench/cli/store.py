@@ -114,10 +114,10 @@ def export(file: Path, model: str, **params: Any) -> None:
     from bench.backends.base import backend as backend_module
     from bench.cli import show
     from bench.datasets.load import load
-    from bench.states import export_states
     from bench.extraction import check_disk, extract, survey
     from bench.files import store_home
     from bench.models.resolve import resolve
+    from bench.states import export_states
     from bench.store import Store
 
     progress = show.progress()
