@@ -4,7 +4,8 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -46,6 +47,9 @@ class Tracker(Protocol):
     def open(self, experiment: str, study: str, params: Mapping[str, str | int | float]) -> str | None:
         """Begin or resume the parent run of a study and return its id."""
 
+    def find(self, key: str) -> str | None:
+        """The id of the nested run with that key, or None."""
+
     def log(self, record: Record) -> str | None:
         """Write a nested run, unless its key is there already, and return its id."""
 
@@ -67,6 +71,9 @@ class NoTracker:
     def open(self, experiment: str, study: str, params: Mapping[str, str | int | float]) -> str | None:  # noqa: ARG002, D102
         return None
 
+    def find(self, key: str) -> str | None:  # noqa: ARG002, D102
+        return None
+
     def log(self, record: Record) -> str | None:  # noqa: ARG002, D102
         return None
 
@@ -83,6 +90,18 @@ class NoTracker:
 def redacted(uri: str) -> str:
     """The address without the user and password that it may carry."""
     return re.sub(r"(?<=://)[^/@]*@", "", uri)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Variables that the user has not set, for a moment."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 class MlflowTracker:
@@ -114,9 +133,12 @@ class MlflowTracker:
 
         try:
             if not self._local:
-                self._client = MlflowClient(self.address)
-                self._client.search_experiments(max_results=1)
-                return self._client
+                # MLflow asks a server that is not there for four minutes
+                with _environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2"):
+                    client = MlflowClient(self.address)
+                    client.search_experiments(max_results=1)
+                self._client = client
+                return client
             self._home.mkdir(parents=True, exist_ok=True)
             # processes that open a new database together race in creating its tables
             with FileLock(self._home / ".mlflow.lock"):
@@ -184,6 +206,10 @@ class MlflowTracker:
             params=[Param(name, str(value)) for name, value in params.items()],
             tags=[RunTag(name, value) for name, value in (tags or {}).items()],
         )
+
+    def find(self, key: str) -> str | None:
+        """The id of the nested run with that key, or None."""
+        return self._children.get(key)
 
     def log(self, record: Record) -> str | None:
         """Write a nested run, unless its key is there already, and return its id."""

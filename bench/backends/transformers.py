@@ -60,7 +60,7 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
     # Builds without CUDA raise an AssertionError.
     except (RuntimeError, NotImplementedError, TypeError, AssertionError) as error:
         raise BenchError(
-            f"Device '{device}' cannot compute in {settings.dtype} here ({str(error).splitlines()[0]}): "
+            f"Device '{device}' cannot compute in {settings.dtype} here ({str(error).splitlines()[0][:120]}): "
             "choose another --device or --dtype, or 'auto'."
         ) from error
     return settings.model_copy(update={"device": device})
@@ -120,6 +120,11 @@ class TransformersBackend:
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Token ids of `texts`; see the protocol."""
         limit = min(self.settings.max_length, self.model.max_positions)
+        if limit <= (special := self._tokenizer.num_special_tokens_to_add()):
+            raise BenchError(
+                f"A maximum length of {limit} leaves no token of a text: model '{self.model.name}' adds {special} of "
+                "its own. Give a larger --max-length."
+            )
         ids: list[int] = []
         lengths: list[int] = []
         truncated: list[bool] = []

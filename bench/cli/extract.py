@@ -7,7 +7,7 @@ import click
 from bench.cli import options
 
 
-@click.command()
+@click.command(short_help="Fill the store with hidden states, without searching.")
 @options.dataset_options
 @click.option(
     "--models",

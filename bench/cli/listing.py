@@ -12,9 +12,11 @@ def listing() -> None:
 
 @listing.command()
 @options.json_option
-@click.option("--dtype", type=click.Choice(options.DTYPES), default="float32", show_default=True)
+@click.option(
+    "--dtype", type=click.Choice(options.DTYPES), default="float32", show_default=True, help="Of the computation."
+)
 def models(as_json: bool, dtype: str) -> None:
-    """Models by name: what they are, and whether they can be had and fit this machine."""
+    """Models by name, and whether they can be had and fit here."""
     from bench.cli import show
     from bench.models.availability import availability
     from bench.models.rows import MODELS
@@ -24,10 +26,12 @@ def models(as_json: bool, dtype: str) -> None:
     found = [(row, availability(name, settings)) for name, row in MODELS.items()]
     if as_json:
         show.json_out(
-            [
-                row.model_dump() | {"available": here.ok, "reason": here.reason, "memory_gb": here.memory_gb}
-                for row, here in found
-            ]
+            {
+                "models": [
+                    row.model_dump() | {"available": here.ok, "reason": here.reason, "memory_gb": here.memory_gb}
+                    for row, here in found
+                ]
+            }
         )
         return
     show.table(
@@ -64,15 +68,17 @@ def datasets(as_json: bool, data_home: str | None) -> None:
     found = available(data_home)
     if as_json:
         show.json_out(
-            [
-                {
-                    "name": each.name,
-                    "title": each.title,
-                    "sources": list(each.sources),
-                    "sizes": None if each.sizes is None else each.sizes.model_dump(),
-                }
-                for each in found
-            ]
+            {
+                "datasets": [
+                    {
+                        "name": each.name,
+                        "title": each.title,
+                        "sources": list(each.sources),
+                        "sizes": None if each.sizes is None else each.sizes.model_dump(),
+                    }
+                    for each in found
+                ]
+            }
         )
         return
     show.table(
@@ -100,10 +106,17 @@ def fusions(as_json: bool) -> None:
 
     if as_json:
         show.json_out(
-            [
-                {"name": each.name, "summary": each.summary, "commutative": each.commutative, "projects": each.aligned}
-                for each in FUSIONS.values()
-            ]
+            {
+                "fusions": [
+                    {
+                        "name": each.name,
+                        "summary": each.summary,
+                        "commutative": each.commutative,
+                        "projects": each.aligned,
+                    }
+                    for each in FUSIONS.values()
+                ]
+            }
         )
         return
     show.table(
@@ -135,7 +148,7 @@ def studies(as_json: bool) -> None:
         for name, journal in found
     ]
     if as_json:
-        show.json_out(rows)
+        show.json_out({"studies": rows})
         return
     show.table(
         "Studies",

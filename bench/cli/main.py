@@ -54,7 +54,7 @@ for command in (search, extract, listing, space, store, ui, doctor, completion):
 def run() -> None:
     """Run the command line; errors meant for people are printed without a traceback."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="bench", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -71,6 +71,13 @@ def run() -> None:
     except Exception as error:
         if os.environ.get("BENCH_TRACEBACK"):
             raise
+        if isinstance(error, OSError) and error.strerror and error.filename:
+            click.echo(
+                f"Error: {error.filename}: {error.strerror}. Check that the folder is there, may be written and has "
+                "room; BENCH_STORE moves the store. What is done is kept.",
+                err=True,
+            )
+            sys.exit(BenchError.exit_code)
         click.echo(
             f"This is a bug in bench: {type(error).__name__}: {error}\n"
             "What is done is kept. With BENCH_TRACEBACK=1 the same command shows where it happened.",

@@ -1,5 +1,6 @@
 """Options that several commands share, and how they become requests."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 DTYPES = ("float32", "bfloat16", "float16")
 HOME = Path("mlruns")
+
+
+class Limit(click.FloatRange):
+    """A finite number above zero."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click does; it takes nan and inf for numbers."""
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"'{value}' is no finite number.", param, ctx)
 
 
 def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -87,7 +100,13 @@ extraction_options = _together(
     click.option(
         "--storage-dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="In the store."
     ),
-    click.option("--quantization", type=click.Choice(["none", "8bit", "4bit"]), default="none", show_default=True),
+    click.option(
+        "--quantization",
+        type=click.Choice(["none", "8bit", "4bit"]),
+        default="none",
+        show_default=True,
+        help="Of the weights, by bitsandbytes.",
+    ),
     click.option("--attention", help="Attention kernel, as transformers names them.  [default: the backend's choice]"),
     click.option("--max-length", type=click.IntRange(min=1), default=512, show_default=True, help="In tokens."),
     click.option("--token-budget", type=click.IntRange(min=1), help="Tokens in a batch.  [default: by device]"),

@@ -1,5 +1,9 @@
 """`bench search`."""
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from bench.search.settings import SearchRequest
 
 
-@click.command()
+@click.command(short_help="Search, and confirm the front on the test set.")
 @options.dataset_options
 @click.option(
     "--space",
@@ -48,12 +52,12 @@ if TYPE_CHECKING:
 )
 @click.option("--sampler", type=click.Choice(["tpe", "random", "nsga2"]), help="Who proposes.  [default: the space's]")
 @click.option(
-    "--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="Limit on a candidate's extraction."
+    "--max-latency-ms", type=options.Limit(), metavar="MS", help="Limit on a candidate's extraction, for a text."
 )
-@click.option("--max-memory-gb", type=click.FloatRange(min=0, min_open=True), help="Limit on a candidate's memory.")
+@click.option("--max-memory-gb", type=options.Limit(), metavar="GB", help="Limit on a candidate's memory.")
 @click.option(
     "--time-budget",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Limit(),
     metavar="SECONDS",
     help="Stop searching after this long; the front is then confirmed.",
 )
@@ -78,19 +82,40 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any
     from bench.tracking import MlflowTracker
 
     progress = show.progress()
-    request = _request(params)
-    prepared = prepare(request, Store(store_home()), progress)
+    request, store = _request(params), Store(store_home())
     if dry_run:
-        planned = plan(prepared, options.HOME)
+        with _scratch(store.home):
+            planned = plan(prepare(request, store, progress), options.HOME)
         show.json_out(planned.to_json()) if as_json else _print_plan(planned)
         return
+    prepared = prepare(request, store, progress)
     result = run_search(prepared, options.HOME, MlflowTracker(options.HOME, tracking_uri), progress)
     show.json_out(result.to_json()) if as_json else _print_result(result)
 
 
-def _request(params: dict[str, Any]) -> "SearchRequest":
-    from pathlib import Path
+@contextmanager
+def _scratch(home: Path) -> Iterator[None]:
+    """What resolving a model leaves in the store (its conversion, its digests) goes to a folder that is deleted."""
+    import os
+    import shutil
+    import tempfile
 
+    before = os.environ.get("BENCH_STORE")
+    with tempfile.TemporaryDirectory(prefix="bench-dry-run-") as name:
+        (converted := Path(name) / "converted").mkdir()
+        for made in (home / "converted").glob("*"):
+            if made.is_dir():
+                (converted / made.name).symlink_to(made)
+        if (digests := home / "digests.json").is_file():
+            shutil.copy(digests, name)
+        os.environ["BENCH_STORE"] = name
+        try:
+            yield
+        finally:
+            os.environ.pop("BENCH_STORE") if before is None else os.environ.update(BENCH_STORE=before)
+
+
+def _request(params: dict[str, Any]) -> "SearchRequest":
     from bench.evaluation.protocol import Protocol
     from bench.search.settings import Constraints, SearchRequest
     from bench.space.files import load
@@ -150,18 +175,22 @@ def _print_result(result: "SearchResult") -> None:
         "test F1 95%",
         "p vs best single",
     )
-    show.table(
-        "Front (search scores, then the test set under fresh seeds)",
-        header,
-        [_row(entry, str(entry.trial)) for entry in result.front],
-        right=(3, 5),
-    )
+    if result.front:
+        show.table(
+            "Front (search scores, then the test set under fresh seeds)",
+            header,
+            [_row(entry, str(entry.trial)) for entry in result.front],
+            right=(3, 5),
+        )
+    else:
+        click.echo("The front is empty: no candidate was scored within the limits and the time.\n")
     show.table(
         "Baselines", ("name", *header[1:-1]), [_row(entry, entry.name)[:-1] for entry in result.baselines], right=(3, 5)
     )
     rows = result.dataset["rows"]["test"]
-    resolvable = [entry.comparison.resolvable for entry in result.front if entry.comparison is not None]
-    if resolvable:
+    compared = [entry.comparison.resolvable for entry in result.front if entry.comparison is not None]
+    # unknown where two candidates never differ on a row
+    if resolvable := [value for value in compared if not math.isnan(value)]:
         click.echo(
             f"{rows} test rows can resolve a difference in macro-F1 of about {max(resolvable):.3f} "
             "(80% power, two-sided 5%); p is Holm-corrected over the front."
@@ -205,7 +234,7 @@ def _print_plan(planned: "Plan") -> None:
         right=(1, 2, 3, 4),
     )
     click.echo(
-        f"Then {planned.trials - planned.done} candidates, ~ {show.duration(planned.search_seconds)} "
+        f"Then {planned.left} candidates, ~ {show.duration(planned.search_seconds)} "
         f"(rough: from this machine's measured matrix products). Free on disk: {show.size(planned.free_bytes)}."
     )
     if planned.problem:

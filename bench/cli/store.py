@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from bench.cli import options
+from bench.errors import BenchError
 
 
-@click.group()
+@click.group(short_help="List, verify, prune or export what is stored.")
 def store() -> None:
     """Look into, verify, prune or export the store of hidden states (BENCH_STORE)."""
 
@@ -66,7 +67,7 @@ def verify(as_json: bool) -> None:
             rows.append({"shelf": shelf.folder.name, "whole": shelf.verify(), "damaged": len(shelf.damaged)})
             task.advance()
     if as_json:
-        show.json_out(rows)
+        show.json_out({"shelves": rows})
     else:
         show.table(
             "Verified", ("shelf", "whole segments", "damaged"), [tuple(row.values()) for row in rows], right=(1, 2)
@@ -89,10 +90,11 @@ def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -
     opened = Store(store_home())
     doomed = opened.prunable(names, evaluations=evaluations)
     total = sum(doomed.values())
-    if doomed and not yes and not as_json:
+    if doomed and not yes:
         for path in doomed:
-            click.echo(f"{show.size(doomed[path]):>10}  {path.relative_to(opened.home)}")
-        click.confirm(f"Delete {show.size(total)}?", abort=True)
+            click.echo(f"{show.size(doomed[path]):>10}  {path.relative_to(opened.home)}", err=True)
+        if not _agreed(f"Delete {show.size(total)}?"):
+            raise BenchError("Nothing was deleted. Say y, or pass --yes.")
     opened.delete(doomed)
     if as_json:
         show.json_out({"deleted": [str(path.relative_to(opened.home)) for path in doomed], "bytes": total})
@@ -100,12 +102,22 @@ def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -
         click.echo(f"Deleted {len(doomed)} items, {show.size(total)}.")
 
 
+def _agreed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        return False
+
+
 @store.command()
 @options.dataset_options
-@click.option("--model", required=True, shell_complete=options.complete_models)
+@click.option(
+    "--model", required=True, shell_complete=options.complete_models, help="A model by name, hub id or folder."
+)
 @options.extraction_options
+@options.json_option
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def export(file: Path, model: str, **params: Any) -> None:
+def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     """Write a data set's hidden states to one safetensors FILE.
 
     Tensors `train` and `test`, [rows, layers + 1, poolings, width], rows in data-set order; row ids, labels, poolings
@@ -131,4 +143,8 @@ def export(file: Path, model: str, **params: Any) -> None:
     check_disk([need], opened)
     extract(need, settings, texts, progress)
     export_states(need, dataset, file)
-    click.echo(f"Wrote {file} ({show.size(file.stat().st_size)}).")
+    written = file.stat().st_size
+    if as_json:
+        show.json_out({"file": str(file), "bytes": written, "model": model, "dataset": dataset.name})
+    else:
+        click.echo(f"Wrote {file} ({show.size(written)}).")

@@ -48,6 +48,8 @@ def load(request: DatasetRequest) -> Dataset:
         BenchError: No source has the data set, or its rows cannot be used; the message says which and what to do.
     """
     row = _known(request.name)
+    if row is not None:
+        _refuse_columns(request)
     fetched = _fetch(request, row)
     warnings = list(fetched.notes)
     sides = {}
@@ -155,6 +157,14 @@ def _fetch(request: DatasetRequest, row: DatasetRow | None) -> Fetched:
         f"Give a data home that holds it (--data-home or {home.ENVIRONMENT}), run once where the hub can be reached, "
         "or pass a file of your own."
     )
+
+
+def _refuse_columns(request: DatasetRequest) -> None:
+    """A registered data set has the columns that its sources give it."""
+    for option in ("text_column", "label_column", "group_column"):
+        if getattr(request, option) is not None:
+            flag = "--" + option.replace("_", "-")
+            raise BenchError(f"{flag} is for files and hub ids; '{request.name}' has columns of its own: leave it out.")
 
 
 def _fetch_file(request: DatasetRequest) -> Fetched:

@@ -74,8 +74,8 @@ class ModelName:
         if base.count("/") == 1 and all(base.split("/")) and not base.startswith((".", "~")):
             return cls(text, None, None, base, revision or None)
         raise BenchError(
-            f"There is no model '{text}': {nearest(base, MODELS)} "
-            "Otherwise give a hub id (owner/name) or an existing folder."
+            f"There is no model '{text}', neither in the table, nor a hub id (owner/name), nor a folder: "
+            f"{nearest(base, MODELS)}"
         )
 
 

@@ -100,6 +100,12 @@ def read(home: Path, name: str) -> "Journal":
     return Journal(study, {record.number: record for record in _records(study)})
 
 
+def check_name(name: str) -> None:
+    """Raise BenchError where `name` could not be a study's file."""
+    if not re.fullmatch(r"[\w.,=@+-][\w .,=@+-]*", name):
+        raise BenchError(f"'{name}' cannot be a study's name: use letters, digits, spaces and . , = @ + - _")
+
+
 @contextmanager
 def opened(home: Path, name: str, settings: StudySettings) -> Iterator["Journal"]:
     """Create or resume a study and hold it alone.
@@ -109,15 +115,15 @@ def opened(home: Path, name: str, settings: StudySettings) -> Iterator["Journal"
     """
     from filelock import FileLock, Timeout
 
-    if not re.fullmatch(r"[\w.,=@+-][\w .,=@+-]*", name):
-        raise BenchError(f"'{name}' cannot be a study's name: use letters, digits, spaces and . , = @ + - _")
+    check_name(name)
     path = studies_folder(home) / f"{name}.journal"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path.with_suffix(".lock"), timeout=0):
             _mend(path)
             study = _load(path, name, settings.space.objectives.directions)
-            _same_settings(study, name, settings)
+            same_settings(study, name, settings)
+            study.set_user_attr(SETTINGS, settings.model_dump(mode="json"))
             _fail_unfinished(study)
             yield Journal(study, {record.number: record for record in _records(study)})
     except Timeout as error:
@@ -126,12 +132,11 @@ def opened(home: Path, name: str, settings: StudySettings) -> Iterator["Journal"
         ) from error
 
 
-def _same_settings(study: "optuna.Study", name: str, settings: StudySettings) -> None:
+def same_settings(study: "optuna.Study", name: str, settings: StudySettings) -> None:
+    """Raise BenchError, which shows the difference, where the study was made with other settings."""
     new = settings.model_dump(mode="json")
     old = study.user_attrs.get(SETTINGS)
-    if old is None:
-        study.set_user_attr(SETTINGS, new)
-    elif changed := differences(old, new):
+    if old is not None and (changed := differences(old, new)):
         lines = "\n".join(f"  {line}" for line in changed)
         raise BenchError(
             f"The study '{name}' was made with other settings:\n{lines}\n"

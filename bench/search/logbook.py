@@ -10,7 +10,7 @@ from typing import Any
 from bench import __version__
 from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.evaluator import Evaluator, Scored
 from bench.evaluation.protocol import Protocol
 from bench.search.confirm import Entry
 from bench.search.figure import front_png
@@ -61,6 +61,16 @@ class Logbook:
         """Write a finished trial and return its run's id."""
         return self.tracker.log(trial_record(record, scored, self.dataset, self._searched))
 
+    def catch_up(self, journal: Journal, evaluator: Evaluator) -> None:
+        """Write the trials of a study that the tracker lacks: it is another than before, or has lost them."""
+        for record in [*journal.of("complete"), *journal.of("pruned")]:
+            run_id = self.tracker.find(record.candidate.fingerprint())
+            if run_id is None:
+                seeds = evaluator.protocol.search_seeds[: len(record.f1)]
+                done = tuple(evaluator.search_repetition(record.candidate, seed) for seed in seeds)
+                run_id = self.trial(record, Scored(done))
+            journal.records[record.number] = record.model_copy(update={"run_id": run_id})
+
     def study(
         self,
         result: SearchResult,
@@ -95,9 +105,9 @@ class Logbook:
 
     def _front(self, entries: Sequence[Entry], journal: Journal) -> None:
         """Tag the front's runs and add their confirmation; runs that have left the front lose the tag."""
-        now = {entry.run_id for entry in entries if entry.run_id is not None}
-        for run in set(journal.note("front") or ()) - now:
-            self.tracker.update(run, {}, {"bench.front": "false"})
+        now = {entry.trial for entry in entries if entry.trial is not None}
+        for trial in set(journal.note("front") or ()) - now:
+            self.tracker.update(journal.records[trial].run_id, {}, {"bench.front": "false"})
         for entry in entries:
             self.tracker.update(entry.run_id, confirmed_metrics(entry), {"bench.front": "true"})
         journal.keep("front", sorted(now))

@@ -10,7 +10,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.extraction import Need, check_disk
 from bench.files import existing_parent
-from bench.search.journal import read, study_names
+from bench.search.journal import read, same_settings, study_names
 from bench.search.run import Prepared
 from bench.space.enumeration import count
 from bench.specs import MLP
@@ -44,6 +44,7 @@ class Plan:
     space_size: str
     trials: int
     done: int
+    left: int
     models: tuple[PlannedModel, ...]
     absent: Mapping[str, str]
     search_seconds: float
@@ -64,8 +65,11 @@ def plan(prepared: Prepared, home: Path) -> Plan:
     size = count(request.space, prepared.models, SPACE_LIMIT)
     journal = read(home, prepared.study) if prepared.study in study_names(home) else None
     done = 0 if journal is None else len(journal.of("complete"))
+    left = max(0, request.trials - done if size is None else min(request.trials, size) - done)
     try:
         check_disk(prepared.needs, prepared.store)
+        if journal is not None:
+            same_settings(journal.study, prepared.study, prepared.study_settings)
         problem = None
     except BenchError as error:
         problem = str(error)
@@ -80,6 +84,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         else f"endless, or more than {SPACE_LIMIT} candidates",
         trials=request.trials,
         done=done,
+        left=left,
         models=tuple(
             PlannedModel(
                 need.model.name,
@@ -91,7 +96,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
             for need in prepared.needs
         ),
         absent={model.name: model.reason for model in prepared.absent},
-        search_seconds=max(0, request.trials - done) * _training_flops(prepared) / (peak * TRAINING_EFFICIENCY),
+        search_seconds=left * _training_flops(prepared) / (peak * TRAINING_EFFICIENCY),
         free_bytes=shutil.disk_usage(existing_parent(prepared.store.home)).free,
         problem=problem,
     )

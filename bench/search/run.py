@@ -12,6 +12,7 @@ from bench.cost import ModelCost, measure
 from bench.datasets.checks import check_folds
 from bench.datasets.dataset import Dataset
 from bench.datasets.load import load
+from bench.errors import BenchError
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.features import Features
@@ -19,7 +20,7 @@ from bench.extraction import Need, all_devices, check_disk, extract, survey, tru
 from bench.models.resolve import ResolvedModel
 from bench.progress import Progress
 from bench.search.confirm import Confirmation, Entry
-from bench.search.journal import Journal, opened
+from bench.search.journal import Journal, check_name, opened
 from bench.search.logbook import Logbook
 from bench.search.models import Absent, select
 from bench.search.result import SearchResult
@@ -57,6 +58,8 @@ def prepare(request: SearchRequest, store: Store, progress: Progress) -> Prepare
     Raises:
         BenchError: data or models cannot be had, or the request contradicts itself.
     """
+    if request.study is not None:
+        check_name(request.study)
     settings = backend_module(request.extraction.backend).resolve_settings(request.extraction)
     dataset = load(request.dataset)
     warnings = (*dataset.warnings, *check_folds(dataset, request.protocol.folds))
@@ -76,7 +79,7 @@ def prepare(request: SearchRequest, store: Store, progress: Progress) -> Prepare
         protocol=request.protocol,
         constraints=request.constraints,
     )
-    name = request.study or _default_name(request, study_settings)
+    name = _default_name(request, study_settings) if request.study is None else request.study
     return Prepared(request, settings, dataset, models, selection.absent, needs, study_settings, name, store, warnings)
 
 
@@ -115,8 +118,8 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
     check_disk(prepared.needs, prepared.store)
     with opened(home, prepared.study, prepared.study_settings) as journal:
         clock = Clock()
-        costs = _extract_and_measure(prepared, journal, progress, clock)
         parent = tracker.open(prepared.dataset.name, prepared.study, _params(prepared))
+        costs = _extract_and_measure(prepared, journal, progress, clock)
         evaluator = _evaluator(prepared, progress)
         log = Logbook(tracker, prepared.dataset, request.protocol)
         trials = Trials(
@@ -129,10 +132,17 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
             seed=request.protocol.seed,
             log=log.trial,
         )
+        log.catch_up(journal, evaluator)
         done = len(journal.of("complete"))
         with clock.phase("search"), progress.task("search", request.trials, "candidates") as task:
             task.advance(min(done, request.trials))
             stopped = trials.run(request.trials, task, deadline)
+        if not journal.of("complete"):
+            cheapest = min(cost.layer_ms[0] for cost in costs.values())
+            raise BenchError(
+                f"No candidate could be scored: {stopped}. The limits are {request.constraints}, and the "
+                f"cheapest layer costs {cheapest:.2f} ms a text. Raise --max-latency-ms or --max-memory-gb, or give other --models."
+            )
         with clock.phase("confirm"):
             confirmation = Confirmation(evaluator, prepared.models, costs, request.space.objectives, progress)
             front, baselines = confirmation.run(journal)

