@@ -141,8 +141,10 @@ class _Worker:
         keys = [text_key(self.texts[row]) for row in self.need.missing]
         if left := shelf.missing(keys, slots):
             raise BenchError(f"{len(left)} texts of {self.need.model.name} could not be stored in {shelf.folder}.")
-        # a claim that another process still holds is lost with this; the worst is that its rows are computed twice
-        shutil.rmtree(shelf.folder / "claims", ignore_errors=True)
+        # A claim that another process still holds is lost with this; the worst is that its rows are computed twice.
+        # The folder stays: another process may be about to make its claim in it.
+        for claim in (shelf.folder / "claims").glob("*.lock"):
+            claim.unlink(missing_ok=True)
 
     def _unit_rows(self) -> int:
         row = len(self.need.slots) * self.need.model.width * STORAGE[self.settings.storage_dtype].itemsize

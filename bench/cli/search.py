@@ -175,15 +175,12 @@ def _print_result(result: "SearchResult") -> None:
         "test F1 95%",
         "p vs best single",
     )
-    if result.front:
-        show.table(
-            "Front (search scores, then the test set under fresh seeds)",
-            header,
-            [_row(entry, str(entry.trial)) for entry in result.front],
-            right=(3, 5),
-        )
-    else:
-        click.echo("The front is empty: no candidate was scored within the limits and the time.\n")
+    show.table(
+        "Front (search scores, then the test set under fresh seeds)",
+        header,
+        [_row(entry, str(entry.trial)) for entry in result.front],
+        right=(3, 5),
+    )
     show.table(
         "Baselines", ("name", *header[1:-1]), [_row(entry, entry.name)[:-1] for entry in result.baselines], right=(3, 5)
     )

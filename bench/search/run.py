@@ -141,7 +141,8 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
             cheapest = min(cost.layer_ms[0] for cost in costs.values())
             raise BenchError(
                 f"No candidate could be scored: {stopped}. The limits are {request.constraints}, and the "
-                f"cheapest layer costs {cheapest:.2f} ms a text. Raise --max-latency-ms or --max-memory-gb, or give other --models."
+                f"cheapest layer costs {cheapest:.2f} ms a text. "
+                "Raise --max-latency-ms or --max-memory-gb, or give other --models."
             )
         with clock.phase("confirm"):
             confirmation = Confirmation(evaluator, prepared.models, costs, request.space.objectives, progress)
