@@ -12,9 +12,12 @@ import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -259,20 +262,20 @@ def _parquet(raw: bytes, file: str, digest: str, wanted: Collection[str]) -> Tab
         columns = {name: source.read([name])[name].to_pylist() for name in wanted if name in schema.names}
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BenchError(f"{file} is no readable Parquet file: {error}.") from None
-    return Table(file, digest, tuple(schema.names), columns, _class_names(schema.metadata or {}))
+    return Table(file, digest, tuple(schema.names), columns, _class_names(schema))
 
 
-def _class_names(metadata: dict[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+def _class_names(schema: "pa.Schema") -> dict[str, tuple[str, ...]]:
     """Names of integer classes as the hub's library writes them into a Parquet schema."""
-    try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return {
-            name: tuple(map(str, feature["names"]))
-            for name, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-        }
-    except (KeyError, TypeError, AttributeError, ValueError):
+    if b"huggingface" not in (schema.metadata or {}):
         return {}
+    from datasets import ClassLabel, Features
+
+    try:
+        features = Features.from_arrow_schema(schema)
+    except (KeyError, TypeError, ValueError):
+        return {}  # written by something else under that name: the labels are then what the column holds
+    return {name: tuple(each.names) for name, each in features.items() if isinstance(each, ClassLabel)}
 
 
 Reader = Callable[[bytes, str, str, Collection[str]], Table]

