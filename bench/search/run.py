@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def prepare(request: SearchRequest, store: Store, progress: Progress) -> Prepare
     study_settings = StudySettings(
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
-        models={need.model.name: need.shelf.fingerprint for need in needs},
+        models={need.model.name: dict(need.shelf.identity) for need in needs},
         space=request.space,
         protocol=request.protocol,
         constraints=request.constraints,
@@ -117,40 +117,57 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
     deadline = None if request.time_budget is None else time.monotonic() + request.time_budget
     check_disk(prepared.needs, prepared.store)
     with opened(home, prepared.study, prepared.study_settings) as journal:
-        clock = Clock()
         parent = tracker.open(prepared.dataset.name, prepared.study, _params(prepared))
-        costs = _extract_and_measure(prepared, journal, progress, clock)
-        evaluator = _evaluator(prepared, progress)
-        log = Logbook(tracker, prepared.dataset, request.protocol)
-        trials = Trials(
-            journal=journal,
-            evaluator=evaluator,
-            space=request.space,
-            shapes=prepared.models,
-            costs=costs,
-            constraints=request.constraints,
-            seed=request.protocol.seed,
-            log=log.trial,
+        try:
+            return _run(prepared, journal, tracker, parent, progress, deadline)
+        except BaseException:
+            # Ctrl-C included: a run that nobody works on must not look as if somebody did
+            with suppress(Exception):
+                tracker.close({}, {}, "KILLED")
+            raise
+
+
+def _run(
+    prepared: Prepared,
+    journal: Journal,
+    tracker: Tracker,
+    parent: str | None,
+    progress: Progress,
+    deadline: float | None,
+) -> SearchResult:
+    request, clock = prepared.request, Clock()
+    costs = _extract_and_measure(prepared, journal, progress, clock)
+    evaluator = _evaluator(prepared, progress)
+    log = Logbook(tracker, prepared.dataset, request.protocol)
+    trials = Trials(
+        journal=journal,
+        evaluator=evaluator,
+        space=request.space,
+        shapes=prepared.models,
+        costs=costs,
+        constraints=request.constraints,
+        seed=request.protocol.seed,
+        log=log.trial,
+    )
+    log.catch_up(journal, evaluator)
+    done = len(journal.of("complete"))
+    with clock.phase("search"), progress.task("search", request.trials, "candidates") as task:
+        task.advance(min(done, request.trials))
+        stopped = trials.run(request.trials, task, deadline)
+    if not journal.of("complete"):
+        cheapest = min(cost.layer_ms[0] for cost in costs.values())
+        raise BenchError(
+            f"No candidate could be scored: {stopped}. The limits are {request.constraints}, and the "
+            f"cheapest layer costs {cheapest:.2f} ms a text. "
+            "Raise --max-latency-ms or --max-memory-gb, or give other --models."
         )
-        log.catch_up(journal, evaluator)
-        done = len(journal.of("complete"))
-        with clock.phase("search"), progress.task("search", request.trials, "candidates") as task:
-            task.advance(min(done, request.trials))
-            stopped = trials.run(request.trials, task, deadline)
-        if not journal.of("complete"):
-            cheapest = min(cost.layer_ms[0] for cost in costs.values())
-            raise BenchError(
-                f"No candidate could be scored: {stopped}. The limits are {request.constraints}, and the "
-                f"cheapest layer costs {cheapest:.2f} ms a text. "
-                "Raise --max-latency-ms or --max-memory-gb, or give other --models."
-            )
-        with clock.phase("confirm"):
-            confirmation = Confirmation(evaluator, prepared.models, costs, request.space.objectives, progress)
-            front, baselines = confirmation.run(journal)
-        result = _result(prepared, journal, trials, front, baselines, clock, stopped)
-        result = replace(result, tracking_uri=tracker.uri, parent_run_id=parent)
-        log.study(result, journal, costs, request, [need.shelf.identity for need in prepared.needs])
-        return result
+    with clock.phase("confirm"):
+        confirmation = Confirmation(evaluator, prepared.models, costs, request.space.objectives, progress)
+        front, baselines = confirmation.run(journal)
+    result = _result(prepared, journal, trials, front, baselines, clock, stopped)
+    result = replace(result, tracking_uri=tracker.uri, parent_run_id=parent)
+    log.study(result, journal, costs, request, [need.shelf.identity for need in prepared.needs])
+    return result
 
 
 def _extract_and_measure(
@@ -162,12 +179,13 @@ def _extract_and_measure(
     texts = prepared.texts
     for need in prepared.needs:
         name = need.model.name
-        if not need.missing and name in costs:
-            continue
         devices = all_devices(prepared.settings)
-        if len(devices) > 1:
+        shared = len(devices) > 1
+        if shared:
             with clock.phase("extract"):
                 extract(need, prepared.settings, texts, progress)
+        if name in costs and (shared or not need.missing):
+            continue
         with clock.phase("extract"):
             progress.say(f"load {name}")
             settings = prepared.settings.model_copy(update={"device": devices[0]})
@@ -176,8 +194,9 @@ def _extract_and_measure(
             if name not in costs:
                 with clock.phase("cost"):
                     costs[name] = measure(backend, prepared.dataset.train.texts, seed=prepared.request.protocol.seed)
-            with clock.phase("extract"):
-                extract(need, prepared.settings, texts, progress, backend=backend)
+            if not shared:
+                with clock.phase("extract"):
+                    extract(need, prepared.settings, texts, progress, backend=backend)
         finally:
             backend.close()
     journal.keep("costs", {name: cost.model_dump(mode="json") for name, cost in costs.items()})

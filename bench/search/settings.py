@@ -36,8 +36,8 @@ class StudySettings(Spec):
 
     dataset: str
     dataset_fingerprint: str
-    models: dict[str, str]
-    """Name → fingerprint of its extraction's identity: weights, tokenizer, dtype, backend, kernels, prompt, ….."""
+    models: dict[str, dict[str, Any]]
+    """Name → identity of its extraction: weights, tokenizer, dtype, backend, kernels, prompt …."""
     space: SearchSpace
     protocol: Protocol
     constraints: Constraints
