@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-KIND, STUDY, KEY, PARENT = "bench.kind", "bench.study", "bench.key", "mlflow.parentRunId"
+KIND, STUDY, KEY = "bench.kind", "bench.study", "bench.key"
+PARENT, SOURCE = "mlflow.parentRunId", "mlflow.source.name"
 PAGE = 1000
 Status = Literal["FINISHED", "KILLED"]
 
@@ -158,7 +159,9 @@ class MlflowTracker:
         found = client.get_experiment_by_name(experiment)
         if found is None:
             location = (self._home / "artifacts").as_uri() if self._local else None
-            self._experiment = client.create_experiment(experiment, artifact_location=location)
+            # the kind makes the UI open on its runs, not on its views for language-model applications
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            self._experiment = client.create_experiment(experiment, artifact_location=location, tags=tags)
         else:
             self._experiment = found.experiment_id
         self._study = study
@@ -167,7 +170,7 @@ class MlflowTracker:
             self._parent = parents[0].info.run_id
             client.update_run(self._parent, status="RUNNING")
         else:
-            tags = {KIND: "study", STUDY: study}
+            tags = {KIND: "study", STUDY: study, SOURCE: "bench search"}
             self._parent = client.create_run(self._experiment, run_name=study, tags=tags).info.run_id
             self._batch(self._parent, params, {}, ())
         self._children = {}
@@ -219,7 +222,8 @@ class MlflowTracker:
             self.update(known, {}, record.tags)
             return known
         client = self._connected()
-        tags = {KIND: "trial", STUDY: self._study, KEY: record.key, PARENT: self._parent, **record.tags}
+        tags = {KIND: "trial", STUDY: self._study, KEY: record.key, PARENT: self._parent, SOURCE: "bench search"}
+        tags |= record.tags
         run = client.create_run(self._experiment, run_name=record.name, tags=tags)
         self._batch(run.info.run_id, record.params, record.metrics, record.steps)
         self._write(run.info.run_id, run.info.artifact_uri, record.artifacts)
