@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from bench.backends.base import Backend
 
 GIB = 2**30
-# At least this many texts are timed, however slow the model.
-FEWEST_TEXTS = 4
+# At least this many texts are timed one by one, however slow the model.
+FEWEST_SINGLES = 4
 
 
 class ModelCost(Spec):
-    """One model's cost on one sample of texts.
+    """One model's cost on a sample of `texts` texts, which is the same for every model of a study.
 
     `layer_ms[i]` is the milliseconds that a text takes in batches up to and including layer i, tokenisation included
-    (the median over `repeats` passes); `p50_ms` and `p95_ms` are those of texts that come one by one, all layers.
+    (the median over `repeats` passes of the whole sample); `p50_ms` and `p95_ms` are those of texts that come one by
+    one, all layers, over `singles` texts of the sample, `repeats` times each.
     `peak_memory_gb` is in GiB, weights included: device memory on CUDA, resident memory elsewhere.
     """
 
@@ -38,6 +39,7 @@ class ModelCost(Spec):
     texts: int
     tokens: int
     repeats: int
+    singles: int
     layer_ms: Annotated[tuple[float, ...], Field(min_length=2)]
     p50_ms: float
     p95_ms: float
@@ -47,12 +49,13 @@ class ModelCost(Spec):
 
 
 def measure(
-    backend: Backend, texts: Sequence[str], seed: int, *, sample: int = 64, repeats: int = 3, seconds: float = 10.0
+    backend: Backend, texts: Sequence[str], seed: int, *, sample: int = 32, repeats: int = 3, seconds: float = 10.0
 ) -> ModelCost:
-    """Time `backend` on a seeded sample of `texts`, in about `seconds`.
+    """Time `backend` on a seeded sample of `texts`, stratified by length, in about `seconds`.
 
-    Batched passes and single texts alternate, so that a disturbance hits both. A model too slow for the whole sample
-    is timed on the first part of it.
+    The sample depends on `texts`, `seed` and `sample` only, so that models are compared on the same texts. A slow
+    model makes fewer than `repeats` passes, at least one, and fewer texts are timed one by one. Passes and single
+    texts alternate, so that a disturbance hits both.
 
     Raises:
         BenchError: there are no texts.
@@ -61,11 +64,12 @@ def measure(
 
     if not texts:
         raise BenchError("There are no texts to measure the cost on.")
-    chosen = np.random.default_rng(seed).permutation(len(texts))[:sample]
-    drawn = [texts[index] for index in chosen]
+    drawn = _stratified(texts, sample, seed)
+    rows = range(len(drawn))
     with _PeakMemory() as memory:
-        drawn = drawn[: _affordable(backend, drawn, repeats, seconds)]
-        rows = range(len(drawn))
+        each = _warm_up(backend, _stratified(drawn, FEWEST_SINGLES, seed))
+        repeats = max(1, min(repeats, int(seconds / (each * (len(drawn) + FEWEST_SINGLES)))))
+        alone = _stratified(drawn, max(FEWEST_SINGLES, int(seconds / (each * repeats)) - len(drawn)), seed)
         passes: list[list[float]] = []
         singles: list[float] = []
         for _ in range(repeats):
@@ -73,7 +77,7 @@ def measure(
             encoded = backend.encode(drawn)
             tokenising = time.perf_counter() - started
             passes.append([tokenising + passed for passed in backend.time_layers(encoded, rows)])
-            singles += [_single(backend, text) for text in drawn]
+            singles += [_single(backend, text) for text in alone]
     layers = [statistics.median(column) for column in zip(*passes, strict=True)]
     tokens = int(encoded.lengths.sum())
     return ModelCost(
@@ -82,6 +86,7 @@ def measure(
         texts=len(drawn),
         tokens=tokens,
         repeats=repeats,
+        singles=len(alone),
         layer_ms=tuple(1000 * value / len(drawn) for value in layers),
         p50_ms=1000 * float(np.quantile(singles, 0.5)),
         p95_ms=1000 * float(np.quantile(singles, 0.95)),
@@ -116,14 +121,20 @@ def _single(backend: Backend, text: str) -> float:
     return time.perf_counter() - started
 
 
-def _affordable(backend: Backend, texts: Sequence[str], repeats: int, seconds: float) -> int:
-    """How many of `texts` can be timed within `seconds`; warms the model up on the way."""
-    first = texts[:FEWEST_TEXTS]
-    for text in first:
+def _stratified(texts: Sequence[str], count: int, seed: int) -> list[str]:
+    """One text drawn from each of `count` equal bins of `texts` by length in characters; all, where there are fewer."""
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    by_length = np.argsort([len(text) for text in texts], kind="stable")
+    return [texts[generator.choice(rows)] for rows in np.array_split(by_length, min(count, len(texts)))]
+
+
+def _warm_up(backend: Backend, texts: Sequence[str]) -> float:
+    """Seconds that a text takes alone, which a text in a batch hardly exceeds."""
+    for text in texts:
         _single(backend, text)
-    each = statistics.median(_single(backend, text) for text in first)
-    # A text is passed once in a batch, which is no slower, and once alone.
-    return max(len(first), min(len(texts), int(seconds / (2 * repeats * each))))
+    return statistics.mean(_single(backend, text) for text in texts)
 
 
 class _PeakMemory:

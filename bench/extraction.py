@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,10 @@ def survey(
 
 
 def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, Any]:
-    """Everything that changes a value of the model's hidden states, as JSON values; loads no weights."""
+    """Everything that changes a value of the model's hidden states, as JSON values; loads no weights.
+
+    The name under "model" changes none: it is a label, which the store leaves out of the fingerprint.
+    """
     return {
         "model": Path(model.name).name if Path(model.name).is_dir() else model.name,
         **model.identity,
@@ -245,6 +248,15 @@ def _on_device(
         extract(survey(model, settings, texts, Store(home), layers), settings, texts)
     except BenchError as error:
         raise SystemExit(f"{settings.device}: {error}") from None
+
+
+def heal(need: Need, settings: ExtractionSettings, texts: Sequence[str], progress: Progress = SILENT) -> None:
+    """Extract again what damaged files held, after one has shown. `need` and `texts` are those of the extraction."""
+    progress.say(f"warning: a stored file of {need.model.name} was damaged and set aside; extracting its rows again")
+    # one damaged file is seldom alone, and the model should be loaded once
+    need.shelf.verify()
+    missing = tuple(need.shelf.missing([text_key(text) for text in texts], need.slots))
+    extract(replace(need, missing=missing), settings, texts, progress)
 
 
 def truncated(need: Need, texts: Sequence[str]) -> int:

@@ -2,28 +2,29 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.datasets.dataset import Dataset, Split
 from bench.errors import BenchError
 from bench.extraction import Need
-from bench.files import atomic, existing_parent
+from bench.files import existing_parent, write_tensors
 from bench.store import slot, text_key
 
 FORMAT = 1
 
 
-def export_states(need: Need, dataset: Dataset, file: Path) -> None:
+def export_states(need: Need, dataset: Dataset, file: Path, heal: Callable[[], None]) -> None:
     """Write `train` and `test`, float32 [rows, layers + 1, poolings, width], to a safetensors file.
 
     The metadata holds row ids, label names and labels, layers, poolings, the norm of the last layer, and the
-    identities of model and data set, each as JSON.
+    identities of model and data set, each as JSON. `heal` is called when a stored file turns out damaged; it must
+    extract what is missing.
 
     Raises:
         BenchError: the disk is too small or the folder cannot be written.
     """
     import torch
-    from safetensors.torch import save_file
 
     model = need.model
     rows = len(dataset.train) + len(dataset.test)
@@ -36,7 +37,7 @@ def export_states(need: Need, dataset: Dataset, file: Path) -> None:
         out = torch.empty(len(keys), len(need.layers), len(model.poolings), model.width)
         for i, layer in enumerate(need.layers):
             for j, pooling in enumerate(model.poolings):
-                out[:, i, j] = need.shelf.matrix(keys, slot(layer, pooling))
+                out[:, i, j] = need.shelf.healed(keys, slot(layer, pooling), heal)
         return out
 
     names = [*dataset.labels, *dataset.test_only_labels]
@@ -54,8 +55,7 @@ def export_states(need: Need, dataset: Dataset, file: Path) -> None:
         "test_labels": [names[label] for label in dataset.test.labels],
     }
     try:
-        with atomic(file.absolute()) as temporary:
-            tensors = {"train": states(dataset.train), "test": states(dataset.test)}
-            save_file(tensors, temporary, {key: json.dumps(value) for key, value in metadata.items()})
+        tensors = {"train": states(dataset.train), "test": states(dataset.test)}
+        write_tensors(file.absolute(), tensors, {key: json.dumps(value) for key, value in metadata.items()})
     except OSError as error:
         raise BenchError(f"Cannot write {file}: {error.strerror or error}") from error

@@ -8,11 +8,12 @@ write at once, and a torn or altered file gives itself away: the header against 
 tensor against its checksum when it is first read.
 """
 
+import contextlib
 import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.errors import BenchError, nearest
-from bench.files import atomic, write_json
+from bench.files import write_json, write_tensors
 from bench.specs import fingerprint
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ def _checksum(tensor: "torch.Tensor") -> str:
 
 def _stem(metadata: Mapping[str, str]) -> str:
     return fingerprint(dict(metadata), length=32)
+
+
+def _fingerprint(identity: Mapping[str, Any]) -> str:
+    # The name is a label: a hub id, a row and a folder with the same weights are one model.
+    return fingerprint({key: value for key, value in identity.items() if key != "model"})
 
 
 class Segment:
@@ -110,8 +116,8 @@ class Shelf:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of the identity."""
-        return fingerprint(dict(self.identity))
+        """16 hex digits of the identity, the model's name left out."""
+        return _fingerprint(self.identity)
 
     @property
     def model(self) -> str:
@@ -137,7 +143,8 @@ class Shelf:
 
     def _set_aside(self, path: Path, error: DamagedError) -> None:
         self.damaged.append(str(error))
-        path.replace(path.with_suffix(".damaged"))
+        with contextlib.suppress(FileNotFoundError):  # another process has set it aside or pruned it
+            path.replace(path.with_suffix(".damaged"))
         if self._segments.pop(path.name, None) is not None:
             for where in self._where.values():
                 for key in [key for key, (segment, _) in where.items() if segment == path.name]:
@@ -166,7 +173,6 @@ class Shelf:
             BenchError: the disk is full or the folder cannot be written.
         """
         import torch
-        from safetensors.torch import save_file
 
         tensors = {name: tensor.contiguous() for name, tensor in states.items()}
         tensors[KEYS] = torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).reshape(len(keys), KEY_BYTES)
@@ -181,8 +187,7 @@ class Shelf:
         try:
             if not (self.folder / "identity.json").exists():
                 write_json(self.folder / "identity.json", {"format": FORMAT, "identity": dict(self.identity)})
-            with atomic(self.folder / f"{_stem(metadata)}.safetensors") as temporary:
-                save_file(tensors, temporary, metadata)
+            write_tensors(self.folder / f"{_stem(metadata)}.safetensors", tensors, metadata)
         except OSError as error:
             raise BenchError(
                 f"Cannot write embeddings to {self.folder}: {error.strerror or error}. Free some space or set "
@@ -216,6 +221,19 @@ class Shelf:
                 out = torch.empty(len(keys), *stored.shape[1:], dtype=torch.float32)
             out[torch.tensor(positions)] = stored[torch.tensor(rows)].float()
         return torch.empty(0, 0) if out is None else out
+
+    def healed(self, keys: Sequence[bytes], name: str, heal: Callable[[], None]) -> "torch.Tensor":
+        """The same as `matrix`; where a segment was altered, `heal` is called to append what is then missing.
+
+        Raises:
+            DamagedError: more files turned out damaged than there were, so that the disk itself must be failing.
+        """
+        for _ in range(len(self._segments)):
+            try:
+                return self.matrix(keys, name)
+            except DamagedError:
+                heal()
+        return self.matrix(keys, name)
 
     def counts(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """Tokens seen, and whether the text was truncated, of each row: int64 and bool [len(keys)]."""
@@ -253,9 +271,12 @@ class Store:
         return self.home / "embeddings"
 
     def shelf(self, identity: Mapping[str, Any]) -> Shelf:
-        """The shelf of that identity; its folder appears with the first row."""
+        """The shelf of that identity, whatever the model was called; its folder appears with the first row."""
+        name = _fingerprint(identity)
+        if known := sorted(self._folder.glob(f"*-{name}")):
+            return Shelf(known[0], identity)
         slug = re.sub(r"[^\w.-]+", "-", str(identity["model"])).strip("-.")[-60:]
-        return Shelf(self._folder / f"{slug}-{fingerprint(dict(identity))}", identity)
+        return Shelf(self._folder / f"{slug}-{name}", identity)
 
     def shelves(self) -> Iterator[Shelf]:
         """Every shelf, by name."""

@@ -156,14 +156,7 @@ class MlflowTracker:
     def open(self, experiment: str, study: str, params: Mapping[str, str | int | float]) -> str | None:
         """Begin or resume the parent run of a study; runs that a kill left half-written are deleted."""
         client = self._connected()
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            location = (self._home / "artifacts").as_uri() if self._local else None
-            # the kind makes the UI open on its runs, not on its views for language-model applications
-            tags = {"mlflow.experimentKind": "custom_model_development"}
-            self._experiment = client.create_experiment(experiment, artifact_location=location, tags=tags)
-        else:
-            self._experiment = found.experiment_id
+        self._experiment = self._experiment_id(experiment)
         self._study = study
         parents = self._search(f"tags.`{KIND}` = 'study' and tags.`{STUDY}` = '{study}'")
         if parents:
@@ -180,6 +173,30 @@ class MlflowTracker:
             else:
                 self._children[run.data.tags[KEY]] = run.info.run_id
         return self._parent
+
+    def _experiment_id(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        client = self._connected()
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            location = (self._home / "artifacts").as_uri() if self._local else None
+            # the kind makes the UI open on its runs, not on its views for language-model applications
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            try:
+                return str(client.create_experiment(name, artifact_location=location, tags=tags))
+            except MlflowException:
+                # another process may have made it since we looked
+                found = client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            raise BenchError(
+                f"The experiment '{name}' was deleted in the tracking store {self.uri}. Restore it with "
+                f"MLFLOW_TRACKING_URI={self.uri} mlflow experiments restore --experiment-id {found.experiment_id}, "
+                "or write elsewhere with --tracking-uri."
+            )
+        return str(found.experiment_id)
 
     def _search(self, query: str) -> list["Run"]:
         client, token = self._connected(), None

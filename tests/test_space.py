@@ -12,7 +12,7 @@ from bench.fusion import FUSIONS
 from bench.space.candidates import Shape, canonical, suggest
 from bench.space.enumeration import count, is_finite, members
 from bench.space.files import load, schema, spaces_folder
-from bench.space.schema import SearchSpace
+from bench.space.schema import Range, SearchSpace
 from bench.specs import MLP, Candidate, Logistic, Source
 
 SHAPES = {
@@ -153,6 +153,10 @@ BASE = 'version = 1\n[sources]\nmodels = ["a"]\n'
         (BASE + "[head]\nhidden = 'x'\n", r"'head.hidden': .*integer"),
         (BASE + "at_least = 4\n", r"'sources': at_least must not be above at_most"),
         (BASE + "[protocol]\nrepetitions = 1\n[objectives]\nminimize = ['f1_std']\n", r"spread needs .*repetitions"),
+        (BASE + "[head]\nhidden = { choices = [0] }\n", r"'head.hidden': .*whole numbers from 1"),
+        (BASE + "[head]\nhidden = { choices = [8.9] }\n", r"'head.hidden': .*whole numbers"),
+        (BASE + "[head]\nlearning_rate = { low = 0, high = 1 }\n", r"'head.learning_rate': .*above 0"),
+        (BASE + "[objectives]\nminimize = ['f1_mean']\n", r"f1_mean is to be maximized"),
         ("[sources]\nmodels = ['a']\n", r"the key 'version' is missing"),
         ("version = 2\n[sources]\nmodels = ['a']\n", r"'version': "),
         ("version =\n", r"is not valid TOML: .*line 1"),
@@ -164,6 +168,19 @@ def test_a_wrong_space_file_names_file_key_and_nearest_name(tmp_path: Path, cont
     with pytest.raises(BenchError, match=message) as caught:
         load(str(path))
     assert "mine.toml" in str(caught.value)
+
+
+def test_a_model_without_any_of_the_space_s_poolings_is_named() -> None:
+    space = SMALL.model_copy(update={"sources": SMALL.sources.model_copy(update={"pooling": ("first",)})})
+    with pytest.raises(BenchError, match="b has none of the space's poolings"):
+        list(members(space, {"b": SHAPES["b"]}))
+
+
+def test_a_range_of_one_number_is_no_endless_space() -> None:
+    head = SMALL.head.model_copy(update={"learning_rate": Range(low=1e-3, high=1e-3)})
+    space = SMALL.model_copy(update={"head": head})
+    assert is_finite(space)
+    assert count(space, SHAPES, 10_000) == count(SMALL, SHAPES, 10_000)
 
 
 def test_a_mistyped_space_name_gets_the_nearest() -> None:

@@ -1,12 +1,18 @@
+import contextlib
+import json
 import multiprocessing
 import os
+import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from bench.errors import BenchError
+from bench.evaluation.cache import EvaluationCache
 from bench.store import DamagedError, Shelf, Store, slot, text_key
 
 IDENTITY = {"model": "owner/some model", "dtype": "float32"}
@@ -51,6 +57,16 @@ def test_two_settings_never_share_a_row(tmp_path: Path, shelf: Shelf) -> None:
     other = Store(tmp_path).shelf(IDENTITY | {"dtype": "bfloat16"})
     assert len(other.missing(KEYS[:5], [slot(0, "mean")])) == 5
     assert other.folder != shelf.folder
+
+
+def test_another_name_of_the_same_identity_finds_the_same_rows(tmp_path: Path, shelf: Shelf) -> None:
+    other = Store(tmp_path).shelf(IDENTITY | {"model": "a-folder"})
+    assert other.missing(KEYS[:30], list(states([0]))) == []
+    torch.testing.assert_close(other.matrix(KEYS[:30], slot(1, "mean")), states(list(range(30)))[slot(1, "mean")])
+    assert (other.folder, other.fingerprint, other.model) == (shelf.folder, shelf.fingerprint, "a-folder")
+    fill(other, [30])
+    assert shelf.missing([KEYS[30]], [slot(0, "mean")]) == []
+    assert len(list(Store(tmp_path).shelves())) == 1
 
 
 def test_storage_dtype_is_kept_on_disk_and_read_as_float32(tmp_path: Path) -> None:
@@ -156,3 +172,58 @@ def test_prune_offers_leftovers_and_named_shelves_only(tmp_path: Path, shelf: Sh
     assert shelf.folder in doomed
     store.delete(doomed)
     assert not list(store.shelves())
+
+
+@contextlib.contextmanager
+def file_limit(size: int) -> Iterator[None]:
+    """Stands for a full disk: no file may grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_fills_while_writing_is_an_error_with_advice_or_an_evaluation_less(tmp_path: Path) -> None:
+    shelf = Store(tmp_path).shelf(IDENTITY)
+    with file_limit(8192), pytest.raises(BenchError, match=r"Cannot write embeddings.*BENCH_STORE"):
+        shelf.append(KEYS[:1], [1], [False], {slot(0, "mean"): torch.zeros(1, 10_000)})
+    assert [path.name for path in shelf.folder.iterdir()] == ["identity.json"]
+    cache = EvaluationCache(tmp_path)
+    with file_limit(8192):
+        cache.put({"a": 1}, np.zeros(20_000, dtype=np.int64))
+    assert cache.get({"a": 1}) is None
+    assert not [path for path in (tmp_path / "evaluations").rglob("*") if path.is_file()]
+
+
+def alter(shelf: Shelf) -> None:
+    for path in shelf.folder.glob("*.safetensors"):
+        content = bytearray(path.read_bytes())
+        size = int.from_bytes(content[:8], "little")
+        start = json.loads(content[8 : 8 + size])[slot(0, "mean")]["data_offsets"][0]
+        content[8 + size + start] ^= 1
+        path.write_bytes(content)
+
+
+def test_several_altered_segments_are_healed_one_after_the_other(tmp_path: Path, shelf: Shelf) -> None:
+    alter(shelf)
+    shelf = Shelf(shelf.folder, IDENTITY)
+
+    def heal() -> None:
+        fill(shelf, shelf.missing(KEYS[:30], list(states([0]))))
+        shelf.refresh()
+
+    assert shelf.missing(KEYS[:30], list(states([0]))) == []
+    torch.testing.assert_close(shelf.healed(KEYS[:30], slot(0, "mean"), heal), states(list(range(30)))[slot(0, "mean")])
+    assert len(shelf.damaged) == 2
+
+
+def test_two_readers_of_one_damaged_file_both_learn_of_it(shelf: Shelf) -> None:
+    readers = [Shelf(shelf.folder, IDENTITY) for _ in range(2)]
+    alter(shelf)
+    for reader in readers:
+        reader.refresh()
+    for reader in readers:
+        assert reader.verify() == 0
+        assert len(reader.damaged) == 2

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -76,3 +77,25 @@ def test_a_tracking_store_that_is_not_there_is_an_error_without_its_password(tmp
 def test_redacted_keeps_what_is_no_secret() -> None:
     assert redacted("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
     assert redacted("https://me:pw@host/x") == "https://host/x"
+
+
+def test_an_experiment_that_another_process_makes_meanwhile_is_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = MlflowClient.create_experiment
+
+    def outrun(*args: Any, **kwargs: Any) -> str:
+        original(*args, **kwargs)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "create_experiment", outrun)
+    run = MlflowTracker(home).open("raced", "study", {})
+    found = client(home).get_experiment_by_name("raced")
+    assert client(home).get_run(run).info.experiment_id == found.experiment_id
+
+
+def test_a_deleted_experiment_is_an_error_that_says_how_to_restore_it(home: Path) -> None:
+    made = client(home).create_experiment("deleted")
+    client(home).delete_experiment(made)
+    with pytest.raises(BenchError, match=f"was deleted.*experiments restore --experiment-id {made}"):
+        MlflowTracker(home).open("deleted", "study", {})

@@ -238,6 +238,11 @@ def test_identity_needs_no_weights_and_holds_what_changes_a_value(minilm: Resolv
         assert backend.identity(minilm, SETTINGS.model_copy(update=change)) != plain
     assert backend.identity(minilm, SETTINGS.model_copy(update={"token_budget": 64})) == plain
     assert backend.identity(minilm, SETTINGS.model_copy(update={"max_length": 9999}))["max_length"] == 512
+    with monkeypatch.context() as later:
+        later.setattr(ResolvedModel, "poolings", ("mean", "a new one"))
+        assert backend.identity(minilm, SETTINGS) == plain, "a new pooling must not hide the rows of the others"
+    monkeypatch.setattr(backend, "KERNELS", backend.KERNELS + 1)
+    assert backend.identity(minilm, SETTINGS) != plain
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "tpu"])

@@ -88,7 +88,9 @@ dataset_options = _together(
     click.option("--revision", help="Commit of a hub data set.  [default: the newest]"),
     click.option("--max-train", type=click.IntRange(min=2), help="A seeded stratified subset of the training rows."),
     click.option("--max-test", type=click.IntRange(min=1), help="A seeded stratified subset of the test rows."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."),
+    click.option(
+        "--seed", type=click.IntRange(0, 4_000_000), default=0, show_default=True, help="Seed of everything random."
+    ),
 )
 
 extraction_options = _together(

@@ -135,7 +135,8 @@ def _request(params: dict[str, Any]) -> "SearchRequest":
         protocol=Protocol(
             name=params["protocol"],
             folds=space.protocol.folds,
-            repetitions=space.protocol.repetitions,
+            # the paper's five runs, unless the space asks for more
+            repetitions=max(space.protocol.repetitions, 5 if params["protocol"] == "paper" else 1),
             confirm=space.protocol.confirm,
             seed=params["seed"],
         ),

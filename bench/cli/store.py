@@ -126,7 +126,7 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     from bench.backends.base import backend as backend_module
     from bench.cli import show
     from bench.datasets.load import load
-    from bench.extraction import check_disk, extract, survey
+    from bench.extraction import check_disk, extract, heal, survey
     from bench.files import store_home
     from bench.models.resolve import resolve
     from bench.states import export_states
@@ -142,7 +142,7 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     need = survey(found, settings, texts, opened)
     check_disk([need], opened)
     extract(need, settings, texts, progress)
-    export_states(need, dataset, file)
+    export_states(need, dataset, file, lambda: heal(need, settings, texts, progress))
     written = file.stat().st_size
     if as_json:
         show.json_out({"file": str(file), "bytes": written, "model": model, "dataset": dataset.name})

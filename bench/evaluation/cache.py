@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.files import atomic
+from bench.files import write_tensors
 from bench.specs import fingerprint
 
 FORMAT = 1
@@ -44,15 +44,16 @@ class EvaluationCache:
 
     def put(self, key: Mapping[str, Any], predicted: np.ndarray) -> None:
         """Keep the predicted classes, int [n]."""
+        import torch
         import xxhash
-        from safetensors.numpy import save_file
 
         if (path := self._path(key)) is None:
             return
         stored = predicted.astype(np.uint8 if predicted.max(initial=0) < 256 else np.int32)
         metadata = {"format": str(FORMAT), "key": _text(key), "xxh3": xxhash.xxh3_128_hexdigest(stored.tobytes())}
-        with atomic(path) as temporary:
-            save_file({"predicted": stored}, temporary, metadata)
+        # A full disk must not end a search: what is not kept is only computed again when it is next asked for.
+        with contextlib.suppress(OSError):
+            write_tensors(path, {"predicted": torch.from_numpy(stored)}, metadata)
 
 
 def _text(key: Mapping[str, Any]) -> str:

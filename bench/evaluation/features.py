@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from bench.specs import Source
-from bench.store import DamagedError, Shelf, slot, text_key
+from bench.store import Shelf, slot, text_key
 
 if TYPE_CHECKING:
     import torch
@@ -63,10 +63,6 @@ class Features:
 
     def _read(self, source: Source, split: str) -> "torch.Tensor":
         shelf, name = self.shelves[source.model], slot(source.layer, source.pooling)
-        try:
+        if (heal := self._heal) is None:
             return shelf.matrix(self._keys[split], name)
-        except DamagedError:
-            if self._heal is None:
-                raise
-            self._heal(source.model)
-            return shelf.matrix(self._keys[split], name)
+        return shelf.healed(self._keys[split], name, lambda: heal(source.model))

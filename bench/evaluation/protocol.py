@@ -26,7 +26,7 @@ class Protocol(Spec):
     folds: Annotated[int, Field(ge=2)] = 5
     repetitions: Annotated[int, Field(ge=1)] = 3
     confirm: Annotated[int, Field(ge=1)] = 5
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=4_000_000)] = 0  # its thousandfold is a 32-bit seed
     validation_above: int = 20_000
 
     @property

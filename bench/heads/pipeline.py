@@ -14,6 +14,10 @@ from bench.fusion import FUSIONS, Operator
 MEBIBYTE = 1 << 20
 
 
+class DivergedError(BenchError):
+    """Training ended in values that are not finite."""
+
+
 class Scaling(NamedTuple):
     """Standardisation of one source, float32 [d] each: (x − mean) · scale. A constant column has scale 0."""
 
@@ -112,7 +116,7 @@ class FittedHead:
             chunks = [self._probabilities(features, chunk).cpu() for chunk in index.split(size)]
         probabilities: np.ndarray = torch.cat(chunks).numpy()
         if not np.isfinite(probabilities).all():
-            raise BenchError(
+            raise DivergedError(
                 "A head predicts values that are not finite: its features hold NaN or infinity, or its training "
                 "diverged. Check the embeddings (bench store verify), or lower the learning rate."
             )

@@ -29,7 +29,7 @@ class Availability:
 
 
 def availability(name: str, settings: ExtractionSettings | None = None) -> Availability:
-    """Whether `name` can be had (installed, local, cached, or on the hub) and fits the memory that is free now.
+    """Whether `name` can be had (installed, local, cached, or on the hub) and fits this machine's memory.
 
     Nothing is downloaded: a hub model that is not cached costs one request of a few seconds at most.
     """
@@ -41,8 +41,8 @@ def availability(name: str, settings: ExtractionSettings | None = None) -> Avail
         return Availability(name, False, str(error), None)
     size = QUANTIZED_BYTES.get(settings.quantization, BYTES[settings.dtype])
     need = parameters * size * OVERHEAD / GIB if parameters else None
-    if reason is None and need is not None and need > (free := _free_gb(settings.device)):
-        reason = f"it needs about {need:.1f} GiB in {settings.dtype}, and {free:.1f} GiB are free."
+    if reason is None and need is not None and need > (has := _memory_gb(settings.device)):
+        reason = f"it needs about {need:.1f} GiB in {settings.dtype}, and there are {has:.1f} GiB."
     return Availability(name, reason is None, reason or "", need)
 
 
@@ -84,14 +84,17 @@ def _count(path: Path) -> int:
     return total
 
 
-def _free_gb(device: str) -> float:
-    """Free memory in GiB: of the graphics processor that would be used, else of the machine."""
+def _memory_gb(device: str) -> float:
+    """Memory in GiB: of the graphics processor that would be used, else of the machine.
+
+    All of it, not what is free now, so that the same command finds the same models tomorrow.
+    """
     if device == "auto" or device.startswith("cuda"):
         import torch
 
         if torch.cuda.is_available():
             index = torch.device(device).index if device != "auto" else None
-            return float(torch.cuda.mem_get_info(index)[0]) / GIB
+            return float(torch.cuda.mem_get_info(index)[1]) / GIB
     import psutil
 
-    return float(psutil.virtual_memory().available) / GIB
+    return float(psutil.virtual_memory().total) / GIB

@@ -15,7 +15,7 @@ from bench.progress import Progress
 from bench.search.journal import Journal, TrialRecord
 from bench.space.candidates import Shapes, canonical
 from bench.space.schema import Objectives
-from bench.specs import Candidate, Source
+from bench.specs import MLP, Candidate, Head, Source
 
 BEST_SINGLE = "best-single"
 
@@ -57,13 +57,6 @@ def front(journal: Journal, objectives: Objectives) -> list[TrialRecord]:
     return sorted(chosen, key=lambda record: record.metrics[objectives.names[-1]])
 
 
-def best_single(journal: Journal, objectives: Objectives) -> TrialRecord | None:
-    """The best scored trial that uses one model, by the first score among the objectives, else by f1_mean."""
-    name = next((name for name in objectives.maximize if name[:2] in {"f1", "ac"}), "f1_mean")
-    records = [record for record in journal.of("complete") if len(record.candidate.models) == 1]
-    return max(records, key=lambda record: record.metrics[name], default=None)
-
-
 @dataclass(frozen=True)
 class Confirmation:
     """Confirms entries of a study; what was confirmed before is read back from the evaluations."""
@@ -77,7 +70,7 @@ class Confirmation:
     def run(self, journal: Journal) -> tuple[list[Entry], list[Entry]]:
         """The confirmed front, compared with the best single model, and the confirmed baselines."""
         records = front(journal, self.objectives)
-        single = best_single(journal, self.objectives)
+        single = self.best_single(journal)
         baselines = list(self._baseline_candidates(single))
         total = len(records) + len(baselines) + len(TEXT_BASELINES)
         with self.progress.task("confirm on the test set", total, "candidates") as task:
@@ -95,21 +88,46 @@ class Confirmation:
         reference = next((entry for entry in beside if entry.name == BEST_SINGLE), None)
         return self._compared(confirmed, reference), beside
 
-    def _baseline_candidates(self, single: TrialRecord | None) -> Iterator[tuple[str, Candidate]]:
-        """Every model alone at its last layer, the best searched single model, and late fusion of the former."""
-        last = {model: self._last_layer(model) for model in self.shapes}
+    def best_single(self, journal: Journal) -> Candidate | None:
+        """The best searched candidate of one model, by the first score among the objectives, else by f1_mean.
+
+        A single that was pruned, because a fusion dominates it, may still be the best of the singles: it is scored
+        to the end here, so that nothing is compared with too weak a reference.
+        """
+        name = next((name for name in self.objectives.maximize if name[:2] in {"f1", "ac"}), "f1_mean")
+        best, value = None, -1.0
+        for record in [*journal.of("complete"), *journal.of("pruned")]:
+            if len(record.candidate.models) > 1:
+                continue
+            seen = record.f1 if name.startswith("f1") else record.accuracy
+            if record.state == "pruned" and name.endswith("_floor") and min(seen) <= value:
+                continue
+            metrics = (
+                record.metrics if record.state == "complete" else self.evaluator.search(record.candidate).metrics()
+            )
+            if metrics[name] > value:
+                best, value = record.candidate, metrics[name]
+        return best
+
+    def _baseline_candidates(self, single: Candidate | None) -> Iterator[tuple[str, Candidate]]:
+        """Every model alone at its last layer, the best searched single model, and late fusion of the former.
+
+        All have the head of the best searched single: a baseline must not lose by a worse learning rate.
+        """
+        head = MLP() if single is None else single.head
+        last = {model: self._last_layer(model, head) for model in self.shapes}
         for model, candidate in last.items():
             yield f"single:{model}", candidate
         if single is not None:
-            yield BEST_SINGLE, single.candidate
+            yield BEST_SINGLE, single
         if len(last) > 1:
             sources = tuple(candidate.sources[0] for candidate in last.values())
-            yield "late-fusion", canonical(Candidate(sources=sources, fusion="late"), self.shapes)
+            yield "late-fusion", canonical(Candidate(sources=sources, fusion="late", head=head), self.shapes)
 
-    def _last_layer(self, model: str) -> Candidate:
+    def _last_layer(self, model: str, head: Head) -> Candidate:
         shape = self.shapes[model]
         pooling = "mean" if "mean" in shape.poolings else shape.poolings[0]
-        return Candidate(sources=(Source(model=model, layer=shape.layers, pooling=pooling),))
+        return Candidate(sources=(Source(model=model, layer=shape.layers, pooling=pooling),), head=head)
 
     def _entry(self, name: str, kind: Any, candidate: Candidate, record: TrialRecord | None) -> Entry:
         if record is not None and record.state == "complete":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RECORD, SETTINGS, NOTES = "bench", "bench.settings", "bench.notes."
 Direction = Literal["maximize", "minimize"]
-State = Literal["complete", "pruned", "infeasible", "repeat"]
+State = Literal["complete", "pruned", "infeasible", "failed", "repeat"]
 
 
 class TrialRecord(Spec):
@@ -155,15 +155,20 @@ def _fail_unfinished(study: "optuna.Study") -> None:
 
 
 def _records(study: "optuna.Study") -> Iterator[TrialRecord]:
+    from optuna.trial import TrialState
+
     for trial in study.get_trials(deepcopy=False):
         if (content := trial.user_attrs.get(RECORD)) and trial.state.is_finished():
             try:
-                yield TrialRecord.model_validate({"number": trial.number, **content})
+                record = TrialRecord.model_validate({"number": trial.number, **content})
             except ValidationError as error:
                 raise BenchError(
                     f"Trial {trial.number} of the study '{study.study_name}' was written by another version of bench; "
                     "give this search another --study name."
                 ) from error
+            # a kill between the record and the end of its trial leaves one that is told FAIL and tried again
+            if trial.state != TrialState.FAIL or record.state == "failed":
+                yield record
 
 
 @dataclass
@@ -206,13 +211,14 @@ class Journal:
 
         trial.set_user_attr(RECORD, record.model_dump(mode="json", exclude={"number"}))
         trial.set_constraint("limits", violation)
-        self.study.tell(trial, values, state=TrialState.PRUNED if values is None else TrialState.COMPLETE)
+        unscored = TrialState.FAIL if record.state == "failed" else TrialState.PRUNED
+        self.study.tell(trial, values, state=unscored if values is None else TrialState.COMPLETE)
         self.records[record.number] = record
         if record.state != "repeat":
             self._by_candidate[record.candidate.fingerprint()] = record
 
     def failed(self) -> int:
-        """Trials that were killed or raised, and were tried again."""
+        """Trials that were killed (and tried again), or whose training diverged."""
         from optuna.trial import TrialState
 
         return len(self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,)))

@@ -106,7 +106,9 @@ class Logbook:
     def _front(self, entries: Sequence[Entry], journal: Journal) -> None:
         """Tag the front's runs and add their confirmation; runs that have left the front lose the tag."""
         now = {entry.trial for entry in entries if entry.trial is not None}
-        for trial in set(journal.note("front") or ()) - now:
+        before = set(journal.note("front") or ())
+        journal.keep("front", sorted(before | now))  # a kill in between must not leave a tag that nobody knows of
+        for trial in before - now:
             self.tracker.update(journal.records[trial].run_id, {}, {"bench.front": "false"})
         for entry in entries:
             self.tracker.update(entry.run_id, confirmed_metrics(entry), {"bench.front": "true"})

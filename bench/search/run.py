@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.features import Features
-from bench.extraction import Need, all_devices, check_disk, extract, survey, truncated
+from bench.extraction import Need, all_devices, check_disk, extract, heal, survey, truncated
 from bench.models.resolve import ResolvedModel
 from bench.progress import Progress
 from bench.search.confirm import Confirmation, Entry
@@ -75,7 +75,7 @@ def prepare(request: SearchRequest, store: Store, progress: Progress) -> Prepare
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
         models={need.model.name: dict(need.shelf.identity) for need in needs},
-        space=request.space,
+        space=request.space.model_copy(update={"description": ""}),  # words about a space change no number
         protocol=request.protocol,
         constraints=request.constraints,
     )
@@ -194,12 +194,12 @@ def _extract_and_measure(
             if name not in costs:
                 with clock.phase("cost"):
                     costs[name] = measure(backend, prepared.dataset.train.texts, seed=prepared.request.protocol.seed)
+                journal.keep("costs", {known: cost.model_dump(mode="json") for known, cost in costs.items()})
             if not shared:
                 with clock.phase("extract"):
                     extract(need, prepared.settings, texts, progress, backend=backend)
         finally:
             backend.close()
-    journal.keep("costs", {name: cost.model_dump(mode="json") for name, cost in costs.items()})
     return costs
 
 
@@ -207,13 +207,11 @@ def _evaluator(prepared: Prepared, progress: Progress) -> Evaluator:
     needs = {need.model.name: need for need in prepared.needs}
     dataset, store = prepared.dataset, prepared.store
 
-    def heal(name: str) -> None:
-        progress.say(f"warning: a stored file of {name} was damaged and set aside; extracting its rows again")
-        again = survey(prepared.models[name], prepared.settings, prepared.texts, store)
-        extract(replace(again, shelf=needs[name].shelf), prepared.settings, prepared.texts, progress)
-
     features = Features(
-        dataset.train.texts, dataset.test.texts, {name: need.shelf for name, need in needs.items()}, heal
+        dataset.train.texts,
+        dataset.test.texts,
+        {name: need.shelf for name, need in needs.items()},
+        lambda name: heal(needs[name], prepared.settings, prepared.texts, progress),
     )
     return Evaluator(dataset, prepared.request.protocol, features, EvaluationCache(store.home))
 

@@ -1,7 +1,7 @@
 """The trials of a study: propose, recognise, evaluate in rungs, remember."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -11,8 +11,9 @@ import numpy as np
 from bench.cost import ModelCost, latency_ms, memory_gb
 from bench.evaluation.evaluator import Evaluator, Repetition, Scored
 from bench.front import could_still_matter
+from bench.heads import DivergedError
 from bench.progress import Task
-from bench.search.journal import Journal, TrialRecord
+from bench.search.journal import Journal, State, TrialRecord
 from bench.search.sampling import seed_for
 from bench.search.settings import Constraints
 from bench.space.candidates import Shapes, suggest
@@ -24,6 +25,8 @@ MISSES_IN_A_ROW = 3
 """After so many proposals of what is known or over a limit, an unseen candidate is drawn instead."""
 ENUMERABLE = 5_000
 """Spaces up to this size are listed in memory, to draw unseen candidates from."""
+HOPELESS_REPEATS = 200
+"""After so many known candidates in a row, unseen draws among them, there is next to nothing left to find."""
 FRUITLESS = 500
 """After so many new candidates in a row that were all dominated or over a limit, the study has converged."""
 
@@ -53,25 +56,35 @@ class Trials:
         `deadline` is of `time.monotonic`.
         """
         self._prepare(wanted)
-        misses, fruitless = 0, 0
         while len(self.journal.of("complete")) < wanted:
             # one candidate is scored however short the time is, so that there is a front to confirm
             if deadline is not None and time.monotonic() > deadline and self.journal.of("complete"):
                 return "the time budget is used up; the same command goes on from here"
-            proposal = self._propose(unseen=misses >= MISSES_IN_A_ROW)
+            if self._in_a_row({"repeat"}, ()) >= HOPELESS_REPEATS:
+                self.exhausted = True
+                return f"the space is as good as exhausted: {HOPELESS_REPEATS} proposals in a row were known already"
+            if self._in_a_row({"pruned", "infeasible", "failed"}, {"repeat"}) >= FRUITLESS:
+                return f"converged: the last {FRUITLESS} candidates were all dominated, over a limit, or failed"
+            proposal = self._propose(unseen=self._in_a_row({"repeat", "infeasible"}, ()) >= MISSES_IN_A_ROW)
             if proposal is None:
                 self.exhausted = True
                 return "the space is exhausted: every candidate within the limits was tried"
             trial, candidate = proposal
             record = self._try(trial, candidate)
-            misses = misses + 1 if record.state in {"repeat", "infeasible"} else 0
-            fruitless = {"complete": 0, "repeat": fruitless}.get(record.state, fruitless + 1)
             if record.state == "complete":
                 task.advance()
                 task.note(self._standing())
-            if fruitless >= FRUITLESS:
-                return f"converged: the last {FRUITLESS} candidates were all dominated or over a limit"
         return None
+
+    def _in_a_row(self, states: Collection[State], ignored: Collection[State]) -> int:
+        """How many of the last trials were in `states`: read off the history, so that a resumed study sees the same."""
+        found = 0
+        for record in reversed(self.journal.records.values()):
+            if record.state in states:
+                found += 1
+            elif record.state not in ignored:
+                break
+        return found
 
     def _prepare(self, wanted: int) -> None:
         """List a small space; put what has to be tried in any case in front."""
@@ -114,10 +127,16 @@ class Trials:
             return record
         started = time.perf_counter()
         done: list[Repetition] = []
-        for seed in self.evaluator.protocol.search_seeds:
-            done.append(self.evaluator.search_repetition(candidate, seed))
-            if self._hopeless(done, fixed):
-                break
+        try:
+            for seed in self.evaluator.protocol.search_seeds:
+                done.append(self.evaluator.search_repetition(candidate, seed))
+                if self._hopeless(done, fixed):
+                    break
+        except DivergedError:
+            # remembered, so that the study goes on and does not propose it again
+            record = TrialRecord(number=trial.number, state="failed", candidate=candidate, metrics=fixed)
+            self.journal.tell(trial, record, None)
+            return record
         scored = Scored(tuple(done))
         pruned = len(done) < len(self.evaluator.protocol.search_seeds)
         record = TrialRecord(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Protocol
 
+from bench.errors import BenchError
 from bench.fusion import FUSIONS, common_width
 from bench.space.schema import Choices, Heads, Range, SearchSpace
 from bench.specs import MLP, Candidate, Head, Logistic, Source
@@ -45,7 +46,8 @@ def suggest(chooser: Chooser, space: SearchSpace, shapes: Shapes) -> Candidate:
     """A candidate of the space in canonical form.
 
     The encoding is conditional: the number of models, then a subset of that size, then layer and pooling of just
-    those models. No draw is empty or too large, and what is not used is not proposed.
+    those models. No draw is empty or too large, and what is not used is not proposed. Where the order of sources
+    matters, the space's own order and its reverse are proposed, which for two sources is every order.
     """
     models = _subset(chooser, space, tuple(shapes))
     sources = [source for model in models for source in _sources(chooser, space, model, shapes[model])]
@@ -76,6 +78,11 @@ def _subset(chooser: Chooser, space: SearchSpace, models: tuple[str, ...]) -> tu
 def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape) -> list[Source]:
     low, high = space.sources.depth.layers(shape.layers)
     poolings = [pooling for pooling in space.sources.pooling if pooling in shape.poolings]
+    if not poolings:
+        raise BenchError(
+            f"{model} has none of the space's poolings ({', '.join(space.sources.pooling)}): "
+            f"add one of {', '.join(shape.poolings)}, or leave the model out."
+        )
     count = 1
     if space.sources.layers_per_model > 1 and high > low:
         count = chooser.suggest_int(f"sources.{model}", 1, space.sources.layers_per_model)

@@ -33,7 +33,10 @@ class _Walk:
         return int(self.params[name])
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:  # noqa: ARG002
-        raise _EndlessError(name)
+        if low < high:
+            raise _EndlessError(name)
+        self.params[name] = low
+        return low
 
 
 class _EndlessError(Exception):
@@ -74,7 +77,8 @@ def members(space: SearchSpace, shapes: Shapes) -> Iterator[Member]:
 
 def is_finite(space: SearchSpace) -> bool:
     """Whether the space can be enumerated."""
-    return "mlp" not in space.head.kinds or not isinstance(space.head.learning_rate, Range)
+    rate = space.head.learning_rate
+    return "mlp" not in space.head.kinds or not isinstance(rate, Range) or rate.low == rate.high
 
 
 def count(space: SearchSpace, shapes: Shapes, limit: int) -> int | None:

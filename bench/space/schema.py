@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from bench.errors import nearest
 from bench.fusion import FUSIONS
@@ -122,6 +122,26 @@ class Heads(Spec):
     epochs: Annotated[int, Field(ge=1)] = 120
     batch_size: Annotated[int, Field(ge=1)] = 1024
 
+    @field_validator("hidden")
+    @classmethod
+    def _whole(cls, value: int | Choices | Range) -> int | Choices | Range:
+        if any(number < 1 or number != int(number) for number in _numbers(value)):
+            raise ValueError("hidden widths are whole numbers from 1 on")
+        return value
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _positive(cls, value: float | Choices | Range) -> float | Choices | Range:
+        if any(number <= 0 for number in _numbers(value)):
+            raise ValueError("learning rates are above 0")
+        return value
+
+
+def _numbers(setting: float | Choices | Range) -> tuple[float, ...]:
+    if isinstance(setting, Choices):
+        return setting.choices
+    return (setting.low, setting.high) if isinstance(setting, Range) else (setting,)
+
 
 class Evaluation(Spec):
     """How often a candidate is scored: folds and repetitions in the search, fresh seeds in the confirmation."""
@@ -147,6 +167,11 @@ class Objectives(Spec):
     def _some(self) -> Self:
         if not self.names or len(set(self.names)) < len(self.names):
             raise ValueError("name at least one objective, and each only once")
+        # pruning relies on it, and nobody wants the opposite
+        for name in self.names:
+            costs = name.endswith("_std") or name in {"latency_ms", "memory_gb"}
+            if costs != (name in self.minimize):
+                raise ValueError(f"{name} is to be {'minimized' if costs else 'maximized'}")
         return self
 
     @property
