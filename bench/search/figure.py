@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 from bench.search.confirm import Entry
@@ -10,6 +11,7 @@ from bench.space.schema import Objectives
 
 # Okabe and Ito's palette, which colour-blind people can tell apart (https://jfly.uni-koeln.de/color/).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
+MARKERS = "Ds^vP*X"
 UNITS = {"latency_ms": "extraction latency (ms per text)", "memory_gb": "peak memory (GB)"}
 SCORES = {"floor": "worst repetition", "mean": "mean over repetitions", "std": "standard deviation over repetitions"}
 
@@ -42,27 +44,10 @@ def front_png(
     axes.step(
         *zip(*points, strict=True), where="post", color=BLUE, linewidth=1.5, marker="o", markersize=6, label="front"
     )
-    offset = 0
-    for entry in baselines:
-        if entry.kind == "baseline" and entry.latency_ms is not None and entry.name != "best-single":
-            axes.plot(
-                _value(entry, x),
-                _value(entry, y),
-                marker="D",
-                markersize=7,
-                color=ORANGE,
-                linestyle="",
-                label="last layer alone, late fusion" if not offset else None,
-            )
-            axes.annotate(
-                entry.name,
-                (_value(entry, x), _value(entry, y)),
-                textcoords="offset points",
-                xytext=(7, -11),
-                fontsize=8,
-                color=ORANGE,
-            )
-            offset += 1
+    shown = [each for each in baselines if each.latency_ms is not None and each.name != "best-single"]
+    for marker, entry in zip(cycle(MARKERS), shown, strict=False):
+        place = (_value(entry, x), _value(entry, y))
+        axes.plot(*place, marker=marker, markersize=7, color=ORANGE, linestyle="", label=entry.name)
     if tfidf := next((entry for entry in baselines if entry.name == "tfidf-logistic"), None):
         axes.axhline(_value(tfidf, y), color=GREEN, linestyle="--", linewidth=1.2, label="TF-IDF, logistic regression")
     if x in UNITS and max(t.metrics[x] for t in trials) > 10 * max(1e-9, min(t.metrics[x] for t in trials)):
