@@ -22,9 +22,14 @@ def text_baseline(name: str) -> Callable[[Classify], Classify]:
 
 @text_baseline("tfidf-logistic")
 def tfidf_logistic(train: Sequence[str], labels: np.ndarray, predict: Sequence[str]) -> np.ndarray:
-    """TF-IDF of words and word pairs with scikit-learn's logistic regression at C = 10."""
+    """TF-IDF of words and word pairs with logistic regression, one class against the rest, at C = 10.
+
+    liblinear's dual coordinate descent: with dozens of classes over tens of thousands of sparse columns it takes
+    seconds where a multinomial L-BFGS takes minutes.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
 
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2),
@@ -33,7 +38,9 @@ def tfidf_logistic(train: Sequence[str], labels: np.ndarray, predict: Sequence[s
         max_features=100_000,
         token_pattern=WORDS,
     )
-    model = LogisticRegression(C=10.0, max_iter=1000)
+    model = OneVsRestClassifier(
+        LogisticRegression(C=10.0, solver="liblinear", dual=True, max_iter=1000, random_state=0)
+    )
     return np.asarray(model.fit(vectorizer.fit_transform(train), labels).predict(vectorizer.transform(predict)))
 
 

@@ -123,7 +123,7 @@ class Evaluator:
     def _text_repetition(self, name: str, seed: int, phase: Phase) -> Repetition:
         # deterministic given its rows, so that seeds which train on the same rows share one computation
         same_rows = phase == "confirm" or self.protocol.uses_validation_split(len(self.dataset.train.texts))
-        key = self._key(phase, -1 if same_rows else seed) | {"baseline": name, "version": 1}
+        key = self._key(phase, -1 if same_rows else seed) | {"baseline": name, "version": 2}
         predicted = self.cache.get(key)
         if predicted is None:
             classify = TEXT_BASELINES[name]
