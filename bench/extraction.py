@@ -94,7 +94,7 @@ def all_devices(settings: ExtractionSettings) -> list[str]:
     """The devices that share a model's rows: every GPU where the device is plainly ``cuda``, else the one named."""
     if settings.device == "cuda" and torch.cuda.device_count() > 1:
         return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    return settings.device.split(",")
+    return [settings.device]
 
 
 def extract(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
-from bench.search.confirm import Entry
+from bench.search.confirm import BEST_SINGLE, Entry
 from bench.search.journal import TrialRecord
 from bench.space.schema import Objectives
 
@@ -44,7 +44,7 @@ def front_png(
     axes.step(
         *zip(*points, strict=True), where="post", color=BLUE, linewidth=1.5, marker="o", markersize=6, label="front"
     )
-    shown = [each for each in baselines if each.latency_ms is not None and each.name != "best-single"]
+    shown = [each for each in baselines if each.latency_ms is not None and each.name != BEST_SINGLE]
     for marker, entry in zip(cycle(MARKERS), shown, strict=False):
         place = (_value(entry, x), _value(entry, y))
         axes.plot(*place, marker=marker, markersize=7, color=ORANGE, linestyle="", label=entry.name)
