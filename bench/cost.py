@@ -31,6 +31,7 @@ class ModelCost(Spec):
     `layer_ms[i]` is the milliseconds that a text takes in batches up to and including layer i, tokenisation included
     (the median over `repeats` passes of the whole sample); `p50_ms` and `p95_ms` are those of texts that come one by
     one, all layers, over `singles` texts of the sample, `repeats` times each.
+    `layers_estimated`: the backend measures the whole pass alone, and the layers before the last are shares of it.
     `peak_memory_gb` is in GiB, weights included: device memory on CUDA, resident memory elsewhere.
     """
 
@@ -46,6 +47,7 @@ class ModelCost(Spec):
     tokens_per_second: float
     load_seconds: float
     peak_memory_gb: float
+    layers_estimated: bool = False
 
 
 def measure(
@@ -76,7 +78,8 @@ def measure(
             started = time.perf_counter()
             encoded = backend.encode(drawn)
             tokenising = time.perf_counter() - started
-            passes.append([tokenising + passed for passed in backend.time_layers(encoded, rows)])
+            times = backend.time_layers(encoded, rows)
+            passes.append([tokenising + passed for passed in times.seconds])
             singles += [_single(backend, text) for text in alone]
     layers = [statistics.median(column) for column in zip(*passes, strict=True)]
     tokens = int(encoded.lengths.sum())
@@ -93,6 +96,7 @@ def measure(
         tokens_per_second=tokens / layers[-1],
         load_seconds=backend.load_seconds,
         peak_memory_gb=memory.device_gb or backend.weights_gb + memory.grown_gb,
+        layers_estimated=times.estimated,
     )
 
 

@@ -90,8 +90,10 @@ class Candidate(Spec):
 class ExtractionSettings(Spec):
     """How hidden states are to be computed; the same for every model of a study.
 
-    `device` may be ``"auto"`` and `attention` None (the backend chooses); the backend resolves both before they
-    enter an identity. `token_budget` bounds a batch and changes no value beyond rounding, so it is not part of one.
+    `backend` and `device` may be ``"auto"`` and `attention` None (the backend chooses); all are resolved before they
+    enter an identity. `tensor_parallel` (how many graphics processors hold one model) and `gpu_memory_share` (the
+    share of their memory that may be taken) are vLLM's. `token_budget` bounds a batch and changes no value beyond
+    rounding, so it is not part of one.
     """
 
     backend: str = "transformers"
@@ -103,3 +105,5 @@ class ExtractionSettings(Spec):
     attention: str | None = None
     token_budget: Annotated[int, Field(ge=1)] | None = None
     trust_remote_code: bool = False
+    tensor_parallel: Annotated[int, Field(ge=1)] = 1
+    gpu_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.85

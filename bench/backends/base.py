@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from bench.errors import BenchError
 from bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -55,6 +56,17 @@ class Pooled:
     states: Tensor
 
 
+@dataclass(frozen=True)
+class LayerTimes:
+    """`seconds` up to and including each layer: layers + 1 cumulative values, of which the last is always measured.
+
+    `estimated`: the others are shares of the last that were not measured layer by layer in this very pass.
+    """
+
+    seconds: tuple[float, ...]
+    estimated: bool = False
+
+
 class Backend(Protocol):
     """A loaded model. `weights_gb` is what its weights take, in GiB; `load_seconds` how long they took to load."""
 
@@ -83,8 +95,8 @@ class Backend(Protocol):
         """
         ...
 
-    def time_layers(self, encoded: Encoded, rows: Sequence[int]) -> list[float]:
-        """Seconds that one pass over `rows` takes up to and including each layer: layers + 1 cumulative values."""
+    def time_layers(self, encoded: Encoded, rows: Sequence[int]) -> LayerTimes:
+        """Seconds that one pass over `rows` takes up to and including each layer."""
         ...
 
     def close(self) -> None:
@@ -93,7 +105,15 @@ class Backend(Protocol):
 
 
 class BackendModule(Protocol):
-    """What the module behind a registered name provides."""
+    """What the module behind a registered name provides. Importing it imports no library that may be absent."""
+
+    def unavailable(self) -> str | None:
+        """Why the backend cannot be used on this machine, and what to do about it; None where it can."""
+        ...
+
+    def supports(self, architecture: str) -> bool:
+        """Whether the backend runs bodies of that class (transformers' name), answered without loading anything."""
+        ...
 
     def resolve_settings(self, settings: ExtractionSettings) -> ExtractionSettings:
         """`settings` with a concrete device.
@@ -110,6 +130,22 @@ class BackendModule(Protocol):
     def open(self, model: ResolvedModel, settings: ExtractionSettings) -> Backend:
         """Load the model."""
         ...
+
+
+def check_finite(
+    states: Tensor,
+    model: ResolvedModel,
+    settings: ExtractionSettings,
+    rows: NDArray[np.int64],
+    layers: Sequence[int],
+) -> None:
+    """Raise BenchError where `states` [rows, layers, poolings, width] hold a value that is not finite."""
+    if not states.isfinite().all():
+        row, layer = (~states.isfinite()).flatten(2).any(dim=2).nonzero()[0].tolist()
+        raise BenchError(
+            f"Model '{model.name}' gives values that are not finite at layer {layers[layer]} for text "
+            f"{rows[row]} in {settings.dtype}: use --dtype float32 or bfloat16, whose range is wider."
+        )
 
 
 # Name → module.

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,10 +11,11 @@ import transformers
 from torch import Tensor, nn
 
 from bench.backends import packed
-from bench.backends.base import Encoded, Pooled
+from bench.backends.base import Encoded, LayerTimes, Pooled, check_finite
 from bench.backends.batches import Packed, Padded, run_batches
 from bench.backends.body import Body, text_body
 from bench.backends.linear import pack_linears, packing_works
+from bench.backends.tokenizer import Tokenizer, token_identity
 from bench.errors import BenchError
 from bench.models.quiet import quiet_transformers
 from bench.models.resolve import ResolvedModel
@@ -25,7 +25,6 @@ from bench.specs import ExtractionSettings
 # Tokens a batch: on a processor what stays in its cache, on a graphics processor what keeps it busy.
 TOKEN_BUDGET = {"cpu": 2048}
 DEFAULT_TOKEN_BUDGET = 16384
-TEXTS_AT_ONCE = 1024
 # To be raised when our own attention, packing or pooling code changes a value.
 KERNELS = 1
 # accelerate's ways to spread one model over several graphics processors, as transformers' `device_map` takes them.
@@ -38,6 +37,16 @@ PROBE = (
 )
 # Seen between the packed and the plain pass: 1e-6 in float32 and 1e-2 in bfloat16; a wrong mask or position gives 0.3.
 PROBE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.1}
+
+
+def unavailable() -> None:
+    """The backend can always be used."""
+    return
+
+
+def supports(architecture: str) -> bool:  # noqa: ARG001 - as the protocol
+    """Every class that transformers' AutoModel loads."""
+    return True
 
 
 def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
@@ -76,16 +85,12 @@ def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, An
         "backend": "transformers",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "tokenizers": version("tokenizers"),
         "device": torch.device(_first_device(settings.device)).type,
         "dtype": settings.dtype,
         "quantization": settings.quantization,
         "attention": packed.NAME if special else settings.attention or DEFAULT_ATTENTION,
         "linear": "onednn-packed" if special and _packs_linears(settings) else "torch",
-        "max_length": min(settings.max_length, model.max_positions),
-        "truncation": "right",
-        "special_tokens": True,
-        "prompt": model.prompt,
+        **token_identity(model, settings),
         "norm": "final norm on the last layer",
         "kernels": KERNELS,
     }
@@ -109,7 +114,7 @@ class TransformersBackend:
         self.settings = settings
         self.poolings = model.poolings
         self._device = _first_device(settings.device)
-        self._tokenizer = _load_tokenizer(model)
+        self._tokenizer = Tokenizer(model, settings)
         body, layers = text_body(_load_weights(model, settings), model)
         self.weights_gb = sum(value.nbytes for value in (*body.parameters(), *body.buffers())) / 2**30
         self._body = Body(body, layers)
@@ -121,47 +126,24 @@ class TransformersBackend:
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Token ids of `texts`; see the protocol."""
-        limit = min(self.settings.max_length, self.model.max_positions)
-        if limit <= (special := self._tokenizer.num_special_tokens_to_add()):
-            raise BenchError(
-                f"A maximum length of {limit} leaves no token of a text: model '{self.model.name}' adds {special} of "
-                "its own. Give a larger --max-length."
-            )
-        ids: list[int] = []
-        lengths: list[int] = []
-        truncated: list[bool] = []
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            prompted = [self.model.prompt + text for text in texts[start : start + TEXTS_AT_ONCE]]
-            for encoding in self._tokenizer(prompted, truncation=True, max_length=limit).encodings:
-                if not encoding.ids:
-                    raise BenchError(
-                        f"Text {len(lengths)} has no tokens under model '{self.model.name}': remove empty texts."
-                    )
-                ids += encoding.ids
-                lengths.append(len(encoding.ids))
-                truncated.append(bool(encoding.overflowing))
-        return Encoded(
-            np.array(ids, dtype=np.int32),
-            np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
-            np.array(truncated, dtype=np.bool_),
-        )
+        return self._tokenizer.encode(texts)
 
     def hidden_states(self, encoded: Encoded, rows: Sequence[int], layers: Sequence[int]) -> Iterator[Pooled]:
         """Pooled states, batch by batch; see the protocol."""
         for batch, states in run_batches(
             encoded, rows, self._form, self._budget, lambda batch: self._pooled(encoded, batch, layers)
         ):
-            self._check_finite(states, batch, layers)
+            check_finite(states, self.model, self.settings, batch, layers)
             yield Pooled(batch, states)
 
-    def time_layers(self, encoded: Encoded, rows: Sequence[int]) -> list[float]:
+    def time_layers(self, encoded: Encoded, rows: Sequence[int]) -> LayerTimes:
         """Cumulative seconds by layer; see the protocol."""
         total = np.zeros(self.model.layers + 1)
         for _, seconds in run_batches(
             encoded, rows, self._form, self._budget, lambda batch: self._timed(encoded, batch)
         ):
             total += seconds
-        return [float(value) for value in total]
+        return LayerTimes(tuple(map(float, total)))
 
     def close(self) -> None:
         """Free the weights."""
@@ -195,14 +177,6 @@ class TransformersBackend:
         started = time.perf_counter()
         self._body.forward(self._form.collate(encoded, rows).to(self._device), self.model.layers, watch)
         return np.array(stamps) - started
-
-    def _check_finite(self, states: Tensor, rows: np.ndarray[Any, np.dtype[np.int64]], layers: Sequence[int]) -> None:
-        if not states.isfinite().all():
-            row, layer = (~states.isfinite()).flatten(2).any(dim=2).nonzero()[0].tolist()
-            raise BenchError(
-                f"Model '{self.model.name}' gives values that are not finite at layer {layers[layer]} for text "
-                f"{rows[row]} in {self.settings.dtype}: use --dtype float32 or bfloat16, whose range is wider."
-            )
 
     def _pack(self, body: transformers.PreTrainedModel) -> None:
         """Switch to the packed kernels, and show on three texts that they compute what the plain ones do."""
@@ -245,15 +219,6 @@ def _uses_packing(model: ResolvedModel, settings: ExtractionSettings) -> bool:
 
 def _packs_linears(settings: ExtractionSettings) -> bool:
     return settings.dtype == "float32" and packing_works()
-
-
-def _load_tokenizer(model: ResolvedModel) -> Any:
-    with quiet_transformers():
-        tokenizer = transformers.AutoTokenizer.from_pretrained(model.folder, trust_remote_code=model.remote_code)
-    if not tokenizer.is_fast:
-        raise BenchError(f"Model '{model.name}' has no tokenizer.json: only fast tokenizers are used.")
-    tokenizer.truncation_side = "right"
-    return tokenizer
 
 
 def _load_weights(model: ResolvedModel, settings: ExtractionSettings) -> nn.Module:
