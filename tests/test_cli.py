@@ -18,8 +18,8 @@ from safetensors import safe_open
 
 from bench.cli import main
 from bench.datasets.load import DatasetRequest, load
-from bench.search.journal import read, study_names
 from bench.store import Store, slot, text_key
+from bench.study.journal import read, study_names
 
 INTERRUPTED = 130
 ROWS = ("--dataset", "r8", "--max-train", "120", "--max-test", "60", "--max-length", "48")

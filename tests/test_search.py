@@ -14,14 +14,14 @@ from bench.datasets.load import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.progress import SILENT
-from bench.search.journal import opened, read, studies_folder
-from bench.search.result import SearchResult
-from bench.search.run import prepare, search
-from bench.search.settings import Constraints, SearchRequest
-from bench.search.trials import Trials
 from bench.space.schema import Choices, SearchSpace
 from bench.specs import MLP, ExtractionSettings
 from bench.store import Store
+from bench.study.journal import opened, read, studies_folder
+from bench.study.result import SearchResult
+from bench.study.run import prepare, search
+from bench.study.settings import Constraints, SearchRequest
+from bench.study.trials import Trials
 from bench.tracking import MlflowTracker, NoTracker
 
 SPACE = SearchSpace.model_validate(
@@ -75,7 +75,7 @@ def cost(*_: Any, **__: Any) -> ModelCost:
 
 @pytest.fixture
 def run(store: Store, tmp_path: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr("bench.search.run.measure", cost)
+    monkeypatch.setattr("bench.material.measure", cost)
 
     def go(tracker: Any = None, **changes: Any) -> SearchResult:
         return search(prepare(request(**changes), store, SILENT), tmp_path, tracker or NoTracker(), SILENT)
@@ -204,7 +204,7 @@ def test_a_time_budget_stops_and_the_front_is_still_confirmed(run: Run) -> None:
 def test_a_damaged_stored_file_is_extracted_again_on_the_way(
     tmp_path: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.search.run.measure", cost)
+    monkeypatch.setattr("bench.material.measure", cost)
     store = Store(tmp_path / "store")
     first = search(prepare(request(trials=1), store, SILENT), tmp_path / "a", NoTracker(), SILENT)
     for path in (tmp_path / "store").rglob("embeddings/*/*.safetensors"):
@@ -230,7 +230,7 @@ def test_a_torn_journal_line_is_cut_and_the_study_goes_on(run: Run, tmp_path: Pa
 def test_a_study_is_open_in_one_process_at_a_time(run: Run, store: Store, tmp_path: Path) -> None:
     prepared = prepare(request(), store, SILENT)
     with (
-        opened(tmp_path, "s", prepared.study_settings),
+        opened(tmp_path, "s", prepared.settings),
         pytest.raises(BenchError, match="open in another process"),
     ):
         search(prepared, tmp_path, NoTracker(), SILENT)
@@ -246,9 +246,9 @@ def test_too_little_disk_is_said_before_the_work(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_model_store: None
 ) -> None:
     prepared = prepare(request(), store, SILENT)
-    needs = tuple(replace(need, bytes=10**18) for need in prepared.needs)
+    needs = tuple(replace(need, bytes=10**18) for need in prepared.material.needs)
     with pytest.raises(BenchError, match="GB free"):
-        search(replace(prepared, needs=needs), tmp_path, NoTracker(), SILENT)
+        search(replace(prepared, material=replace(prepared.material, needs=needs)), tmp_path, NoTracker(), SILENT)
     assert not (tmp_path / "studies").exists()
 
 

@@ -134,7 +134,7 @@ def fusions(as_json: bool) -> None:
 def studies(as_json: bool) -> None:
     """Studies under mlruns/ with how far they are."""
     from bench.cli import show
-    from bench.search.journal import read, study_names
+    from bench.study.journal import read, study_names
 
     found = [(name, read(options.HOME, name)) for name in study_names(options.HOME)]
     rows = [

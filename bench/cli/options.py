@@ -55,7 +55,7 @@ def complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> l
 
 def complete_studies(_: click.Context, __: click.Parameter, incomplete: str) -> list[str | CompletionItem]:
     """Complete the name of a study."""
-    from bench.search.journal import study_names
+    from bench.study.journal import study_names
 
     return [name for name in study_names(HOME) if name.startswith(incomplete)]
 

@@ -11,10 +11,10 @@ import click
 from bench.cli import options
 
 if TYPE_CHECKING:
-    from bench.search.confirm import Entry
-    from bench.search.plan import Plan
-    from bench.search.result import SearchResult
-    from bench.search.settings import SearchRequest
+    from bench.study.confirm import Entry
+    from bench.study.plan import Plan
+    from bench.study.result import SearchResult
+    from bench.study.settings import SearchRequest
 
 
 @click.command(short_help="Search, and confirm the front on the test set.")
@@ -75,10 +75,10 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any
     """
     from bench.cli import show
     from bench.files import store_home
-    from bench.search.plan import plan
-    from bench.search.run import prepare
-    from bench.search.run import search as run_search
     from bench.store import Store
+    from bench.study.plan import plan
+    from bench.study.run import prepare
+    from bench.study.run import search as run_search
     from bench.tracking import MlflowTracker
 
     progress = show.progress()
@@ -117,9 +117,9 @@ def _scratch(home: Path) -> Iterator[None]:
 
 def _request(params: dict[str, Any]) -> "SearchRequest":
     from bench.evaluation.protocol import Protocol
-    from bench.search.settings import Constraints, SearchRequest
     from bench.space.files import load
     from bench.space.schema import Sampler
+    from bench.study.settings import Constraints, SearchRequest
 
     space = load(params["space_name"])
     if params["sampler"]:

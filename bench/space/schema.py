@@ -188,7 +188,7 @@ class Objectives(Spec):
 
 
 class Sampler(Spec):
-    """Who proposes candidates: a name, see `bench.search.sampling`."""
+    """Who proposes candidates: a name, see `bench.study.sampling`."""
 
     name: Literal["tpe", "random", "nsga2"] = "tpe"
 

@@ -20,14 +20,14 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.protocol import Protocol
 from bench.files import store_home
 from bench.progress import SILENT
-from bench.search.journal import Journal, TrialRecord, opened
-from bench.search.logbook import Logbook
-from bench.search.run import prepare, search
-from bench.search.settings import Constraints, SearchRequest, StudySettings
 from bench.space.candidates import Shape, suggest
 from bench.space.files import load
 from bench.specs import ExtractionSettings
 from bench.store import Store
+from bench.study.journal import Journal, TrialRecord, opened
+from bench.study.logbook import Logbook
+from bench.study.run import prepare, search
+from bench.study.settings import Constraints, SearchRequest, StudySettings
 from bench.tracking import MlflowTracker, Record
 
 SHAPES = {

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.search.confirm import Entry
-from bench.search.models import Absent
-from bench.search.trials import finite
+from bench.models.selection import Absent
+from bench.study.confirm import Entry
+from bench.study.trials import finite
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split
 from bench.evaluation.evaluator import Evaluator, Scored
 from bench.evaluation.protocol import Protocol
-from bench.search.confirm import Entry
-from bench.search.figure import front_png
-from bench.search.journal import Journal, TrialRecord
-from bench.search.result import SearchResult, entry_json
-from bench.search.settings import SearchRequest
-from bench.search.trials import finite
-from bench.search.writing import as_json, candidate_params, score_tables, table, trial_record
+from bench.study.confirm import Entry
+from bench.study.figure import front_png
+from bench.study.journal import Journal, TrialRecord
+from bench.study.result import SearchResult, entry_json
+from bench.study.settings import SearchRequest
+from bench.study.trials import finite
+from bench.study.writing import as_json, candidate_params, score_tables, table, trial_record
 from bench.tracking import Record, Tracker
 
 LIBRARIES = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "numpy", "datasets", "safetensors")

@@ -10,9 +10,9 @@ import numpy as np
 
 from bench.datasets.dataset import Dataset, Split
 from bench.evaluation.evaluator import Scored
-from bench.search.journal import TrialRecord
-from bench.search.trials import finite
 from bench.specs import MLP, Candidate
+from bench.study.journal import TrialRecord
+from bench.study.trials import finite
 from bench.tracking import Record
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from bench.errors import BenchError
 from bench.extraction import Need, check_disk
 from bench.files import existing_parent
-from bench.search.journal import read, same_settings, study_names
-from bench.search.run import Prepared
 from bench.space.enumeration import count
 from bench.specs import MLP
+from bench.study.journal import read, same_settings, study_names
+from bench.study.run import Prepared
 
 TOKENS_A_WORD = 1.4
 EXTRACTION_EFFICIENCY, TRAINING_EFFICIENCY = 0.4, 0.5
@@ -58,18 +58,19 @@ class Plan:
 
 def plan(prepared: Prepared, home: Path) -> Plan:
     """Look, estimate, write nothing."""
-    request, dataset = prepared.request, prepared.dataset
-    peak = _peak(prepared.settings.dtype)
+    request, material = prepared.request, prepared.material
+    dataset = material.dataset
+    peak = _peak(material.settings.dtype)
     words = dataset.stats.mean_words
     tokens = min(words * TOKENS_A_WORD + 2, request.extraction.max_length)
-    size = count(request.space, prepared.models, SPACE_LIMIT)
+    size = count(request.space, material.models, SPACE_LIMIT)
     journal = read(home, prepared.study) if prepared.study in study_names(home) else None
     done = 0 if journal is None else len(journal.of("complete"))
     left = max(0, request.trials - done if size is None else min(request.trials, size) - done)
     try:
-        check_disk(prepared.needs, prepared.store)
+        check_disk(material.needs, material.store)
         if journal is not None:
-            same_settings(journal.study, prepared.study, prepared.study_settings)
+            same_settings(journal.study, prepared.study, prepared.settings)
         problem = None
     except BenchError as error:
         problem = str(error)
@@ -93,11 +94,11 @@ def plan(prepared: Prepared, home: Path) -> Plan:
                 need.bytes,
                 len(need.missing) * tokens * _flops(need) / (peak * EXTRACTION_EFFICIENCY),
             )
-            for need in prepared.needs
+            for need in material.needs
         ),
-        absent={model.name: model.reason for model in prepared.absent},
+        absent={model.name: model.reason for model in material.absent},
         search_seconds=left * _training_flops(prepared) / (peak * TRAINING_EFFICIENCY),
-        free_bytes=shutil.disk_usage(existing_parent(prepared.store.home)).free,
+        free_bytes=shutil.disk_usage(existing_parent(material.store.home)).free,
         problem=problem,
     )
 
@@ -111,11 +112,11 @@ def _training_flops(prepared: Prepared) -> float:
     """Operations of one candidate with a typical number of sources: two products forward and one backward."""
     request = prepared.request
     space, protocol = request.space, request.protocol
-    widths = sorted((model.width for model in prepared.models.values()), reverse=True)
+    widths = sorted((model.width for model in prepared.material.models.values()), reverse=True)
     width = sum(widths[: space.sources.at_most]) * 0.7
     head = MLP()
     hidden = space.head.hidden if isinstance(space.head.hidden, int) else head.hidden
-    rows = len(prepared.dataset.train)
+    rows = len(prepared.material.dataset.train)
     single = protocol.name == "paper" or protocol.uses_validation_split(rows)
     passes = protocol.repetitions * (1 if single else protocol.folds - 1)
     return passes * rows * space.head.epochs * 6.0 * width * hidden

@@ -12,10 +12,10 @@ from bench.evaluation.evaluator import Evaluator, Scored
 from bench.front import pareto
 from bench.metrics import bootstrap_interval, holm, paired_permutation
 from bench.progress import Progress
-from bench.search.journal import Journal, TrialRecord
 from bench.space.candidates import Shapes, canonical
 from bench.space.schema import Objectives
 from bench.specs import MLP, Candidate, Head, Source
+from bench.study.journal import Journal, TrialRecord
 
 BEST_SINGLE = "best-single"
 

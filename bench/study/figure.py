@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
-from bench.search.confirm import BEST_SINGLE, Entry
-from bench.search.journal import TrialRecord
 from bench.space.schema import Objectives
+from bench.study.confirm import BEST_SINGLE, Entry
+from bench.study.journal import TrialRecord
 
 # Okabe and Ito's palette, which colour-blind people can tell apart (https://jfly.uni-koeln.de/color/).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"

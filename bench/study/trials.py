@@ -13,13 +13,13 @@ from bench.evaluation.evaluator import Evaluator, Repetition, Scored
 from bench.front import could_still_matter
 from bench.heads import DivergedError
 from bench.progress import Task
-from bench.search.journal import Journal, State, TrialRecord
-from bench.search.sampling import seed_for
-from bench.search.settings import Constraints
 from bench.space.candidates import Shapes, suggest
 from bench.space.enumeration import Member, is_finite, members
 from bench.space.schema import SearchSpace
 from bench.specs import Candidate
+from bench.study.journal import Journal, State, TrialRecord
+from bench.study.sampling import seed_for
+from bench.study.settings import Constraints
 
 MISSES_IN_A_ROW = 3
 """After so many proposals of what is known or over a limit, an unseen candidate is drawn instead."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationError
 
 from bench.errors import BenchError, nearest
-from bench.search.sampling import SAMPLERS, seed_for
-from bench.search.settings import StudySettings, differences
 from bench.specs import Candidate, Spec
+from bench.study.sampling import SAMPLERS, seed_for
+from bench.study.settings import StudySettings, differences
 
 if TYPE_CHECKING:
     import optuna

@@ -1,0 +1,160 @@
+"""What every study stands on: a data set, models, and the models' hidden states of its texts in the store."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.backends.base import backend as backend_module
+from bench.cost import ModelCost, measure
+from bench.datasets.checks import check_folds
+from bench.datasets.dataset import Dataset
+from bench.datasets.load import DatasetRequest, load
+from bench.evaluation.cache import EvaluationCache
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.features import Features
+from bench.evaluation.protocol import Protocol
+from bench.extraction import Need, all_devices, check_disk, extract, heal, survey, truncated
+from bench.models.resolve import ResolvedModel
+from bench.models.selection import Absent, select
+from bench.progress import SILENT, Progress
+from bench.specs import ExtractionSettings
+from bench.store import Store
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to gather. `named`: the user named the models, so that each must be there.
+
+    `layers` limits what is extracted of a model (all layers where it is not mentioned).
+    """
+
+    dataset: DatasetRequest
+    models: Sequence[str]
+    settings: ExtractionSettings
+    named: bool = True
+    layers: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Material:
+    """A data set, the models that take part, and what is still to be extracted of each. `settings` are resolved."""
+
+    dataset: Dataset
+    models: Mapping[str, ResolvedModel]
+    absent: tuple[Absent, ...]
+    settings: ExtractionSettings
+    needs: tuple[Need, ...]
+    store: Store
+    warnings: tuple[str, ...]
+
+    @property
+    def texts(self) -> list[str]:
+        """Training texts, then test texts."""
+        return [*self.dataset.train.texts, *self.dataset.test.texts]
+
+    @property
+    def identities(self) -> dict[str, dict[str, Any]]:
+        """Name → identity of its extraction: weights, tokenizer, dtype, backend, kernels, prompt …."""
+        return {need.model.name: dict(need.shelf.identity) for need in self.needs}
+
+    @property
+    def truncated(self) -> dict[str, int]:
+        """Name → how many of the texts were longer than the maximum length; they must have been extracted."""
+        return {need.model.name: truncated(need, self.texts) for need in self.needs}
+
+    def extract(self, progress: Progress = SILENT) -> None:
+        """Fill the store with what is missing.
+
+        Raises:
+            BenchError: too little disk, or a model cannot be opened or run.
+        """
+        check_disk(self.needs, self.store)
+        for need in self.needs:
+            extract(need, self.settings, self.texts, progress)
+
+    def evaluator(self, protocol: Protocol, progress: Progress = SILENT) -> Evaluator:
+        """Scores candidates on this material, which must have been extracted; damaged files are extracted again."""
+        needs = {need.model.name: need for need in self.needs}
+        features = Features(
+            self.dataset.train.texts,
+            self.dataset.test.texts,
+            {name: need.shelf for name, need in needs.items()},
+            lambda name: heal(needs[name], self.settings, self.texts, progress),
+        )
+        return Evaluator(self.dataset, protocol, features, EvaluationCache(self.store.home))
+
+
+def gather(wanted: Wanted, folds: int, store: Store, progress: Progress = SILENT) -> Material:
+    """Load the data, resolve the models and look up what is stored. Writes nothing, loads no weights.
+
+    Raises:
+        BenchError: data or models cannot be had, or the settings contradict this machine.
+    """
+    settings = backend_module(wanted.settings.backend).resolve_settings(wanted.settings)
+    dataset = load(wanted.dataset)
+    warnings = (*dataset.warnings, *check_folds(dataset, folds))
+    for warning in warnings:
+        progress.say(f"warning: {warning}")
+    selection = select(wanted.models, settings, progress, named=wanted.named)
+    texts = [*dataset.train.texts, *dataset.test.texts]
+    needs = tuple(survey(model, settings, texts, store, wanted.layers.get(model.name)) for model in selection.models)
+    models = {model.name: model for model in selection.models}
+    return Material(dataset, models, selection.absent, settings, needs, store, warnings)
+
+
+@dataclass
+class Clock:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time of the block to a phase."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def extract_and_measure(
+    material: Material,
+    seed: int,
+    known: Mapping[str, ModelCost],
+    keep: Callable[[dict[str, ModelCost]], None],
+    progress: Progress,
+    clock: Clock,
+) -> dict[str, ModelCost]:
+    """Fill the store and time each model, one after the other, so that only one is in memory at a time.
+
+    `known` costs are taken as they are; `keep` is called with all of them whenever one is added.
+    """
+    check_disk(material.needs, material.store)
+    costs = dict(known)
+    devices = all_devices(material.settings)
+    shared = len(devices) > 1
+    for need in material.needs:
+        name = need.model.name
+        if shared:
+            with clock.phase("extract"):
+                extract(need, material.settings, material.texts, progress)
+        if name in costs and (shared or not need.missing):
+            continue
+        with clock.phase("extract"):
+            progress.say(f"load {name}")
+            settings = material.settings.model_copy(update={"device": devices[0]})
+            backend = backend_module(settings.backend).open(need.model, settings)
+        try:
+            if name not in costs:
+                with clock.phase("cost"):
+                    costs[name] = measure(backend, material.dataset.train.texts, seed=seed)
+                keep(costs)
+            if not shared:
+                with clock.phase("extract"):
+                    extract(need, material.settings, material.texts, progress, backend=backend)
+        finally:
+            backend.close()
+    return costs

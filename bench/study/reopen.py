@@ -1,0 +1,95 @@
+"""A study that was searched, opened again to be looked at and used: nothing in its journal is changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.cost import ModelCost
+from bench.errors import BenchError
+from bench.evaluation.evaluator import Evaluator
+from bench.front import knee
+from bench.material import Material
+from bench.progress import SILENT, Progress
+from bench.store import Store
+from bench.study.confirm import Confirmation, Entry, front
+from bench.study.journal import Journal, TrialRecord, check_name, read, same_settings
+from bench.study.run import kept_costs, prepare
+from bench.study.settings import SearchRequest
+
+CHOICES = {
+    "knee": "where the front bends most between score and cost",
+    "best-f1": "the best first objective of the front",
+    "cheapest": "the front's cheapest candidate",
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finished study with everything that it stands on. `front` and `baselines` are confirmed."""
+
+    name: str
+    request: SearchRequest
+    journal: Journal
+    material: Material
+    costs: Mapping[str, ModelCost]
+    evaluator: Evaluator
+    front: list[Entry]
+    baselines: list[Entry]
+
+    def choose(self, which: str) -> TrialRecord:
+        """A scored trial by number, or one of the front by a name of `CHOICES`; test scores play no part.
+
+        Raises:
+            BenchError: there is no such scored trial.
+        """
+        if which in CHOICES:
+            return _of_front(self.journal, self.request, which)
+        scored = {str(record.number): record for record in self.journal.of("complete")}
+        if which not in scored:
+            shown = ", ".join(str(entry.trial) for entry in self.front)
+            raise BenchError(
+                f"'{which}' is no scored trial of the study '{self.name}': give one of {', '.join(CHOICES)}, or a "
+                f"number (the front has {shown})."
+            )
+        return scored[which]
+
+
+def reopen(home: Path, name: str, store: Store, progress: Progress = SILENT) -> Study:
+    """Open a searched study: its data is loaded and compared with what was searched, its front is confirmed.
+
+    Everything is read back from the store; what is no longer there is computed again.
+
+    Raises:
+        BenchError: there is no such study, it has no scored trial, or data or models are no longer what was searched.
+    """
+    check_name(name)
+    journal = read(home, name)
+    kept = journal.note("request")
+    if kept is None:
+        raise BenchError(f"The study '{name}' was made by an earlier bench: run its search again, which adds to it.")
+    if not journal.of("complete"):
+        raise BenchError(f"The study '{name}' has no scored trial yet: let its search go on.")
+    request = SearchRequest.model_validate(kept).model_copy(
+        update={"study": name, "models": tuple(journal.settings["models"])}
+    )
+    prepared = prepare(request, store, progress)
+    same_settings(journal.study, name, prepared.settings)
+    material, costs = prepared.material, kept_costs(journal)
+    material.extract(progress)
+    evaluator = material.evaluator(request.protocol, progress)
+    confirmation = Confirmation(evaluator, material.models, costs, request.space.objectives, progress)
+    entries, baselines = confirmation.run(journal)
+    return Study(name, request, journal, material, costs, evaluator, entries, baselines)
+
+
+def _of_front(journal: Journal, request: SearchRequest, which: str) -> TrialRecord:
+    objectives = request.space.objectives
+    records = front(journal, objectives)
+    ends = (0, len(objectives.names) - 1)
+    points = [[record.metrics[objectives.names[place]] for place in ends] for record in records]
+    directions = [objectives.directions[place] for place in ends]
+    if which == "knee":
+        return records[knee(points, directions)]
+    place = ("best-f1", "cheapest").index(which)
+    sign = 1 if directions[place] == "maximize" else -1
+    return max(zip(points, records, strict=True), key=lambda each: sign * each[0][place])[1]

@@ -1,0 +1,211 @@
+"""A search from request to result: extract, measure the cost, try candidates, confirm the front, write it all down."""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.cost import ModelCost
+from bench.errors import BenchError
+from bench.extraction import check_disk
+from bench.material import Clock, Material, Wanted, extract_and_measure, gather
+from bench.progress import Progress
+from bench.store import Store
+from bench.study.confirm import Confirmation, Entry
+from bench.study.journal import Journal, check_name, opened
+from bench.study.logbook import Logbook
+from bench.study.result import SearchResult
+from bench.study.settings import SearchRequest, StudySettings
+from bench.study.trials import Trials
+from bench.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that could begin."""
+
+    request: SearchRequest
+    material: Material
+    settings: StudySettings
+    study: str
+
+
+def prepare(request: SearchRequest, store: Store, progress: Progress) -> Prepared:
+    """Load the data, resolve the models and look up what is stored. Writes nothing.
+
+    Raises:
+        BenchError: data or models cannot be had, or the request contradicts itself.
+    """
+    if request.study is not None:
+        check_name(request.study)
+    models = request.models or request.space.sources.models
+    wanted = Wanted(request.dataset, models, request.extraction, named=request.models is not None)
+    material = gather(wanted, request.protocol.folds, store, progress)
+    settings = StudySettings(
+        dataset=material.dataset.name,
+        dataset_fingerprint=material.dataset.fingerprint,
+        models=material.identities,
+        space=request.space.model_copy(update={"description": ""}),  # words about a space change no number
+        protocol=request.protocol,
+        constraints=request.constraints,
+    )
+    name = _default_name(request, settings) if request.study is None else request.study
+    return Prepared(request, material, settings, name)
+
+
+def _default_name(request: SearchRequest, settings: StudySettings) -> str:
+    """The same command finds its study again; a changed one begins another."""
+    name = Path(request.dataset.name).stem.replace("/", "-") or "study"
+    return f"{name}-{request.space_name}-{settings.fingerprint()[:8]}"
+
+
+def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress) -> SearchResult:
+    """Run (or go on with) a study until the wanted number of distinct candidates is scored, then confirm the front.
+
+    A kill at any moment loses at most the trial in flight: the same call goes on.
+
+    Raises:
+        BenchError: the study was made with other settings or is open elsewhere, or something fails on the way.
+    """
+    request = prepared.request
+    deadline = None if request.time_budget is None else time.monotonic() + request.time_budget
+    material = prepared.material
+    check_disk(material.needs, material.store)
+    with opened(home, prepared.study, prepared.settings) as journal:
+        # what `reopen` needs to find the study's material again
+        journal.keep("request", request.model_dump(mode="json"))
+        parent = tracker.open(material.dataset.name, prepared.study, _params(prepared))
+        try:
+            return _run(prepared, journal, tracker, parent, progress, deadline)
+        except BaseException:
+            # Ctrl-C included: a run that nobody works on must not look as if somebody did
+            with suppress(Exception):
+                tracker.close({}, {}, "KILLED")
+            raise
+
+
+def _run(
+    prepared: Prepared,
+    journal: Journal,
+    tracker: Tracker,
+    parent: str | None,
+    progress: Progress,
+    deadline: float | None,
+) -> SearchResult:
+    request, material, clock = prepared.request, prepared.material, Clock()
+    costs = extract_and_measure(
+        material,
+        request.protocol.seed,
+        kept_costs(journal),
+        lambda costs: journal.keep("costs", {name: cost.model_dump(mode="json") for name, cost in costs.items()}),
+        progress,
+        clock,
+    )
+    evaluator = material.evaluator(request.protocol, progress)
+    log = Logbook(tracker, material.dataset, request.protocol)
+    trials = Trials(
+        journal=journal,
+        evaluator=evaluator,
+        space=request.space,
+        shapes=material.models,
+        costs=costs,
+        constraints=request.constraints,
+        seed=request.protocol.seed,
+        log=log.trial,
+    )
+    log.catch_up(journal, evaluator)
+    done = len(journal.of("complete"))
+    with clock.phase("search"), progress.task("search", request.trials, "candidates") as task:
+        task.advance(min(done, request.trials))
+        stopped = trials.run(request.trials, task, deadline)
+    if not journal.of("complete"):
+        cheapest = min(cost.layer_ms[0] for cost in costs.values())
+        raise BenchError(
+            f"No candidate could be scored: {stopped}. The limits are {request.constraints}, and the "
+            f"cheapest layer costs {cheapest:.2f} ms a text. "
+            "Raise --max-latency-ms or --max-memory-gb, or give other --models."
+        )
+    with clock.phase("confirm"):
+        confirmation = Confirmation(evaluator, material.models, costs, request.space.objectives, progress)
+        front, baselines = confirmation.run(journal)
+    result = _result(prepared, journal, trials, front, baselines, clock, stopped)
+    result = replace(result, tracking_uri=tracker.uri, parent_run_id=parent)
+    log.study(result, journal, costs, request, list(material.identities.values()))
+    return result
+
+
+def kept_costs(journal: Journal) -> dict[str, ModelCost]:
+    """What the study's models were measured to cost."""
+    return {name: ModelCost.model_validate(cost) for name, cost in (journal.note("costs") or {}).items()}
+
+
+def _params(prepared: Prepared) -> dict[str, str | int | float]:
+    request, material = prepared.request, prepared.material
+    return {
+        "dataset": material.dataset.name,
+        "dataset_fingerprint": material.dataset.fingerprint,
+        "train_rows": len(material.dataset.train),
+        "test_rows": len(material.dataset.test),
+        "models": ", ".join(material.models),
+        "space": request.space_name,
+        "sampler": request.space.sampler.name,
+        "protocol": request.protocol.name,
+        "folds": request.protocol.folds,
+        "repetitions": request.protocol.repetitions,
+        "seed": request.protocol.seed,
+        "backend": material.settings.backend,
+        "device": material.settings.device,
+        "dtype": material.settings.dtype,
+        "max_length": material.settings.max_length,
+    }
+
+
+def _result(
+    prepared: Prepared,
+    journal: Journal,
+    trials: Trials,
+    front: list[Entry],
+    baselines: list[Entry],
+    clock: Clock,
+    stopped: str | None,
+) -> SearchResult:
+    dataset, request, material = prepared.material.dataset, prepared.request, prepared.material
+    stats = dataset.stats
+    states: dict[str, Any] = {
+        "requested": request.trials,
+        "complete": len(journal.of("complete")),
+        "distinct": len({record.candidate.fingerprint() for record in journal.of("complete")}),
+        "pruned": len(journal.of("pruned")),
+        "failed": journal.failed(),
+        "infeasible": len(journal.of("infeasible")),
+        "repeats": len(journal.of("repeat")),
+        "exhausted": trials.exhausted,
+    }
+    seconds = {phase: clock.seconds.get(phase, 0.0) for phase in ("extract", "cost", "search", "confirm")}
+    return SearchResult(
+        study=prepared.study,
+        dataset={
+            "name": dataset.name,
+            "rows": {"train": stats.train, "test": stats.test},
+            "classes": stats.classes,
+            "fingerprint": dataset.fingerprint,
+            "source": dataset.source.model_dump(mode="json"),
+        },
+        protocol=request.protocol.describe(len(dataset.train)),
+        trials=states,
+        objectives={
+            "maximize": request.space.objectives.maximize,
+            "minimize": request.space.objectives.minimize,
+        },
+        front=front,
+        baselines=baselines,
+        seconds=seconds,
+        tracking_uri="",
+        parent_run_id=None,
+        absent=material.absent,
+        truncated=material.truncated,
+        warnings=material.warnings,
+        optimistic=request.protocol.name == "paper",
+        stopped=stopped,
+    )
