@@ -6,6 +6,7 @@ import sys
 import click
 
 from bench import __version__
+from bench.cli.compare import compare
 from bench.cli.completion import completion
 from bench.cli.doctor import doctor
 from bench.cli.extract import extract
@@ -47,7 +48,7 @@ def cli() -> None:
     """
 
 
-for command in (search, extract, listing, space, store, ui, doctor, completion):
+for command in (search, compare, extract, listing, space, store, ui, doctor, completion):
     cli.add_command(command)
 
 

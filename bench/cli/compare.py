@@ -1,0 +1,98 @@
+"""`bench compare`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli import options
+
+if TYPE_CHECKING:
+    from bench.comparison import Compared, Side
+    from bench.study.reopen import Study
+
+
+@click.command(short_help="Two studies, runs or model selections side by side, paired.")
+@click.argument("a", shell_complete=options.complete_studies)
+@click.argument("b", shell_complete=options.complete_studies)
+@click.option(
+    "--study", "within", shell_complete=options.complete_studies, help="The study in which A and B select models."
+)
+@options.json_option
+def compare(a: str, b: str, within: str | None, as_json: bool) -> None:
+    """Set A and B side by side: paired by seed, by fold and by example.
+
+    Each is a study, STUDY:knee (or best-f1, cheapest, a trial's number), the id of a trial's MLflow run, or, within
+    --study, models joined by commas, for which their best scored candidate stands.
+    """
+    from functools import cache
+
+    from bench.cli import show
+    from bench.comparison import compare as run_compare
+    from bench.comparison import sides
+    from bench.files import store_home
+    from bench.store import Store
+    from bench.study.reopen import reopen
+
+    progress, store = show.progress(), Store(store_home())
+
+    @cache
+    def opened(name: str) -> "Study":
+        return reopen(options.HOME, name, store, progress)
+
+    found = run_compare(sides(a, options.HOME, opened, within), sides(b, options.HOME, opened, within))
+    if as_json:
+        show.json_out({"a": a, "b": b, "pairs": [each.to_json() for each in found]})
+        return
+    for each in found:
+        _print(each)
+
+
+def _print(found: "Compared") -> None:
+    from bench.cli import show
+    from bench.cli.show import number
+
+    click.echo(f"A  {_describe(found.a)}")
+    click.echo(f"B  {_describe(found.b)}\n")
+    show.table(
+        f"Test set, {found.test[0].rows} rows, {found.test[0].seeds} seeds (p corrected over all tests shown)",
+        ("score", "A", "B", "A − B", "95%", "p", "resolvable"),
+        [
+            (
+                each.statistic,
+                number(each.a),
+                number(each.b),
+                f"{each.difference:+.4f}",
+                f"{each.low:+.4f} to {each.high:+.4f}",
+                number(each.p, 3),
+                number(each.resolvable, 3),
+            )
+            for each in found.test
+        ],
+        right=(1, 2, 3, 5, 6),
+    )
+    if found.by_seed:
+        show.table(
+            "Search, out of fold: macro-F1 of A − B (both were selected by such scores)",
+            ("seed", "all rows", "fold by fold"),
+            [
+                (each.seed, f"{each.difference:+.4f}", "  ".join(f"{value:+.4f}" for value in each.folds))
+                for each in found.by_seed
+            ],
+            right=(0, 1),
+        )
+    examples = found.examples
+    click.echo(
+        f"Test rows: A is right more often on {examples.a_better}, B on {examples.b_better}, equal on {examples.equal}."
+    )
+    for name, ids in (("A", examples.a_ids), ("B", examples.b_ids)):
+        if ids:
+            click.echo(f"  most in favour of {name}: rows {', '.join(ids)}")
+    for note in found.notes:
+        click.echo(f"Note: {note}")
+    click.echo(f"{found.words()}\n")
+
+
+def _describe(side: "Side") -> str:
+    return (
+        f"{side.label}: trial {side.record.number}, {side.candidate}, {side.record.metrics['latency_ms']:.2f} ms/text"
+    )

