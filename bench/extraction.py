@@ -91,8 +91,11 @@ def check_disk(needs: Sequence[Need], store: Store) -> None:
 
 
 def all_devices(settings: ExtractionSettings) -> list[str]:
-    """The devices that share a model's rows: every GPU where the device is plainly ``cuda``, else the one named."""
-    if settings.device == "cuda" and torch.cuda.device_count() > 1:
+    """The devices that share a model's rows: every GPU where the device is plainly ``cuda``, else the one named.
+
+    A model that is cut over several GPUs has them all to itself.
+    """
+    if settings.device == "cuda" and settings.tensor_parallel == 1 and torch.cuda.device_count() > 1:
         return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     return [settings.device]
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.backends.base import AUTO, choose
 from bench.backends.base import backend as backend_module
 from bench.cost import ModelCost, measure
 from bench.datasets.checks import check_folds
@@ -92,12 +93,15 @@ def gather(wanted: Wanted, folds: int, store: Store, progress: Progress = SILENT
     Raises:
         BenchError: data or models cannot be had, or the settings contradict this machine.
     """
-    settings = backend_module(wanted.settings.backend).resolve_settings(wanted.settings)
+    settings = choose(wanted.settings)
     dataset = load(wanted.dataset)
     warnings = (*dataset.warnings, *check_folds(dataset, folds))
     for warning in warnings:
         progress.say(f"warning: {warning}")
     selection = select(wanted.models, settings, progress, named=wanted.named)
+    settings = choose(settings, [model.architecture for model in selection.models])
+    if wanted.settings.backend == AUTO:
+        progress.say(f"backend: {settings.backend} on {settings.device}")
     texts = [*dataset.train.texts, *dataset.test.texts]
     needs = tuple(survey(model, settings, texts, store, wanted.layers.get(model.name)) for model in selection.models)
     models = {model.name: model for model in selection.models}

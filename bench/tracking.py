@@ -1,5 +1,6 @@
 """Where studies and trials are written down for comparison: MLflow, or nowhere."""
 
+import json
 import os
 import re
 import tempfile
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from bench.errors import BenchError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 KIND, STUDY, KEY = "bench.kind", "bench.study", "bench.key"
 PARENT, SOURCE = "mlflow.parentRunId", "mlflow.source.name"
 PAGE = 1000
+UI = "http://127.0.0.1:5000"
+"""Where `bench ui` listens unless told otherwise."""
 Status = Literal["FINISHED", "KILLED"]
 
 
@@ -95,7 +98,7 @@ def redacted(uri: str) -> str:
 
 
 @contextmanager
-def _environment(**values: str) -> Iterator[None]:
+def environment(**values: str) -> Iterator[None]:
     """Variables that the user has not set, for a moment."""
     added = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(added)
@@ -104,6 +107,21 @@ def _environment(**values: str) -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
+
+
+@contextmanager
+def used(uri: str) -> Iterator[None]:
+    """Let MLflow's functions that take the store from the process use this one, for a moment."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
 
 
 class MlflowTracker:
@@ -124,6 +142,15 @@ class MlflowTracker:
         self._study = ""
         self._children: dict[str, str] = {}
 
+    @property
+    def client(self) -> "MlflowClient":
+        """MLflow's own client for the store; connects when first asked for.
+
+        Raises:
+            BenchError: the store cannot be used.
+        """
+        return self._connected()
+
     def _connected(self) -> "MlflowClient":
         if self._client is not None:
             return self._client
@@ -136,7 +163,7 @@ class MlflowTracker:
         try:
             if not self._local:
                 # MLflow asks a server that is not there for four minutes
-                with _environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2"):
+                with environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2"):
                     client = MlflowClient(self.address)
                     client.search_experiments(max_results=1)
                 self._client = client
@@ -173,6 +200,32 @@ class MlflowTracker:
             else:
                 self._children[run.data.tags[KEY]] = run.info.run_id
         return self._parent
+
+    def look(self, experiment: str, study: str) -> str | None:
+        """Find the parent run of a study, so that `attach` and `compare_url` mean it; None where the store has none.
+
+        Nothing is created or changed.
+        """
+        if self._local and not (self._home / "mlflow.db").exists():
+            return None
+        found = self._connected().get_experiment_by_name(experiment)
+        if found is None:
+            return None
+        self._experiment = str(found.experiment_id)
+        parents = self._search(f"tags.`{KIND}` = 'study' and tags.`{STUDY}` = '{study}'")
+        if not parents:
+            return None
+        self._parent, self._study = str(parents[0].info.run_id), study
+        return self._parent
+
+    def compare_url(self, runs: Sequence[str]) -> str:
+        """The address in MLflow's UI that sets runs of the opened study side by side.
+
+        That of the server, or the one where `bench ui` shows a database.
+        """
+        server = self.uri.rstrip("/") if self.uri.startswith(("http://", "https://")) else UI
+        chosen, within = (quote(json.dumps(list(ids), separators=(",", ":"))) for ids in (runs, [self._experiment]))
+        return f"{server}/#/compare-runs?runs={chosen}&experiments={within}"
 
     def _experiment_id(self, name: str) -> str:
         from mlflow.exceptions import MlflowException

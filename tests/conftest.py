@@ -1,12 +1,16 @@
 """Real models for every test that wants one, resolved and converted once."""
 
+import functools
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from bodies import SEVEN
 from hypothesis import settings
+from safetensors.torch import load_file, save_file
 
 from bench.models.resolve import ResolvedModel, resolve
 
@@ -53,6 +57,20 @@ def minilm(in_model_store: None) -> ResolvedModel:
 def smollm2(in_model_store: None) -> ResolvedModel:
     """Converts a GGUF, half a minute, the first time in a store."""
     return _resolved("smollm2-135m")
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty hub cache, and a hub that is switched off."""
+    from huggingface_hub import constants
+
+    from bench.models import hub
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path / "store"))
+    hub.refusal.cache_clear()
+    return tmp_path / "hub"
 
 
 SMALL = {
@@ -102,16 +120,86 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         folder = tmp_path_factory.mktemp(kind)
         torch.manual_seed(0)
         config = getattr(transformers, kind)(**{**SMALL, **options})
-        model = transformers.AutoModel.from_config(config)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                # Far from the small values of a fresh model, so that a wrong mask or position is plainly seen.
-                parameter.normal_(0.0, 0.3)
-        model.save_pretrained(folder)
+        save(transformers.AutoModel.from_config(config), folder)
         train_tokenizer(folder, side, config.get_text_config().pad_token_id)
         return folder
 
     return make
+
+
+def save(model: torch.nn.Module, folder: Path) -> None:
+    """Save `model` with random weights, far from the small values of a fresh one: a wrong mask must be plainly seen."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0.0, 0.3)
+    model.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def small_row(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """One of the paper's seven models in small, in the layout of the hub's checkpoint (see `bodies.SEVEN`)."""
+
+    @functools.cache
+    def make(row: str) -> Path:
+        import transformers
+
+        kind, options, side = SEVEN[row]
+        folder = tmp_path_factory.mktemp(row)
+        torch.manual_seed(0)
+        build = getattr(transformers, kind)
+        config = build.config_class(**(options if "text_config" in options else {**SMALL, **options}))
+        save(build(config), folder)
+        if row == "nv-embed-v2":
+            lay_out_as_nvembed(folder)
+        elif row == "qwen3-embedding-8b":
+            # The hub's config names the class with the head, which the checkpoint lacks.
+            edit_config(folder, architectures=["Qwen3ForCausalLM"])
+        train_tokenizer(folder, side, 0)
+        return folder
+
+    return make
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def lay_out_as_nvembed(folder: Path) -> None:
+    """Wrap a saved MistralModel as NV-Embed-v2's repository does: names, configs, and a pooling layer of its own."""
+    weights = folder / "model.safetensors"
+    tensors = {f"embedding_model.{name}": tensor for name, tensor in load_file(weights).items()}
+    tensors["latent_attention_model.latents"] = torch.randn(4, 32)
+    tensors["latent_attention_model.cross_attend_blocks.0.fn.to_q.weight"] = torch.randn(32, 32)
+    save_file(tensors, weights, {"format": "pt"})
+    text = json.loads((folder / "config.json").read_text())
+    wrapper = {
+        "model_type": "nvembed",
+        "architectures": ["NVEmbedModel"],
+        "auto_map": {
+            "AutoConfig": "configuration_nvembed.NVEmbedConfig",
+            "AutoModel": "modeling_nvembed.NVEmbedModel",
+        },
+        "add_eos": True,
+        "add_pad_token": True,
+        "hidden_size": 32,
+        "is_mask_instruction": True,
+        "mask_type": "b",
+        "padding_side": "right",
+        "latent_attention_config": {
+            "model_type": "latent_attention",
+            "num_latents_value": 4,
+            "num_cross_heads": 1,
+            "hidden_dim": 32,
+            "latent_dim": 32,
+            "cross_dim_head": 32,
+            "output_normalize": True,
+        },
+        # A window, which transformers' Mistral would heed and the repository's code does not.
+        "text_config": text | {"model_type": "bidir_mistral", "architectures": ["MistralModel"], "sliding_window": 4},
+    }
+    (folder / "config.json").write_text(json.dumps(wrapper))
+    (folder / "modeling_nvembed.py").write_text("raise SystemExit('code ran')\n")
 
 
 @pytest.fixture(scope="session")

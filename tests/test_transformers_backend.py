@@ -11,6 +11,7 @@ from bodies import BODIES, error, extract, reference
 
 from bench.backends import base, linear, packed
 from bench.backends.batches import Packed, Padded
+from bench.backends.memory import keep_freed_memory
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel, resolve
 from bench.specs import ExtractionSettings
@@ -168,18 +169,6 @@ def test_packed_kernels_that_disagree_are_refused(
     backend.open(model, SETTINGS.model_copy(update={"attention": "sdpa"}))
 
 
-def test_a_vision_tower_is_left_out(tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None) -> None:
-    text = {**BODIES["Gemma3TextConfig"], "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
-    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 7, "num_attention_heads": 2}
-    vision |= {"image_size": 28, "patch_size": 14}
-    folder = tiny("Gemma3Config", text_config={**text, "vocab_size": 300, "pad_token_id": 0}, vision_config=vision)
-    model = resolve(str(folder))
-    assert (model.architecture, model.layers, model.width, model.causal) == ("Gemma3TextModel", 7, 32, True)
-    opened = backend.open(model, SETTINGS)
-    assert type(opened._body.module).__name__ == "Gemma3TextModel"
-    assert extract(opened, texts).shape == (len(texts), 8, 2, 32)
-
-
 def test_identity_needs_no_weights_and_holds_what_changes_a_value(minilm: ResolvedModel, monkeypatch: Any) -> None:
     monkeypatch.setattr(transformers.AutoModel, "from_pretrained", None)
     plain = backend.identity(minilm, SETTINGS)
@@ -213,6 +202,22 @@ def test_packed_linears_keep_float32_precision() -> None:
         linear.pack_linears(layer.float())
         assert all(isinstance(part, linear.PackedLinear) for part in layer)
         torch.testing.assert_close(layer(rows).double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_pass_asks_the_system_for_no_memory_that_the_last_one_had(
+    minilm: ResolvedModel, texts: Sequence[str]
+) -> None:
+    if not keep_freed_memory():
+        pytest.skip("the C library is not glibc")
+    import resource
+
+    opened = backend.open(minilm, SETTINGS)
+    many = list(texts) * 20
+    extract(opened, many)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    extract(opened, many)
+    # Thousands where each layer's activations are given back and fetched again.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 500
 
 
 def test_an_unknown_backend_names_the_nearest() -> None:

@@ -7,7 +7,7 @@ Everything that decides a value is known from `identity` before any weight is lo
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -96,7 +96,7 @@ class Backend(Protocol):
         ...
 
     def time_layers(self, encoded: Encoded, rows: Sequence[int]) -> LayerTimes:
-        """Seconds that one pass over `rows` takes up to and including each layer."""
+        """Seconds that one pass over `rows` takes up to and including each layer that is loaded."""
         ...
 
     def close(self) -> None:
@@ -127,8 +127,8 @@ class BackendModule(Protocol):
         """Everything besides the model's own identity that changes a value, as JSON values; loads no weights."""
         ...
 
-    def open(self, model: ResolvedModel, settings: ExtractionSettings) -> Backend:
-        """Load the model."""
+    def open(self, model: ResolvedModel, settings: ExtractionSettings, deepest: int | None = None) -> Backend:
+        """Load the model; no layer beyond `deepest` will be asked for, and what lies beyond need not be loaded."""
         ...
 
 
@@ -151,8 +151,47 @@ def check_finite(
 # Name → module.
 BACKENDS: Registry[str] = Registry("backend")
 BACKENDS.add("transformers", "bench.backends.transformers")
+BACKENDS.add("vllm", "bench.backends.vllm")
+BACKENDS.add("openvino", "bench.backends.openvino")
 
 
 def backend(name: str) -> BackendModule:
     """The module of the backend `name`, imported now."""
     return cast(BackendModule, importlib.import_module(BACKENDS[name]))
+
+
+def supporting(architecture: str) -> tuple[str, ...]:
+    """The names of the backends that run bodies of that class, whether or not they can be used on this machine."""
+    return tuple(name for name in BACKENDS if backend(name).supports(architecture))
+
+
+AUTO = "auto"
+# What `auto` tries before transformers, by kind of device: the fastest seen there.
+FASTEST = {"cuda": "vllm", "cpu": "openvino"}
+
+
+def choose(settings: ExtractionSettings, architectures: Collection[str] | None = None) -> ExtractionSettings:
+    """`settings` with a concrete backend and device; one backend for all models, whose `architectures` are given.
+
+    ``"auto"`` becomes the fastest backend for the device that is installed and supports every architecture, dtype and
+    option asked for, else transformers. Before the architectures are known (None) it is left as it is.
+
+    Raises:
+        BenchError: there is no such backend, or it cannot do what is asked for here.
+    """
+    if settings.backend != AUTO:
+        return backend(settings.backend).resolve_settings(settings)
+    if architectures is None:
+        return settings
+    plain = settings.model_copy(update={"backend": "transformers"})
+    resolved = backend("transformers").resolve_settings(plain)
+    name = FASTEST.get(resolved.device.partition(":")[0])
+    if name is None:
+        return resolved
+    module = backend(name)
+    if module.unavailable() is not None or not all(map(module.supports, architectures)):
+        return resolved
+    try:
+        return module.resolve_settings(settings.model_copy(update={"backend": name}))
+    except BenchError:
+        return resolved

@@ -104,7 +104,7 @@ def run_batches(
         try:
             result = run(batch)
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if len(batch) == 1:
                 raise BenchError(
@@ -127,6 +127,7 @@ def _fitting(lengths: NDArray[np.int64], form: Packed | Padded, budget: int) -> 
     return max(1, int(np.searchsorted(sizes, budget, side="right")))
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that a device's memory ran out."""
     # On processors PyTorch raises a plain RuntimeError, of which only the text tells.
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,14 +1,17 @@
 """The text body of a loaded model: its layers, watched one by one within a single forward pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from bench.backends.batches import Batch
+from bench.backends.batches import Batch, out_of_memory
 from bench.errors import BenchError
+from bench.models import checkpoint, hub
+from bench.models.quiet import quiet_transformers
 from bench.models.resolve import ResolvedModel
 
 Watch = Callable[[int, Tensor], None]
@@ -18,50 +21,127 @@ class _Deep(Exception):  # noqa: N818 - ends a pass that has gone deep enough; n
     pass
 
 
-def text_body(model: nn.Module, resolved: ResolvedModel) -> tuple[PreTrainedModel, nn.ModuleList]:
-    """The innermost transformers model around the one list of `layers` blocks, and that list.
+def load_body(
+    model: ResolvedModel, dtype: torch.dtype, deepest: int, **options: Any
+) -> tuple[PreTrainedModel, nn.ModuleList]:
+    """The text body of `model` for inference, and its list of layers; nothing beside the body is read into memory.
 
-    A language-model head, a vision tower or an embedding model's pooler lies outside it.
+    Of its layers, those up to `deepest` are loaded, at least one; all, where the body cannot be cut.
+    `options` are those of transformers' `from_pretrained`: `attn_implementation`, `device_map`, `quantization_config`.
+
+    Raises:
+        BenchError: it does not fit into memory, a weight is missing or of another shape, or see `find_layers`.
+    """
+    count = model.layers
+    if not model.remote_code:
+        # The body's own class and configuration: a tower beside it is then neither built nor read.
+        part = checkpoint.text_body(model.folder, hub.read_config(model.folder))
+        count = _cut(part.config, max(1, deepest))
+        options |= {"config": part.config, "key_mapping": part.key_mapping}
+    try:
+        with quiet_transformers():
+            loaded, report = transformers.AutoModel.from_pretrained(
+                model.folder,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=model.remote_code,
+                output_loading_info=True,
+                **options,
+            )
+    except (MemoryError, ValueError, ImportError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise BenchError(
+                f"Model '{model.name}' does not fit into memory: use a smaller dtype or quantisation."
+            ) from error
+        raise BenchError(f"Model '{model.name}' cannot be loaded: {error}") from error
+    body, layers = find_layers(loaded.eval(), model, count)
+    _check_complete(body, loaded, report["missing_keys"], model)
+    return body, layers
+
+
+def _cut(config: PreTrainedConfig, layers: int) -> int:
+    """Let `config` describe the model's first `layers` blocks and no more; returns how many it then has."""
+    whole: int = config.num_hidden_layers
+    # Where the last blocks share the first ones' keys and values, they are counted from the end.
+    if layers >= whole or getattr(config, "num_kv_shared_layers", None):
+        return whole
+    for name, value in config.to_dict().items():
+        if isinstance(value, list | tuple) and len(value) == whole:
+            # One entry a block: its kind of attention, say.
+            setattr(config, name, value[:layers])
+    config.num_hidden_layers = layers
+    return layers
+
+
+def find_layers(
+    model: nn.Module, resolved: ResolvedModel, count: int | None = None
+) -> tuple[PreTrainedModel, nn.ModuleList]:
+    """The innermost transformers model of the model's width around the one list of its blocks, and that list.
+
+    `count` is how many blocks were loaded, where not all were.
+
+    Lists within blocks (experts, say) and those of a tower of another width are passed over; a language-model head
+    or an embedding model's pooler lies outside the innermost model.
 
     Raises:
         BenchError: there is not exactly one such list.
     """
-    towers = ("vision", "visual", "audio")
-    lists = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList)
-        and len(module) == resolved.layers
-        and not any(tower in name for tower in towers)
-    }
+    count = resolved.layers if count is None else count
+    lists: dict[str, tuple[PreTrainedModel, nn.ModuleList]] = {}
+    for path, module in model.named_modules():
+        if not isinstance(module, nn.ModuleList) or len(module) != count:
+            continue
+        around = _innermost(model, path)
+        inside = any(path.startswith(f"{outer}.") for outer in lists)
+        if not inside and around is not None and around.config.get_text_config().hidden_size == resolved.width:
+            lists[path] = around, module
     if len(lists) != 1:
         raise BenchError(
-            f"Model '{resolved.name}' has {len(lists)} lists of {resolved.layers} layers, where one is expected: "
-            "its layers cannot be told apart."
+            f"Model '{resolved.name}' has {len(lists)} lists of {count} layers of width {resolved.width}, "
+            f"where one is expected{': ' * bool(lists)}{', '.join(lists)}. Its layers cannot be told apart."
         )
-    ((path, layers),) = lists.items()
+    return next(iter(lists.values()))
+
+
+def _innermost(model: nn.Module, path: str) -> PreTrainedModel | None:
     parts = path.split(".")
     for depth in range(len(parts) - 1, -1, -1):
         around = model.get_submodule(".".join(parts[:depth]))
         if isinstance(around, PreTrainedModel):
-            return around, layers
-    raise BenchError(f"Model '{resolved.name}' is not built of transformers' own classes.")
+            return around
+    return None
+
+
+def _check_complete(
+    body: PreTrainedModel, loaded: PreTrainedModel, missing: Collection[str], model: ResolvedModel
+) -> None:
+    """Raise where a weight of the body was not in the checkpoint: transformers would make one up."""
+    path = next(name for name, module in loaded.named_modules() if module is body)
+    prefix = f"{path}." if path else ""
+    # A pooler reads the last hidden state and changes none.
+    made_up = sorted(name for name in missing if name.startswith(prefix) and "pooler" not in name)
+    if made_up:
+        raise BenchError(
+            f"The checkpoint of model '{model.name}' lacks {len(made_up)} of the weights of its {model.architecture}, "
+            f"such as {made_up[0]}: it is incomplete, or laid out in a way that is not known."
+        )
 
 
 class Body:
     """A text body whose forward pass shows every layer's token states to a watcher.
 
-    State 0 is the input of the first block, state i the output of block i, and state L, the last, is
-    `last_hidden_state`, after the final norm where there is one: transformers' own `hidden_states`.
+    State 0 is the input of the first block, state i the output of block i, and state L = `depth`, the last, is
+    `last_hidden_state`, after the final norm where there is one: transformers' own `hidden_states`. `layers` are the
+    model's `depth` blocks, or the first of them; what comes behind these can then not be seen.
     """
 
-    def __init__(self, module: nn.Module, layers: nn.ModuleList) -> None:
+    def __init__(self, module: nn.Module, layers: nn.ModuleList, depth: int) -> None:
         self.module = module
-        self._count = len(layers)
+        self._depth = depth
         self._watch: Watch | None = None
         self._deepest = 0
         layers[0].register_forward_pre_hook(self._before_first, with_kwargs=True)
-        for number, layer in enumerate(layers[:-1], start=1):
+        for number, layer in enumerate(layers[: depth - 1], start=1):
             layer.register_forward_hook(self._after(number))
 
     @torch.inference_mode()
@@ -77,7 +157,7 @@ class Body:
             return
         finally:
             self._watch = None
-        watch(self._count, output.last_hidden_state)
+        watch(self._depth, output.last_hidden_state)
 
     def _see(self, number: int, states: Tensor) -> None:
         if self._watch is None:

@@ -19,6 +19,7 @@ NAME = "bench_packed"
 ARCHITECTURES = frozenset(
     {
         "BertModel",
+        "BidirectionalMistralModel",
         "Gemma3TextModel",
         "LlamaModel",
         "MistralModel",

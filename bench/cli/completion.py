@@ -2,9 +2,11 @@
 
 import click
 
+from bench.cli import options
+
 
 @click.command(short_help="Print the completion script of a shell.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=options.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of a shell: eval "$(bench completion bash)"."""
     from click.shell_completion import get_completion_class

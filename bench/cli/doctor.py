@@ -1,8 +1,13 @@
 """`bench doctor`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from bench.cli import options
+
+if TYPE_CHECKING:
+    from bench.parity import Parity
 
 MARKS = {
     "ok": click.style("ok     ", fg="green"),
@@ -12,9 +17,34 @@ MARKS = {
 
 
 @click.command(short_help="Say what is at hand, and what to fix.")
+@click.option(
+    "--parity",
+    "model",
+    metavar="MODEL",
+    shell_complete=options.complete_models,
+    help="Compare backends on a few texts instead, layer by layer.",
+)
+@click.option(
+    "--backends", callback=options.names, metavar="A,B,…", help="With --parity.  [default: all that are installed]"
+)
+@click.option(
+    "--dtype",
+    type=options.Choice(options.DTYPES),
+    default="float32",
+    show_default=True,
+    help="With --parity: of the computation.",
+)
 @options.json_option
-def doctor(as_json: bool) -> None:
-    """Say what is installed, which devices and sources are at hand, and what to fix."""
+def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, as_json: bool) -> None:
+    """Say what is installed, which devices and sources are at hand, and what to fix.
+
+    With --parity, extract a dozen texts with two or more backends and say how far their hidden states lie apart.
+    """
+    if model is not None:
+        _parity(model, backends, dtype, as_json)
+        return
+    if backends is not None:
+        raise click.UsageError("--backends goes with --parity MODEL.")
     from dataclasses import asdict
 
     from bench.cli import show
@@ -28,3 +58,49 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{MARKS[each.state]}  {each.what}: {each.detail}")
     if any(each.state == "problem" for each in found):
         raise SystemExit(1)
+
+
+def _parity(name: str, backends: tuple[str, ...] | None, dtype: str, as_json: bool) -> None:
+    from bench.cli import show
+    from bench.models.resolve import resolve
+    from bench.parity import compare, to_compare, to_json
+    from bench.specs import ExtractionSettings
+
+    model = resolve(name)
+    settings = ExtractionSettings.model_validate({"dtype": dtype})
+    found = compare(model, settings, to_compare(model.architecture, backends), show.progress())
+    if as_json:
+        show.json_out({"parities": [to_json(each) for each in found]})
+        return
+    for each in found:
+        _print_parity(each)
+
+
+def _print_parity(parity: "Parity") -> None:
+    from bench.cli import show
+
+    poolings = list(dict.fromkeys(each.pooling for each in parity.agreements))
+    cells = {(each.layer, each.pooling): each for each in parity.agreements}
+    layers = sorted({layer for layer, _ in cells})
+    show.table(
+        f"{parity.model} in {parity.dtype}: {parity.backend} beside {parity.reference}, the worst of "
+        f"{parity.texts} texts",
+        ("layer", *(f"{pooling} {what}" for pooling in poolings for what in ("error", "cosine"))),
+        [
+            (
+                layer,
+                *(
+                    cell
+                    for pooling in poolings
+                    for cell in _cells(cells[layer, pooling].error, cells[layer, pooling].cosine)
+                ),
+            )
+            for layer in layers
+        ],
+        right=tuple(range(1 + 2 * len(poolings))),
+    )
+    click.echo(f"Largest relative error {parity.worst_error:.1e}, smallest cosine {parity.worst_cosine:.6f}.")
+
+
+def _cells(error: float, cosine: float | None) -> tuple[str, str]:
+    return f"{error:.1e}", "–" if cosine is None else f"{cosine:.6f}"

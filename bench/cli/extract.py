@@ -22,7 +22,7 @@ from bench.cli import options
 @options.json_option
 def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bool, **params: Any) -> None:
     """Fill the store with the hidden states of a data set, without searching."""
-    from bench.backends.base import backend as backend_module
+    from bench.backends.base import AUTO, choose
     from bench.cli import show
     from bench.datasets.load import load
     from bench.extraction import check_disk, survey, truncated
@@ -33,7 +33,7 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
 
     progress = show.progress()
     requested = options.extraction_settings(params)
-    settings = backend_module(requested.backend).resolve_settings(requested)
+    settings = choose(requested)
     chosen = None if layers is None else [_layer(text) for text in layers]
     dataset = load(options.dataset_request(params))
     for warning in dataset.warnings:
@@ -41,6 +41,9 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
     texts = [*dataset.train.texts, *dataset.test.texts]
     store = Store(store_home())
     found = [resolve(name, trust_remote_code=settings.trust_remote_code) for name in models]
+    settings = choose(settings, [model.architecture for model in found])
+    if requested.backend == AUTO:
+        progress.say(f"backend: {settings.backend} on {settings.device}")
     needs = [survey(model, settings, texts, store, chosen) for model in found]
     check_disk(needs, store)
     for need in needs:
@@ -57,7 +60,15 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
         for need in needs
     ]
     if as_json:
-        show.json_out({"dataset": dataset.name, "store": str(store.home), "models": rows})
+        show.json_out(
+            {
+                "dataset": dataset.name,
+                "store": str(store.home),
+                "backend": settings.backend,
+                "device": settings.device,
+                "models": rows,
+            }
+        )
         return
     show.table(
         f"{dataset.name} in {store.home}",

@@ -1,5 +1,7 @@
 """`bench list`."""
 
+from typing import Any
+
 import click
 
 from bench.cli import options
@@ -12,49 +14,64 @@ def listing() -> None:
 
 @listing.command()
 @options.json_option
-@click.option(
-    "--dtype", type=click.Choice(options.DTYPES), default="float32", show_default=True, help="Of the computation."
-)
-def models(as_json: bool, dtype: str) -> None:
-    """Models by name, and whether they can be had and fit here."""
+def models(as_json: bool) -> None:
+    """Models by name: what they are, what they need, and whether they can be had and fit here."""
+    from bench.backends.base import supporting
     from bench.cli import show
-    from bench.models.availability import availability
+    from bench.models.availability import availability, machine_gb, memory_gb
     from bench.models.rows import MODELS
-    from bench.specs import ExtractionSettings
 
-    settings = ExtractionSettings.model_validate({"dtype": dtype})
-    found = [(row, availability(name, settings)) for name, row in MODELS.items()]
-    if as_json:
-        show.json_out(
-            {
-                "models": [
-                    row.model_dump() | {"available": here.ok, "reason": here.reason, "memory_gb": here.memory_gb}
-                    for row, here in found
-                ]
+    machine = machine_gb("auto")
+    found: list[dict[str, Any]] = []
+    for name, row in MODELS.items():
+        absent = availability(name).absent
+        need = {dtype: memory_gb(row.parameters, dtype) for dtype in options.DTYPES}
+        found.append(
+            row.model_dump()
+            | {
+                "backends": supporting(row.architecture),
+                "memory_gb": need,
+                "fits": [dtype for dtype in need if need[dtype] <= machine],
+                "available": not absent,
+                "reason": absent,
             }
         )
+    if as_json:
+        show.json_out({"machine_gb": machine, "models": found})
         return
     show.table(
         "Models (any hub id or local folder works too)",
-        ("name", "kind", "layers", "width", "parameters", f"GiB {dtype}", "licence", "here"),
+        ("name", "kind", "layers", "width", "params", "GiB\nfloat32", "\n16 bits", "fits\nhere in"),
         [
             (
-                row.name,
-                row.kind,
-                row.layers,
-                row.width,
-                f"{row.parameters / 1e9:.2f} B",
-                show.number(here.memory_gb, 1),
-                row.licence + (", gated" if row.gated else ""),
-                "yes" if here.ok else f"no: {here.reason}",
+                *(each["name"], each["kind"], each["layers"], each["width"], f"{each['parameters'] / 1e9:.2f} B"),
+                *(f"{each['memory_gb'][dtype]:.1f}" for dtype in ("float32", "bfloat16")),
+                next(iter(each["fits"]), "neither"),
             )
-            for row, here in found
+            for each in found
         ],
-        right=(2, 3, 4, 5),
+        right=(2, 3, 4, 5, 6),
     )
-    for row, _ in found:
-        if row.note:
-            click.echo(f"{row.name}: {row.note}")
+    reasons = list(dict.fromkeys(each["reason"] for each in found if each["reason"]))
+    show.table(
+        "How they can be had",
+        ("name", "licence", "gated", "remote code", "backends", "here"),
+        [
+            (
+                *(each["name"], each["licence"], *("yes" if each[key] else "no" for key in ("gated", "remote_code"))),
+                ", ".join(each["backends"]),
+                f"no ({reasons.index(each['reason']) + 1})" if each["reason"] else "yes",
+            )
+            for each in found
+        ],
+    )
+    for number, reason in enumerate(reasons, start=1):
+        click.echo(f"({number}) {reason}")
+    click.echo(f"Memory: the weights and a fifth more; this machine has {machine:.1f} GiB.")
+    click.echo("Gated: the terms must be accepted on the model's hub page first, then: hf auth login\n")
+    for each in found:
+        if each["note"]:
+            click.echo(f"{each['name']}: {each['note']}")
 
 
 @listing.command()

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from bench.backends.base import AUTO, BACKENDS
+from bench.errors import nearest
+
 if TYPE_CHECKING:
     from bench.datasets.load import DatasetRequest
     from bench.specs import ExtractionSettings
@@ -27,6 +30,16 @@ class Limit(click.FloatRange):
         """As click does; it takes nan and inf for numbers."""
         number = super().convert(value, param, ctx)
         return number if math.isfinite(number) else self.fail(f"'{value}' is no finite number.", param, ctx)
+
+
+class Choice(click.Choice[str]):
+    """One of some words; a mistyped one is answered with the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click does, with a better message."""
+        if isinstance(value, str) and value not in self.choices:
+            self.fail(f"There is no '{value}': {nearest(value, self.choices)}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -58,6 +71,21 @@ def complete_studies(_: click.Context, __: click.Parameter, incomplete: str) -> 
     from bench.study.journal import study_names
 
     return [name for name in study_names(HOME) if name.startswith(incomplete)]
+
+
+def complete_trials(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str | CompletionItem]:
+    """Complete the names for trials of the front, and the numbers of the scored trials of the argument STUDY."""
+    from bench.errors import BenchError
+    from bench.study.journal import read
+    from bench.study.reopen import CHOICES
+
+    # click leaves an argument where it was while an option still lacks its value
+    study = ctx.params.get("study") or next(iter(ctx.args), "")
+    try:
+        scored = [str(record.number) for record in read(HOME, study).of("complete")]
+    except BenchError:
+        scored = []
+    return [name for name in (*CHOICES, *scored) if name.startswith(incomplete)]
 
 
 def complete_spaces(_: click.Context, __: click.Parameter, incomplete: str) -> list[str | CompletionItem]:
@@ -94,29 +122,48 @@ dataset_options = _together(
 )
 
 extraction_options = _together(
-    click.option("--backend", default="transformers", show_default=True, help="What runs the models."),
+    click.option(
+        "--backend",
+        type=Choice([*BACKENDS, AUTO]),
+        default="transformers",
+        show_default=True,
+        help="What runs the models; auto takes the fastest that is installed and supports them.",
+    ),
     click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto."),
-    click.option(
-        "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Of the computation."
-    ),
-    click.option(
-        "--storage-dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="In the store."
-    ),
+    click.option("--dtype", type=Choice(DTYPES), default="float32", show_default=True, help="Of the computation."),
+    click.option("--storage-dtype", type=Choice(DTYPES), default="float32", show_default=True, help="In the store."),
     click.option(
         "--quantization",
-        type=click.Choice(["none", "8bit", "4bit"]),
+        type=Choice(["none", "8bit", "4bit"]),
         default="none",
         show_default=True,
-        help="Of the weights, by bitsandbytes.",
+        help="Of the weights: bitsandbytes; under vLLM, 8bit is its fp8.",
     ),
     click.option("--attention", help="Attention kernel, as transformers names them.  [default: the backend's choice]"),
     click.option("--max-length", type=click.IntRange(min=1), default=512, show_default=True, help="In tokens."),
     click.option("--token-budget", type=click.IntRange(min=1), help="Tokens in a batch.  [default: by device]"),
     click.option(
+        "--tensor-parallel",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="GPUs that hold one model together (vllm).",
+    ),
+    click.option(
+        "--gpu-memory-share",
+        type=click.FloatRange(min=0, min_open=True, max=1),
+        default=0.85,
+        show_default=True,
+        help="Share of a GPU's memory to take (vllm).",
+    ),
+    click.option(
         "--trust-remote-code", is_flag=True, help="Run a model's own code; its revision must be a commit hash."
     ),
 )
 
+tracking_option = click.option(
+    "--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or database.  [default: mlruns/mlflow.db]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, and nothing else there.")
 
 
@@ -152,6 +199,8 @@ def extraction_settings(params: dict[str, Any]) -> "ExtractionSettings":
         "max_length",
         "token_budget",
         "trust_remote_code",
+        "tensor_parallel",
+        "gpu_memory_share",
     )
     return ExtractionSettings(**{name: params[name] for name in fields})
 

@@ -123,7 +123,7 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     Tensors `train` and `test`, [rows, layers + 1, poolings, width], rows in data-set order; row ids, labels, poolings
     and identities are in the metadata. What is not stored yet is extracted first.
     """
-    from bench.backends.base import backend as backend_module
+    from bench.backends.base import AUTO, choose
     from bench.cli import show
     from bench.datasets.load import load
     from bench.extraction import check_disk, extract, heal, survey
@@ -134,9 +134,12 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
 
     progress = show.progress()
     requested = options.extraction_settings(params)
-    settings = backend_module(requested.backend).resolve_settings(requested)
+    settings = choose(requested)
     dataset = load(options.dataset_request(params))
     found = resolve(model, trust_remote_code=settings.trust_remote_code)
+    settings = choose(settings, [found.architecture])
+    if requested.backend == AUTO:
+        progress.say(f"backend: {settings.backend} on {settings.device}")
     opened = Store(store_home())
     texts = [*dataset.train.texts, *dataset.test.texts]
     need = survey(found, settings, texts, opened)

@@ -31,7 +31,7 @@ def clean(rows: Rows, split: str, strip: bool) -> Cleaned:
     if halves:
         texts = list(texts)
         for row in halves:
-            texts[row] = _SURROGATES.sub("\ufffd", texts[row])
+            texts[row] = mended(texts[row])
         warnings.append(f"{split}: half of a surrogate pair in {_rows(len(halves))} was replaced by U+FFFD.")
     kept = [row for row, text in enumerate(texts) if text and not text.isspace()]
     rows = Rows(rows.ids, texts, rows.labels, rows.groups)
@@ -41,6 +41,11 @@ def clean(rows: Rows, split: str, strip: bool) -> Cleaned:
     if not rows:
         raise BenchError(f"No row of the {split} split has a text.")
     return Cleaned(rows, tuple(warnings))
+
+
+def mended(text: str) -> str:
+    """`text` with U+FFFD for each half of a surrogate pair, which no tokenizer accepts."""
+    return _SURROGATES.sub("\ufffd", text)
 
 
 def row_warnings(rows: Rows, split: str) -> list[str]:

@@ -118,6 +118,12 @@ def _held_out(rows: Rows, salt: str) -> dict[str, Rows]:
     return {"train": rows.take(partition.train), "test": rows.take(partition.test)}
 
 
+def strips(name: str) -> bool:
+    """Whether white space around the texts of that data set is removed when it is loaded."""
+    row = _known(name)
+    return row is not None and row.strip
+
+
 def _known(name: str) -> DatasetRow | None:
     if name in DATASETS:
         return DATASETS[name]

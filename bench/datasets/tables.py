@@ -181,7 +181,12 @@ def _label(value: Any, names: Sequence[str] | None) -> str:
     return text
 
 
-def _decode(raw: bytes, file: str) -> str:
+def decoded(raw: bytes, file: str) -> str:
+    """The text of a UTF-8 file, a byte order mark left out.
+
+    Raises:
+        BenchError: It is in another encoding; the message names the line.
+    """
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise BenchError(f"{file} is UTF-16 (its first two bytes say so): convert it to UTF-8.")
     try:
@@ -197,7 +202,7 @@ def _decode(raw: bytes, file: str) -> str:
 
 
 def _json_rows(raw: bytes, file: str, digest: str, wanted: Collection[str]) -> Table:
-    text = _decode(raw, file)
+    text = decoded(raw, file)
     if text.lstrip()[:1] == "[":
         rows, lines = _parse_json(text, f"{file}"), None
     else:
@@ -227,7 +232,7 @@ def _parse_json(text: str, where: str) -> Any:
 
 def _delimited(delimiter: str) -> "Reader":
     def read(raw: bytes, file: str, digest: str, wanted: Collection[str]) -> Table:
-        source = csv.reader(io.StringIO(_decode(raw, file), newline=""), delimiter=delimiter, strict=True)
+        source = csv.reader(io.StringIO(decoded(raw, file), newline=""), delimiter=delimiter, strict=True)
         limit = csv.field_size_limit(sys.maxsize)
         rows, lines, begin = [], [], 1
         try:

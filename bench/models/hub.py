@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.models.checkpoint import KNOWN_WITHOUT_CODE
 from bench.models.digests import TOKENIZER, missing
 
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -81,10 +82,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def needs_remote_code(config: dict[str, Any]) -> bool:
-    """Whether a model's config.json names classes that transformers itself does not have."""
+    """Whether a model's config.json names classes that neither transformers nor bench itself has."""
     from transformers import CONFIG_MAPPING
 
-    return "auto_map" in config and config.get("model_type") not in CONFIG_MAPPING
+    known = config.get("model_type") in CONFIG_MAPPING or config.get("model_type") in KNOWN_WITHOUT_CODE
+    return "auto_map" in config and not known
 
 
 def check_remote_code(name: str, revision: str | None, config: dict[str, Any], *, trust_remote_code: bool) -> bool:

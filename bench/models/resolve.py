@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.errors import BenchError, nearest
 from bench.models import hub
+from bench.models.checkpoint import text_body
 from bench.models.digests import missing, model_identity
 from bench.models.package import package_folder
 from bench.models.rows import MODELS, ModelRow
@@ -116,23 +117,19 @@ def _locate(parsed: ModelName, *, trust_remote_code: bool, allow_download: bool)
 
 
 def _describe(parsed: ModelName, folder: Path, revision: str | None) -> ResolvedModel:
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
-
-    code = hub.needs_remote_code(hub.read_config(folder))
+    raw = hub.read_config(folder)
+    code = hub.needs_remote_code(raw)
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=code).get_text_config()
+        body = text_body(folder, raw, code=code)
     except (ValueError, KeyError) as error:
         raise BenchError(f"Model '{parsed.text}' is of a kind that this transformers does not know: {error}") from error
-    row = parsed.row
-    mapped = MODEL_MAPPING_NAMES.get(config.model_type)
-    architecture = mapped if isinstance(mapped, str) else row.architecture if row else str(config.architectures[0])
+    row, config = parsed.row, body.config
     return ResolvedModel(
         name=parsed.text,
         folder=folder,
         row=row,
         revision=revision,
-        architecture=architecture,
+        architecture=body.architecture,
         layers=config.num_hidden_layers,
         width=config.hidden_size,
         causal=row.causal if row else _is_causal(config),

@@ -13,7 +13,7 @@ class ModelRow(Spec):
 
     Weights come from `repo` (a hub id) or from `packages`, distributions installed beside bench that carry a model
     folder or a GGUF, whole or in parts; `sha256` is then the digest of the weights file (of the parts joined).
-    `parameters` counts what is loaded: the body without a language-model head. `prompt` is put before every text,
+    `parameters` counts what is loaded: the text body without a language-model head. `prompt` is put before every text,
     where the model's card asks for one that does not depend on the task.
     """
 
@@ -104,14 +104,15 @@ for _row in (
         name="nv-embed-v2",
         repo="nvidia/NV-Embed-v2",
         kind="embedding",
-        architecture="NVEmbedModel",
+        architecture="BidirectionalMistralModel",
         layers=32,
         width=4096,
-        parameters=7_851_020_288,
+        parameters=7_110_660_096,
         licence="CC-BY-NC-4.0",
         causal=False,
-        remote_code=True,
-        note="Its body is a bidirectional Mistral in code of its own; its instructions are per task, so none is used.",
+        note="Its body is a bidirectional Mistral, which transformers' own classes compute: its repository's code is "
+        "not run, and its latent attention, which pools the last hidden state, is left out. Its instructions are per "
+        "task, so none is used.",
     ),
     ModelRow(
         name="qwen3-embedding-8b",

@@ -1,6 +1,6 @@
 """How fast extraction is beside what one would do without it. Prints ratios and asserts nothing.
 
-    python tests/perf/extraction.py [--model NAME]... [--texts N] [--repeats N] [--threads N] [--clock cpu]
+    python tests/perf/extraction.py [--model NAME]... [--texts N] [--repeats N] [--threads N] [--clock cpu] [--backends]
 
 Both sides of a ratio run in turn in one process and the median over the repeats is shown, because the machine may be
 shared. ``--clock cpu`` counts processor time instead of wall time; with one thread it is steady on a busy machine.
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.backends import base
+from bench.errors import BenchError
 from bench.models.package import package_files
 from bench.models.quiet import quiet_transformers
 from bench.models.resolve import ResolvedModel, resolve
@@ -192,6 +193,35 @@ def compare(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Cal
     console.print(precision(opened.poolings, kept["float32"], kept["bfloat16"]))
 
 
+def side_by_side(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Callable[[], float]) -> None:
+    """Every installed backend over all layers, beside sentence-transformers' last layer, in turn in one process."""
+    every = range(model.layers + 1)
+    names = [name for name in base.BACKENDS if base.backend(name).unavailable() is None]
+    table = Table(title=f"{model.name}: backends, {len(texts)} texts, {torch.get_num_threads()} threads")
+    for column in ("", "dtype", "tokens/s", "× sentence-transformers", *(f"× {name}" for name in names)):
+        table.add_column(column, justify="right" if column not in {"", "dtype"} else "left")
+    for dtype in DTYPES:
+        opened: dict[str, base.Backend] = {}
+        for name in names:
+            module = base.backend(name)
+            asked = ExtractionSettings(backend=name, device="cpu", dtype=dtype, max_length=MAX_LENGTH)
+            try:
+                opened[name] = module.open(model, module.resolve_settings(asked))
+            except BenchError as error:
+                console.print(f"{name} in {dtype} is left out: {error}")
+        tokens = int(next(iter(opened.values())).encode(texts).lengths.sum())
+        sides = {"sentence-transformers (last layer)": sentence_transformers_encode(model, dtype, texts)}
+        sides |= {name: extraction(each, texts, every) for name, each in opened.items()}
+        seconds = medians(sides, repeats, clock)
+        for name, taken in seconds.items():
+            ratios = (seconds[other] / taken if other in seconds else None for other in (next(iter(seconds)), *names))
+            cells = ("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
+            table.add_row(name, dtype, f"{tokens / taken:,.0f}", *cells)
+        for each in opened.values():
+            each.close()
+    console.print(table)
+
+
 def precision(poolings: Sequence[str], exact: torch.Tensor, rounded: torch.Tensor) -> Table:
     """Cosine of bfloat16 with float32 features, both standardised by the float32 ones, by layer."""
     mean, spread = exact.mean(0), exact.std(0)
@@ -213,6 +243,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--backends", action="store_true", help="only lay the backends side by side")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.clock == "cpu" else time.perf_counter
@@ -220,7 +251,10 @@ def main() -> None:
         if not package_files(MODELS[name]):
             console.print(f"{name}: not installed, left out")
             continue
-        compare(resolve(name), r8_texts(options.texts or MODEL_TEXTS[name]), options.repeats, clock)
+        model, texts = resolve(name), r8_texts(options.texts or MODEL_TEXTS[name])
+        if not options.backends:
+            compare(model, texts, options.repeats, clock)
+        side_by_side(model, texts, options.repeats, clock)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,25 @@
+"""How the process holds on to memory between batches."""
+
+import ctypes
+import functools
+import platform
+
+# mallopt(3): the parameters' numbers in glibc's malloc.h.
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+# The most that every release of glibc takes; larger blocks still go back to the system when freed.
+LARGEST_KEPT = 32 << 20
+KEPT_IN_ALL = 256 << 20
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Let the C library keep the memory of a finished layer for the next one; whether it could be told so.
+
+    By default glibc gives freed blocks of the size of activations back to the system, which hands them out again page
+    by page and zeroed. Seen with SmolLM2 in bfloat16: a seventh of the processor's time. Other C libraries are left
+    alone.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    library = ctypes.CDLL(None)
+    return bool(library.mallopt(MMAP_THRESHOLD, LARGEST_KEPT)) and bool(library.mallopt(TRIM_THRESHOLD, KEPT_IN_ALL))

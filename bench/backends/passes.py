@@ -1,0 +1,156 @@
+"""One model held by transformers, and its passes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch import Tensor, nn
+
+from bench.backends import packed
+from bench.backends.base import Encoded, LayerTimes, Pooled, check_finite
+from bench.backends.batches import Packed, Padded, run_batches
+from bench.backends.body import Body, load_body
+from bench.backends.linear import pack_linears
+from bench.backends.memory import keep_freed_memory
+from bench.backends.tokenizer import Tokenizer
+from bench.backends.transformers import DEFAULT_ATTENTION, DEVICE_MAPS, first_device, packs_linears, uses_packing
+from bench.errors import BenchError
+from bench.models.resolve import ResolvedModel
+from bench.pooling import Tokens, pool
+from bench.specs import ExtractionSettings
+
+# Tokens a batch: on a processor what stays in its cache, on a graphics processor what keeps it busy.
+TOKEN_BUDGET = {"cpu": 2048}
+DEFAULT_TOKEN_BUDGET = 16384
+PROBE = (
+    "A probe.",
+    "A second, somewhat longer text to compare.",
+    "And a third; its length differs from both, of course.",
+)
+# Seen between the packed and the plain pass: 1e-6 in float32 and 1e-2 in bfloat16; a wrong mask or position gives 0.3.
+PROBE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.1}
+
+
+class TransformersBackend:
+    """A model held by transformers (see `bench.backends.base.Backend`)."""
+
+    def __init__(self, model: ResolvedModel, settings: ExtractionSettings, deepest: int | None = None) -> None:
+        started = time.perf_counter()
+        self.model = model
+        self.settings = settings
+        self.poolings = model.poolings
+        self._device = first_device(settings.device)
+        self._tokenizer = Tokenizer(model, settings)
+        self._deepest = model.layers if deepest is None else deepest
+        body, layers = _load(model, settings, self._deepest)
+        self.weights_gb = sum(value.nbytes for value in (*body.parameters(), *body.buffers())) / 2**30
+        self._body = Body(body, layers, model.layers)
+        self._form: Packed | Padded = Padded(body.config.pad_token_id or 0, model.causal)
+        self._budget = settings.token_budget or TOKEN_BUDGET.get(self._device, DEFAULT_TOKEN_BUDGET)
+        if self._device == "cpu":
+            # Only now: the weights' memory is to go back to the system with the model.
+            keep_freed_memory()
+        if uses_packing(model, settings):
+            self._pack(body)
+        self.load_seconds = time.perf_counter() - started
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Token ids of `texts`; see the protocol."""
+        return self._tokenizer.encode(texts)
+
+    def hidden_states(self, encoded: Encoded, rows: Sequence[int], layers: Sequence[int]) -> Iterator[Pooled]:
+        """Pooled states, batch by batch; see the protocol."""
+        for batch, states in run_batches(
+            encoded, rows, self._form, self._budget, lambda batch: self._pooled(encoded, batch, layers)
+        ):
+            check_finite(states, self.model, self.settings, batch, layers)
+            yield Pooled(batch, states)
+
+    def time_layers(self, encoded: Encoded, rows: Sequence[int]) -> LayerTimes:
+        """Cumulative seconds by layer; see the protocol."""
+        total = np.zeros(self._deepest + 1)
+        for _, seconds in run_batches(
+            encoded, rows, self._form, self._budget, lambda batch: self._timed(encoded, batch)
+        ):
+            total += seconds
+        return LayerTimes(tuple(map(float, total)))
+
+    def close(self) -> None:
+        """Free the weights."""
+        del self._body
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _pooled(self, encoded: Encoded, rows: np.ndarray[Any, np.dtype[np.int64]], layers: Sequence[int]) -> Tensor:
+        places = {layer: place for place, layer in enumerate(layers)}
+        batch = self._form.collate(encoded, rows).to(self._device)
+        shape = (len(rows), len(layers), len(self.poolings), self.model.width)
+        states = torch.empty(shape, dtype=torch.float32, device=self._device)
+        tokens: dict[torch.device, Tokens] = {}
+
+        def watch(layer: int, hidden: Tensor) -> None:
+            if layer in places:
+                here = tokens.setdefault(hidden.device, batch.tokens.to(hidden.device))
+                states[:, places[layer]] = pool(hidden, here, self.poolings)
+
+        self._body.forward(batch, max(layers), watch)
+        return states.cpu()
+
+    def _timed(self, encoded: Encoded, rows: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, Any]:
+        stamps: list[float] = []
+
+        def watch(_layer: int, hidden: Tensor) -> None:
+            if hidden.is_cuda:
+                torch.cuda.synchronize(hidden.device)
+            stamps.append(time.perf_counter())
+
+        started = time.perf_counter()
+        self._body.forward(self._form.collate(encoded, rows).to(self._device), self._deepest, watch)
+        return np.array(stamps) - started
+
+    def _pack(self, body: transformers.PreTrainedModel) -> None:
+        """Switch to the packed kernels, and show on three texts that they compute what the plain ones do."""
+        probe = self.encode(PROBE)
+        layers = range(self._deepest + 1)
+        plain = torch.cat([self._pooled(probe, np.array([row]), layers) for row in range(len(probe))])
+        embeddings: Any = getattr(body, "embeddings", None)
+        # RoBERTa's family numbers positions from behind its padding id.
+        offset = embeddings.padding_idx + 1 if hasattr(embeddings, "create_position_ids_from_input_ids") else 0
+        transformers.AttentionInterface.register(packed.NAME, packed.packed_attention)
+        body.set_attn_implementation(packed.NAME)
+        if packs_linears(self.settings):
+            pack_linears(body)
+        self._form = Packed(offset)
+        found = self._pooled(probe, np.arange(len(probe)), layers)
+        errors = (found - plain).norm(dim=-1) / plain.norm(dim=-1)
+        # Rounding may grow in single layers of a deep model; a wrong mask or position moves most of a text's states.
+        error = float(errors.flatten(1).median(dim=1).values.max())
+        if not error <= PROBE_TOLERANCE[_dtype(self.settings)]:
+            raise BenchError(
+                f"The packed kernels disagree with plain ones on model '{self.model.name}' "
+                f"(relative error {error:.1e}), so they are not used: pass --attention sdpa."
+            )
+
+
+def _dtype(settings: ExtractionSettings) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, settings.dtype)
+    return dtype
+
+
+def _load(
+    model: ResolvedModel, settings: ExtractionSettings, deepest: int
+) -> tuple[transformers.PreTrainedModel, nn.ModuleList]:
+    options: dict[str, Any] = {}
+    if settings.quantization == "8bit":
+        options["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
+    elif settings.quantization == "4bit":
+        options["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_compute_dtype=_dtype(settings)
+        )
+    if settings.device != "cpu":
+        options["device_map"] = settings.device if settings.device in DEVICE_MAPS else {"": settings.device}
+    options["attn_implementation"] = settings.attention or DEFAULT_ATTENTION
+    return load_body(model, _dtype(settings), deepest, **options)

@@ -1,0 +1,142 @@
+"""vLLM's engine in a process of its own: what it is asked, what it answers, and its main loop.
+
+Messages go over a socket pair. The process ends when the other side closes it, for whatever reason.
+"""
+
+import os
+import signal
+import traceback
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Set in the engine's process alone.
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    # The runner that the tests cover; on GPUs vLLM would take another, whose pooling differs.
+    "VLLM_USE_V2_MODEL_RUNNER": "0",
+    # sentence-transformers' advice on lengths is no limit: bench's own is the model's positions.
+    "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
+    # OMP_NUM_THREADS and the affinity that the user set hold here too.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start the engine with `arguments` of vLLM's `EngineArgs`; `layers` and `width` are what it must find."""
+
+    arguments: dict[str, Any]
+    layers: int
+    width: int
+    poolings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Compute `texts`, token ids [t] each: pooled states of `layers`, or with `timing` the seconds of every layer."""
+
+    texts: list[NDArray[np.int32]]
+    layers: tuple[int, ...]
+    timing: bool = False
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The engine is up."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Pooled `states` [len(texts), layers, poolings, width] float32 of the texts of these numbers."""
+
+    texts: NDArray[np.int64]
+    states: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Done:
+    """All texts of a run are finished; `seconds` [layers + 1] where times were taken."""
+
+    seconds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The engine cannot go on. `ours` where the message is bench's own."""
+
+    message: str
+    ours: bool
+
+
+Answer = Ready | Finished | Done | Failure
+
+
+def main(descriptor: int) -> None:
+    """Serve the socket `descriptor` until the other side closes it."""
+    # Ctrl-C reaches every process of the terminal; the other side decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Connection(descriptor) as connection:
+        try:
+            _serve(connection)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            # Nothing is left to save, and taking vLLM apart piece by piece takes seconds.
+            os._exit(0)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other side says it
+            from bench.errors import BenchError
+
+            traceback.print_exc()
+            connection.send(Failure(f"{type(error).__name__}: {error}", isinstance(error, BenchError)))
+            os._exit(1)
+
+
+def _serve(connection: Connection) -> None:
+    start: Start = connection.recv()
+    # Seen by vLLM as it is imported, and by its workers.
+    from vllm import EngineArgs, LLMEngine
+
+    import bench.backends.vllm.layers  # noqa: F401 - registers the loader
+    from bench.errors import BenchError
+
+    engine = LLMEngine.from_engine_args(EngineArgs(**start.arguments))
+    if engine.vllm_config.cache_config.enable_prefix_caching:
+        raise BenchError("vLLM caches prefixes, whose states would be missing: bench did not ask for it.")
+    engine.collective_rpc("bench_install", args=(start.layers, start.width, start.poolings))
+    connection.send(Ready())
+    while True:
+        run: Run = connection.recv()
+        engine.collective_rpc("bench_watch", args=(run.layers, run.timing))
+        for finished in _states(engine, run.texts):
+            if not run.timing:
+                connection.send(finished)
+        seconds = engine.collective_rpc("bench_seconds")[0] if run.timing else ()
+        connection.send(Done(tuple(seconds)))
+
+
+def _states(engine: Any, texts: Sequence[NDArray[np.int32]]) -> Iterator[Finished]:
+    """The texts' states, step by step; the engine holds at most twice as many texts as enter a step."""
+    from vllm import PoolingParams
+
+    waiting = deque(range(len(texts)))
+    most = 2 * engine.vllm_config.scheduler_config.max_num_seqs
+    inside = 0
+    while waiting or inside:
+        while waiting and inside < most:
+            number = waiting.popleft()
+            prompt = {"prompt_token_ids": texts[number].tolist()}
+            engine.add_request(str(number), prompt, PoolingParams(task="embed"))
+            inside += 1
+        finished = [output for output in engine.step() if output.finished]
+        inside -= len(finished)
+        if finished:
+            numbers = np.array([int(output.request_id) for output in finished])
+            yield Finished(numbers, np.stack([output.outputs.data.numpy() for output in finished]))
