@@ -45,12 +45,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["cv", "paper"]),
+    type=options.Choice(["cv", "paper"]),
     default="cv",
     show_default=True,
     help="How candidates are scored; `paper` selects on the test set, as the paper did.",
 )
-@click.option("--sampler", type=click.Choice(["tpe", "random", "nsga2"]), help="Who proposes.  [default: the space's]")
+@click.option(
+    "--sampler", type=options.Choice(["tpe", "random", "nsga2"]), help="Who proposes.  [default: the space's]"
+)
 @click.option(
     "--max-latency-ms", type=options.Limit(), metavar="MS", help="Limit on a candidate's extraction, for a text."
 )
@@ -61,9 +63,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Stop searching after this long; the front is then confirmed.",
 )
-@click.option(
-    "--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or database.  [default: mlruns/mlflow.db]"
-)
+@options.tracking_option
 @options.extraction_options
 @options.json_option
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and how long it might take; write nothing.")
@@ -74,6 +74,7 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any
     --trials, and it goes on where it stopped.
     """
     from bench.cli import show
+    from bench.cli.report import print_report, report_of
     from bench.files import store_home
     from bench.store import Store
     from bench.study.plan import plan
@@ -84,17 +85,25 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any
     progress = show.progress()
     request, store = _request(params), Store(store_home())
     if dry_run:
-        with _scratch(store.home):
+        with scratch(store.home):
             planned = plan(prepare(request, store, progress), options.HOME)
         show.json_out(planned.to_json()) if as_json else _print_plan(planned)
         return
     prepared = prepare(request, store, progress)
-    result = run_search(prepared, options.HOME, MlflowTracker(options.HOME, tracking_uri), progress)
-    show.json_out(result.to_json()) if as_json else _print_result(result)
+    tracker = MlflowTracker(options.HOME, tracking_uri)
+    result = run_search(prepared, options.HOME, tracker, progress)
+    done = report_of(result.study, store, tracker, progress)
+    if as_json:
+        found = {} if done is None else done.to_json()
+        show.json_out(result.to_json() | {"report": found.get("page"), "compare_url": found.get("compare_url")})
+        return
+    _print_result(result)
+    if done is not None:
+        print_report(done)
 
 
 @contextmanager
-def _scratch(home: Path) -> Iterator[None]:
+def scratch(home: Path) -> Iterator[None]:
     """What resolving a model leaves in the store (its conversion, its digests) goes to a folder that is deleted."""
     import os
     import shutil
@@ -185,6 +194,11 @@ def _print_result(result: "SearchResult") -> None:
     show.table(
         "Baselines", ("name", *header[1:-1]), [_row(entry, entry.name)[:-1] for entry in result.baselines], right=(3, 5)
     )
+    if any(entry.latency_estimated for entry in (*result.front, *result.baselines)):
+        click.echo(
+            f"~ estimated: the {result.backend} backend measures a model's whole pass; what it takes up to a layer "
+            "before the last is a share of that."
+        )
     rows = result.dataset["rows"]["test"]
     compared = [entry.comparison.resolvable for entry in result.front if entry.comparison is not None]
     # unknown where two candidates never differ on a row
@@ -194,7 +208,6 @@ def _print_result(result: "SearchResult") -> None:
             "(80% power, two-sided 5%); p is Holm-corrected over the front."
         )
     click.echo("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items()))
-    click.echo("Compare in the browser: bench ui")
 
 
 def _row(entry: "Entry", name: str) -> list[str]:
@@ -208,7 +221,7 @@ def _row(entry: "Entry", name: str) -> list[str]:
         "" if candidate is None else candidate.fusion,
         number(entry.search["f1_floor"]),
         f"{number(entry.search['f1_mean'])} ± {number(entry.search['f1_std'])}",
-        number(entry.latency_ms, 2),
+        "~" * entry.latency_estimated + number(entry.latency_ms, 2),
         f"{number(confirmed.f1.mean)} ± {number(confirmed.f1.std)}",
         f"{number(entry.interval[0], 3)}–{number(entry.interval[1], 3)}",
         "reference" if entry.comparison is None else number(entry.comparison.p, 3),
@@ -220,6 +233,7 @@ def _print_plan(planned: "Plan") -> None:
 
     click.echo(f"Study {planned.study}: {planned.done} of {planned.trials} candidates are scored already.")
     click.echo(f"Data: {planned.dataset}, {planned.train_rows} training and {planned.test_rows} test rows.")
+    click.echo(f"Backend: {planned.backend} on {planned.device}.")
     click.echo(f"Protocol: {planned.protocol}.")
     click.echo(f"Space: {planned.space_size}.\n")
     show.table(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.cost import ModelCost, latency_ms, memory_gb
+from bench.cost import ModelCost, latency_estimated, latency_ms, memory_gb
 from bench.evaluation.baselines import TEXT_BASELINES
 from bench.evaluation.evaluator import Evaluator, Scored
 from bench.front import pareto
@@ -34,7 +34,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Entry:
-    """A candidate or a baseline with its search scores and its confirmation on the test set."""
+    """A candidate or a baseline with its search scores and its confirmation on the test set.
+
+    `latency_estimated`: `latency_ms` holds a share that was not measured.
+    """
 
     name: str
     kind: Literal["front", "baseline"]
@@ -47,6 +50,7 @@ class Entry:
     confirmed: Scored
     interval: tuple[float, float]
     comparison: Comparison | None = None
+    latency_estimated: bool = False
 
 
 def front(journal: Journal, objectives: Objectives) -> list[TrialRecord]:
@@ -146,6 +150,7 @@ class Confirmation:
             memory_gb=memory_gb(self.costs, candidate),
             confirmed=confirmed,
             interval=self._interval(confirmed),
+            latency_estimated=latency_estimated(self.costs, candidate),
         )
 
     def _text_entry(self, name: str) -> Entry:

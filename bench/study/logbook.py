@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from bench import __version__
 from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split
 from bench.evaluation.evaluator import Evaluator, Scored
 from bench.evaluation.protocol import Protocol
 from bench.study.confirm import Entry
-from bench.study.figure import front_png
+from bench.study.figure import front_figure
 from bench.study.journal import Journal, TrialRecord
 from bench.study.result import SearchResult, entry_json
 from bench.study.settings import SearchRequest
 from bench.study.trials import finite
 from bench.study.writing import as_json, candidate_params, score_tables, table, trial_record
 from bench.tracking import Record, Tracker
+from bench.version import __version__
 
 LIBRARIES = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "numpy", "datasets", "safetensors")
 COLUMNS = (
@@ -32,6 +32,7 @@ COLUMNS = (
     "f1_floor",
     "accuracy_mean",
     "latency_ms",
+    "latency_estimated",
     "memory_gb",
     "test_f1_mean",
     "test_f1_std",
@@ -95,10 +96,15 @@ class Logbook:
                 "environment.json": as_json(environment()),
             }
         )
-        title = f"{result.study}: {len(journal.of('complete'))} candidates, {result.protocol.split(';')[0]}"
-        picture = front_png(journal.of("complete"), result.front, result.baselines, request.space.objectives, title)
-        if picture is not None:
-            self.tracker.attach({"front.png": picture})
+        figure = front_figure(
+            journal.of("complete"),
+            result.front,
+            result.baselines,
+            request.space.objectives,
+            self.dataset.test.labels,
+            f"{result.study}: {result.protocol}",
+        )
+        self.tracker.attach({"front.png": figure.png(), "front.svg": figure.svg()})
         counts = {f"trials_{key}": float(value) for key, value in result.trials.items()}
         seconds = {f"seconds_{key}": value for key, value in result.seconds.items()}
         self.tracker.close(counts | seconds, {"bench.optimistic": str(result.optimistic).lower()})
@@ -155,10 +161,14 @@ def entries_csv(entries: Sequence[Entry]) -> bytes:
 
 
 def costs_csv(costs: Mapping[str, ModelCost]) -> bytes:
-    """Milliseconds a text up to and including each layer, by model."""
+    """Milliseconds a text up to and including each layer, by model, and whether they are a share not measured."""
     return table(
-        ["model", "layer", "ms_per_text"],
-        ([name, layer, ms] for name, cost in costs.items() for layer, ms in enumerate(cost.layer_ms)),
+        ["model", "layer", "ms_per_text", "estimated"],
+        (
+            [name, layer, ms, cost.layers_estimated and layer < len(cost.layer_ms) - 1]
+            for name, cost in costs.items()
+            for layer, ms in enumerate(cost.layer_ms)
+        ),
     )
 
 

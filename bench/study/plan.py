@@ -10,6 +10,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.extraction import Need, check_disk
 from bench.files import existing_parent
+from bench.material import Material
 from bench.space.enumeration import count
 from bench.specs import MLP
 from bench.study.journal import read, same_settings, study_names
@@ -40,6 +41,8 @@ class Plan:
     dataset: str
     train_rows: int
     test_rows: int
+    backend: str
+    device: str
     protocol: str
     space_size: str
     trials: int
@@ -60,9 +63,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
     """Look, estimate, write nothing."""
     request, material = prepared.request, prepared.material
     dataset = material.dataset
-    peak = _peak(material.settings.dtype)
-    words = dataset.stats.mean_words
-    tokens = min(words * TOKENS_A_WORD + 2, request.extraction.max_length)
+    peak = matrix_peak(material.settings.dtype)
     size = count(request.space, material.models, SPACE_LIMIT)
     journal = read(home, prepared.study) if prepared.study in study_names(home) else None
     done = 0 if journal is None else len(journal.of("complete"))
@@ -79,6 +80,8 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         dataset=dataset.name,
         train_rows=len(dataset.train),
         test_rows=len(dataset.test),
+        backend=material.settings.backend,
+        device=material.settings.device,
         protocol=request.protocol.describe(len(dataset.train)),
         space_size=f"{size} distinct candidates"
         if size is not None
@@ -86,20 +89,26 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         trials=request.trials,
         done=done,
         left=left,
-        models=tuple(
-            PlannedModel(
-                need.model.name,
-                need.texts,
-                len(need.missing),
-                need.bytes,
-                len(need.missing) * tokens * _flops(need) / (peak * EXTRACTION_EFFICIENCY),
-            )
-            for need in material.needs
-        ),
+        models=planned_models(material, peak),
         absent={model.name: model.reason for model in material.absent},
         search_seconds=left * _training_flops(prepared) / (peak * TRAINING_EFFICIENCY),
         free_bytes=shutil.disk_usage(existing_parent(material.store.home)).free,
         problem=problem,
+    )
+
+
+def planned_models(material: Material, peak: float) -> tuple[PlannedModel, ...]:
+    """What is still to be extracted of each model; `peak` is operations a second."""
+    tokens = min(material.dataset.stats.mean_words * TOKENS_A_WORD + 2, material.settings.max_length)
+    return tuple(
+        PlannedModel(
+            need.model.name,
+            need.texts,
+            len(need.missing),
+            need.bytes,
+            len(need.missing) * tokens * _flops(need) / (peak * EXTRACTION_EFFICIENCY),
+        )
+        for need in material.needs
     )
 
 
@@ -122,7 +131,7 @@ def _training_flops(prepared: Prepared) -> float:
     return passes * rows * space.head.epochs * 6.0 * width * hidden
 
 
-def _peak(dtype: str) -> float:
+def matrix_peak(dtype: str) -> float:
     """Operations a second of a large matrix product on this machine's processor."""
     import torch
 

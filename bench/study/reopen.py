@@ -42,16 +42,7 @@ class Study:
         Raises:
             BenchError: there is no such scored trial.
         """
-        if which in CHOICES:
-            return _of_front(self.journal, self.request, which)
-        scored = {str(record.number): record for record in self.journal.of("complete")}
-        if which not in scored:
-            shown = ", ".join(str(entry.trial) for entry in self.front)
-            raise BenchError(
-                f"'{which}' is no scored trial of the study '{self.name}': give one of {', '.join(CHOICES)}, or a "
-                f"number (the front has {shown})."
-            )
-        return scored[which]
+        return choose(self.name, self.journal, self.request, which)
 
 
 def reopen(home: Path, name: str, store: Store, progress: Progress = SILENT) -> Study:
@@ -61,6 +52,23 @@ def reopen(home: Path, name: str, store: Store, progress: Progress = SILENT) -> 
 
     Raises:
         BenchError: there is no such study, it has no scored trial, or data or models are no longer what was searched.
+    """
+    journal, request = searched(home, name)
+    prepared = prepare(request, store, progress)
+    same_settings(journal.study, name, prepared.settings)
+    material, costs = prepared.material, kept_costs(journal)
+    material.extract(progress)
+    evaluator = material.evaluator(request.protocol, progress)
+    confirmation = Confirmation(evaluator, material.models, costs, request.space.objectives, progress)
+    entries, baselines = confirmation.run(journal)
+    return Study(name, request, journal, material, costs, evaluator, entries, baselines)
+
+
+def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:
+    """The journal of a study with scored trials, and what was asked of its search; no data is loaded.
+
+    Raises:
+        BenchError: there is no such study, or it has no scored trial.
     """
     check_name(name)
     journal = read(home, name)
@@ -72,14 +80,21 @@ def reopen(home: Path, name: str, store: Store, progress: Progress = SILENT) -> 
     request = SearchRequest.model_validate(kept).model_copy(
         update={"study": name, "models": tuple(journal.settings["models"])}
     )
-    prepared = prepare(request, store, progress)
-    same_settings(journal.study, name, prepared.settings)
-    material, costs = prepared.material, kept_costs(journal)
-    material.extract(progress)
-    evaluator = material.evaluator(request.protocol, progress)
-    confirmation = Confirmation(evaluator, material.models, costs, request.space.objectives, progress)
-    entries, baselines = confirmation.run(journal)
-    return Study(name, request, journal, material, costs, evaluator, entries, baselines)
+    return journal, request
+
+
+def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> TrialRecord:
+    """A scored trial of the study `name`, by number or by a name of `CHOICES` (see `Study.choose`)."""
+    if which in CHOICES:
+        return _of_front(journal, request, which)
+    scored = {str(record.number): record for record in journal.of("complete")}
+    if which not in scored:
+        shown = ", ".join(str(record.number) for record in front(journal, request.space.objectives))
+        raise BenchError(
+            f"'{which}' is no scored trial of the study '{name}': give one of {', '.join(CHOICES)}, or a "
+            f"number (the front has {shown})."
+        )
+    return scored[which]
 
 
 def _of_front(journal: Journal, request: SearchRequest, which: str) -> TrialRecord:

@@ -32,12 +32,16 @@ class SearchResult:
     warnings: Sequence[str]
     optimistic: bool
     stopped: str | None = None
+    backend: str = ""
+    device: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values; what is unknown (a spread over one seed, a cost not measured) is null."""
         return {
             "study": self.study,
             "dataset": dict(self.dataset),
+            "backend": self.backend,
+            "device": self.device,
             "protocol": self.protocol,
             "optimistic": self.optimistic,
             "trials": dict(self.trials),
@@ -67,6 +71,7 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "head": None if candidate is None else candidate.head.model_dump(),
         **{name: search.get(name) for name in names},
         "latency_ms": entry.latency_ms,
+        "latency_estimated": entry.latency_estimated,
         "memory_gb": entry.memory_gb,
         "confirm": confirm_json(entry),
         "run_id": entry.run_id,

@@ -208,4 +208,6 @@ def _result(
         warnings=material.warnings,
         optimistic=request.protocol.name == "paper",
         stopped=stopped,
+        backend=material.settings.backend,
+        device=material.settings.device,
     )

@@ -1,0 +1,75 @@
+"""`bench report`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli import options
+
+if TYPE_CHECKING:
+    from bench.progress import Progress
+    from bench.report import Report
+    from bench.store import Store
+    from bench.tracking import MlflowTracker
+
+
+@click.command(short_help="A finished study as one page, with its figures as images.")
+@click.argument("study", shell_complete=options.complete_studies)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the page and the images.  [default: mlruns/reports/STUDY]",
+)
+@click.option(
+    "--trial",
+    default="knee",
+    show_default=True,
+    metavar="N|knee|best-f1|cheapest",
+    shell_complete=options.complete_trials,
+    help="Whose mistakes are shown, chosen by search scores alone.",
+)
+@options.tracking_option
+@options.json_option
+def report(study: str, out: Path | None, trial: str, tracking_uri: str | None, as_json: bool) -> None:
+    """Write the report of STUDY: one HTML page that loads nothing, and each figure as PNG and SVG.
+
+    The report is also put on the study's run in the tracking store.
+    """
+    from bench.cli import show
+    from bench.files import store_home
+    from bench.report import write
+    from bench.store import Store
+    from bench.study.reopen import reopen
+    from bench.tracking import MlflowTracker
+
+    opened = reopen(options.HOME, study, Store(store_home()), show.progress())
+    done = write(opened, out or folder_of(study), trial, MlflowTracker(options.HOME, tracking_uri))
+    show.json_out(done.to_json()) if as_json else print_report(done)
+
+
+def folder_of(study: str) -> Path:
+    """Where the report of a study goes unless it is told otherwise."""
+    return options.HOME / "reports" / study
+
+
+def report_of(study: str, store: "Store", tracker: "MlflowTracker", progress: "Progress") -> "Report | None":
+    """The report that ends a search, or None: a search is not lost because its report cannot be written."""
+    from bench.errors import BenchError
+    from bench.report import write
+    from bench.study.reopen import reopen
+
+    try:
+        return write(reopen(options.HOME, study, store), folder_of(study), tracker=tracker)
+    except (BenchError, OSError) as error:
+        progress.say(f"warning: the search is done, but no report was written: {error}")
+        return None
+
+
+def print_report(done: "Report") -> None:
+    """Where the report is, and where its runs compare."""
+    click.echo(f"Report: {done.page}")
+    if done.note:
+        click.echo(f"Note: {done.note}.")
+    if done.compare_url:
+        click.echo(f"Compare the front's runs: bench ui, then {done.compare_url}")

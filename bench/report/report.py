@@ -1,0 +1,183 @@
+"""A report from study to files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.figures import Figure
+from bench.figures.page import page, template
+from bench.files import atomic
+from bench.report.cards import class_rows, dataset_card, environment_card, model_rows
+from bench.report.choices import importance_chart, layer_chart, operator_chart, pooling_chart, source_rows
+from bench.report.confirmation import confirmation_chart, spread_chart
+from bench.report.mistakes import class_names, confusion, confusion_chart, examples, pairs
+from bench.report.scores import Gap, Spread, gaps, in_words, lines, score_of, spreads
+from bench.study.figure import front_figure, knee_of, score_name
+from bench.study.importance import FEWEST, importance
+from bench.study.journal import TrialRecord
+from bench.study.reopen import CHOICES, Study
+from bench.tracking import MlflowTracker
+
+PAGE = "report.html"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written report. `note` says why it is in no tracking store, where it is not."""
+
+    study: str
+    trial: int
+    folder: Path
+    files: tuple[str, ...]
+    parent_run_id: str | None
+    tracking_uri: str | None
+    compare_url: str | None
+    note: str | None
+
+    @property
+    def page(self) -> Path:
+        """The page itself."""
+        return self.folder / PAGE
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values; paths are absolute."""
+        return {
+            "study": self.study,
+            "trial": self.trial,
+            "page": str(self.page.resolve()),
+            "files": [str((self.folder / name).resolve()) for name in self.files],
+            "parent_run_id": self.parent_run_id,
+            "tracking_uri": self.tracking_uri,
+            "compare_url": self.compare_url,
+            "note": self.note,
+        }
+
+
+def write(study: Study, folder: Path, which: str = "knee", tracker: MlflowTracker | None = None) -> Report:
+    """Write the report of a study to `folder`, and put it on the study's parent run where the tracker has one.
+
+    Args:
+        study: Reopened.
+        folder: Made where it is missing; files of the same names are replaced, each at once.
+        which: The candidate that is looked at closely (see `Study.choose`).
+        tracker: None logs nothing.
+
+    Raises:
+        BenchError: there is no such candidate.
+        OSError: the folder cannot be written.
+    """
+    chosen = study.choose(which)
+    parent, note = _parent(study, tracker)
+    uri = tracker.uri if tracker is not None and parent is not None else ""
+    found = Findings.of(study, chosen)
+    figures = draw(study, chosen, found)
+    files = {PAGE: render(study, chosen, which, found, figures, parent, uri).encode()}
+    for figure in figures.values():
+        files |= {f"{figure.name}.png": figure.png(), f"{figure.name}.svg": figure.svg()}
+    for name, content in files.items():
+        with atomic(folder / name) as temporary:
+            temporary.write_bytes(content)
+    url = None
+    if tracker is not None and parent is not None:
+        tracker.attach({f"report/{name}": content for name, content in files.items()})
+        runs = [entry.run_id for entry in study.front if entry.run_id is not None]
+        url = tracker.compare_url(runs) if runs else None
+    return Report(study.name, chosen.number, folder, tuple(files), parent, uri or None, url, note)
+
+
+def _parent(study: Study, tracker: MlflowTracker | None) -> tuple[str | None, str | None]:
+    """The study's parent run, or why there is none."""
+    if tracker is None:
+        return None, "the report is in no tracking store: none was asked for"
+    try:
+        parent = tracker.look(study.material.dataset.name, study.name)
+    except BenchError as error:
+        return None, f"the report is in no tracking store: {error}"
+    note = None if parent else f"the report is in no tracking store: {tracker.uri} has no run of the study"
+    return parent, note
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What both figures and tables show; `confusion` is of the chosen candidate, mean test rows [label, predicted]."""
+
+    gaps: list[Gap]
+    spreads: list[Spread]
+    confusion: np.ndarray
+
+    @classmethod
+    def of(cls, study: Study, chosen: TrialRecord) -> "Findings":
+        """Of a study and its chosen candidate."""
+        return cls(gaps(study), spreads(study, chosen), confusion(study, chosen))
+
+
+def draw(study: Study, chosen: TrialRecord, findings: Findings) -> dict[str, Figure]:
+    """The figures of a report by name; those that the study has nothing for are missing."""
+    score, test = score_of(study), study.evaluator.dataset.test
+    protocol = study.request.protocol
+    described = protocol.describe(len(study.evaluator.dataset.train))
+    trained = [*study.journal.of("complete"), *study.journal.of("pruned")]
+    depths = {name: model.layers for name, model in study.material.models.items()}
+    tested = f"test set of n = {len(test)} rows, {protocol.confirm} seeds"
+    tried = f"{len(trained)} tried candidates, pruned ones (faint) over the repetitions that they had; {described}"
+    rows = source_rows(trained, depths, score)
+    found = [
+        front_figure(
+            study.journal.of("complete"),
+            study.front,
+            study.baselines,
+            study.request.space.objectives,
+            test.labels,
+            described,
+        ),
+        confirmation_chart(findings.gaps, score, f"Search: {described}. Test: {tested}"),
+        spread_chart(findings.spreads, score, f"Search: {described}. Test: {tested}"),
+        layer_chart(rows, score, tried),
+        pooling_chart(rows, score, tried),
+        confusion_chart(findings.confusion, class_names(study), f"Trial {chosen.number} on the {tested}"),
+    ]
+    if len({row["operator"] for row in rows}) > 1:
+        found.append(operator_chart(rows, score, tried))
+    if (mattered := importance(study.journal, study.request.space.objectives)) is not None:
+        found.append(importance_chart(mattered))
+    return {figure.name: figure for figure in found}
+
+
+def render(
+    study: Study,
+    chosen: TrialRecord,
+    which: str,
+    findings: Findings,
+    figures: Mapping[str, Figure],
+    parent: str | None,
+    uri: str,
+) -> str:
+    """The page."""
+    knee = knee_of(study.front, study.request.space.objectives)
+    kind = f"The {which}" if which in CHOICES else "Chosen by number"
+    body = template(
+        "report.html",
+        package="bench.report",
+        study=study,
+        figures=figures,
+        chosen=chosen,
+        words=in_words(study, chosen, f"{kind} ({CHOICES[which]})" if which in CHOICES else kind),
+        score=score_name(score_of(study)),
+        protocol=study.request.protocol.describe(len(study.material.dataset.train)),
+        optimistic=study.request.protocol.name == "paper",
+        front=lines(study, study.front, knee, chosen.number),
+        baselines=lines(study, study.baselines, knee, chosen.number),
+        spreads=findings.spreads,
+        pairs=pairs(findings.confusion, class_names(study)),
+        examples=examples(study, chosen, findings.confusion),
+        fewest=FEWEST,
+        dataset=dataset_card(study),
+        classes=class_rows(study),
+        models=model_rows(study),
+        environment=environment_card(study, parent, uri),
+    )
+    return page(f"{study.name}: report", body, style=str(template("report.css", package="bench.report")))

