@@ -1,0 +1,110 @@
+"""`bench export`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli import options
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.packaging.package import Exported
+
+
+@click.command(short_help="Package a candidate of a study as an MLflow model.")
+@click.argument("study", shell_complete=options.complete_studies)
+@click.option(
+    "--trial",
+    default="knee",
+    show_default=True,
+    metavar="N|knee|best-f1|cheapest",
+    shell_complete=options.complete_trials,
+    help="Which candidate, by search scores alone.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A new folder.  [default: a logged model of the trial's run in the tracking store]",
+)
+@click.option("--with-weights", is_flag=True, help="Pack the layers that are used; else models are found by name.")
+@click.option("--register", metavar="NAME", help="Register it in the tracking store, as a new version of NAME.")
+@click.option("--alias", help="An alias of the registered version, such as champion.")
+@options.tracking_option
+@options.json_option
+def export(
+    study: str,
+    trial: str,
+    out: Path | None,
+    with_weights: bool,
+    register: str | None,
+    alias: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Fit a candidate of STUDY on all training rows and package it: texts in, label and probabilities out.
+
+    The package is an MLflow model. It loads each model up to the deepest layer that the candidate uses, and gives the
+    labels of the search's own evaluation, which is tried before it is written. `bench predict` and `mlflow models
+    serve` both work on it.
+    """
+    if alias and not register:
+        raise BenchError("--alias names a registered version: give --register NAME too.")
+    if register and out:
+        raise BenchError("--register needs the tracking store: leave out --out.")
+    from bench.cli import show
+    from bench.files import store_home
+    from bench.packaging.package import export as export_to
+    from bench.packaging.package import log, refuse_taken
+    from bench.store import Store
+    from bench.study.reopen import reopen
+    from bench.tracking import MlflowTracker
+
+    if out is not None:
+        refuse_taken(out)
+    progress, tracker = show.progress(), MlflowTracker(options.HOME, tracking_uri)
+    opened = reopen(options.HOME, study, Store(store_home()), progress)
+    record = opened.choose(trial)
+    if out is not None:
+        done = export_to(opened, record, out, chosen=trial, with_weights=with_weights, progress=progress)
+    else:
+        done = log(
+            opened,
+            record,
+            tracker,
+            chosen=trial,
+            register=register,
+            alias=alias,
+            with_weights=with_weights,
+            progress=progress,
+        )
+    show.json_out(done.to_json()) if as_json else _print(done, tracker.uri)
+
+
+def _print(done: "Exported", store: str) -> None:
+    made = done.pipeline
+    latency, agreement = made.latency, made.agreement
+    assert latency is not None
+    assert agreement is not None
+    chosen = made.chosen if made.chosen != str(made.trial) else "as named"
+    click.echo(f"Trial {made.trial} of {made.study} ({chosen}): {made.candidate}")
+    for model in made.models:
+        where = "inside the package" if model.packed else "found by name, verified"
+        click.echo(f"  {model.name}: layers up to {model.deepest} of {model.layers} are loaded; weights {where}")
+    if made.remote_code:
+        click.echo(
+            "  REMOTE CODE: a model runs code from its repository, at the commit that was trusted for the study."
+        )
+    click.echo(f"Trained on all {made.rows} training rows of {made.dataset} under seed {made.seed}.")
+    click.echo(
+        f"Latency: {latency.predicted_ms:.2f} ms a text predicted by the search, {latency.measured_ms:.2f} ms measured "
+        f"({latency.ratio:.2f} times; {latency.texts} texts in batches)."
+    )
+    click.echo(
+        f"{agreement.same} of {agreement.rows} test rows tried have the label that the search's evaluation gave them."
+    )
+    click.echo()
+    click.echo(done.uri if done.folder is None else f"Written to {done.folder}.")
+    prefix = "" if done.folder is not None else f"MLFLOW_TRACKING_URI={store} "
+    click.echo(f"  bench predict --model {done.uri} FILE")
+    click.echo(f"  {prefix}mlflow models serve --model-uri {done.uri} --env-manager local --port 5001")

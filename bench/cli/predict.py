@@ -1,0 +1,75 @@
+"""`bench predict`."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from bench.cli import options
+
+if TYPE_CHECKING:
+    from bench.packaging.classifier import Classifier
+
+TEXTS_AT_ONCE = 256
+
+
+@click.command(short_help="Classify the texts of a file with an exported candidate.")
+@click.option(
+    "--model",
+    required=True,
+    metavar="URI|FOLDER",
+    help="What bench export wrote: a folder, models:/NAME@ALIAS, models:/m-…, or runs:/RUN/NAME.",
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write.  [default: standard output]"
+)
+@click.option("--text-column", help="Column of the texts, where FILE is a table.  [default: text]")
+@options.tracking_option
+def predict(model: str, file: Path, out: Path | None, text_column: str | None, tracking_uri: str | None) -> None:
+    """Write a JSON line for each text of FILE, in its order: the label, and the probability of every label.
+
+    FILE is csv, tsv, jsonl, json or Parquet, or has a text a line.
+    """
+    from bench.cli import show
+    from bench.packaging.classifier import Classifier
+    from bench.packaging.home import pipeline_folder
+    from bench.packaging.texts import read_texts
+    from bench.tracking import MlflowTracker
+
+    texts = read_texts(file, text_column)
+    classifier = Classifier.open(pipeline_folder(model, MlflowTracker(options.HOME, tracking_uri)))
+    try:
+        with _opened(out) as lines, show.progress().task(f"predict {file.name}", len(texts), "texts") as task:
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                chunk = texts[start : start + TEXTS_AT_ONCE]
+                for row in _rows(classifier, chunk):
+                    lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+                lines.flush()
+                task.advance(len(chunk))
+    finally:
+        classifier.close()
+
+
+def _rows(classifier: "Classifier", texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    predictions, labels = classifier.predict(texts), classifier.pipeline.labels
+    for label, probabilities in zip(predictions.labels, predictions.probabilities, strict=True):
+        # the shortest decimals that are these float32
+        shown = {name: float(str(value)) for name, value in zip(labels, probabilities, strict=True)}
+        yield {"label": label, "probabilities": shown}
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that is whole or absent."""
+    from bench.files import atomic
+
+    if out is None:
+        yield sys.stdout
+        return
+    with atomic(out) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file

@@ -1,0 +1,169 @@
+"""A packaged pipeline at work: texts in, labels and probabilities out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.backends.base import Backend, backend
+from bench.datasets.checks import mended
+from bench.errors import BenchError
+from bench.extraction import STORAGE, identity
+from bench.models.resolve import resolve
+from bench.packaging.pipeline import PackagedModel, Pipeline, read
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from bench.heads import FittedHead
+    from bench.models.resolve import ResolvedModel
+    from bench.specs import Source
+
+log = logging.getLogger(__name__)
+
+WEIGHTS = frozenset({"weights", "tokenizer", "config", "code"})
+"""Parts of an identity that are files of the model."""
+MEANING = WEIGHTS | {
+    "backend",
+    "dtype",
+    "max_length",
+    "norm",
+    "prompt",
+    "quantization",
+    "special_tokens",
+    "storage_dtype",
+    "truncation",
+}
+"""Parts of an identity that make other values; what else it holds (versions, kernels, the device) rounds otherwise."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A label a text, and `probabilities`, float32 [texts, classes], over the pipeline's labels in their order."""
+
+    labels: list[str]
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """An open pipeline, which holds its models' weights up to the deepest layer that it uses. Threads take turns."""
+
+    pipeline: Pipeline
+    head: FittedHead
+    backends: Mapping[str, Backend]
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def open(cls, folder: Path) -> Classifier:
+        """Check and load what `bench.packaging.package` wrote to `folder`.
+
+        Raises:
+            BenchError: a file was altered, or a model cannot be had here or is not the one that was searched.
+        """
+        pipeline, head = read(folder)
+        backends: dict[str, Backend] = {}
+        try:
+            for model in pipeline.models:
+                resolved = _resolved(model, folder)
+                backends[model.name] = backend(model.settings.backend).open(resolved, model.settings, model.deepest)
+        except BaseException:
+            _close(backends)
+            raise
+        return cls(pipeline, head, backends)
+
+    def predict(self, texts: Sequence[str]) -> Predictions:
+        """Classify `texts`.
+
+        Raises:
+            BenchError: a text is no string or blank, or memory is too small for it.
+        """
+        if not texts:
+            return Predictions([], np.empty((0, len(self.pipeline.labels)), dtype=np.float32))
+        cleaned = [self._cleaned(text, number) for number, text in enumerate(texts, 1)]
+        with self._turn:
+            features = self.features(cleaned)
+        probabilities = self.head.predict(features, np.arange(len(cleaned)))
+        labels = [self.pipeline.labels[place] for place in probabilities.argmax(axis=1)]
+        return Predictions(labels, probabilities)
+
+    def features(self, texts: Sequence[str]) -> list[Tensor]:
+        """What the head reads: float32 [texts, width] a source, rounded as in the store that it was trained from."""
+        matrices: dict[Source, Tensor] = {}
+        for model in self.pipeline.models:
+            matrices |= self._states(model, texts)
+        return [matrices[source] for source in self.pipeline.candidate.sources]
+
+    def close(self) -> None:
+        """Free the weights; the classifier cannot be used afterwards."""
+        _close(self.backends)
+
+    def _cleaned(self, text: Any, number: int) -> str:
+        if not isinstance(text, str):
+            raise BenchError(f"Text {number} is no text but {type(text).__name__}: give strings.")
+        if not text or text.isspace():
+            raise BenchError(f"Text {number} is empty: leave it out.")
+        return mended(text.strip() if self.pipeline.strip else text)
+
+    def _states(self, model: PackagedModel, texts: Sequence[str]) -> dict[Source, Tensor]:
+        import torch
+
+        opened = self.backends[model.name]
+        sources = [source for source in self.pipeline.candidate.sources if source.model == model.name]
+        layers = sorted({source.layer for source in sources})
+        encoded = opened.encode(texts)
+        matrices = {source: torch.empty(len(texts), opened.model.width) for source in sources}
+        for pooled in opened.hidden_states(encoded, range(len(texts)), layers):
+            stored = pooled.states.to(STORAGE[model.settings.storage_dtype]).float()
+            for source, matrix in matrices.items():
+                place = layers.index(source.layer), opened.poolings.index(source.pooling)
+                matrix[torch.from_numpy(pooled.rows)] = stored[:, place[0], place[1]]
+        return matrices
+
+
+def _resolved(model: PackagedModel, folder: Path) -> ResolvedModel:
+    """The model, whose identity is that of the search.
+
+    Raises:
+        BenchError: it cannot be had, or is another.
+    """
+    if model.packed is not None:
+        found = model.packed.resolved(model.name, folder)
+    else:
+        found = resolve(model.reference, trust_remote_code=model.settings.trust_remote_code)
+    now = identity(found, model.settings)
+    different = [
+        name
+        for name in sorted(model.identity.keys() | now)
+        if name != "model"
+        and not (model.packed and name in WEIGHTS)
+        and str(model.identity.get(name)) != str(now.get(name))
+    ]
+    shown = [f"{name}: {_short(model.identity.get(name))} → {_short(now.get(name))}" for name in different]
+    if MEANING & set(different):
+        raise BenchError(
+            f"The model '{model.reference}' is not what the pipeline was searched and trained with "
+            f"({'; '.join(shown)}). Get that version of it again, or search and export anew."
+        )
+    if shown:
+        log.warning(
+            "%s runs otherwise than in the search, so that values may round otherwise: %s", model.name, "; ".join(shown)
+        )
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return f"{text[:12]}…" if len(text) > 40 else text
+
+
+def _close(backends: Mapping[str, Backend]) -> None:
+    for opened in backends.values():
+        opened.close()

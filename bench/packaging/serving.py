@@ -1,0 +1,47 @@
+"""The packaged pipeline as MLflow runs it: the file that an MLflow model made "from code" holds.
+
+MLflow copies this file into the package and executes it at loading; the bench beside it there is what it imports.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from bench.errors import BenchError
+from bench.packaging.classifier import Classifier
+
+
+class TextClassifier(PythonModel):
+    """Texts in a column `text` → a `label` and `probabilities` (label → probability) a text.
+
+    What a caller can mend is an MlflowException, which MLflow's server answers with status 400.
+    """
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Open the pipeline."""
+        try:
+            self._classifier = Classifier.open(Path(context.artifacts["pipeline"]))
+        except BenchError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - as MLflow calls it
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> pd.DataFrame:
+        """Classify the rows."""
+        try:
+            predictions = self._classifier.predict(model_input["text"].tolist())
+        except BenchError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+        labels = self._classifier.pipeline.labels
+        probabilities = [dict(zip(labels, row, strict=True)) for row in predictions.probabilities.tolist()]
+        return pd.DataFrame({"label": predictions.labels, "probabilities": probabilities})
+
+
+mlflow.models.set_model(TextClassifier())

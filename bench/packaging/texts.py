@@ -1,0 +1,49 @@
+"""The texts of a file, in order: a column of a table, or a text a line."""
+
+from pathlib import Path
+
+from bench.datasets.tables import decoded, read_table, suffix_of
+from bench.errors import BenchError, nearest
+
+
+def read_texts(path: Path, column: str | None = None) -> list[str]:
+    """The texts of `path`: a column (``text`` unless named) of csv, tsv, jsonl, json or Parquet, else a text a line.
+
+    Raises:
+        BenchError: the file cannot be read, is not UTF-8, lacks the column, or a row has no text; it names the row.
+    """
+    return _lines(path, column) if suffix_of(path.name) is None else _column(path, column or "text")
+
+
+def _column(path: Path, column: str) -> list[str]:
+    table = read_table(path, {column})
+    if column not in table.names:
+        raise BenchError(
+            f"{table.file} has no column '{column}' ({nearest(column, table.names)}): choose one with --text-column."
+        )
+    for row, text in enumerate(table.columns[column]):
+        if text is not None and not isinstance(text, str):
+            raise BenchError(
+                f"{table.where(row)}: column '{column}' holds {type(text).__name__}, not text; choose the column with "
+                "--text-column."
+            )
+        if text is None or not text or text.isspace():
+            raise BenchError(f"{table.where(row)}: the text is empty: leave the row out.")
+    return table.columns[column]
+
+
+def _lines(path: Path, column: str | None) -> list[str]:
+    if column is not None:
+        raise BenchError(f"{path.name} has a text a line and no columns: leave out --text-column.")
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise BenchError(f"There is no file {path}.") from None
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror}.") from None
+    # Only a line feed ends a text: str.splitlines would also cut at characters that texts may hold.
+    texts = [line.removesuffix("\r") for line in decoded(raw, path.name).removesuffix("\n").split("\n")]
+    for number, text in enumerate(texts, 1):
+        if not text or text.isspace():
+            raise BenchError(f"{path.name}, line {number}: the text is empty: leave the line out.")
+    return texts

