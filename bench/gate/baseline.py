@@ -1,0 +1,205 @@
+"""The baseline: a small JSON file, kept with the code, that says what is checked and what it was."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from bench.datasets.load import DatasetRequest
+from bench.errors import BenchError
+from bench.evaluation.protocol import Protocol
+from bench.files import atomic
+from bench.specs import MLP, Candidate, ExtractionSettings, Spec
+
+FORMAT = 1
+WIDTH = 110
+MOST_ROWS = 20_000
+
+
+class Repeats(Spec):
+    """How each candidate is scored: every training row once out of fold, under as many seeds as `repetitions`.
+
+    The test set takes no part: a check that runs every day would wear it out.
+    """
+
+    folds: Annotated[int, Field(ge=2)] = 5
+    repetitions: Annotated[int, Field(ge=1)] = 3
+    seed: Annotated[int, Field(ge=0, le=4_000_000)] = 0
+
+    @property
+    def protocol(self) -> Protocol:
+        """The same for the evaluation."""
+        return Protocol(folds=self.folds, repetitions=self.repetitions, seed=self.seed, validation_above=MOST_ROWS)
+
+
+class Pinned(Spec):
+    """What is checked. `origin` says where the candidates came from, in words."""
+
+    origin: str
+    dataset: DatasetRequest
+    extraction: ExtractionSettings
+    protocol: Repeats
+    candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
+
+
+class Rows(Spec):
+    """How many rows, and the fingerprint of their texts, labels, groups and order."""
+
+    rows: int
+    contents: str
+
+
+class Data(Spec):
+    """Both sides of the data set; `labels` counts those of the training rows."""
+
+    train: Rows
+    test: Rows
+    labels: int
+
+
+class ModelFacts(Spec):
+    """What one model was and gave.
+
+    Attributes:
+        identity: Digests of the model's files and what else decides its input; must be equal.
+        environment: Library versions, device and kernels; may differ as long as the values hold.
+        texts: Distinct texts extracted.
+        tokens: Tokens of all training texts, one count a row.
+        truncated: Training texts that were cut to the maximum length.
+        latency: Time of the layers that are used, relative to the reference (see `bench.gate.latency`).
+        places: The training rows and the dimensions that `values` are taken at.
+        values: Slot (``layer.pooling``) → values [rows, dimensions].
+    """
+
+    identity: dict[str, Any]
+    environment: dict[str, Any]
+    texts: int
+    tokens: int
+    truncated: int
+    latency: float
+    places: dict[Literal["rows", "dimensions"], tuple[int, ...]]
+    values: dict[str, tuple[tuple[float, ...], ...]]
+
+
+class CandidateScores(Spec):
+    """Macro-F1 by seed over all rows, and by seed and fold; empty where its training diverged.
+
+    `name` describes the candidate for the reader of the file; the order is that of the pinned candidates.
+    """
+
+    name: str
+    f1: tuple[float, ...]
+    folds: tuple[tuple[float, ...], ...]
+
+
+class Baseline(Spec):
+    """What is checked, and what was measured when it was written."""
+
+    format: Literal[1] = 1
+    pinned: Pinned
+    software: dict[str, str]
+    data: Data
+    models: dict[str, ModelFacts]
+    scores: tuple[CandidateScores, ...]
+
+    @property
+    def by_candidate(self) -> dict[Candidate, CandidateScores]:
+        """Scores by candidate."""
+        return dict(zip(self.pinned.candidates, self.scores, strict=True))
+
+
+def describe(candidate: Candidate) -> str:
+    """A candidate in a line, with what usually tells two of them apart."""
+    head = candidate.head
+    words = f"mlp {head.hidden}, learning rate {head.learning_rate:g}" if isinstance(head, MLP) else head.kind
+    width = "" if candidate.width is None else f", width {candidate.width}"
+    return f"{candidate}{width}, {words}"
+
+
+def read(path: Path) -> Baseline:
+    """Read a baseline.
+
+    Raises:
+        BenchError: there is none, or it is not one that this bench can read; the message says where.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BenchError(
+            f"There is no baseline {path}: write one with bench check --baseline {path} --update --study NAME."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BenchError(f"The baseline {path} cannot be read: {error}") from error
+    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+        raise BenchError(
+            f"The baseline {path} is of format {content['format']!r}, and this bench reads format {FORMAT}: write it "
+            "again with --update, or use the bench that wrote it."
+        )
+    try:
+        found = Baseline.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole file"
+        raise BenchError(
+            f"The baseline {path} is not valid at {where}: {first['msg']}. Restore it, or write it again with --update."
+        ) from error
+    _check_whole(path, found)
+    return found
+
+
+def _check_whole(path: Path, baseline: Baseline) -> None:
+    """Raise BenchError where the parts of a baseline contradict each other, as after a careless merge."""
+    pinned = baseline.pinned
+    shape = (pinned.protocol.repetitions, pinned.protocol.folds)
+    whole = len(baseline.scores) == len(set(pinned.candidates)) == len(pinned.candidates) and all(
+        len(scores.f1) == shape[0] and [len(each) for each in scores.folds] == [shape[1]] * shape[0]
+        for scores in baseline.scores
+    )
+    slots = slots_by_model(pinned)
+    if not whole or {name: set(facts.values) for name, facts in baseline.models.items()} != slots:
+        raise BenchError(
+            f"The baseline {path} contradicts itself: its scores or models are not those of its candidates and "
+            f"protocol ({shape[0]} seeds, {shape[1]} folds). Restore it, or write it again with --update."
+        )
+
+
+def slots_by_model(pinned: Pinned) -> dict[str, set[str]]:
+    """Model → its slots (``layer.pooling``) that candidates use."""
+    slots: dict[str, set[str]] = {}
+    for candidate in pinned.candidates:
+        for source in candidate.sources:
+            slots.setdefault(source.model, set()).add(f"{source.layer}.{source.pooling}")
+    return slots
+
+
+def write(path: Path, baseline: Baseline) -> None:
+    """Write a baseline, atomically: a kill leaves the old file.
+
+    Raises:
+        BenchError: a candidate has no scores, because its training diverged.
+    """
+    for scores in baseline.scores:
+        if not scores.f1:
+            raise BenchError(f"The training of {scores.name} diverges, so it cannot be in a baseline: leave it out.")
+    content = baseline.model_dump(mode="json")
+    request = content["pinned"]["dataset"]
+    content["pinned"]["dataset"] = {name: value for name, value in request.items() if value is not None}
+    with atomic(path) as temporary:
+        temporary.write_text(_text(content) + "\n", encoding="utf-8")
+
+
+def _text(value: Any, indent: int = 0) -> str:
+    """JSON with a value a line, as far as lines allow: a changed score is a changed line."""
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if not isinstance(value, Mapping | list | tuple) or (indent and len(line) + indent <= WIDTH):
+        return line
+    inside = " " * (indent + 2)
+    if isinstance(value, Mapping):
+        parts = [f"{json.dumps(key, ensure_ascii=False)}: {_text(each, indent + 2)}" for key, each in value.items()]
+        left, right = "{}"
+    else:
+        parts, (left, right) = [_text(each, indent + 2) for each in value], "[]"
+    body = ",\n".join(inside + part for part in parts)
+    return f"{left}\n{body}\n{' ' * indent}{right}"

@@ -1,0 +1,76 @@
+"""`check` a baseline, and make a new one from a study."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.gate.baseline import Baseline, Pinned, Repeats
+from bench.gate.judge import Finding, Verdict, judge, judge_data
+from bench.gate.measure import data_of, fresh_store, look, measure
+from bench.progress import SILENT, Progress
+from bench.study.confirm import front as front_of
+from bench.study.reopen import CHOICES, choose, searched
+
+MOST_CANDIDATES = 5
+
+
+def check(baseline: Baseline, *, fail_on_latency: float | None = None, progress: Progress = SILENT) -> Verdict:
+    """Evaluate the candidates of `baseline` again, from the data and the models' files on, and compare.
+
+    Where the rows are not the same, nothing else is: the check ends there.
+
+    Raises:
+        BenchError: the check could not run: data or models cannot be had, or not be run.
+    """
+    with fresh_store() as store:
+        material = look(baseline.pinned, store, progress)
+        data = judge_data(baseline.data, data_of(material.dataset))
+        if any(finding.status == "failed" for finding in data):
+            left = Finding("quality", "candidates", "skipped", "not evaluated: the rows are not the baseline's")
+            return Verdict((*data, left))
+        return judge(baseline, measure(baseline.pinned, material, progress), fail_on_latency)
+
+
+def measured(pinned: Pinned, progress: Progress = SILENT) -> Baseline:
+    """A new baseline of what is pinned.
+
+    Raises:
+        BenchError: data or models cannot be had, or not be run.
+    """
+    with fresh_store() as store:
+        material = look(pinned, store, progress)
+        # what `auto` chose here is what a check elsewhere must run; the device stays open
+        extraction = pinned.extraction.model_copy(update={"backend": material.settings.backend})
+        return measure(pinned.model_copy(update={"extraction": extraction}), material, progress)
+
+
+def from_study(
+    home: Path, study: str, trials: Sequence[str] = (), max_train: int | None = None, max_test: int | None = None
+) -> Pinned:
+    """What a check of a study's candidates needs; no data is loaded.
+
+    Args:
+        home: Folder of studies.
+        study: Its name.
+        trials: Numbers of trials, or names of `bench.study.reopen.CHOICES`; the front by default, of a front of more
+            than five its knee, its best and its cheapest.
+        max_train: A subset of the study's training rows.
+        max_test: A subset of its test rows, whose fingerprint alone is checked.
+
+    Raises:
+        BenchError: there is no such study or trial.
+    """
+    journal, request = searched(home, study)
+    if not trials:
+        front = front_of(journal, request.space.objectives)
+        trials = [str(record.number) for record in front] if len(front) <= MOST_CANDIDATES else list(CHOICES)
+    records = {record.number: record for record in (choose(study, journal, request, which) for which in trials)}
+    smaller = {key: value for key, value in (("max_train", max_train), ("max_test", max_test)) if value is not None}
+    return Pinned(
+        origin=f"study {study}, trials {', '.join(map(str, records))}",
+        dataset=request.dataset.model_copy(update=smaller),
+        extraction=request.extraction,
+        protocol=Repeats(
+            folds=request.protocol.folds, repetitions=request.protocol.repetitions, seed=request.protocol.seed
+        ),
+        candidates=tuple(record.candidate for record in records.values()),
+    )

@@ -1,0 +1,196 @@
+"""A baseline against what is measured now: what must be equal, what may differ by rounding, and what by chance."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.gate.baseline import Baseline, CandidateScores, Data, ModelFacts, describe
+from bench.gate.rule import LEVEL, MARGIN, Change, Scores, changes
+
+Status = Literal["passed", "failed", "warning", "note", "skipped"]
+
+TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
+"""Root mean square of relative differences that rounding may cause. MiniLM moved by less than 1e-5 in float32 and 1e-2
+in bfloat16 between instruction sets (SSE4.1, AVX2, AVX-512), numbers of threads and attention kernels; deeper models
+move further. Another pooling, norm, prompt or weights moves values by 0.1 and more."""
+SLOWER = 1.5
+"""A relative latency that grew by more is worth a warning. A busy machine varies it by a fifth, other threads by a
+third, another instruction set by more."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one comparison. `subject` is a model, a candidate, or the thing that was compared."""
+
+    group: Literal["data", "model", "quality", "latency", "software"]
+    subject: str
+    status: Status
+    detail: str
+    change: Change | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All findings of a check."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def failed(self) -> tuple[Finding, ...]:
+        """Those that fail the check."""
+        return tuple(finding for finding in self.findings if finding.status == "failed")
+
+    @property
+    def summary(self) -> str:
+        """The outcome in a sentence."""
+        warned = sum(finding.status == "warning" for finding in self.findings)
+        beside = f", {warned} with a warning" if warned else ""
+        if self.failed:
+            return f"FAILED: {len(self.failed)} of {len(self.findings)} comparisons{beside}"
+        return f"passed: {len(self.findings)} comparisons{beside}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as JSON values; what is unknown (a spread over one seed) is null."""
+        return {
+            "passed": not self.failed,
+            "rule": {"level": LEVEL, "margin": MARGIN},
+            "findings": [_known(asdict(finding)) for finding in self.findings],
+        }
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _known(each) for key, each in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def judge(baseline: Baseline, now: Baseline, fail_on_latency: float | None = None) -> Verdict:
+    """Compare; `fail_on_latency` is the growth of a model's relative latency beyond which the check fails."""
+    findings = [*judge_data(baseline.data, now.data)]
+    dtypes = (now.pinned.extraction.dtype, now.pinned.extraction.storage_dtype)
+    tolerance = max(TOLERANCE[dtype] for dtype in dtypes)
+    for name in baseline.models.keys() & now.models.keys():
+        findings += _model(name, baseline.models[name], now.models[name], tolerance, fail_on_latency)
+    findings.sort(key=lambda finding: ("data", "model", "latency").index(finding.group))
+    same_rows = baseline.data.train == now.data.train and baseline.pinned.protocol == now.pinned.protocol
+    findings += _quality(baseline, now, same_rows=same_rows)
+    software = _changed(baseline.software, now.software)
+    return Verdict((*findings, Finding("software", "versions", "note" if software else "passed", software or "equal")))
+
+
+def judge_data(then: Data, now: Data) -> list[Finding]:
+    """Whether the rows are the same."""
+    findings = []
+    for side in ("train", "test"):
+        before, after = getattr(then, side), getattr(now, side)
+        if before == after:
+            findings.append(Finding("data", f"{side} rows", "passed", f"{after.rows} rows, {after.contents}"))
+        else:
+            detail = f"texts, labels, groups or their order changed: {_changed(dict(before), dict(after))}"
+            findings.append(Finding("data", f"{side} rows", "failed", detail))
+    if then.labels != now.labels:
+        findings.append(Finding("data", "labels", "failed", f"{then.labels} → {now.labels} labels"))
+    return findings
+
+
+def _model(
+    name: str, then: ModelFacts, now: ModelFacts, tolerance: float, fail_on_latency: float | None
+) -> Iterator[Finding]:
+    identity = _changed(then.identity, now.identity)
+    yield Finding("model", f"{name}: identity", "failed" if identity else "passed", identity or "equal")
+    counted = {"texts": 0, "tokens": 0, "truncated": 0}
+    counts = [{key: getattr(facts, key) for key in counted} for facts in (then, now)]
+    yield Finding(
+        "model",
+        f"{name}: counts",
+        "passed" if counts[0] == counts[1] else "failed",
+        _changed(*counts) or f"{now.texts} texts, {now.tokens} tokens, {now.truncated} truncated",
+    )
+    yield _values(name, then, now, tolerance)
+    if environment := _changed(then.environment, now.environment):
+        yield Finding("model", f"{name}: environment", "note", environment)
+    yield _latency(name, then.latency, now.latency, fail_on_latency)
+
+
+def _values(name: str, then: ModelFacts, now: ModelFacts, tolerance: float) -> Finding:
+    subject = f"{name}: values"
+    if then.places != now.places or then.values.keys() != now.values.keys():
+        return Finding("model", subject, "skipped", "taken at other texts, layers or dimensions")
+    distances = {slot: distance(then.values[slot], now.values[slot]) for slot in then.values}
+    worst = max(distances, key=lambda slot: distances[slot])
+    detail = f"relative difference {distances[worst]:.1g} at {worst}, {tolerance:g} allowed"
+    return Finding("model", subject, "passed" if distances[worst] <= tolerance else "failed", detail)
+
+
+def distance(then: Any, now: Any) -> float:
+    """Root mean square of the relative differences of two [rows, dimensions] of values.
+
+    A difference is relative to its value, or to the median size of all where the value is smaller; the few dimensions
+    of massive activations then weigh no more than the others.
+    """
+    before, after = np.asarray(then, dtype=np.float64), np.asarray(now, dtype=np.float64)
+    size = np.maximum(np.abs(before), np.median(np.abs(before)))
+    off = np.abs(after - before)
+    return float(np.sqrt(np.mean(np.square(np.divide(off, size, out=np.sign(off), where=size > 0)))))
+
+
+def _latency(name: str, then: float, now: float, fail_on: float | None) -> Finding:
+    growth = now / then
+    detail = f"{then:.2f} → {now:.2f} times the reference ({growth:.2f} ×)"
+    if fail_on is not None and growth > fail_on:
+        return Finding("latency", name, "failed", f"{detail}, more than the {fail_on:g} × allowed")
+    if growth > SLOWER:
+        return Finding("latency", name, "warning", f"{detail}, more than {SLOWER:g} ×")
+    return Finding("latency", name, "passed", detail)
+
+
+def _quality(baseline: Baseline, now: Baseline, *, same_rows: bool) -> list[Finding]:
+    then = baseline.by_candidate
+    pairs = {each: (then[each], after) for each, after in now.by_candidate.items() if each in then}
+    if not same_rows:
+        words = "not compared: the rows or the folds are others than the baseline's"
+        return [Finding("quality", describe(each), "skipped", words) for each in pairs]
+    trained = [(_scores(before), _scores(after)) for before, after in pairs.values() if after.f1]
+    found = iter(changes(trained, now.data.train.rows))
+    findings = []
+    for candidate, (_, after) in pairs.items():
+        if not after.f1:
+            findings.append(Finding("quality", describe(candidate), "failed", "its training diverges"))
+            continue
+        change = next(found)
+        status: Status = "failed" if change.fell else "passed"
+        findings.append(Finding("quality", describe(candidate), status, in_words(change), change))
+    return findings
+
+
+def _scores(scores: CandidateScores) -> Scores:
+    return Scores(scores.f1, scores.folds)
+
+
+def in_words(change: Change) -> str:
+    """What became of a candidate's macro-F1."""
+    where = f"{change.before.mean:.4f} → {change.after.mean:.4f} ({change.difference:+.4f}, {change.after.n} seeds)"
+    if change.fell:
+        return f"macro-F1 fell {where}: more than chance explains (p = {change.p:.2g}, corrected)"
+    if change.difference >= 0:
+        return f"macro-F1 {where}"
+    reason = f"less than {MARGIN:g}" if change.difference > -MARGIN else "within chance"
+    return f"macro-F1 {where}: {reason} (p = {change.p:.2g}; a fall of {change.detectable:.3f} would be found)"
+
+
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """``key: old → new`` of what differs; empty where nothing does."""
+    keys = dict.fromkeys([*then, *now])
+    return ", ".join(
+        f"{key}: {_short(then.get(key, 'absent'))} → {_short(now.get(key, 'absent'))}"
+        for key in keys
+        if then.get(key) != now.get(key)
+    )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:16]}…"

@@ -1,0 +1,208 @@
+"""What a baseline's candidates are and score now, computed anew: nothing is read from a store that was there before."""
+
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.backends.base import backend as backend_module
+from bench.datasets.dataset import Dataset, Split
+from bench.errors import BenchError
+from bench.evaluation.cache import EvaluationCache
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.features import Features
+from bench.evaluation.protocol import folds
+from bench.extraction import check_disk, extract, survey
+from bench.files import store_home
+from bench.gate.baseline import (
+    MOST_ROWS,
+    Baseline,
+    CandidateScores,
+    Data,
+    ModelFacts,
+    Pinned,
+    Rows,
+    describe,
+    slots_by_model,
+)
+from bench.gate.latency import relative_latency
+from bench.heads import DivergedError
+from bench.material import Material, Wanted, gather
+from bench.metrics import score
+from bench.models.resolve import ResolvedModel
+from bench.progress import SILENT, Progress
+from bench.specs import Candidate
+from bench.store import Shelf, Store, text_key
+
+DIGITS = 6
+SKETCH = 4
+"""Rows, and dimensions of each, whose values are kept of every source."""
+PACKAGES = ("bench", "numpy", "scikit-learn", "torch", "transformers")
+# Besides the digests of the model's files: what decides its input and the precision of its output.
+PINNED_KEYS = ("dtype", "quantization", "storage_dtype", "max_length", "truncation", "special_tokens", "prompt")
+
+
+@contextmanager
+def fresh_store(home: Path | None = None) -> Iterator[Store]:
+    """A store in a folder of `home` (the usual one by default) that is deleted afterwards.
+
+    A check that read yesterday's hidden states, evaluations or digests would find nothing changed. Only models that
+    were converted to safetensors are shared: they are found by the digest of what they were made from. Within the
+    block `BENCH_STORE` names the folder. What a kill leaves behind is deleted by the next check.
+    """
+    from filelock import FileLock, Timeout
+
+    usual = store_home() if home is None else home
+    checks, converted = usual / "checks", usual / "converted"
+    for folder in (checks, converted):
+        folder.mkdir(parents=True, exist_ok=True)
+    for left in checks.glob("*.lock"):
+        with suppress(Timeout), FileLock(left, timeout=0):
+            _delete(left.with_suffix(""))
+            left.unlink(missing_ok=True)
+    before = os.environ.get("BENCH_STORE")
+    folder = Path(tempfile.mkdtemp(dir=checks))
+    with FileLock(f"{folder}.lock"):
+        (folder / "converted").symlink_to(converted.resolve(), target_is_directory=True)
+        os.environ["BENCH_STORE"] = str(folder)
+        try:
+            yield Store(folder)
+        finally:
+            os.environ.pop("BENCH_STORE") if before is None else os.environ.update(BENCH_STORE=before)
+            _delete(folder)
+            Path(f"{folder}.lock").unlink(missing_ok=True)
+
+
+def _delete(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def look(pinned: Pinned, store: Store, progress: Progress = SILENT) -> Material:
+    """Load the data and resolve the models.
+
+    Raises:
+        BenchError: data or models cannot be had, or there are more rows than a check should train on.
+    """
+    models = sorted(slots_by_model(pinned))
+    wanted = Wanted(pinned.dataset, models, pinned.extraction)
+    material = gather(wanted, pinned.protocol.folds, store, progress)
+    if (rows := len(material.dataset.train)) > MOST_ROWS:
+        raise BenchError(
+            f"{rows:,} training rows are more than a check trains on ({MOST_ROWS:,}): take a subset (--max-train)."
+        )
+    return material
+
+
+def data_of(dataset: Dataset) -> Data:
+    """Sizes and fingerprints of the rows."""
+
+    def rows(split: Split) -> Rows:
+        return Rows(rows=len(split), contents=split.fingerprint)
+
+    return Data(train=rows(dataset.train), test=rows(dataset.test), labels=len(dataset.labels))
+
+
+def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> Baseline:
+    """Extract the training texts, take a sketch of the values, time the models, and score the candidates.
+
+    Raises:
+        BenchError: a model cannot be opened or run.
+    """
+    dataset = material.dataset
+    models, shelves = {}, {}
+    for name, slots in slots_by_model(pinned).items():
+        models[name], shelves[name] = _model(material, name, slots, progress)
+    features = Features(dataset.train.texts, dataset.test.texts, shelves)
+    evaluator = Evaluator(dataset, pinned.protocol.protocol, features, EvaluationCache(None))
+    with progress.task("train", len(pinned.candidates), "candidates") as task:
+        scores = []
+        for candidate in pinned.candidates:
+            scores.append(_scores(evaluator, candidate))
+            task.advance()
+    return Baseline(
+        pinned=pinned, software=_software(), data=data_of(dataset), models=dict(models), scores=tuple(scores)
+    )
+
+
+def _model(material: Material, name: str, slots: set[str], progress: Progress) -> tuple[ModelFacts, Shelf]:
+    model, settings, texts = material.models[name], material.settings, material.dataset.train.texts
+    layers = sorted({int(each.partition(".")[0]) for each in slots})
+    need = survey(model, settings, texts, material.store, layers)
+    if unknown := sorted(each for each in slots if each.partition(".")[2] not in model.poolings):
+        raise BenchError(f"Model '{name}' has no {unknown[0]}: its poolings are {', '.join(model.poolings)}.")
+    check_disk([need], material.store)
+    progress.say(f"load {name}")
+    opened = backend_module(settings.backend).open(model, settings)
+    try:
+        extract(need, settings, texts, progress, backend=opened)
+        latency = relative_latency(opened, texts, layers)
+    finally:
+        opened.close()
+    keys = [text_key(text) for text in texts]
+    need.shelf.refresh()
+    tokens, truncated = need.shelf.counts(keys)
+    places = _spread(len(texts)), _spread(model.width)
+    identity, environment = _identity(model, need.shelf.identity)
+    return ModelFacts(
+        identity=identity,
+        environment=environment,
+        texts=need.texts,
+        tokens=int(tokens.sum()),
+        truncated=int(truncated.sum()),
+        latency=round(latency, 3),
+        places={"rows": places[0], "dimensions": places[1]},
+        values={each: _sketch(need.shelf, keys, each, *places) for each in sorted(slots)},
+    ), need.shelf
+
+
+def _identity(model: ResolvedModel, identity: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What must stay equal, and what is only told when it changes; the name is a label."""
+    fixed = {*model.identity, *PINNED_KEYS}
+    return (
+        {key: value for key, value in identity.items() if key in fixed},
+        {key: value for key, value in identity.items() if key not in fixed | {"model"}},
+    )
+
+
+def _spread(size: int) -> tuple[int, ...]:
+    """Up to `SKETCH` positions, the middles of equal parts of 0 … size − 1."""
+    count = min(SKETCH, size)
+    return tuple(int(size * (2 * part + 1) / (2 * count)) for part in range(count))
+
+
+def _sketch(
+    shelf: Shelf, keys: Sequence[bytes], name: str, rows: Sequence[int], dimensions: Sequence[int]
+) -> tuple[tuple[float, ...], ...]:
+    values = shelf.matrix([keys[row] for row in rows], name)[:, list(dimensions)].double().tolist()
+    return tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in values)
+
+
+def _scores(evaluator: Evaluator, candidate: Candidate) -> CandidateScores:
+    try:
+        repetitions = evaluator.search(candidate).repetitions
+    except DivergedError:
+        return CandidateScores(name=describe(candidate), f1=(), folds=())
+    train, classes = evaluator.dataset.train, len(evaluator.dataset.labels)
+    by_fold = tuple(
+        tuple(
+            round(score(train.labels[part.predict], repetition.predicted[part.predict], classes).macro_f1, DIGITS)
+            for part in folds(train.labels, train.groups, evaluator.protocol, repetition.seed)
+        )
+        for repetition in repetitions
+    )
+    f1 = tuple(round(repetition.scores.macro_f1, DIGITS) for repetition in repetitions)
+    return CandidateScores(name=describe(candidate), f1=f1, folds=by_fold)
+
+
+def _software() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
