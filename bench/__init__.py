@@ -1,3 +1,20 @@
 """Search over multi-model embedding fusion for text classification."""
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING, Any
+
+from bench.version import __version__
+
+if TYPE_CHECKING:
+    from bench.api import Searched, compare, reopen, search
+
+_CALLS = ("Searched", "compare", "reopen", "search")
+__all__ = ["Searched", "__version__", "compare", "reopen", "search"]
+
+
+def __getattr__(name: str) -> Any:
+    # late, so that `bench --help` does not wait for what a search imports
+    if name in _CALLS:
+        from bench import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'bench' has no attribute '{name}'")

@@ -1,0 +1,47 @@
+"""The Python calls, as the README shows them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.api import search_request
+from bench.errors import BenchError
+from bench.study.journal import study_names
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+@pytest.mark.slow
+def test_the_readme_runs(tmp_path: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(code, str(README), "exec"), names)
+    (study,) = study_names(tmp_path / "mlruns")
+    found = bench.reopen(study)
+    assert [entry.trial for entry in found.front] == [entry.trial for entry in names["found"].front]
+    assert found.choose("cheapest").number == found.front[0].trial
+    assert set(found.baselines) >= {"best-single", "tfidf-logistic", "majority"}
+    assert (tmp_path / "classifier" / "MLmodel").exists()
+    assert found.report().page.exists()
+    assert {each.test[0].difference for each in bench.compare(found, study)} == {0.0}
+
+
+def test_a_wrong_setting_gets_the_nearest() -> None:
+    with pytest.raises(BenchError, match="did you mean 'max_train'"):
+        search_request("r8", max_trian=10)
+
+
+def test_the_paper_protocol_takes_its_five_runs() -> None:
+    assert search_request("r8", protocol="paper", space="quickstart").protocol.repetitions == 5
+
+
+def test_importing_bench_is_light() -> None:
+    code = "import sys, bench; bench.__version__; print(sorted({'torch', 'mlflow', 'optuna'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    with pytest.raises(AttributeError, match="serch"):
+        _ = bench.serch  # type: ignore[attr-defined]
