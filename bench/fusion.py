@@ -18,6 +18,14 @@ The paper names its operators (section 3.2) and leaves details open. What is cho
   stay finite. Rows that training meets in practice are orders of magnitude below that.
 - *Late fusion* gives each source a head of its own and averages the class probabilities.
 - A single source is not fused: its candidate says ``"none"``, which is no operator.
+
+Beyond the paper (its section 7) there are operators that learn how much of each source to take, text by text:
+
+- *Gated sum* and *attention* have a second learned projection of every source beside the first one: the gate of a
+  value (Arevalo et al. 2017, gated multimodal units), or its key. Under a logistic head, where nothing before the
+  regression is learned, both projections are random.
+- *Scalar mix* (Peters et al. 2018) weights whole sources of one width, the layers of a model, by a learned softmax that
+  is the same for every text; it projects nothing. Under a logistic head the weights stay equal.
 """
 
 import math
@@ -51,6 +59,9 @@ class Operator:
         aligned: Whether the sources are projected to a common width first.
         late: Whether `fuse` takes the sources' class probabilities rather than their features.
         fit_width: The widest width ≤ the given one that the operator can work on; 0 when there is none.
+        parts: How many projections of each source `fuse` gets, side by side; it gives the width of one.
+        weighted: Whether each source is multiplied by a learned weight first (a softmax over sources), in which case
+            the sources must have one width.
     """
 
     name: str
@@ -60,6 +71,8 @@ class Operator:
     aligned: bool
     late: bool
     fit_width: Callable[[int], int]
+    parts: int = 1
+    weighted: bool = False
 
 
 FUSIONS: Registry[Operator] = Registry("fusion operator")
@@ -88,6 +101,8 @@ def fusion(
     late: bool = False,
     fit_width: Callable[[int], int] = any_width,
     residual: bool = False,
+    parts: int = 1,
+    weighted: bool = False,
 ) -> "Callable[[Fuse], Fuse]":
     """Enter the decorated function in `FUSIONS`; its docstring's first line is the summary.
 
@@ -98,6 +113,8 @@ def fusion(
         late: See `Operator`.
         fit_width: See `Operator`.
         residual: Also enter ``name+residual``, which adds the mean of the sources.
+        parts: See `Operator`.
+        weighted: See `Operator`.
     """
 
     def register(fuse: "Fuse") -> "Fuse":
@@ -105,7 +122,7 @@ def fusion(
             return fuse(sources) + mean(sources)
 
         summary = (fuse.__doc__ or name).splitlines()[0].rstrip(".")
-        FUSIONS.add(name, Operator(name, summary, fuse, commutative, aligned, late, fit_width))
+        FUSIONS.add(name, Operator(name, summary, fuse, commutative, aligned, late, fit_width, parts, weighted))
         if residual:
             name_, summary_ = f"{name}+residual", f"{summary}, plus the mean of the sources"
             FUSIONS.add(name_, Operator(name_, summary_, with_residual, commutative, aligned, late, fit_width))
@@ -123,8 +140,12 @@ def common_width(operator: Operator, widths: Sequence[int], requested: int | Non
         requested: Start from this width instead of the smallest of `widths`.
 
     Raises:
-        BenchError: No positive width suits the operator.
+        BenchError: No positive width suits the operator, or the sources' widths must be equal and are not.
     """
+    if operator.weighted and len(set(widths)) > 1:
+        raise BenchError(
+            f"'{operator.name}' mixes sources of one width, such as layers of one model, not of {sorted(set(widths))}."
+        )
     if not operator.aligned:
         return None
     wanted = min(widths) if requested is None else requested
@@ -202,6 +223,31 @@ def hamilton(left: "Tensor", right: "Tensor") -> "Tensor":
         ],
         dim=-1,
     )
+
+
+@fusion("gated-sum", commutative=True, parts=2)
+def gated_sum(sources: "Sequence[Tensor]") -> "Tensor":
+    """Sum of the projected sources, each value under a learned gate from 0 to 1."""
+    halves = [source.chunk(2, dim=-1) for source in sources]
+    return add([value * gate.sigmoid() for value, gate in halves])
+
+
+@fusion("attention", commutative=True, parts=2)
+def attention(sources: "Sequence[Tensor]") -> "Tensor":
+    """Attention over sources: the mean of their learned keys asks how much of each to take."""
+    import torch
+
+    values, keys = zip(*(map(_hold, source.chunk(2, dim=-1)) for source in sources), strict=True)
+    query = mean(keys)
+    scores = torch.stack([(key * query).sum(-1) for key in keys], dim=-1) / math.sqrt(query.shape[-1])
+    shares = scores.softmax(-1).unsqueeze(-2)
+    return (torch.stack(values, dim=-1) * shares).sum(-1)
+
+
+@fusion("scalar-mix", commutative=True, aligned=False, weighted=True)
+def scalar_mix(sources: "Sequence[Tensor]") -> "Tensor":
+    """Sum of sources of one width (layers of a model), each under one learned weight."""
+    return add(sources)
 
 
 @fusion("late", commutative=True, aligned=False, late=True)

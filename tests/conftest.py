@@ -69,7 +69,9 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setenv("BENCH_STORE", str(tmp_path / "store"))
+    # whether the hub answers is found out once a process, by whichever test came first
     hub.refusal.cache_clear()
+    monkeypatch.setattr(hub, "_unreachable", [])
     return tmp_path / "hub"
 
 

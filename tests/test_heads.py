@@ -113,7 +113,7 @@ def test_projections_are_learned_as_torch_would(fusion: str) -> None:
     width = operator.fit_width(12)
     pairs = [standardised(x, job) for x in features]
     torch.manual_seed(job.seed)
-    projections = [torch.nn.Linear(x.shape[1], width) for x in features]
+    projections = [torch.nn.Linear(x.shape[1], operator.parts * width) for x in features]
     net = torch.nn.Sequential(torch.nn.Linear(width, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
 
     def logits(part: int) -> torch.Tensor:
@@ -130,7 +130,7 @@ def test_projections_are_learned_as_torch_would(fusion: str) -> None:
         expected = logits(1).softmax(-1).numpy()
     head = MLP(hidden=8, epochs=10, batch_size=100, learning_rate=1e-2)
     (fitted,) = fit(features, y, 3, [job], candidate(fusion, head))
-    assert not torch.equal(fitted.parts[0].projections[0].bias, torch.zeros(width))
+    assert fitted.parts[0].projections[0].bias.any()
     np.testing.assert_allclose(fitted.predict(features, job.predict), expected, atol=1e-4)
 
 
@@ -279,6 +279,42 @@ def test_lbfgs_solves_quadratic_problems_independently(seed: int, count: int) ->
 # Both
 
 
+def test_a_scalar_mix_is_learned_as_torch_would_and_saved_as_scaling() -> None:
+    features, y = data((12, 12))
+    job = folds(90)[0]
+    pairs = [standardised(x, job) for x in features]
+    torch.manual_seed(job.seed)
+    net = torch.nn.Sequential(torch.nn.Linear(12, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    numbers = torch.nn.Parameter(torch.zeros(2))
+
+    def logits(part: int) -> torch.Tensor:
+        shares = (100 * numbers).softmax(0)
+        return net(sum(share * pair[part] for share, pair in zip(shares, pairs, strict=True)))  # type: ignore[no-any-return]
+
+    adam = torch.optim.Adam([*net.parameters(), numbers], lr=1e-3)
+    for _ in range(20):
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(logits(0), torch.from_numpy(y[job.train])).backward()
+        adam.step()
+    with torch.no_grad():
+        expected = logits(1).softmax(-1).numpy()
+    head = MLP(hidden=8, epochs=20, batch_size=100, learning_rate=1e-3)
+    (fitted,) = fit(features, y, 3, [job], candidate("scalar-mix", head))
+    np.testing.assert_allclose(fitted.predict(features, job.predict), expected, atol=1e-4)
+    assert (100 * numbers).softmax(0).sub(0.5).abs().max() > 0.05, "the weights have moved"
+
+
+def test_a_scalar_mix_finds_the_source_that_says_something() -> None:
+    (useful,), y = data((12,), distance=4)
+    noise = torch.randn(*useful.shape, generator=torch.Generator().manual_seed(0))
+    (job, *_) = folds(90)
+    head = MLP(hidden=16, epochs=120)
+    (fitted,) = fit([useful, noise], y, 3, [job], candidate("scalar-mix", head))
+    (_, first), (_, second) = fitted.parts[0].scalings
+    spread = useful[job.train].std(0, correction=0), noise[job.train].std(0, correction=0)
+    assert (first * spread[0]).mean() > 0.55 > 0.45 > (second * spread[1]).mean()
+
+
 def test_heads_are_found_by_the_kind_of_their_settings() -> None:
     assert {head.kind for head in KINDS} == set(HEADS)
     assert all(kind.summary for kind in HEADS.values())
@@ -287,7 +323,8 @@ def test_heads_are_found_by_the_kind_of_their_settings() -> None:
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
 @pytest.mark.parametrize("fusion", ["none", *FUSIONS])
 def test_every_fusion_learns_under_every_head_and_survives_saving(fusion: str, head: MLP | Logistic) -> None:
-    features, y = data((16, 20, 17) if fusion != "none" else (16,), distance=4)
+    widths = {"none": (16,), "scalar-mix": (16, 16, 16)}.get(fusion, (16, 20, 17))
+    features, y = data(widths, distance=4)
     jobs = folds(90)[:3]
     slow = head if head.kind == "logistic" else MLP(hidden=32, epochs=60, learning_rate=1e-2)
     chosen = candidate(fusion, slow, count=len(features))
@@ -429,3 +466,15 @@ def test_both_heads_classify_r8() -> None:
     assert scores["mlp"].accuracy > 0.9
     assert scores["logistic"].accuracy > 0.94
     assert scores["logistic"].macro_f1 > 0.82
+
+
+@pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
+def test_features_that_are_all_constant_leave_the_shares_of_the_classes(head: MLP | Logistic) -> None:
+    """As the first token's embedding of an encoder is the same for every text."""
+    labels = np.array([0] * 60 + [1] * 20 + [2] * 10)
+    (predicted,) = fit_predict(
+        [torch.ones(90, 4)], labels, 3, [Job(np.arange(90), np.arange(90), 0)], candidate(head=head)
+    )
+    assert np.ptp(predicted, axis=0).max() == 0
+    if head.kind == "logistic":
+        np.testing.assert_allclose(predicted[0], [60 / 90, 20 / 90, 10 / 90], atol=1e-3)

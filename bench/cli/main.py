@@ -5,17 +5,22 @@ import sys
 
 import click
 
-from bench import __version__
+from bench.cli.check import check
 from bench.cli.compare import compare
 from bench.cli.completion import completion
 from bench.cli.doctor import doctor
+from bench.cli.export import export
 from bench.cli.extract import extract
 from bench.cli.listing import listing
+from bench.cli.predict import predict
+from bench.cli.report import report
+from bench.cli.reproduce import reproduce
 from bench.cli.search import search
 from bench.cli.space import space
 from bench.cli.store import store
 from bench.cli.ui import ui
 from bench.errors import BenchError, nearest
+from bench.version import __version__
 
 INTERRUPTED = 130
 
@@ -48,7 +53,22 @@ def cli() -> None:
     """
 
 
-for command in (search, compare, extract, listing, space, store, ui, doctor, completion):
+for command in (
+    search,
+    reproduce,
+    report,
+    compare,
+    export,
+    predict,
+    check,
+    extract,
+    listing,
+    space,
+    store,
+    ui,
+    doctor,
+    completion,
+):
     cli.add_command(command)
 
 

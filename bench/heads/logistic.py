@@ -42,8 +42,9 @@ def train(problem: Problem) -> list[Trained]:
 def _train(problem: Problem, job: Job) -> Trained:
     rows = problem.rows(job)
     base = Pipeline(standardisations(problem.features, rows), _projections(problem, job), problem.operator, ())
-    # Sources that are not projected are standardised already.
-    again = standardisation(lambda chunk: base.fused(problem.features, chunk), rows) if base.projections else None
+    # Sources that are joined as they are are standardised already.
+    changed = base.projections or (problem.operator is not None and problem.operator.weighted)
+    again = standardisation(lambda chunk: base.fused(problem.features, chunk), rows) if changed else None
 
     def read(chunk: Tensor) -> Tensor:
         fused = base.fused(problem.features, chunk)
@@ -65,14 +66,14 @@ def _train(problem: Problem, job: Job) -> Trained:
 
 def _projections(problem: Problem, job: Job) -> tuple[Affine, ...]:
     """Random orthonormal rows (or columns, where the common width is the larger), without bias."""
-    if problem.width is None:
+    if problem.operator is None or problem.width is None:
         return ()
     generator = torch.Generator().manual_seed(job.seed)
     affine = []
     for x in problem.features:
-        weight = torch.empty(problem.width, x.shape[1])
+        weight = torch.empty(problem.operator.parts * problem.width, x.shape[1])
         torch.nn.init.orthogonal_(weight, generator=generator)
-        affine.append(Affine(weight.to(problem.device), torch.zeros(problem.width, device=problem.device)))
+        affine.append(Affine(weight.to(problem.device), torch.zeros(len(weight), device=problem.device)))
     return tuple(affine)
 
 
@@ -170,10 +171,10 @@ class _Task:
             problems = len(points)
             matrix = points.view(problems, self.axes + 1, self.classes)
             penalty = penalties[which, None, None]
-            slopes = matrix[:, :-1].transpose(0, 1).reshape(self.axes, -1)
+            slopes = matrix[:, :-1].transpose(0, 1).reshape(self.axes, problems * self.classes)
             loss = (penalty * matrix[:, :-1].square()).sum((1, 2)).double() / 2
             gradient = torch.zeros_like(slopes)
-            intercepts = torch.zeros_like(slopes[0])
+            intercepts = slopes.new_zeros(problems * self.classes)
             size = max(1, self.memory_bytes // (64 * problems * self.classes + 32 * self.design.width))
             for positions, rows in self.design.blocks(size):
                 labels = self.labels[positions, None, None].expand(-1, problems, 1)

@@ -18,11 +18,14 @@ import torch
 from torch import Tensor
 
 from bench.heads.batches import Batches, padded
-from bench.heads.pipeline import Affine, Pipeline, standardisations
+from bench.heads.pipeline import Affine, Pipeline, Scaling, standardisations
 from bench.heads.training import Job, Problem, Trained, head
 from bench.specs import MLP
 
 TOGETHER_BYTES = 128 << 20
+# A weight of a scalar mix is the softmax of this many times its parameter: in the paper's 120 steps of 1e-4 a bare
+# parameter would not get anywhere.
+MIX_RATE = 100.0
 
 
 @head("mlp")
@@ -48,13 +51,13 @@ def _train(problem: Problem, jobs: Sequence[Job]) -> list[Trained]:
     rows = [problem.rows(job) for job in jobs]
     scalings = [standardisations(problem.features, chosen) for chosen in rows]
     generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
-    parameters, layers = _initialise(problem, generators)
+    parameters, layers, mix = _initialise(problem, generators)
     batches = Batches(
         problem.features,
         problem.labels,
         rows,
         scalings,
-        join=None if problem.width else problem.operator,
+        join=None if problem.width or mix else problem.operator,
         size=settings.batch_size,
         dtype=torch.bfloat16 if problem.precision == "fast" else torch.float32,
         room=problem.memory_bytes - len(jobs) * _head_bytes(problem),
@@ -62,13 +65,15 @@ def _train(problem: Problem, jobs: Sequence[Job]) -> list[Trained]:
     adam = torch.optim.Adam([parameters], lr=settings.learning_rate, fused=True)
     for _ in range(settings.epochs):
         for batch in batches.epoch(generators):
-            logits = _logits(problem, layers, batch.inputs)
+            logits = _logits(problem, layers, mix, batch.inputs)
             with torch.no_grad():
                 gradient = logits.softmax(-1)
                 gradient.scatter_add_(-1, batch.labels, gradient.new_full(batch.labels.shape, -1)).mul_(batch.weights)
             torch.autograd.backward(logits, gradient)
             adam.step()
     trained = []
+    if mix is not None:
+        scalings = _weighted(scalings, mix)
     for number in range(len(jobs)):
         affine = [
             Affine(layer.weight[number].detach().clone(), layer.bias[number].detach().clone()) for layer in layers
@@ -78,9 +83,19 @@ def _train(problem: Problem, jobs: Sequence[Job]) -> list[Trained]:
     return trained
 
 
-def _logits(problem: Problem, layers: "Sequence[_Layer]", inputs: list[Tensor]) -> Tensor:
+def _weighted(scalings: Sequence[Sequence[Scaling]], mix: "_Mix") -> list[tuple[Scaling, ...]]:
+    """The learned weights as part of each source's scaling, so that a trained pipeline needs nothing new."""
+    with torch.no_grad():
+        shares = mix.shares
+    return [
+        tuple(Scaling(mean, scale * share) for (mean, scale), share in zip(each, row, strict=True))
+        for each, row in zip(scalings, shares, strict=True)
+    ]
+
+
+def _logits(problem: Problem, layers: "Sequence[_Layer]", mix: "_Mix | None", inputs: list[Tensor]) -> Tensor:
     *projections, hidden, output = layers
-    fused = inputs[0]
+    fused = inputs[0] if mix is None else mix(inputs)
     if projections:
         assert problem.operator is not None
         fused = problem.operator.fuse([project(x) for project, x in zip(projections, inputs, strict=True)])
@@ -90,9 +105,14 @@ def _logits(problem: Problem, layers: "Sequence[_Layer]", inputs: list[Tensor]) 
 def _shapes(problem: Problem) -> list[tuple[int, int]]:
     """(out, in) of every affine layer: projections, hidden, output."""
     widths = [x.shape[1] for x in problem.features]
-    projections = [(problem.width, width) for width in widths] if problem.width else []
-    hidden: int = problem.settings.hidden
-    return [*projections, (hidden, problem.width or sum(widths)), (problem.classes, hidden)]
+    operator, hidden = problem.operator, problem.settings.hidden
+    fused = sum(widths)
+    projections: list[tuple[int, int]] = []
+    if operator is not None and problem.width:
+        projections, fused = [(operator.parts * problem.width, width) for width in widths], problem.width
+    elif operator is not None and operator.weighted:
+        fused = widths[0]
+    return [*projections, (hidden, fused), (problem.classes, hidden)]
 
 
 def _state_bytes(problem: Problem) -> int:
@@ -150,14 +170,57 @@ class _Product(torch.autograd.Function):
         return torch.bmm(gradient, layer.weight) if ctx.needs_input_grad[0] else None, None, None
 
 
-def _initialise(problem: Problem, generators: Sequence[torch.Generator]) -> tuple[Tensor, list[_Layer]]:
-    """The flat parameters (with their gradient) and the layers in them, each head drawn as `torch.nn.Linear` does."""
+@dataclass(frozen=True)
+class _Mix:
+    """One weight a source of every head, as views into the flat parameters and gradients, [heads, sources]."""
+
+    numbers: Tensor
+    gradient: Tensor
+
+    @property
+    def shares(self) -> Tensor:
+        """The weights, which sum to one over the sources."""
+        return (MIX_RATE * self.numbers).softmax(-1)
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Float32 [heads, rows, d] of as many inputs [heads, rows, d] as there are sources."""
+        return _WeightedSum.apply(self.numbers, self, *inputs)  # type: ignore[no-any-return]
+
+
+class _WeightedSum(torch.autograd.Function):
+    """Σ share · input, whose backward pass fills the mix's own gradient buffer."""
+
+    @staticmethod
+    def forward(ctx: Any, numbers: Tensor, mix: _Mix, *inputs: Tensor) -> Tensor:  # noqa: ARG004 - asks for a gradient
+        ctx.mix, ctx.inputs, ctx.shares = mix, inputs, mix.shares
+        total = torch.zeros_like(inputs[0], dtype=torch.float32)
+        for share, x in zip(ctx.shares.unbind(1), inputs, strict=True):
+            total.add_(x * share[:, None, None])
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, ...]:
+        (gradient,), shares = gradients, ctx.shares
+        slopes = torch.stack([(gradient * x).sum((1, 2)) for x in ctx.inputs], 1)
+        ctx.mix.gradient.copy_(MIX_RATE * shares * (slopes - (shares * slopes).sum(1, keepdim=True)))
+        return (None,) * (2 + len(ctx.inputs))
+
+
+def _initialise(problem: Problem, generators: Sequence[torch.Generator]) -> tuple[Tensor, list[_Layer], _Mix | None]:
+    """The flat parameters (with their gradient) and the layers in them, each head drawn as `torch.nn.Linear` does.
+
+    A mix begins with equal weights.
+    """
     shapes, heads = _shapes(problem), len(generators)
     sizes = [heads * count for out, inner in shapes for count in (out * inner, out)]
+    drawn = len(sizes)
+    mixed = problem.operator is not None and problem.operator.weighted
+    if mixed:
+        sizes.append(heads * len(problem.features))
     # Whole vectors, so that no head's numbers lie in a tail that Adam's kernel computes by other instructions.
     sizes.append(-sum(sizes) % 64)
     values = torch.zeros(sum(sizes))
-    blocks = values.split(sizes)[:-1]
+    blocks = values.split(sizes)[:drawn]
     for number, generator in enumerate(generators):
         for position, block in enumerate(blocks):
             bound = 1 / math.sqrt(shapes[position // 2][1])
@@ -174,4 +237,7 @@ def _initialise(problem: Problem, generators: Sequence[torch.Generator]) -> tupl
         )
         for i, (out, inner) in enumerate(shapes)
     ]
-    return parameters, layers
+    if not mixed:
+        return parameters, layers, None
+    mix = _Mix(numbers[drawn].view(heads, -1).requires_grad_(), gradients[drawn].view(heads, -1))
+    return parameters, layers, mix

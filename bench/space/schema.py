@@ -210,3 +210,12 @@ class SearchSpace(Spec):
         if self.protocol.repetitions < 2 and {"f1_std", "accuracy_std"} & set(self.objectives.names):
             raise ValueError("an objective that is a spread needs protocol.repetitions of 2 or more")
         return self
+
+    @model_validator(mode="after")
+    def _mixable(self) -> Self:
+        for name in self.fusion.operators:
+            if FUSIONS[name].weighted and self.sources.at_most > 1:
+                raise ValueError(
+                    f"'{name}' mixes layers of one model: it goes with sources.at_most = 1 and layers_per_model = 2"
+                )
+        return self

@@ -1,0 +1,186 @@
+"""`bench reproduce`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli import options
+
+if TYPE_CHECKING:
+    from bench.reproduce.plan import Plan
+    from bench.reproduce.run import Done, Request
+
+STUDIES = (
+    "layers",
+    "pooling",
+    "pairs",
+    "optimal-layers",
+    "combinations",
+    "trade-off",
+    "low-resource",
+    "overhead",
+    "sensitivity",
+    "capacity",
+    "robustness",
+    "learned",
+)
+"""The names of `bench.reproduce.study.STUDIES`, known here without importing what studies need."""
+
+
+@click.command(short_help="The paper's tables and figures, and what it leaves open.")
+@click.argument("study", type=options.Choice([*STUDIES, "all"]))
+@options.dataset_options
+@click.option(
+    "--models",
+    callback=options.names,
+    metavar="A,B,…",
+    shell_complete=options.complete_models,
+    help="Models by name, hub id or folder.  [default: all of `bench list models` that can be had]",
+)
+@click.option(
+    "--repetitions",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Of the cross-validation on training rows that chooses layers.",
+)
+@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Of that cross-validation.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of tables and figures.  [default: mlruns/reproduce]",
+)
+@click.option(
+    "--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or database.  [default: mlruns/mlflow.db]"
+)
+@options.extraction_options
+@options.json_option
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and how long it might take; write nothing.")
+def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any) -> None:
+    """Reproduce a table or figure of the paper on any data sets and models, the published numbers beside it.
+
+    --dataset takes several names, separated by commas. STUDY is one of the paper's (layers, pooling, pairs,
+    optimal-layers, combinations, trade-off, low-resource, overhead), a question beyond it (sensitivity, capacity,
+    robustness, learned), or all. Studies share evaluations with each other and with searches; run the same command
+    again after an interruption, and it goes on where it stopped.
+
+    --json gives {study, dataset, rows, published, files, tracking_uri, parent_run_id}; where there are several studies
+    or data sets, a list of these under "studies", with what a study says across data sets at its end.
+    """
+    from bench.cli import show
+    from bench.cli.search import scratch
+    from bench.files import store_home
+    from bench.reproduce.plan import plan
+    from bench.reproduce.run import prepare
+    from bench.reproduce.run import reproduce as run
+    from bench.store import Store
+    from bench.tracking import MlflowTracker
+
+    progress = show.progress()
+    request, store = _request(params), Store(store_home())
+    if dry_run:
+        with scratch(store.home):
+            plans = [plan(each, progress) for each in prepare(request, store, progress)]
+        found = [row for each in plans for row in each.to_json()]
+        show.json_out(found[0] if len(found) == 1 else {"studies": found}) if as_json else _print_plans(plans)
+        return
+    done = run(prepare(request, store, progress), options.HOME, MlflowTracker(options.HOME, tracking_uri), progress)
+    if as_json:
+        found = [each.to_json() for each in done]
+        show.json_out(found[0] if len(found) == 1 else {"studies": found})
+        return
+    for each in done:
+        _print_done(each)
+    click.echo("Compare in the browser: bench ui")
+
+
+def _request(params: dict[str, Any]) -> "Request":
+    import bench.reproduce.studies  # noqa: F401 - enters the studies
+    from bench.evaluation.protocol import Protocol
+    from bench.models.resolve import ModelName
+    from bench.models.rows import MODELS
+    from bench.reproduce.run import Request
+    from bench.reproduce.study import STUDIES as ENTERED
+
+    names = options.names(None, None, params["dataset"])  # type: ignore[arg-type]
+    assert names is not None
+    models = params["models"] or tuple(MODELS)
+    for model in models:
+        # a model that cannot be had is shown as missing; a name that means nothing is a mistake
+        ModelName.parse(model)
+    chosen = ENTERED.values() if params["study"] == "all" else (ENTERED[params["study"]],)
+    return Request(
+        studies=tuple(chosen),
+        datasets=tuple(options.dataset_request(params | {"dataset": name}) for name in dict.fromkeys(names)),
+        models=models,
+        extraction=options.extraction_settings(params),
+        protocol=Protocol(name="cv", folds=params["folds"], repetitions=params["repetitions"], seed=params["seed"]),
+        out=params["out"],
+    )
+
+
+def _print_done(done: "Done") -> None:
+    from bench.cli import show
+    from bench.reproduce.published import errata
+
+    study, columns = done.study, done.study.columns
+    rows = done.findings.rows
+    header = [name for name in columns if any(row.get(name) is not None for row in rows)] or list(rows[0])[:10]
+    show.table(
+        f"{study.name} on {done.dataset}: {study.summary} ({study.paper})",
+        [columns.get(name, name) for name in header],
+        [[_cell(row, name) for name in header] for row in rows],
+        right=[
+            index for index, name in enumerate(header) if any(isinstance(row.get(name), float | int) for row in rows)
+        ],
+    )
+    for note in done.findings.notes[:6]:
+        click.echo(f"- {note}")
+    if done.findings.published:
+        click.echo(f"- {len(done.findings.published)} published numbers beside it: see published.csv.")
+    if wrong := errata(study.name):
+        click.echo(f"- The paper contradicts itself here in {len(wrong)} places: see {study.name}.md.")
+    click.echo(f"Files: {done.files[0].parent}\n")
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    from bench.cli import show
+
+    value = row.get(name)
+    if row.get("kind") == "missing" and name not in row:
+        return "missing" if name.endswith("f1_mean") else ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, float):
+        # differences are in points
+        score = ("f1" in name or "accuracy" in name) and "delta" not in name and not name.startswith(("add", "remove"))
+        return show.number(value, 4 if score else 2)
+    return "" if value is None else str(value)
+
+
+def _print_plans(plans: "list[Plan]") -> None:
+    from bench.cli import show
+
+    for each in plans:
+        show.table(
+            f"{each.dataset}: {each.train_rows} training and {each.test_rows} test rows",
+            ("study", "evaluations", "known", "estimated time"),
+            [
+                (one.study, one.evaluations, one.known, "~ " + show.duration(one.seconds))
+                for one in (*each.studies, *([each.together] if len(each.studies) > 1 else []))
+            ],
+            right=(1, 2),
+        )
+        show.table(
+            "To extract",
+            ("model", "texts", "missing", "size on disk", "estimated time"),
+            [
+                (model.name, model.texts, model.missing, show.size(model.bytes), "~ " + show.duration(model.seconds))
+                for model in each.models
+            ],
+            right=(1, 2, 3),
+        )
+        for name, reason in each.absent.items():
+            click.echo(f"missing: {name}: {reason}")
+    click.echo("Times are rough (from this machine's matrix products). Nothing was written.")

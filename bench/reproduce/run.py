@@ -1,0 +1,297 @@
+"""A reproduction from request to results: gather, extract, evaluate what studies ask for, write it all down."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.cost import ModelCost
+from bench.datasets.load import DatasetRequest
+from bench.errors import BenchError
+from bench.evaluation.evaluator import Scored
+from bench.evaluation.protocol import Protocol
+from bench.files import atomic, write_json
+from bench.material import Clock, Material, Wanted, extract_and_measure, gather
+from bench.progress import Progress
+from bench.reproduce.evaluations import Evaluations
+from bench.reproduce.setting import Setting
+from bench.reproduce.study import Ask, Findings, Row, Study
+from bench.reproduce.writing import files
+from bench.specs import Candidate, ExtractionSettings, fingerprint
+from bench.store import Store
+from bench.study.trials import finite
+from bench.study.writing import candidate_params
+from bench.tracking import Record, Tracker
+
+RUNS = 5
+"""The paper's runs on the test set."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for. `models` that cannot be had are shown as missing."""
+
+    studies: tuple[Study, ...]
+    datasets: tuple[DatasetRequest, ...]
+    models: tuple[str, ...]
+    extraction: ExtractionSettings
+    protocol: Protocol
+    out: Path | None = None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the runs on the test set: those that a search under the paper's protocol has."""
+        return Protocol(name="paper", repetitions=RUNS, seed=self.protocol.seed).search_seeds
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One data set, ready to be studied."""
+
+    request: Request
+    material: Material
+    setting: Setting
+
+    @property
+    def key(self) -> str:
+        """What all numbers depend on, in eight hex digits: a folder and a run are found again by it."""
+        return fingerprint(
+            {
+                "dataset": self.material.dataset.fingerprint,
+                "models": self.material.identities,
+                "protocol": self.setting.protocol.model_dump(mode="json"),
+                "seeds": self.setting.seeds,
+            },
+            length=8,
+        )
+
+    @property
+    def name(self) -> str:
+        """The data set and the key."""
+        return f"{Path(self.material.dataset.name).stem.replace('/', '-')}-{self.key}"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A study on a data set, finished. `dataset` joins the names where it is across several."""
+
+    study: Study
+    dataset: str
+    findings: Findings
+    files: tuple[Path, ...]
+    tracking_uri: str
+    parent_run_id: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` gives it."""
+        return {
+            "study": self.study.name,
+            "dataset": self.dataset,
+            "rows": [_plain(row) for row in self.findings.rows],
+            "published": [_plain(row) for row in self.findings.published],
+            "files": [str(path) for path in self.files],
+            "tracking_uri": self.tracking_uri,
+            "parent_run_id": self.parent_run_id,
+        }
+
+
+def _plain(row: Row) -> Row:
+    return {name: None if value != value else value for name, value in row.items()}
+
+
+def prepare(request: Request, store: Store, progress: Progress) -> list[Prepared]:
+    """Load the data, resolve the models and look up what is stored. Writes nothing.
+
+    Raises:
+        BenchError: data cannot be had, no model can, or the settings contradict this machine.
+    """
+    materials = []
+    for dataset in request.datasets:
+        wanted = Wanted(dataset, request.models, request.extraction, named=False)
+        materials.append(gather(wanted, request.protocol.folds, store, progress))
+    prepared = []
+    for material in materials:
+        others = [
+            other.dataset
+            for other in materials
+            if other is not material and other.dataset.labels == material.dataset.labels
+        ]
+        setting = Setting(
+            material.dataset, material.models, material.absent, request.protocol, request.seeds, others=others
+        )
+        prepared.append(Prepared(request, material, setting))
+    return prepared
+
+
+def reproduce(prepared: Sequence[Prepared], home: Path, tracker: Tracker, progress: Progress) -> list[Done]:
+    """Run every study on every data set, then across them. After a kill the same call goes on where it stopped."""
+    done: list[Done] = []
+    for each in prepared:
+        each = _extracted(each, home, progress)
+        evaluations = Evaluations(each.material, each.setting, progress)
+        done += [_study(study, each, evaluations, home, tracker, progress) for study in each.request.studies]
+    if len(prepared) > 1:
+        done += _across(prepared, done, home, tracker)
+    return done
+
+
+def _extracted(prepared: Prepared, home: Path, progress: Progress) -> Prepared:
+    """The same with its hidden states in the store, and its models' costs where a study needs them."""
+    if not any(study.costs for study in prepared.request.studies):
+        prepared.material.extract(progress)
+        return prepared
+    kept = home / "reproduce" / prepared.name / "costs.json"
+    costs = extract_and_measure(
+        prepared.material,
+        prepared.setting.protocol.seed,
+        known_costs(kept),
+        lambda found: write_json(kept, {name: cost.model_dump(mode="json") for name, cost in found.items()}),
+        progress,
+        Clock(),
+    )
+    return replace(prepared, setting=replace(prepared.setting, costs=costs))
+
+
+def known_costs(path: Path) -> dict[str, ModelCost]:
+    """Costs that were measured before; none where they cannot be read."""
+    import json
+
+    with suppress(OSError, ValueError):
+        return {name: ModelCost.model_validate(cost) for name, cost in json.loads(path.read_text("utf-8")).items()}
+    return {}
+
+
+def _study(
+    study: Study, prepared: Prepared, evaluations: Evaluations, home: Path, tracker: Tracker, progress: Progress
+) -> Done:
+    about = describe(study, prepared)
+    parent = tracker.open(prepared.material.dataset.name, f"{study.name}-{prepared.name}", _params(about))
+    try:
+        findings = _findings(study, prepared, evaluations, tracker, progress)
+        written = files(study, findings, about)
+        folder = (prepared.request.out or home / "reproduce") / prepared.name / study.name
+        paths = _write(folder, written)
+        tracker.attach(written)
+        tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
+    except BaseException:
+        # Ctrl-C included: a run that nobody works on must not look as if somebody did
+        with suppress(Exception):
+            tracker.close({}, {}, "KILLED")
+        raise
+    return Done(study, prepared.material.dataset.name, findings, paths, tracker.uri, parent)
+
+
+def _findings(
+    study: Study, prepared: Prepared, evaluations: Evaluations, tracker: Tracker, progress: Progress
+) -> Findings:
+    steps = study.steps(prepared.setting)
+    try:
+        asks = next(steps)
+        while True:
+            asks = list(dict.fromkeys(asks))
+            evaluations.extract(asks)
+            title = f"{study.name} on {prepared.material.dataset.name}"
+            with progress.task(title, len(asks), "evaluations") as task:
+
+                def done(ask: Ask, scored: Scored) -> None:
+                    tracker.log(record(ask, scored))
+                    task.advance()
+
+                answers = evaluations.answer(asks, done)
+            asks = steps.send(answers)
+    except StopIteration as end:
+        findings: Findings = end.value
+        return findings
+
+
+def record(ask: Ask, scored: Scored) -> Record:
+    """An evaluation as a nested run."""
+    name = str(ask.subject)
+    params = (
+        candidate_params(ask.subject)
+        if isinstance(ask.subject, Candidate)
+        else {"fusion": "none", "models": name, "head": "none"}
+    )
+    identity = ask.subject.fingerprint() if isinstance(ask.subject, Candidate) else name
+    return Record(
+        key=fingerprint([identity, ask.phase, list(ask.seeds), ask.data.fingerprint]),
+        name=name[:200],
+        params=params | {"phase": ask.phase, "train_rows": len(ask.data.train), "seeds": _listed(ask.seeds)},
+        metrics=finite(scored.metrics()),
+        steps=[
+            (metric, step, value)
+            for step, each in enumerate(scored.repetitions)
+            for metric, value in (("f1", each.scores.macro_f1), ("accuracy", each.scores.accuracy))
+        ],
+        tags={"bench.state": "complete", "bench.front": "false"},
+    )
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))
+
+
+def describe(study: Study, prepared: Prepared) -> dict[str, Any]:
+    """What a study's numbers stand on, for people and for files."""
+    setting, dataset, settings = prepared.setting, prepared.material.dataset, prepared.material.settings
+    return {
+        "study": study.name,
+        "dataset": dataset.name,
+        "train_rows": len(dataset.train),
+        "test_rows": len(dataset.test),
+        "classes": len(dataset.labels),
+        "models": _listed(list(setting.models)),
+        "missing models": "; ".join(f"{model.name} ({model.reason})" for model in setting.absent),
+        "seeds on the test set": _listed(setting.seeds),
+        "selection": f"{setting.protocol.repetitions} × {setting.protocol.folds}-fold cross-validation, training rows",
+        "heads": "mlp: 256 wide, 120 epochs of Adam (the paper's); logistic: converged, C tuned on the training rows",
+        "intervals": "95%, percentile bootstrap over test rows, runs averaged",
+        "backend": settings.backend,
+        "device": settings.device,
+        "dtype": settings.dtype,
+        "max_length": settings.max_length,
+        "data": dataset.source.description,
+        "warnings": " ".join(prepared.material.warnings),
+        "fingerprint": prepared.key,
+    }
+
+
+def _params(about: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """MLflow takes names of letters, digits and few signs, and values of 6,000 characters."""
+    return {
+        name.replace(" ", "_"): value if isinstance(value, int) else str(value)[:5000] for name, value in about.items()
+    }
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
+    paths = []
+    for name, content in contents.items():
+        path = folder / name
+        try:
+            with atomic(path) as temporary:
+                temporary.write_bytes(content)
+        except OSError as error:
+            raise BenchError(f"{path} cannot be written: {error.strerror}. Name another folder with --out.") from error
+        paths.append(path)
+    return tuple(paths)
+
+
+def _across(prepared: Sequence[Prepared], done: Sequence[Done], home: Path, tracker: Tracker) -> list[Done]:
+    """What studies say of all data sets together."""
+    found = []
+    names = ", ".join(dict.fromkeys(each.dataset for each in done))
+    key = fingerprint([each.key for each in prepared], length=8)
+    for study in prepared[0].request.studies:
+        if study.across is None:
+            continue
+        mine = {each.dataset: each.findings for each in done if each.study is study}
+        findings = study.across(mine)
+        about = {"study": study.name, "dataset": names, "fingerprint": key}
+        parent = tracker.open("across", f"{study.name}-across-{key}", _params(about))
+        written = files(study, findings, about)
+        paths = _write((prepared[0].request.out or home / "reproduce") / f"across-{key}" / study.name, written)
+        tracker.attach(written)
+        tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
+        found.append(Done(study, names, findings, paths, tracker.uri, parent))
+    return found

@@ -1,0 +1,75 @@
+"""Scores as columns of a table: each with its n, spread and interval."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bench.datasets.dataset import Dataset
+from bench.evaluation.evaluator import Scored
+from bench.metrics import bootstrap_interval, paired_interval
+from bench.reproduce.study import Row
+
+POINTS = 100.0
+"""Differences are in points: hundredths of accuracy or F1."""
+SCORE_COLUMNS = {
+    "accuracy_mean": "accuracy",
+    "f1_mean": "F1 mean",
+    "f1_std": "F1 std",
+    "f1_low": "F1 95% low",
+    "f1_high": "high",
+    "runs": "runs",
+}
+
+
+def score_columns(scored: Scored, data: Dataset, prefix: str = "", *, seed: int = 0) -> Row:
+    """Mean and spread over runs (`std` is None for a single one), and a 95% interval over test rows."""
+    interval = bootstrap_interval(data.test.labels, scored.predicted, class_count(data), seed=seed)
+    columns: Row = {
+        "accuracy_mean": scored.accuracy.mean,
+        "accuracy_std": known(scored.accuracy.std),
+        "f1_mean": scored.f1.mean,
+        "f1_std": known(scored.f1.std),
+        "f1_low": interval.low,
+        "f1_high": interval.high,
+        "runs": scored.f1.n,
+    }
+    return {prefix + name: value for name, value in columns.items()}
+
+
+def difference_columns(first: Scored, second: Scored, data: Dataset, prefix: str = "", *, seed: int = 0) -> Row:
+    """First minus second in points of F1, with a 95% interval over test rows, paired; also of accuracy."""
+    a, b = first.predicted, second.predicted
+    # a fit without randomness has one run, which stands against each of the other's
+    runs = max(len(a), len(b))
+    a, b = (np.repeat(each, runs, axis=0) if len(each) == 1 else each for each in (a, b))
+    interval = paired_interval(data.test.labels, a, b, class_count(data), seed=seed)
+    return {
+        f"{prefix}delta_accuracy": POINTS * (first.accuracy.mean - second.accuracy.mean),
+        f"{prefix}delta_f1": POINTS * (first.f1.mean - second.f1.mean),
+        f"{prefix}delta_f1_low": POINTS * interval.low,
+        f"{prefix}delta_f1_high": POINTS * interval.high,
+    }
+
+
+def class_count(data: Dataset) -> int:
+    """The length of the label list that test scores are taken over."""
+    return len(data.labels) + len(data.test_only_labels)
+
+
+def baseline_rows(answers: Mapping[str, Scored], data: Dataset, key: str = "model", prefix: str = "") -> list[Row]:
+    """One row a text baseline, under the column that names what is compared."""
+    return [
+        {"kind": "baseline", key: name, "head": None, **score_columns(scored, data, prefix)}
+        for name, scored in answers.items()
+    ]
+
+
+def known(value: float) -> float | None:
+    """What is not a number is unknown."""
+    return None if math.isnan(value) else value
+
+
+def column_order(rows: Sequence[Row]) -> list[str]:
+    """Every column, in the order of first use."""
+    return list(dict.fromkeys(name for row in rows for name in row))

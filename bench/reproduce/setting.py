@@ -1,0 +1,139 @@
+"""What a study works on, and the candidates and questions that all studies have in common."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+
+from bench.cost import ModelCost
+from bench.datasets.dataset import Dataset, Split, split_fingerprint
+from bench.datasets.splits import first_appearance
+from bench.evaluation.baselines import TEXT_BASELINES
+from bench.evaluation.evaluator import Scored
+from bench.evaluation.protocol import Protocol
+from bench.models.resolve import ResolvedModel
+from bench.models.selection import Absent
+from bench.reproduce.derived import Derivation
+from bench.reproduce.study import Ask, Row
+from bench.space.candidates import canonical
+from bench.specs import MLP, Candidate, Head, Logistic, Source
+
+HEADS: Mapping[str, Head] = {"mlp": MLP(), "logistic": Logistic()}
+"""The paper's 120 epochs, and the converged control: on few rows the former may only show how fast a width trains."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A data set, models whose hidden states are stored (or will be), and the rules.
+
+    Attributes:
+        dataset: Training and test rows.
+        models: By name.
+        absent: Models that were asked for and cannot be had.
+        protocol: Selection on the training rows: `search_seeds` and folds.
+        seeds: Of runs on the test set, the paper's five.
+        costs: By model; empty where no study needs them.
+        others: The other data sets of the command that have the same labels.
+        derived: Sources that are computed from others, by the name that stands for a model.
+    """
+
+    dataset: Dataset
+    models: Mapping[str, ResolvedModel]
+    absent: Sequence[Absent]
+    protocol: Protocol
+    seeds: tuple[int, ...]
+    costs: Mapping[str, ModelCost] = field(default_factory=dict)
+    others: Sequence[Dataset] = ()
+    derived: dict[str, Derivation] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> int:
+        """The length of the label list that test scores are taken over."""
+        return len(self.dataset.labels) + len(self.dataset.test_only_labels)
+
+    def last(self, model: str, pooling: str = "mean") -> Source:
+        """The model's last layer."""
+        return Source(model=model, layer=self.models[model].layers, pooling=pooling)
+
+    def layers(self, model: str) -> range:
+        """0, the embeddings, to the last."""
+        return range(self.models[model].layers + 1)
+
+    def candidate(self, sources: Sequence[Source], head: str, fusion: str = "concat") -> Candidate:
+        """Sources fused under one of `HEADS`; a single source has no operator."""
+        plain = Candidate(sources=tuple(sources), fusion=fusion, head=HEADS[head])
+        return plain.model_copy(update={"fusion": "none"}) if len(sources) == 1 else canonical(plain, self.shapes)
+
+    @property
+    def shapes(self) -> "Mapping[str, ResolvedModel | Derivation]":
+        """Depth and width of all that can be a source."""
+        return {**self.models, **self.derived}
+
+    def derive(self, derivation: Derivation) -> Source:
+        """A source that is computed from others."""
+        self.derived[derivation.name] = derivation
+        return derivation.source
+
+    def test(self, candidate: Candidate, data: Dataset | None = None) -> Ask:
+        """Trained on all training rows under each seed, scored on the test rows.
+
+        A logistic regression that projects nothing ends in the same place under every seed (only the folds that
+        choose its C differ), so it is fitted once.
+        """
+        seeds = self.seeds[:1] if isinstance(candidate.head, Logistic) and candidate.width is None else self.seeds
+        return Ask(candidate, "confirm", seeds, data or self.dataset)
+
+    def held_out(self, candidate: Candidate) -> Ask:
+        """Every training row predicted out of fold; no test row is touched."""
+        seeds = self.protocol.search_seeds
+        once = isinstance(candidate.head, Logistic) and candidate.width is None
+        return Ask(candidate, "search", seeds[:1] if once else seeds, self.dataset)
+
+    def baselines(self, data: Dataset | None = None) -> dict[str, Ask]:
+        """TF-IDF with logistic regression, and the majority class."""
+        return {name: Ask(name, "confirm", self.seeds[:1], data or self.dataset) for name in TEXT_BASELINES}
+
+    def missing_rows(self, published: Callable[[str], Row] = lambda _: {}) -> list[Row]:
+        """A row for every model that was asked for and cannot be had: missing, not zero.
+
+        `published` gives what the paper has of a model, to stand beside.
+        """
+        return [
+            {"kind": "missing", "model": each.name, "head": None, "reason": each.reason, **published(each.name)}
+            for each in self.absent
+        ]
+
+    def subsets(self, least: int = 1, most: int | None = None) -> Iterator[tuple[str, ...]]:
+        """Every subset of the models, by size."""
+        for size in range(least, min(most or len(self.models), len(self.models)) + 1):
+            yield from combinations(self.models, size)
+
+    def few_subsets(self) -> Iterator[tuple[str, ...]]:
+        """Every model, every pair, and all models."""
+        yield from self.subsets(1, 2)
+        if len(self.models) > 2:
+            yield tuple(self.models)
+
+
+def training_rows(dataset: Dataset, rows: Sequence[int]) -> Dataset:
+    """The data set with some of its training rows, in the order of the data set."""
+    train, chosen = dataset.train, sorted(rows)
+    if len(chosen) == len(train):
+        return dataset
+    texts = tuple(train.texts[row] for row in chosen)
+    groups = first_appearance(train.groups[chosen].tolist())
+    names = [dataset.labels[label] for label in train.labels[chosen]]
+    return replace(
+        dataset,
+        train=Split(
+            ids=tuple(train.ids[row] for row in chosen),
+            texts=texts,
+            labels=train.labels[chosen],
+            groups=groups,
+            fingerprint=split_fingerprint(texts, names, groups),
+        ),
+    )
+
+
+def merged(parts: Sequence[Scored]) -> Scored:
+    """Repetitions from several evaluations as one."""
+    return Scored(tuple(repetition for part in parts for repetition in part.repetitions))

@@ -1,0 +1,134 @@
+"""Is it fusion, or width? Controls that have a fusion's width or its information, not both."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+from bench.evaluation.evaluator import Scored
+from bench.figures import Figure
+from bench.reproduce import charts
+from bench.reproduce.derived import Derivation
+from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
+from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.study import Findings, Row, Steps, study
+from bench.specs import Source
+
+ARMS = {
+    "fusion": "both models, concatenated",
+    "itself": "the first model twice",
+    "projection": "the first model and a random projection of itself, as wide as the second",
+    "pca": "both models, reduced by PCA to the first one's width",
+}
+Pair = tuple[str, str]
+
+
+@study(
+    "capacity",
+    paper="beyond it: whether width is credited as fusion",
+    columns={
+        "model": "first + second",
+        "head": "head",
+        "arm": "arm",
+        "width": "width",
+        "f1_mean": "F1",
+        "f1_std": "± runs",
+        "delta_f1": "Δ vs first alone",
+        "delta_f1_low": "95% low",
+        "delta_f1_high": "high",
+        "runs": "runs",
+    },
+)
+def capacity(setting: Setting) -> Steps:
+    """A model fused with another, with itself, and with a random projection of itself, and PCA to equal width."""
+    arms = {
+        (pair, arm): _sources(setting, pair, arm)
+        for couple in combinations(setting.models, 2)
+        for pair in (couple, couple[::-1])
+        for arm in ARMS
+    }
+    asks = {
+        (*key, head): setting.test(setting.candidate(sources, head)) for key, sources in arms.items() for head in HEADS
+    }
+    singles = {
+        (model, head): setting.test(setting.candidate([setting.last(model)], head))
+        for model in setting.models
+        for head in HEADS
+    }
+    baselines = setting.baselines()
+    answers = yield [*baselines.values(), *singles.values(), *asks.values()]
+    lines = {name: answers[ask] for name, ask in baselines.items()}
+    rows: list[Row] = []
+    for (pair, arm, head), ask in asks.items():
+        first = answers[singles[pair[0], head]]
+        if first.f1.mean < answers[singles[pair[1], head]].f1.mean:
+            # a fusion has to beat the better of its two models: it comes first
+            continue
+        rows.append(
+            {
+                "kind": "arm",
+                "model": " + ".join(pair),
+                "head": head,
+                "arm": arm,
+                "width": _width(setting, pair, arm),
+                **score_columns(answers[ask], setting.dataset),
+                **difference_columns(answers[ask], first, setting.dataset),
+            }
+        )
+    notes = _notes(setting, rows, {key: answers[ask] for key, ask in asks.items()})
+    figure = [_figure(setting, rows)] if rows else []
+    rows += [
+        {"kind": "single", "model": model, "head": head, **score_columns(answers[ask], setting.dataset)}
+        for (model, head), ask in singles.items()
+    ]
+    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
+    return Findings(rows, figures=figure, notes=notes)
+
+
+def _sources(setting: Setting, pair: Pair, arm: str) -> list[Source]:
+    first, second = map(setting.last, pair)
+    width = {model: setting.models[model].width for model in pair}
+    if arm == "fusion":
+        return [first, second]
+    if arm == "itself":
+        return [first, first]
+    if arm == "projection":
+        return [first, setting.derive(Derivation(kind="projection", sources=(first,), width=width[pair[1]], seed=1))]
+    return [setting.derive(Derivation(kind="pca", sources=(first, second), width=width[pair[0]]))]
+
+
+def _width(setting: Setting, pair: Pair, arm: str) -> int:
+    first, second = (setting.models[model].width for model in pair)
+    return {"fusion": first + second, "itself": 2 * first, "projection": first + second, "pca": first}[arm]
+
+
+def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
+    chart = charts.intervals(
+        [{**row, "of": f"{row['model']}, {row['head']}"} for row in rows],
+        x=("of", "models (the better one first), head"),
+        y=("delta_f1", "change of macro-F1 against the first alone (points)"),
+        bounds=("delta_f1_low", "delta_f1_high"),
+        colour=("arm", "arm"),
+        rules={"no change": 0.0},
+    )
+    return Figure(
+        "capacity",
+        f"{setting.dataset.name}: fusion beside controls of its width and of its information",
+        charts.subtitle(setting, "Bars: 95% of the paired difference, bootstrap over test texts."),
+        "Change of macro-F1 by a second model, by the same model again, by a random projection, and by PCA of both.",
+        chart,
+    )
+
+
+def _notes(setting: Setting, rows: Sequence[Row], scores: Mapping[tuple[Pair, str, str], Scored]) -> list[str]:
+    notes = [f"`{arm}`: {what}." for arm, what in ARMS.items()]
+    for row in rows:
+        if row["arm"] != "fusion":
+            continue
+        pair = tuple(row["model"].split(" + "))
+        control = scores[pair, "projection", row["head"]]
+        credit = difference_columns(scores[pair, "fusion", row["head"]], control, setting.dataset)
+        notes.append(
+            f"{row['model']}, {row['head']}: of {row['delta_f1']:+.1f} points, {credit['delta_f1']:+.1f} "
+            f"(95% {credit['delta_f1_low']:+.1f} to {credit['delta_f1_high']:+.1f}) are beyond a random projection of "
+            "the same width."
+        )
+    return notes if rows else ["One model alone has nothing to fuse with: name at least two."]

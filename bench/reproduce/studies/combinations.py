@@ -1,0 +1,163 @@
+"""All subsets of the models, concatenated (table 4)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bench.evaluation.evaluator import Scored
+from bench.figures import Figure
+from bench.reproduce import charts
+from bench.reproduce.published import models as papers_models
+from bench.reproduce.published import printed
+from bench.reproduce.scores import POINTS, baseline_rows, known, score_columns
+from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.study import Ask, Findings, Row, Steps, study
+
+Subset = tuple[str, ...]
+Scores = Mapping[Subset, Scored]
+
+
+@study(
+    "combinations",
+    paper="table 4 (its 99 subsets are sizes 3 to 7 of seven)",
+    columns={
+        "size": "\nsize",
+        "model": "model",
+        "head": "head",
+        "subsets": "subsets",
+        "f1_mean": "F1\nmean",
+        "subset_f1_min": "subsets:\nmin",
+        "subset_f1_max": "\nmax",
+        "subset_f1_std": "\nstd",
+        "run_f1_range": "runs:\nrange",
+        "run_f1_std": "\nstd",
+        "add_f1_mean": "one more:\nmean Δ",
+        "add_f1_abs": "\nmean |Δ|",
+        "remove_f1_worst": "one less:\nworst Δ",
+        "runs": "runs",
+    },
+)
+def combinations(setting: Setting) -> Steps:
+    """All subsets of every size, concatenated, last layer, mean pooling: range over subsets and over runs, apart."""
+    asks = {(subset, head): subset_ask(setting, subset, head) for subset in setting.subsets() for head in HEADS}
+    baselines = setting.baselines()
+    answers = yield [*baselines.values(), *asks.values()]
+    lines = {name: answers[ask] for name, ask in baselines.items()}
+    rows: list[Row] = []
+    every: list[Row] = []
+    for head in HEADS:
+        scores = {subset: answers[ask] for (subset, of), ask in asks.items() if of == head}
+        rows += [_row(setting, head, size, scores) for size in sorted({len(subset) for subset in scores})]
+        every += [
+            {
+                "size": len(subset),
+                "model": " + ".join(subset),
+                "head": head,
+                **score_columns(scored, setting.dataset),
+                "f1_worst_run": scored.f1.floor,
+                "f1_best_run": max(run.scores.macro_f1 for run in scored.repetitions),
+            }
+            for subset, scored in scores.items()
+        ]
+    sizes = list(rows)
+    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
+    return Findings(
+        rows,
+        published=printed("table4", dataset=setting.dataset.name),
+        extras={"subsets": every},
+        figures=[_figure(setting, every, lines)],
+        notes=_notes(sizes),
+    )
+
+
+def subset_ask(setting: Setting, subset: Subset, head: str) -> Ask:
+    """The concatenation of a subset's last layers on the test set."""
+    ask = setting.test(setting.candidate([setting.last(model) for model in subset], head))
+    return replace(ask, together=head == "mlp" and len(subset) > 1)
+
+
+def _row(setting: Setting, head: str, size: int, scores: Scores) -> Row:
+    mine = {subset: scored for subset, scored in scores.items() if len(subset) == size}
+    row: Row = {"kind": "size", "size": size, "head": head, "subsets": len(mine)}
+    for name, pick in (("accuracy", "accuracy"), ("f1", "macro_f1")):
+        runs = np.array([[getattr(run.scores, pick) for run in each.repetitions] for each in mine.values()])
+        means = runs.mean(1)
+        row |= {
+            f"{name}_mean": float(means.mean()),
+            f"subset_{name}_min": float(means.min()),
+            f"subset_{name}_max": float(means.max()),
+            f"subset_{name}_std": known(float(means.std(ddof=1))) if len(means) > 1 else None,
+            f"run_{name}_range": float(np.ptp(runs, axis=1).mean()) if runs.shape[1] > 1 else None,
+            f"run_{name}_std": float(runs.var(1, ddof=1).mean() ** 0.5) if runs.shape[1] > 1 else None,
+            f"mixed_{name}_min": float(runs.min()),
+            f"mixed_{name}_max": float(runs.max()),
+            "runs": runs.shape[1],
+        }
+    row |= _steps(scores, size)
+    theirs = printed("table4", dataset=setting.dataset.name, size=size)
+    if head == "mlp" and theirs and set(papers_models()) == set(setting.models):
+        for field in ("accuracy_min", "accuracy_max", "f1_min", "f1_max"):
+            row[f"published_{field}"] = theirs[0][field]
+    return row
+
+
+def _steps(scores: Scores, size: int) -> Row:
+    """How far one model more, or less, moves the F1 of a subset of `size`, in points, over all such steps."""
+    added = [change for smaller, change in _additions(scores) if len(smaller) == size]
+    removed = [-change for smaller, change in _additions(scores) if len(smaller) == size - 1]
+    return {
+        "add_steps": len(added),
+        "add_f1_mean": float(np.mean(added)) if added else None,
+        "add_f1_abs": float(np.mean(np.abs(added))) if added else None,
+        "add_f1_worst": min(added, default=None),
+        "remove_steps": len(removed),
+        "remove_f1_mean": float(np.mean(removed)) if removed else None,
+        "remove_f1_abs": float(np.mean(np.abs(removed))) if removed else None,
+        "remove_f1_worst": min(removed, default=None),
+    }
+
+
+def _additions(scores: Scores) -> Iterator[tuple[Subset, float]]:
+    for larger, scored in scores.items():
+        for model in larger:
+            if smaller := tuple(each for each in larger if each != model):
+                yield smaller, POINTS * (scored.f1.mean - scores[smaller].f1.mean)
+
+
+def _figure(setting: Setting, every: Sequence[Row], lines: Mapping[str, Scored]) -> Figure:
+    chart = charts.cloud(
+        every,
+        x=("size", "models fused"),
+        y=("f1_mean", "macro-F1 on the test set"),
+        bounds=("f1_worst_run", "f1_best_run"),
+        colour=("head", "head"),
+        rules=charts.baseline_rules(lines),
+    )
+    return Figure(
+        "combinations",
+        f"{setting.dataset.name}: all subsets of {len(setting.models)} models, concatenated",
+        charts.subtitle(setting, "A point is a subset's mean over runs; its bar goes from the worst run to the best."),
+        "Macro-F1 of every subset of the models by its size, with the spread over runs of each as a bar.",
+        chart,
+    )
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    notes = [
+        (
+            "`subset_…` is the spread over subsets of each one's mean over runs, `run_…` that over runs within a "
+            "subset; `mixed_…` is the range that the paper prints, over both."
+        ),
+        "There are fewer subsets at the largest sizes, and they share most models: their range shrinks by itself.",
+    ]
+    for head in HEADS:
+        mine = [row for row in rows if row["head"] == head]
+        if len(mine) > 1:
+            first, last = mine[0], mine[-1]
+            notes.append(
+                f"{head}: from {first['size']} to {last['size']} models the lowest F1 goes from "
+                f"{first['subset_f1_min']:.3f} to {last['subset_f1_min']:.3f}, the highest from "
+                f"{first['subset_f1_max']:.3f} to {last['subset_f1_max']:.3f}."
+            )
+    return notes

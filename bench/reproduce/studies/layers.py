@@ -1,0 +1,236 @@
+"""Every layer of every model (table 2, figure 2)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.evaluation.evaluator import Scored
+from bench.figures import Figure
+from bench.reproduce import charts
+from bench.reproduce.published import printed
+from bench.reproduce.scores import baseline_rows, score_columns
+from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.statistics import partition
+from bench.reproduce.study import Findings, Row, Steps, across, study
+
+POOLING = "mean"
+
+
+class Best(NamedTuple):
+    """The paper's best: the highest score of any run at any layer."""
+
+    layer: int
+    score: float
+
+
+@study(
+    "layers",
+    paper="table 2 and figure 2",
+    columns={
+        "model": "model",
+        "head": "head",
+        "last_f1_mean": "last\nF1",
+        "last_f1_std": "±\nruns",
+        "best_f1_layer": "best on\ntest: layer",
+        "best_f1": "\nF1",
+        "cv_layer": "by CV:\nlayer",
+        "cv_f1_mean": "\ntest F1",
+        "cv_f1_low": "95%\nlow",
+        "cv_f1_high": "\nhigh",
+        "published_last_f1": "paper:\nlast F1",
+        "published_best_f1": "\nbest F1",
+        "runs": "runs",
+    },
+)
+def layers(setting: Setting) -> Steps:
+    """Every layer of every model: the last, the best on test as the paper takes it, and cross-validation's choice."""
+    candidates = {
+        (model, head, layer): setting.candidate(
+            [setting.last(model, POOLING).model_copy(update={"layer": layer})], head
+        )
+        for model in setting.models
+        for head in HEADS
+        for layer in setting.layers(model)
+    }
+    baselines = setting.baselines()
+    asks = {key: (setting.test(each), setting.held_out(each)) for key, each in candidates.items()}
+    answers = yield [*baselines.values(), *(ask for pair in asks.values() for ask in pair)]
+    lines = {name: answers[ask] for name, ask in baselines.items()}
+    curves: list[Row] = []
+    rows: list[Row] = []
+    runs: list[Row] = []
+    for model in setting.models:
+        for head in HEADS:
+            scores = {
+                layer: (answers[test], answers[held_out])
+                for layer in setting.layers(model)
+                for test, held_out in [asks[model, head, layer]]
+            }
+            curves += [_point(setting, model, head, layer, *pair) for layer, pair in scores.items()]
+            rows.append(_row(setting, model, head, scores))
+            runs += _best_of_runs(setting, model, head, {layer: test for layer, (test, _) in scores.items()})
+    rows += setting.missing_rows(partial(_published, setting)) + baseline_rows(lines, setting.dataset, prefix="last_")
+    return Findings(
+        rows,
+        published=printed("table2", dataset=setting.dataset.name),
+        extras={"curves": curves, "best-of-runs": runs},
+        figures=[_figure(setting, curves, lines)],
+        notes=_notes(rows),
+    )
+
+
+def _point(setting: Setting, model: str, head: str, layer: int, test: Scored, held_out: Scored) -> Row:
+    """One layer's scores: a point of a curve."""
+    return {
+        "model": model,
+        "head": head,
+        "layer": layer,
+        "depth": layer / setting.models[model].layers,
+        **score_columns(test, setting.dataset),
+        "cv_f1_mean": held_out.f1.mean,
+        "cv_runs": held_out.f1.n,
+    }
+
+
+def _row(setting: Setting, model: str, head: str, scores: Mapping[int, tuple[Scored, Scored]]) -> Row:
+    """One model under one head: its last layer, the paper's best layer, and cross-validation's choice."""
+    test = {layer: pair[0] for layer, pair in scores.items()}
+    last = setting.models[model].layers
+    f1, accuracy = best(test, "macro_f1"), best(test, "accuracy")
+    chosen = max(scores, key=lambda layer: scores[layer][1].f1.mean)
+    row: Row = {
+        "kind": "model",
+        "model": model,
+        "head": head,
+        "last_layer": last,
+        **score_columns(test[last], setting.dataset, "last_"),
+        "best_accuracy": accuracy.score,
+        "best_accuracy_layer": accuracy.layer,
+        "best_f1": f1.score,
+        "best_f1_layer": f1.layer,
+        "cv_layer": chosen,
+        "cv_selection_f1": scores[chosen][1].f1.mean,
+        **score_columns(test[chosen], setting.dataset, "cv_"),
+        "runs": test[last].f1.n,
+    }
+    return row | (_published(setting, model) if head == "mlp" else {})
+
+
+def _published(setting: Setting, model: str) -> Row:
+    """The paper's numbers for a model on this data set, where it has them."""
+    return {
+        f"published_{each['layer']}_{field}": each[field]
+        for each in printed("table2", dataset=setting.dataset.name, model=model)
+        for field in ("accuracy", "f1", "accuracy_layer", "f1_layer")
+    }
+
+
+def best(scores: Mapping[int, Scored], measure: str) -> Best:
+    """The paper's best layer of a model: that of the highest score of any run (it looks at the test set)."""
+    return max(
+        (Best(layer, getattr(run.scores, measure)) for layer, each in scores.items() for run in each.repetitions),
+        key=lambda found: (found.score, -found.layer),
+    )
+
+
+def _best_of_runs(setting: Setting, model: str, head: str, test: Mapping[int, Scored]) -> list[Row]:
+    """Each run's own best layer: what the variance is taken of."""
+    found = []
+    for run in range(min(len(each.repetitions) for each in test.values())):
+        layer = max(test, key=lambda layer: test[layer].repetitions[run].scores.macro_f1)
+        found.append(
+            {
+                "model": model,
+                "head": head,
+                "seed": test[layer].repetitions[run].seed,
+                "layer": layer,
+                "depth": layer / setting.models[model].layers,
+            }
+        )
+    return found
+
+
+def _figure(setting: Setting, curves: Sequence[Row], lines: Mapping[str, Scored]) -> Figure:
+    chart = charts.lines(
+        curves,
+        x=("depth", "depth of the layer (0: embeddings, 1: last block)"),
+        y=("f1_mean", "macro-F1 on the test set"),
+        colour=("model", "model"),
+        dash=("head", "head"),
+        band=("f1_low", "f1_high"),
+        rules=charts.baseline_rules(lines),
+    )
+    return Figure(
+        "layers-curves",
+        f"{setting.dataset.name}: macro-F1 by layer, mean pooling",
+        charts.subtitle(setting, "Bands: 95% bootstrap over test texts, runs averaged."),
+        "Macro-F1 of every layer of every model under both heads, with the baselines as dotted lines.",
+        chart,
+        width=720,
+    )
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    notes = [
+        "`best` is taken on the test set over layers and runs, as in the paper: it is optimistic. `cv` never saw it."
+    ]
+    for row in rows:
+        if row["kind"] != "model":
+            continue
+        optimism = 100 * (row["best_f1"] - row["cv_f1_mean"])
+        notes.append(
+            f"{row['model']}, {row['head']}: best on test at layer {row['best_f1_layer']} ({row['best_f1']:.3f}), "
+            f"cross-validation takes layer {row['cv_layer']} and gets {row['cv_f1_mean']:.3f} "
+            f"({optimism:.1f} points of optimism); the last layer has {row['last_f1_mean']:.3f}."
+        )
+    return notes
+
+
+@across(layers)
+def whose_variance(findings: Mapping[str, Findings]) -> Findings:
+    """How much of the variance of the best layer is the data set's, and how much the model's.
+
+    Of its depth (layer / number of layers), by F1. Paper's table 2 is put to the same question.
+    """
+    sources = {
+        f"ours, {head}": {
+            (dataset, model): float(
+                np.mean(
+                    [
+                        each["depth"]
+                        for each in found.extras["best-of-runs"]
+                        if (each["model"], each["head"]) == (model, head)
+                    ]
+                )
+            )
+            for dataset, found in findings.items()
+            for model in dict.fromkeys(each["model"] for each in found.extras["best-of-runs"])
+        }
+        for head in HEADS
+    }
+    last = {each["model"]: each["f1_layer"] for each in printed("table2", layer="last")}
+    sources["paper, table 2"] = {
+        (each["dataset"], each["model"]): each["f1_layer"] / last[each["model"]]
+        for each in printed("table2", layer="best")
+    }
+    rows = []
+    for name, table in sources.items():
+        found = partition(table)
+        rows.append(
+            {
+                "of": name,
+                "datasets": len({dataset for dataset, _ in table}),
+                "models": len({model for _, model in table}),
+                **({} if found is None else asdict(found)),
+            }
+        )
+    notes = [
+        (
+            "Shares of the sum of squares of the best layer's depth (layer / number of layers). By chance alone a "
+            "factor has `chance`; `p` is from permutations within the other factor."
+        )
+    ]
+    return Findings(rows, extras={}, notes=notes)

@@ -1,0 +1,114 @@
+"""Learned fusion: gates, attention over sources, and a scalar mix of one model's layers (section 7)."""
+
+from collections.abc import Mapping, Sequence
+
+from bench.evaluation.evaluator import Scored
+from bench.figures import Figure
+from bench.reproduce import charts
+from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
+from bench.reproduce.setting import Setting
+from bench.reproduce.study import Ask, Findings, Row, Steps, study
+
+PLAIN, LEARNED = ("concat", "sum"), ("gated-sum", "attention")
+MIX = "scalar-mix"
+HEAD = "mlp"
+
+
+@study(
+    "learned",
+    paper="beyond it: adaptive fusion is its future work (section 7)",
+    columns={
+        "model": "model",
+        "head": "head",
+        "fusion": "operator",
+        "f1_mean": "F1",
+        "f1_std": "± runs",
+        "reference": "against",
+        "delta_f1": "ΔF1",
+        "delta_f1_low": "95% low",
+        "delta_f1_high": "high",
+        "runs": "runs",
+    },
+)
+def learned(setting: Setting) -> Steps:
+    """Gated sum and attention over models against sum and concatenation; a scalar mix of layers against the last."""
+    fused = {
+        (subset, name): setting.test(setting.candidate([setting.last(model) for model in subset], HEAD, name))
+        for subset in setting.few_subsets()
+        if len(subset) > 1
+        for name in (*PLAIN, *LEARNED)
+    }
+    # under the logistic head nothing is learned before it: the plain mean of the standardised layers
+    mixes = {(model, head): _mix(setting, model, head) for model in setting.models for head in ("mlp", "logistic")}
+    last = {
+        (model, head): setting.test(setting.candidate([setting.last(model)], head))
+        for model in setting.models
+        for head in ("mlp", "logistic")
+    }
+    baselines = setting.baselines()
+    answers = yield [*baselines.values(), *last.values(), *fused.values(), *mixes.values()]
+    lines = {name: answers[ask] for name, ask in baselines.items()}
+    rows: list[Row] = [
+        {
+            "kind": "single",
+            "model": model,
+            "head": head,
+            "fusion": "none",
+            **score_columns(answers[ask], setting.dataset),
+        }
+        for (model, head), ask in last.items()
+    ]
+    for (subset, name), ask in fused.items():
+        row: Row = {"kind": "fusion", "model": " + ".join(subset), "head": HEAD, "fusion": name}
+        row |= score_columns(answers[ask], setting.dataset)
+        if name in LEARNED:
+            row |= _against("sum", answers[ask], answers[fused[subset, "sum"]], setting)
+        rows.append(row)
+    for (model, head), ask in mixes.items():
+        name = f"{MIX} of all layers" if head == "mlp" else "mean of all layers"
+        row = {"kind": "mix", "model": model, "head": head, "fusion": name}
+        row |= score_columns(answers[ask], setting.dataset)
+        rows.append(row | _against("last layer", answers[ask], answers[last[model, head]], setting))
+    figures, notes = [_figure(setting, rows, lines)], _notes(rows)
+    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
+    return Findings(rows, figures=figures, notes=notes)
+
+
+def _mix(setting: Setting, model: str, head: str) -> Ask:
+    sources = [setting.last(model).model_copy(update={"layer": layer}) for layer in setting.layers(model)]
+    return setting.test(setting.candidate(sources, head, MIX))
+
+
+def _against(name: str, scored: Scored, reference: Scored, setting: Setting) -> Row:
+    return {"reference": name, **difference_columns(scored, reference, setting.dataset)}
+
+
+def _figure(setting: Setting, rows: Sequence[Row], lines: Mapping[str, Scored]) -> Figure:
+    chart = charts.intervals(
+        [row for row in rows if row["head"] == HEAD],
+        x=("model", "model"),
+        y=("f1_mean", "macro-F1 on the test set"),
+        bounds=("f1_low", "f1_high"),
+        colour=("fusion", "operator"),
+        rules=charts.baseline_rules(lines),
+    )
+    return Figure(
+        "learned",
+        f"{setting.dataset.name}: learned fusion beside plain (mlp head)",
+        charts.subtitle(setting, "Bars: 95% bootstrap over test texts, runs averaged."),
+        "Macro-F1 of plain and learned operators for each set of models, and of a scalar mix of each model's layers.",
+        chart,
+    )
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    compared = [row for row in rows if "reference" in row and row["head"] == HEAD]
+    notes = [
+        "Operators that learn are trained with the mlp head; under the logistic head nothing before it is learned."
+    ]
+    notes += [
+        f"{row['model']}: {row['fusion']} against {row['reference']}: {row['delta_f1']:+.1f} points "
+        f"(95% {row['delta_f1_low']:+.1f} to {row['delta_f1_high']:+.1f})."
+        for row in compared
+    ]
+    return notes

@@ -1,0 +1,195 @@
+"""Two models, each at its best layer (table 3)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from bench.evaluation.evaluator import Scored
+from bench.figures import Figure
+from bench.reproduce import charts
+from bench.reproduce.published import printed
+from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
+from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.studies.layers import best
+from bench.reproduce.studies.pairs import OPERATORS
+from bench.reproduce.study import Answers, Findings, Row, Steps, study
+from bench.specs import Candidate
+
+SELECTIONS = {"test": "on the test set, as the paper", "cv": "by cross-validation on the training rows"}
+Key = tuple[str, str]
+Scores = dict[Key, dict[int, Scored]]
+
+
+@study(
+    "optimal-layers",
+    paper="table 3",
+    stages=2,
+    columns={
+        "selection": "selected\non",
+        "head": "head",
+        "model": "sources",
+        "fusion": "operator",
+        "f1_mean": "F1",
+        "f1_std": "±\nruns",
+        "last_delta_f1": "Δ vs best\nlast layer",
+        "optimal_delta_f1": "Δ vs best\nsingle layer",
+        "optimal_delta_f1_low": "95%\nlow",
+        "optimal_delta_f1_high": "\nhigh",
+        "runs": "runs",
+    },
+)
+def optimal_layers(setting: Setting) -> Steps:
+    """Pairs at each model's best layer: the winner, against the best last layer and against the best single layer."""
+    singles = {
+        (model, head, layer): setting.candidate([setting.last(model).model_copy(update={"layer": layer})], head)
+        for model in setting.models
+        for head in HEADS
+        for layer in setting.layers(model)
+    }
+    baselines = setting.baselines()
+    answers = yield [
+        *baselines.values(),
+        *(ask for each in singles.values() for ask in (setting.test(each), setting.held_out(each))),
+    ]
+    lines = {name: answers[ask] for name, ask in baselines.items()}
+    test, held_out = (_by_layer(singles, answers, ask) for ask in (setting.test, setting.held_out))
+    chosen = {
+        (selection, *key): best(test[key], "macro_f1").layer
+        if selection == "test"
+        else max(layers, key=lambda layer: layers[layer].f1.mean)
+        for selection in SELECTIONS
+        for key, layers in held_out.items()
+    }
+    candidates = dict(_pairs(setting, chosen))
+    answers = yield [
+        ask
+        for (selection, *_), candidate in candidates.items()
+        for ask in [setting.test(candidate), *([setting.held_out(candidate)] if selection == "cv" else [])]
+    ]
+    every = [_pair_row(setting, key, candidate, answers, test, chosen) for key, candidate in candidates.items()]
+    rows: list[Row] = []
+    for selection in SELECTIONS:
+        for head in HEADS:
+            mine = [row for row in every if (row["selection"], row["head"]) == (selection, head)]
+            if mine:
+                rows.append(max(mine, key=lambda row: row["selection_f1"]))
+            rows += _references(setting, selection, head, test, held_out, chosen)
+    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
+    return Findings(
+        rows,
+        published=printed("table3", dataset=setting.dataset.name),
+        extras={"pairs": every} if every else {},
+        figures=[_figure(setting, every, head) for head in HEADS] if every else [],
+        notes=_notes(setting, rows),
+    )
+
+
+def _by_layer(singles: Mapping[tuple[str, str, int], Candidate], answers: Answers, ask: Any) -> Scores:
+    scores: Scores = {}
+    for (model, head, layer), candidate in singles.items():
+        scores.setdefault((model, head), {})[layer] = answers[ask(candidate)]
+    return scores
+
+
+def _pairs(
+    setting: Setting, chosen: Mapping[tuple[str, str, str], int]
+) -> Iterator[tuple[tuple[str, str, tuple[str, str], str], Candidate]]:
+    for selection in SELECTIONS:
+        for head in HEADS:
+            for pair in combinations(setting.models, 2):
+                sources = [
+                    setting.last(model).model_copy(update={"layer": chosen[selection, model, head]}) for model in pair
+                ]
+                for operator in OPERATORS:
+                    yield (selection, head, pair, operator), setting.candidate(sources, head, operator)
+
+
+def _pair_row(
+    setting: Setting,
+    key: tuple[str, str, tuple[str, str], str],
+    candidate: Candidate,
+    answers: Answers,
+    test: Scores,
+    chosen: Mapping[tuple[str, str, str], int],
+) -> Row:
+    selection, head, pair, operator = key
+    scored = answers[setting.test(candidate)]
+    last = _best_single(setting, head, test, {model: setting.models[model].layers for model in setting.models})
+    optimal = _best_single(setting, head, test, {model: chosen[selection, model, head] for model in setting.models})
+    return {
+        "kind": "fusion",
+        "selection": selection,
+        "head": head,
+        "model": " + ".join(f"{model}[{chosen[selection, model, head]}]" for model in pair),
+        "fusion": operator,
+        **score_columns(scored, setting.dataset),
+        "selection_f1": scored.f1.mean if selection == "test" else answers[setting.held_out(candidate)].f1.mean,
+        "last_single": last,
+        **difference_columns(scored, test[last, head][setting.models[last].layers], setting.dataset, "last_"),
+        "optimal_single": f"{optimal}[{chosen[selection, optimal, head]}]",
+        **difference_columns(
+            scored, test[optimal, head][chosen[selection, optimal, head]], setting.dataset, "optimal_"
+        ),
+    }
+
+
+def _best_single(setting: Setting, head: str, test: Scores, layers: Mapping[str, int]) -> str:
+    """The model that does best on test at its given layer: the strongest reference there is."""
+    return max(setting.models, key=lambda model: test[model, head][layers[model]].f1.mean)
+
+
+def _references(
+    setting: Setting,
+    selection: str,
+    head: str,
+    test: Scores,
+    held_out: Scores,
+    chosen: Mapping[tuple[str, str, str], int],
+) -> list[Row]:
+    """The singles that the winner is held against."""
+    rows = []
+    for model in setting.models:
+        layer = chosen[selection, model, head]
+        rows.append(
+            {
+                "kind": "single",
+                "selection": selection,
+                "head": head,
+                "model": f"{model}[{layer}]",
+                "fusion": "none",
+                **score_columns(test[model, head][layer], setting.dataset),
+                "selection_f1": (test if selection == "test" else held_out)[model, head][layer].f1.mean,
+            }
+        )
+    return rows
+
+
+def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
+    chart = charts.heatmap(
+        [row for row in rows if row["head"] == head and row["selection"] == "cv"],
+        x=("fusion", "operator"),
+        y="model",
+        value=("optimal_delta_f1", "change of macro-F1 (points)"),
+    )
+    return Figure(
+        f"optimal-layers-{head}",
+        f"{setting.dataset.name}: pairs at their best layers, against the best single at its best layer ({head} head)",
+        charts.subtitle(setting, "Layers chosen by cross-validation. *: 95% interval without zero."),
+        "A grid of pairs by operator; blue cells gain macro-F1 over the best single model at its best layer.",
+        chart,
+    )
+
+
+def _notes(setting: Setting, rows: Sequence[Row]) -> list[str]:
+    if len(setting.models) < 2:
+        return ["One model alone makes no pair: name at least two."]
+    notes = ["`test` selects layers, pair and operator on the test set, as the paper does: it is optimistic."]
+    notes += [
+        f"Selected {SELECTIONS[row['selection']]}, {row['head']}: {row['fusion']} of {row['model']} changes F1 by "
+        f"{row['last_delta_f1']:+.1f} points against the best last layer ({row['last_single']}), and by "
+        f"{row['optimal_delta_f1']:+.1f} (95% {row['optimal_delta_f1_low']:+.1f} to "
+        f"{row['optimal_delta_f1_high']:+.1f}) against the best single layer ({row['optimal_single']})."
+        for row in rows
+        if row["kind"] == "fusion"
+    ]
+    return notes

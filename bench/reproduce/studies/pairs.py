@@ -1,0 +1,127 @@
+"""Every pair of models under every operator (figure 3)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations_with_replacement
+
+from bench.evaluation.evaluator import Scored
+from bench.figures import Figure
+from bench.reproduce import charts
+from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
+from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.study import Ask, Findings, Row, Steps, study
+
+OPERATORS = (
+    "concat",
+    "sum",
+    "sum+residual",
+    "quaternion",
+    "quaternion+residual",
+    "multiplication",
+    "multiplication+residual",
+    "hadamard",
+    "hadamard+residual",
+)
+"""The paper's nine, in its order."""
+Pair = tuple[str, str]
+
+
+@study(
+    "pairs",
+    paper="figure 3 (published as colours, without numbers)",
+    columns={
+        "model": "pair",
+        "head": "head",
+        "fusion": "operator",
+        "f1_mean": "F1",
+        "f1_std": "±\nruns",
+        "better_single": "better\nalone",
+        "delta_f1": "ΔF1",
+        "delta_f1_low": "95%\nlow",
+        "delta_f1_high": "\nhigh",
+        "runs": "runs",
+    },
+)
+def pairs(setting: Setting) -> Steps:
+    """Every pair of models, also a model with itself, under nine operators: change of F1 against the better alone."""
+    singles = {
+        (model, head): setting.test(setting.candidate([setting.last(model)], head))
+        for model in setting.models
+        for head in HEADS
+    }
+    asks = dict(_asks(setting))
+    baselines = setting.baselines()
+    answers = yield [*baselines.values(), *singles.values(), *asks.values()]
+    lines = {name: answers[ask] for name, ask in baselines.items()}
+    alone = {key: answers[ask] for key, ask in singles.items()}
+    rows = [_row(setting, *key, answers[ask], alone) for key, ask in asks.items()]
+    return Findings(
+        rows
+        + [
+            {"kind": "single", "model": model, "head": head, **score_columns(scored, setting.dataset)}
+            for (model, head), scored in alone.items()
+        ]
+        + setting.missing_rows()
+        + baseline_rows(lines, setting.dataset),
+        figures=[_figure(setting, rows, head) for head in HEADS],
+        notes=_notes(rows),
+    )
+
+
+def _asks(setting: Setting) -> Iterator[tuple[tuple[Pair, str, str], Ask]]:
+    for pair in combinations_with_replacement(setting.models, 2):
+        for head in HEADS:
+            for operator in OPERATORS:
+                sources = [setting.last(model) for model in pair]
+                yield (pair, head, operator), setting.test(setting.candidate(sources, head, operator))
+
+
+def _row(setting: Setting, pair: Pair, head: str, operator: str, scored: Scored, alone: Mapping[Pair, Scored]) -> Row:
+    better = max(pair, key=lambda model: alone[model, head].f1.mean)
+    return {
+        "kind": "pair",
+        "model": " + ".join(pair),
+        "itself": pair[0] == pair[1],
+        "head": head,
+        "fusion": operator,
+        **score_columns(scored, setting.dataset),
+        "better_single": better,
+        "better_single_f1": alone[better, head].f1.mean,
+        **difference_columns(scored, alone[better, head], setting.dataset),
+    }
+
+
+def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
+    chart = charts.heatmap(
+        [row for row in rows if row["head"] == head],
+        x=("fusion", "operator"),
+        y="model",
+        value=("delta_f1", "change of macro-F1 (points)"),
+    )
+    return Figure(
+        f"pairs-{head}",
+        f"{setting.dataset.name}: two models fused, against the better of the two alone ({head} head)",
+        charts.subtitle(
+            setting, "Last layers, mean pooling. *: 95% interval (bootstrap over test texts) without zero."
+        ),
+        "A grid of pairs of models by operator; blue cells gain macro-F1, orange ones lose it.",
+        chart,
+    )
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    notes = []
+    for head in HEADS:
+        mine = [row for row in rows if row["head"] == head]
+        for itself in (False, True):
+            group = [row for row in mine if row["itself"] == itself]
+            if not group:
+                continue
+            up = sum(row["delta_f1_low"] > 0 for row in group)
+            down = sum(row["delta_f1_high"] < 0 for row in group)
+            what = "a model with itself" if itself else "two models"
+            notes.append(
+                f"{head}, {what}: {up} of {len(group)} cells gain and {down} lose, clear of zero at 95% "
+                "(each alone, not corrected for their number)."
+            )
+    notes.append("Under the logistic head `sum+residual` is `sum`: a rescaling changes nothing there.")
+    return notes

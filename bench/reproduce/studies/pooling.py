@@ -1,0 +1,136 @@
+"""Poolings at the last layer (figure 4)."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from bench.evaluation.evaluator import Scored
+from bench.figures import Figure
+from bench.reproduce import charts
+from bench.reproduce.published import printed
+from bench.reproduce.scores import POINTS, baseline_rows, difference_columns, score_columns
+from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.study import Findings, Row, Steps, study
+
+WIDE_GAP = 6.0
+"""Points beyond which the paper marks a gap."""
+POOLINGS = ("last", "mean", "first")
+
+
+@study(
+    "pooling",
+    paper="figure 4",
+    columns={
+        "model": "model",
+        "head": "head",
+        "last_f1_mean": "last\nF1",
+        "mean_f1_mean": "mean\nF1",
+        "first_f1_mean": "first\nF1",
+        "winner_f1": "wins",
+        "delta_f1": "last −\nmean",
+        "delta_f1_low": "95%\nlow",
+        "delta_f1_high": "\nhigh",
+        "wide_gap": "gap\n> 6",
+        "disagree": "accuracy\ndisagrees",
+        "published_delta_f1": "paper:\nlast − mean",
+        "runs": "runs",
+    },
+)
+def pooling(setting: Setting) -> Steps:
+    """Last-token against mean pooling (and first) at the last layer."""
+    asks = {
+        (model, head, name): setting.test(setting.candidate([setting.last(model, name)], head))
+        for model, resolved in setting.models.items()
+        for head in HEADS
+        for name in POOLINGS
+        if name in resolved.poolings
+    }
+    baselines = setting.baselines()
+    answers = yield [*baselines.values(), *asks.values()]
+    lines = {name: answers[ask] for name, ask in baselines.items()}
+    points: list[Row] = [
+        {"model": model, "head": head, "pooling": name, **score_columns(answers[ask], setting.dataset)}
+        for (model, head, name), ask in asks.items()
+    ]
+    rows = [
+        _row(
+            setting,
+            model,
+            head,
+            {name: answers[asks[model, head, name]] for name in POOLINGS if (model, head, name) in asks},
+        )
+        for model in setting.models
+        for head in HEADS
+    ]
+    rows += setting.missing_rows(partial(_published, setting)) + baseline_rows(lines, setting.dataset, prefix="mean_")
+    return Findings(
+        rows,
+        published=printed("figure4", dataset=setting.dataset.name),
+        extras={"points": points},
+        figures=[_figure(setting, points, lines)],
+        notes=_notes(rows),
+    )
+
+
+def _row(setting: Setting, model: str, head: str, scores: Mapping[str, Scored]) -> Row:
+    row: Row = {"kind": "model", "model": model, "head": head}
+    for name, scored in scores.items():
+        row |= score_columns(scored, setting.dataset, f"{name}_")
+    f1 = {name: scored.f1.mean for name, scored in scores.items()}
+    accuracy = {name: scored.accuracy.mean for name, scored in scores.items()}
+    difference = difference_columns(scores["last"], scores["mean"], setting.dataset)
+    row |= {
+        "winner_f1": winner(f1),
+        "winner_accuracy": winner(accuracy),
+        **difference,
+        "wide_gap": max(abs(difference["delta_f1"]), abs(difference["delta_accuracy"])) > WIDE_GAP,
+        "disagree": difference["delta_f1"] * difference["delta_accuracy"] < 0,
+        "runs": scores["mean"].f1.n,
+    }
+    return row | (_published(setting, model) if head == "mlp" else {})
+
+
+def _published(setting: Setting, model: str) -> Row:
+    """The paper's numbers for a model on this data set, where it has them."""
+    theirs = {each["pooling"]: each for each in printed("figure4", dataset=setting.dataset.name, model=model)}
+    row: Row = {}
+    for name, each in theirs.items():
+        row |= {f"published_{name}_accuracy": each["accuracy"], f"published_{name}_f1": each["f1"]}
+    if theirs:
+        row["published_delta_f1"] = POINTS * (theirs["last"]["f1"] - theirs["mean"]["f1"])
+    return row
+
+
+def winner(scores: Mapping[str, float]) -> str:
+    """The name of the highest score, or those of equals."""
+    return " = ".join(name for name, value in scores.items() if value == max(scores.values()))
+
+
+def _figure(setting: Setting, points: Sequence[Row], lines: Mapping[str, Scored]) -> Figure:
+    shown = [{**each, "of": f"{each['model']}, {each['head']}"} for each in points]
+    chart = charts.intervals(
+        shown,
+        x=("of", "model, head"),
+        y=("f1_mean", "macro-F1 on the test set"),
+        bounds=("f1_low", "f1_high"),
+        colour=("pooling", "pooling"),
+        rules=charts.baseline_rules(lines),
+    )
+    return Figure(
+        "pooling",
+        f"{setting.dataset.name}: pooling at the last layer",
+        charts.subtitle(setting, "Bars: 95% bootstrap over test texts, runs averaged."),
+        "Macro-F1 of last-token, mean and first-token pooling of every model's last layer under both heads.",
+        chart,
+    )
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    models = [row for row in rows if row["kind"] == "model"]
+    clear = [row for row in models if row["delta_f1_low"] > 0 or row["delta_f1_high"] < 0]
+    return [
+        (
+            f"{len(clear)} of {len(models)} differences between last and mean pooling are clear of zero at 95%; "
+            f"{sum(row['wide_gap'] for row in models)} exceed {WIDE_GAP:.0f} points."
+        ),
+        "A causal model's first token sees itself alone: models where `first` says nothing leave it out.",
+    ]

@@ -1,0 +1,164 @@
+"""Does fusion lower the sensitivity to layer and pooling? (the paper's claim, which it shows by ranges)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bench.figures import Figure
+from bench.reproduce import charts
+from bench.reproduce.scores import POINTS, baseline_rows, score_columns
+from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.statistics import choice_spreads
+from bench.reproduce.study import Ask, Findings, Row, Steps, study
+from bench.specs import Source
+
+CHOICES = 20
+"""Draws of layer and pooling for each subset."""
+SUBSETS = 7
+"""At most so many subsets a size, drawn where there are more."""
+Subset = tuple[str, ...]
+
+
+@study(
+    "sensitivity",
+    paper="beyond it: its conclusion says that fusion makes performance less sensitive to layer and pooling",
+    columns={
+        "size": "\nsize",
+        "model": "model",
+        "head": "head",
+        "subsets": "subsets",
+        "choices": "choices\neach",
+        "f1_mean": "F1\nmean",
+        "f1_lowest_tenth": "lowest\ntenth",
+        "std": "std\n(points)",
+        "std_low": "95%\nlow",
+        "std_high": "\nhigh",
+        "ratio": "variance\nratio to 1",
+        "ratio_low": "95%\nlow",
+        "ratio_high": "\nhigh",
+        "runs_std": "std over\nruns",
+        "runs": "runs",
+    },
+)
+def sensitivity(setting: Setting) -> Steps:
+    """Variance of F1 over random layer and pooling choices for 1, 2, 3 … models concatenated, with intervals."""
+    rng = np.random.default_rng(setting.protocol.seed)
+    drawn = {model: _choices(setting, model, rng) for model in setting.models}
+    subsets = _drawn_subsets(setting, rng)
+    asks: dict[tuple[Subset, str], list[Ask]] = {
+        (subset, head): [
+            setting.test(setting.candidate([drawn[model][number] for model in subset], head))
+            for number in range(CHOICES)
+        ]
+        for subset in subsets
+        for head in HEADS
+    }
+    baselines = setting.baselines()
+    answers = yield [*baselines.values(), *(ask for each in asks.values() for ask in each)]
+    lines = {name: answers[ask] for name, ask in baselines.items()}
+    rows: list[Row] = []
+    every: list[Row] = []
+    for head in HEADS:
+        groups: dict[int, list[np.ndarray]] = {}
+        for (subset, of), chosen in asks.items():
+            if of != head:
+                continue
+            scores = [[run.scores.macro_f1 for run in answers[ask].repetitions] for ask in chosen]
+            groups.setdefault(len(subset), []).append(POINTS * np.array(scores))
+            every += [
+                {
+                    "size": len(subset),
+                    "head": head,
+                    "model": " + ".join(subset),
+                    "sources": str(ask.subject),
+                    **score_columns(answers[ask], setting.dataset),
+                }
+                for ask in dict.fromkeys(chosen)
+            ]
+        rows += _rows(head, groups, setting.protocol.seed)
+    notes = _notes(rows)
+    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
+    return Findings(rows, extras={"choices": every}, figures=[_figure(setting, rows)], notes=notes)
+
+
+def _choices(setting: Setting, model: str, rng: np.random.Generator) -> list[Source]:
+    poolings, layers = setting.models[model].poolings, len(setting.layers(model))
+    return [
+        Source(model=model, layer=int(rng.integers(layers)), pooling=poolings[rng.integers(len(poolings))])
+        for _ in range(CHOICES)
+    ]
+
+
+def _drawn_subsets(setting: Setting, rng: np.random.Generator) -> list[Subset]:
+    found: list[Subset] = []
+    for size in range(1, len(setting.models) + 1):
+        every = list(setting.subsets(size, size))
+        kept = sorted(rng.choice(len(every), min(SUBSETS, len(every)), replace=False))
+        found += [every[number] for number in kept]
+    return found
+
+
+def _rows(head: str, groups: Mapping[int, Sequence[np.ndarray]], seed: int) -> list[Row]:
+    spreads = choice_spreads(groups, seed=seed)
+    rows: list[Row] = []
+    for size, group in groups.items():
+        means, spread = np.concatenate([scores.mean(1) for scores in group]), spreads[size]
+        rows.append(
+            {
+                "kind": "size",
+                "size": size,
+                "head": head,
+                "subsets": len(group),
+                "choices": CHOICES,
+                "f1_mean": float(means.mean() / POINTS),
+                "f1_lowest_tenth": float(np.quantile(means, 0.1) / POINTS),
+                "variance": spread.variance,
+                "variance_low": spread.low,
+                "variance_high": spread.high,
+                "std": max(spread.variance, 0.0) ** 0.5,
+                "std_low": max(spread.low, 0.0) ** 0.5,
+                "std_high": max(spread.high, 0.0) ** 0.5,
+                "ratio": spread.ratio,
+                "ratio_low": spread.ratio_low,
+                "ratio_high": spread.ratio_high,
+                "runs_std": spread.runs**0.5,
+                "runs": group[0].shape[1],
+            }
+        )
+    return rows
+
+
+def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
+    chart = charts.intervals(
+        [{**row, "models": str(row["size"])} for row in rows if row["kind"] == "size"],
+        x=("models", "models concatenated"),
+        y=("std", "std of macro-F1 over layer and pooling (points)"),
+        bounds=("std_low", "std_high"),
+        colour=("head", "head"),
+    )
+    return Figure(
+        "sensitivity",
+        f"{setting.dataset.name}: how much layer and pooling choices move macro-F1",
+        charts.subtitle(setting, f"{CHOICES} choices a subset; bars: 95% bootstrap over choices; run noise taken off."),
+        "The standard deviation of macro-F1 over random layer and pooling choices, by the number of models fused.",
+        chart,
+    )
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    notes = ["Layers and poolings are drawn uniformly and independently for each model; run noise is taken off."]
+    for row in rows:
+        if row["size"] > 1 and row["ratio"] is not None:
+            verdict = (
+                "lower"
+                if row["ratio_high"] < 1
+                else "higher"
+                if row["ratio_low"] > 1
+                else "not distinguishable from one model's"
+            )
+            notes.append(
+                f"{row['head']}, {row['size']} models: variance {row['ratio']:.2f} times one model's "
+                f"(95% {row['ratio_low']:.2f} to {row['ratio_high']:.2f}): {verdict}. Independent parts would give "
+                f"{1 / row['size']:.2f}."
+            )
+    return notes

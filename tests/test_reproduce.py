@@ -1,0 +1,408 @@
+"""The paper's studies on real rows of R8 and small models: what is printed, computed, written and resumed."""
+
+import csv
+import io
+import itertools
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+from scipy.stats import ttest_1samp
+
+import bench.reproduce.studies
+from bench.cli import main
+from bench.cli import reproduce as command
+from bench.datasets.load import DatasetRequest, load
+from bench.datasets.rows import DATASETS
+from bench.evaluation.evaluator import Evaluator
+from bench.heads import Job, fit_predict, predict_subsets
+from bench.models.rows import MODELS
+from bench.reproduce.noise import NOISES, apply
+from bench.reproduce.published import NAMES, caption, errata, models, printed
+from bench.reproduce.setting import HEADS
+from bench.reproduce.statistics import choice_spreads, partition, t_interval
+from bench.reproduce.studies.low_resource import nested, sizes
+from bench.reproduce.study import STUDIES
+from bench.specs import MLP, Candidate, Source
+from bench.tracking import MlflowTracker
+
+assert bench.reproduce.studies
+PAPER = ["layers", "pooling", "pairs", "optimal-layers", "combinations", "trade-off", "low-resource", "overhead"]
+BEYOND = ["sensitivity", "capacity", "robustness", "learned"]
+FIELDS = {"study", "dataset", "rows", "published", "files", "tracking_uri", "parent_run_id"}
+
+
+# What the paper printed
+
+
+def test_the_command_line_knows_the_studies() -> None:
+    assert [*STUDIES] == [*command.STUDIES] == PAPER + BEYOND
+
+
+def test_published_tables_are_whole_and_speak_our_names() -> None:
+    assert {name: len(printed(name)) for name in NAMES[:-1]} == {
+        "table1": 13,
+        "table2": 84,
+        "table3": 6,
+        "table4": 36,
+        "figure4": 84,
+    }
+    for name in NAMES:
+        assert caption(name)
+        for row in printed(name):
+            assert row["place"]
+            assert {row.get("model"), *row.get("models", ())} - {None} <= set(MODELS)
+            assert row.get("dataset") in {None, *DATASETS}
+            scores = [value for key, value in row.items() if key.split("_")[0] in {"accuracy", "f1"}]
+            assert all(0 <= value <= 1 for value in scores if isinstance(value, float))
+    assert len(list(models())) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "cell"),
+    [
+        ("table2", {"model": "phi-4", "dataset": "r52", "layer": "best"}, {"accuracy": 0.933, "f1_layer": 30}),
+        (
+            "table2",
+            {"model": "llama-3.2-3b", "dataset": "legalbench", "layer": "best"},
+            {"accuracy_layer": 0, "f1": 0.833},
+        ),
+        ("figure4", {"model": "qwen3-8b", "dataset": "r8", "pooling": "last"}, {"accuracy": 0.938, "f1": 0.703}),
+        ("figure4", {"model": "nv-embed-v2", "dataset": "r52", "pooling": "mean"}, {"f1": 0.679}),
+        ("table3", {"dataset": "r52"}, {"f1": 0.7702, "layers": [31, 36], "fusion": "hadamard+residual"}),
+        ("table4", {"dataset": "r52", "size": 3}, {"subsets": 35, "f1_min": 0.461, "f1_max": 0.721}),
+        ("table4", {"dataset": "sst2", "size": 7}, {"f1_min": 0.958, "f1_max": 0.958}),
+        ("table1", {"model": "phi-4"}, {"width": 3584}),
+    ],
+)
+def test_cells_read_off_the_paper(name: str, where: dict[str, Any], cell: dict[str, Any]) -> None:
+    (row,) = printed(name, **where)
+    assert {key: row[key] for key in cell} == cell
+
+
+def test_the_errata_follow_from_the_published_numbers() -> None:
+    last = printed("table2", layer="last")
+    (single,) = printed("table4", dataset="r8", size=1)
+    assert single["f1_min"] == 0.916
+    assert min(row["f1"] for row in last if row["dataset"] == "r8") == 0.867
+    means = printed("figure4", pooling="mean", dataset="rotten_tomatoes")
+    assert min(row["f1"] for row in means) == 0.877 < printed("table4", dataset="rotten_tomatoes", size=1)[0]["f1_min"]
+    (legal,) = printed("table3", dataset="legalbench")
+    (nv,) = (row for row in last if row["model"] == "nv-embed-v2" and row["dataset"] == "legalbench")
+    assert legal["baseline_model"] == "qwen3-embedding-8b"
+    assert (legal["baseline_accuracy"], legal["baseline_f1"]) == (nv["accuracy"], nv["f1"])
+    assert nv["accuracy_layer"] == 31 == MODELS["nv-embed-v2"].layers - 1
+    wrong = [row["model"] for row in printed("table1") if "model" in row and row["width"] != MODELS[row["model"]].width]
+    assert wrong == ["llama-3.2-3b", "gemma-3-12b-it", "phi-4"]
+    (r52,) = printed("table3", dataset="r52")
+    assert round(100 * (r52["accuracy"] - r52["baseline_accuracy"]), 2) == 0.89 != r52["delta_accuracy_points"]
+    best = {(row["model"], row["dataset"]): row["f1"] for row in printed("table2", layer="best")}
+    gains = [100 * (best[row["model"], row["dataset"]] - row["f1"]) for row in last]
+    assert max(gains) == pytest.approx(32.0)
+    assert {study for study in STUDIES if errata(study)} == {
+        "layers",
+        "pooling",
+        "optimal-layers",
+        "combinations",
+        "overhead",
+    }
+
+
+# Statistics
+
+
+def test_the_partition_finds_whose_variance_it_is() -> None:
+    rng = np.random.default_rng(0)
+    names = [(f"d{row}", f"m{column}") for row in range(6) for column in range(7)]
+    by_dataset = partition({(d, m): int(d[1]) + 0.1 * rng.normal() for d, m in names})
+    by_model = partition({(d, m): int(m[1]) + 0.1 * rng.normal() for d, m in names})
+    nobody = partition({pair: rng.normal() for pair in names})
+    assert by_dataset is not None
+    assert by_model is not None
+    assert nobody is not None
+    assert by_dataset.dataset > 0.95 > 0.05 > by_dataset.model
+    assert (by_dataset.dataset_p, by_model.model_p) == (1 / 2001, 1 / 2001)
+    assert by_model.model > 0.95
+    assert min(nobody.dataset_p, nobody.model_p) > 0.01
+    for each in (by_dataset, by_model, nobody):
+        assert each.dataset + each.model + each.rest == pytest.approx(1)
+        assert (each.dataset_chance, each.model_chance) == (5 / 41, 6 / 41)
+    assert partition({("d", "m"): 1.0, ("d", "n"): 2.0}) is None
+
+
+def test_run_noise_is_not_counted_as_sensitivity() -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 3, (2000, 5))
+    spreads = choice_spreads({1: [rng.normal(0, 2, (2000, 1)) + noise], 2: [rng.normal(0, 1, (2000, 1)) + noise]})
+    assert spreads[1].variance == pytest.approx(4, rel=0.15)
+    assert spreads[2].variance == pytest.approx(1, rel=0.4)
+    assert spreads[1].runs == pytest.approx(9, rel=0.1)
+    assert spreads[2].ratio_low is not None
+    assert spreads[2].ratio_high is not None
+    assert spreads[2].ratio_low < 0.25 < spreads[2].ratio_high < 0.5
+
+
+@given(st.lists(st.floats(-10, 10), min_size=3, max_size=9, unique=True))
+def test_t_interval_is_scipys(values: list[float]) -> None:
+    expected = ttest_1samp(values, 0).confidence_interval()
+    assert t_interval(values) == pytest.approx((expected.low, expected.high))
+    assert t_interval(values[:1]) == (None, None)
+
+
+# Rows
+
+
+@given(st.text(min_size=1).filter(str.strip), st.integers(0, 9), st.sampled_from(sorted(NOISES)))
+def test_noise_is_seeded_and_never_blank(text: str, seed: int, name: str) -> None:
+    assert apply(name, text, seed) == apply(name, text, seed)
+    assert apply(name, text, seed).strip()
+
+
+def test_noise_has_its_rate() -> None:
+    text = "the quick brown fox jumps over the lazy dog " * 200
+    typos = NOISES["typos-5%"](text, random.Random(0))
+    assert abs(len(typos) - len(text)) < 0.02 * len(text)
+    capitals = sum(word.isupper() for word in apply("case-30%", text, 0).split()) / len(text.split())
+    assert capitals == pytest.approx(0.3, abs=0.05)
+    assert apply("typos-5%", text, 0) != apply("typos-5%", text, 1)
+
+
+def test_learning_curves_are_nested_and_stratified_and_end_with_all_rows() -> None:
+    dataset = load(DatasetRequest(name="r8", max_train=200, max_test=20))
+    chosen = {size: nested(dataset, size, 3) for size in sizes(dataset)}
+    counts = np.bincount(dataset.train.labels)
+    for size, data in chosen.items():
+        assert np.bincount(data.train.labels).tolist() == np.minimum(counts, size).tolist()
+    for smaller, larger in itertools.pairwise(chosen.values()):
+        assert set(smaller.train.ids) < set(larger.train.ids)
+    assert list(chosen.values())[-1] is dataset
+    assert nested(dataset, 8, 3).fingerprint == chosen[8].fingerprint != nested(dataset, 8, 4).fingerprint
+
+
+# Heads of many subsets
+
+
+@pytest.mark.parametrize("batch_size", [100, 32])
+def test_subsets_side_by_side_are_the_heads_that_are_trained_alone(batch_size: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 90)
+    features = [
+        torch.from_numpy((rng.normal(size=(3, width))[labels] + rng.normal(size=(90, width))).astype(np.float32))
+        for width in (12, 20, 7)
+    ]
+    subsets = [subset for size in (1, 2, 3) for subset in itertools.combinations(range(3), size)]
+    job, head = Job(np.arange(60), np.arange(60, 90), 7), MLP(hidden=16, epochs=40, batch_size=batch_size)
+    for subset, together in zip(subsets, predict_subsets(features, subsets, labels, 3, job, head), strict=True):
+        sources = tuple(Source(model=f"m{number}", layer=0, pooling="mean") for number in subset)
+        candidate = Candidate(sources=sources, fusion="none" if len(subset) == 1 else "concat", head=head)
+        (alone,) = fit_predict([features[number] for number in subset], labels, 3, [job], candidate)
+        # several batches are drawn in another order: alike, not equal
+        np.testing.assert_allclose(together, alone, atol=1e-5 if batch_size == 100 else 0.15)
+
+
+# From the command to files
+
+
+@pytest.fixture
+def called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hub_cache: Path
+) -> Callable[..., str]:
+    """`bench reproduce` in this process, with a head that trains fast, from an empty folder; returns stdout."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(HEADS, "mlp", MLP(hidden=8, epochs=3, learning_rate=1e-2))  # type: ignore[misc]
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("BENCH_DATA_HOME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*words: str, status: int = 0) -> str:
+        monkeypatch.setattr("sys.argv", ["bench", "reproduce", *words])
+        monkeypatch.setenv("BENCH_TRACEBACK", "1")
+        capsys.readouterr()
+        try:
+            main.run()
+        except SystemExit as end:
+            assert end.code == status  # noqa: PT017 - a status is not an exception's message
+        out, err = capsys.readouterr()
+        return out if status == 0 else err
+
+    return call
+
+
+ROWS = ("--max-train", "60", "--max-test", "40", "--max-length", "24", "--repetitions", "1", "--folds", "2")
+
+
+@pytest.fixture
+def two(tiny: Callable[..., Path]) -> str:
+    """Two small models, and one that cannot be had."""
+    causal, encoder = tiny("LlamaConfig", num_hidden_layers=1), tiny("BertConfig", num_hidden_layers=2)
+    return f"{causal},{encoder},llama-3.2-3b"
+
+
+def without_time(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows but for what is measured anew."""
+    return [{key: value for key, value in row.items() if key != "latency_ms"} for row in found["rows"]]
+
+
+def test_a_study_is_planned_run_written_and_found_again(
+    called: Callable[..., str], two: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("layers", "--dataset", "r8", "--models", two, *ROWS)
+    planned = json.loads(called(*words, "--dry-run", "--json"))
+    assert (planned["study"], planned["known"]) == ("layers", 0)
+    assert planned["evaluations"] == 2 + 2 * 2 * (2 + 3)
+    assert not Path("mlruns").exists()
+
+    found = json.loads(called(*words, "--json"))
+    assert set(found) == FIELDS
+    assert (found["study"], found["dataset"]) == ("layers", "r8")
+    kinds = [row["kind"] for row in found["rows"]]
+    assert (kinds.count("model"), kinds.count("missing"), kinds.count("baseline")) == (4, 1, 2)
+    (missing,) = (row for row in found["rows"] if row["kind"] == "missing")
+    assert missing["model"] == "llama-3.2-3b"
+    assert (missing["published_last_f1"], missing["published_best_f1_layer"]) == (0.925, 24)
+    assert all(key.startswith("published") for key in missing if "f1" in key)
+    for row in found["rows"]:
+        if row["kind"] == "model":
+            assert row["best_f1"] >= row["last_f1_mean"]
+            assert row["best_f1"] >= row["cv_f1_mean"]
+            assert row["last_f1_low"] <= row["last_f1_mean"] <= row["last_f1_high"]
+            assert row["runs"] == (5 if row["head"] == "mlp" else 1)
+    assert [row["place"] for row in found["published"]] == ["Table 2"] * 14
+
+    files = {Path(name).name: Path(name) for name in found["files"]}
+    assert {"layers.csv", "layers.md", "layers.parquet", "published.csv"} <= set(files)
+    assert {"layers-curves.html", "layers-curves.png", "layers-curves.svg"} <= set(files)
+    with files["layers.csv"].open(newline="") as file:
+        assert [row["kind"] for row in csv.DictReader(file)] == kinds
+    assert pq.read_table(files["layers.parquet"]).num_rows == len(kinds)
+    assert "contradicts itself" in files["layers.md"].read_text()
+    assert "http://" not in files["layers-curves.svg"].read_text().replace("http://www.w3.org", "")
+
+    client = MlflowClient(found["tracking_uri"])
+    parent = client.get_run(found["parent_run_id"])
+    assert parent.info.status == "FINISHED"
+    assert {each.path for each in client.list_artifacts(parent.info.run_id)} == set(files)
+    nested_runs = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'", max_results=100
+    )
+    assert len(nested_runs) == planned["evaluations"]
+
+    # again: nothing is trained, the run is the same, and so are the numbers
+    monkeypatch.setattr(Evaluator, "_train", None)
+    again = json.loads(called(*words, "--json"))
+    assert again["rows"] == found["rows"]
+    assert again["parent_run_id"] == found["parent_run_id"]
+    assert json.loads(called(*words, "--dry-run", "--json"))["known"] == planned["evaluations"]
+
+
+def test_a_stopped_study_goes_on_where_it_stopped(
+    called: Callable[..., str], two: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("pooling", "--dataset", "r8", "--models", two, *ROWS)
+    train, trained = Evaluator._train, []
+
+    def counted(self: Evaluator, candidate: Candidate, *rest: Any) -> Any:
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        trained.append(candidate)
+        return train(self, candidate, *rest)
+
+    monkeypatch.setattr(Evaluator, "_train", counted)
+    assert "go on" in called(*words, status=130)
+    (parent,) = MlflowClient("sqlite:///mlruns/mlflow.db").search_runs(["1"], "tags.`bench.kind` = 'study'")
+    assert parent.info.status == "KILLED"
+    first, trained[:] = trained[:], []
+    monkeypatch.setattr(Evaluator, "_train", lambda self, *args: (trained.append(args[0]), train(self, *args))[1])
+    found = json.loads(called(*words, "--json"))
+    assert found["parent_run_id"] == parent.info.run_id
+    assert len(first) == 4
+    assert len(trained) == 2 * (2 + 3) - 4
+    assert not {each.fingerprint() for each in first} & {each.fingerprint() for each in trained}
+
+
+@pytest.mark.slow
+def test_all_studies_run_share_evaluations_and_speak_across_data_sets(
+    called: Callable[..., str], two: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # hundreds of nested runs are MLflow's time, and are looked at above
+    monkeypatch.setattr(MlflowTracker, "log", lambda *_: None)
+    monkeypatch.setattr("bench.reproduce.studies.sensitivity.CHOICES", 4)
+    monkeypatch.setattr("bench.reproduce.studies.low_resource.FEWEST", 16)
+    for name in ("pairs", "optimal_layers"):
+        monkeypatch.setattr(f"bench.reproduce.studies.{name}.OPERATORS", ("concat", "sum", "multiplication"))
+    words = ("--models", two, *ROWS, "--out", "out")
+    found = json.loads(called("all", "--dataset", "r8", *words, "--json"))["studies"]
+    assert [each["study"] for each in found] == list(STUDIES)
+    found += json.loads(called("layers", "--dataset", "r8,r52", *words, "--json"))["studies"]
+    by_name = {(each["study"], each["dataset"]): each for each in found}
+    assert set(by_name) == {*((name, "r8") for name in STUDIES), ("layers", "r52"), ("layers", "r8, r52")}
+    for (name, dataset), each in by_name.items():
+        assert set(each) == FIELDS
+        assert all(Path(file).is_file() and Path(file).parts[0] == "out" for file in each["files"])
+        if dataset == "r8, r52":
+            continue
+        baselines = {row["model"] for row in each["rows"] if row["kind"] == "baseline"}
+        assert baselines == {"tfidf-logistic", "majority"}, name
+        assert any(row["kind"] == "missing" for row in each["rows"]), name
+        assert any(file.endswith(".html") for file in each["files"]), name
+        if name != "overhead":
+            assert {"mlp", "logistic"} <= {row["head"] for row in each["rows"]}, name
+
+    (theirs,) = (row for row in by_name["layers", "r8, r52"]["rows"] if row["of"] == "paper, table 2")
+    assert (theirs["datasets"], theirs["models"]) == (6, 7)
+    assert theirs["dataset"] + theirs["model"] + theirs["rest"] == pytest.approx(1)
+
+    combinations = [row for row in by_name["combinations", "r8"]["rows"] if row["kind"] == "size"]
+    assert [(row["size"], row["subsets"]) for row in combinations if row["head"] == "mlp"] == [(1, 2), (2, 1)]
+    fused = next(row for row in combinations if row["size"] == 2)
+    single = next(row for row in combinations if row["size"] == 1)
+    change = 100 * (fused["f1_mean"] - single["f1_mean"])
+    assert single["add_f1_mean"] == pytest.approx(change) == pytest.approx(-fused["remove_f1_mean"])
+    pairs = [row for row in by_name["pairs", "r8"]["rows"] if row["kind"] == "pair" and row["head"] == "mlp"]
+    concatenated = next(row for row in pairs if row["fusion"] == "concat" and not row["itself"])
+    assert len(pairs) == 3 * 3
+    assert concatenated["f1_mean"] == pytest.approx(fused["f1_mean"], abs=0.02)
+    curve = [row for row in by_name["low-resource", "r8"]["rows"] if row["kind"] == "model" and row["head"] == "mlp"]
+    whole = [row["f1_mean"] for row in curve if row["train_rows"] == 60]
+    assert whole == pytest.approx(
+        [row["last_f1_mean"] for row in by_name["layers", "r8"]["rows"] if row["head"] == "mlp"]
+    )
+
+    text = called("overhead", "--dataset", "r8", *words)
+    assert "missing" in text
+    assert "Files: out" in text
+
+
+@pytest.mark.slow
+def test_a_shifted_domain_is_tested_where_labels_agree(
+    called: Callable[..., str], tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    rng = random.Random(0)
+    for name in ("first", "second"):
+        rows = [("good" if rng.random() < 0.5 else "bad") for _ in range(60)]
+        sink = io.StringIO()
+        writer = csv.writer(sink)
+        writer.writerow(["text", "label"])
+        writer.writerows([f"{name} {number} oil prices {label}", label] for number, label in enumerate(rows))
+        Path(f"{name}.csv").write_text(sink.getvalue())
+    words = ("robustness", "--dataset", "first.csv,second.csv", "--models", str(tiny("LlamaConfig")), "--folds", "2")
+    first, second = json.loads(called(*words, "--json"))["studies"]
+    assert {row["texts"] for row in first["rows"]} == {"clean", *NOISES, "shift to second.csv"}
+    assert {row["texts"] for row in second["rows"]} == {"clean", *NOISES, "shift to first.csv"}
+    clean = next(row for row in first["rows"] if row["texts"] == "clean")
+    assert clean["drop_delta_f1"] == 0
+
+
+def test_mistakes_are_told_apart_from_what_cannot_be_had(called: Callable[..., str]) -> None:
+    assert "did you mean 'smollm2-135m'" in called("layers", "--dataset", "r8", "--models", "smollm-135m", status=2)
+    assert "No model of the space" in called("layers", "--dataset", "r8", "--models", "phi-4", *ROWS, status=2)
+    assert "layers" in called("layer", "--dataset", "r8", status=2)
