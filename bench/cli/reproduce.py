@@ -85,7 +85,8 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: 
         found = [row for each in plans for row in each.to_json()]
         show.json_out(found[0] if len(found) == 1 else {"studies": found}) if as_json else _print_plans(plans)
         return
-    done = run(prepare(request, store, progress), options.HOME, MlflowTracker(options.HOME, tracking_uri), progress)
+    tracker = MlflowTracker(options.HOME, tracking_uri, source="bench reproduce")
+    done = run(prepare(request, store, progress), options.HOME, tracker, progress)
     if as_json:
         found = [each.to_json() for each in done]
         show.json_out(found[0] if len(found) == 1 else {"studies": found})

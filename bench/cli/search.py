@@ -125,33 +125,9 @@ def scratch(home: Path) -> Iterator[None]:
 
 
 def _request(params: dict[str, Any]) -> "SearchRequest":
-    from bench.evaluation.protocol import Protocol
-    from bench.space.files import load
-    from bench.space.schema import Sampler
-    from bench.study.settings import Constraints, SearchRequest
+    from bench.api import search_request
 
-    space = load(params["space_name"])
-    if params["sampler"]:
-        space = space.model_copy(update={"sampler": Sampler(name=params["sampler"])})
-    return SearchRequest(
-        dataset=options.dataset_request(params),
-        space=space,
-        space_name=Path(params["space_name"]).stem,
-        models=params["models"],
-        trials=params["trials"],
-        study=params["study"],
-        extraction=options.extraction_settings(params),
-        protocol=Protocol(
-            name=params["protocol"],
-            folds=space.protocol.folds,
-            # the paper's five runs, unless the space asks for more
-            repetitions=max(space.protocol.repetitions, 5 if params["protocol"] == "paper" else 1),
-            confirm=space.protocol.confirm,
-            seed=params["seed"],
-        ),
-        constraints=Constraints(max_latency_ms=params["max_latency_ms"], max_memory_gb=params["max_memory_gb"]),
-        time_budget=params["time_budget"],
-    )
+    return search_request(space=params.pop("space_name"), **params)
 
 
 def _print_result(result: "SearchResult") -> None:
