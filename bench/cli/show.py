@@ -113,9 +113,7 @@ def json_out(value: Any) -> None:
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
     """A table on stdout. Columns in `right` are numbers."""
-    shown = Table(
-        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
-    )
+    shown = Table(header_style="bold", box=None, pad_edge=False)
     for index, name in enumerate(header):
         number = index in right
         shown.add_column(name, justify="right" if number else "left", no_wrap=number, overflow="fold")
@@ -124,6 +122,9 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], *, r
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
+    if title:
+        # a table's own title is folded to the table's width
+        console.print(Text(title, style="bold"))
     console.print(shown)
     console.print()
 
