@@ -62,6 +62,7 @@ def test_the_front_filter_parallel_coordinates_and_scatter(
     searched: tuple[SearchResult, MlflowTracker], address: str, tmp_path: Path
 ) -> None:
     from playwright.sync_api import Page, expect, sync_playwright
+    from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
     result, tracker = searched
     client = MlflowClient(tracker.address)
@@ -82,9 +83,15 @@ def test_the_front_filter_parallel_coordinates_and_scatter(
 
         where = quote("tags.`bench.front` = 'true'")
         page.goto(f"{address}/#/experiments/{experiment}/runs?searchFilter={where}")
-        # the front's runs are nested under their study
+        # the front's runs are nested under their study; a table that is still filling may lack the button for good
         study = page.get_by_role("link", name=result.study, exact=True)
-        study.locator("xpath=ancestor::*[@role='gridcell']").locator("button").first.click()
+        expander = study.locator("xpath=ancestor::*[@role='gridcell']").locator("button").first
+        for _ in range(4):
+            try:
+                expander.click(timeout=30_000)
+                break
+            except PlaywrightTimeoutError:
+                page.reload()
         for name in names:
             expect(page.get_by_text(name, exact=True).first).to_be_visible()
         shown = page.get_by_role("link", name=re.compile("^trial-")).all_inner_texts()
