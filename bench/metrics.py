@@ -8,7 +8,7 @@ interchangeable, so multinomial (bootstrap) and binomial (permutation) counts of
 that drawing rows one by one has, and there are far fewer patterns than rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -121,16 +121,11 @@ def bootstrap_interval(
         draws: Number of resamples.
     """
     patterns = _Patterns.of(y_true, [predictions])
-    rng = np.random.default_rng(seed)
-    shares = patterns.counts / patterns.counts.sum()
-    values = [
-        _statistic(patterns, patterns.predictions[0], counts, classes, statistic)
-        for size in _blocks(draws, len(shares))
-        for counts in [rng.multinomial(patterns.counts.sum(), shares, size=size)]
-    ]
-    observed = _statistic(patterns, patterns.predictions[0], patterns.counts[None], classes, statistic)[0]
-    low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(observed), float(low), float(high))
+
+    def value(counts: Ints) -> Floats:
+        return _statistic(patterns, patterns.predictions[0], counts, classes, statistic)
+
+    return _percentiles(patterns, value, seed, level, draws)
 
 
 def paired_interval(
@@ -149,8 +144,6 @@ def paired_interval(
     Arguments as those of `bootstrap_interval` and `paired_permutation`.
     """
     patterns = _Patterns.of(y_true, [a, b])
-    rng = np.random.default_rng(seed)
-    total = patterns.counts.sum()
 
     def difference(counts: Ints) -> Floats:
         first, second = patterns.predictions
@@ -158,12 +151,7 @@ def paired_interval(
             patterns, second, counts, classes, statistic
         )
 
-    values = [
-        difference(rng.multinomial(total, patterns.counts / total, size=size))
-        for size in _blocks(draws, len(patterns.counts))
-    ]
-    low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(difference(patterns.counts[None])[0]), float(low), float(high))
+    return _percentiles(patterns, difference, seed, level, draws)
 
 
 def paired_permutation(
@@ -239,6 +227,18 @@ class _Patterns:
         table, counts = np.unique(np.vstack([np.asarray(y_true), *matrices]), axis=1, return_counts=True)
         ends = np.cumsum([len(matrix) for matrix in matrices])[:-1]
         return cls(table[0], np.split(table[1:], ends), counts.astype(np.int64))
+
+
+def _percentiles(patterns: _Patterns, value: Callable[[Ints], Floats], seed: int, level: float, draws: int) -> Interval:
+    """The observed value and its percentile interval; `value` takes rows per draw and pattern, [draws, K]."""
+    rng = np.random.default_rng(seed)
+    total = patterns.counts.sum()
+    values = [
+        value(rng.multinomial(total, patterns.counts / total, size=size))
+        for size in _blocks(draws, len(patterns.counts))
+    ]
+    low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(value(patterns.counts[None])[0]), float(low), float(high))
 
 
 def _statistic(

@@ -125,14 +125,21 @@ class TransformersBackend:
             pack_linears(body)
         self._form = Packed(offset)
         found = self._pooled(probe, np.arange(len(probe)), layers)
-        errors = (found - plain).norm(dim=-1) / plain.norm(dim=-1)
-        # Rounding may grow in single layers of a deep model; a wrong mask or position moves most of a text's states.
-        error = float(errors.flatten(1).median(dim=1).values.max())
+        error = probe_error(found, plain)
         if not error <= PROBE_TOLERANCE[_dtype(self.settings)]:
             raise BenchError(
                 f"The packed kernels disagree with plain ones on model '{self.model.name}' "
                 f"(relative error {error:.1e}), so they are not used: pass --attention sdpa."
             )
+
+
+def probe_error(found: Tensor, expected: Tensor) -> float:
+    """How far states [texts, layers, poolings, width] lie from those expected: the worst text's median.
+
+    Rounding may grow in single layers of a deep model; a wrong mask or position moves most of a text's states.
+    """
+    errors = (found - expected).norm(dim=-1) / expected.norm(dim=-1)
+    return float(errors.flatten(1).median(dim=1).values.max())
 
 
 def _dtype(settings: ExtractionSettings) -> torch.dtype:

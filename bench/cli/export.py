@@ -14,14 +14,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Package a candidate of a study as an MLflow model.")
 @click.argument("study", shell_complete=options.complete_studies)
-@click.option(
-    "--trial",
-    default="knee",
-    show_default=True,
-    metavar="N|knee|best-f1|cheapest",
-    shell_complete=options.complete_trials,
-    help="Which candidate, by search scores alone.",
-)
+@options.trial_option("Which candidate, by search scores alone.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -164,6 +164,20 @@ extraction_options = _together(
 tracking_option = click.option(
     "--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or database.  [default: mlruns/mlflow.db]"
 )
+
+
+def trial_option(words: str) -> Callable[[F], F]:
+    """A trial of the study that the command names, by number or by its place on the front."""
+    return click.option(
+        "--trial",
+        default="knee",
+        show_default=True,
+        metavar="N|knee|best-f1|cheapest",
+        shell_complete=complete_trials,
+        help=words,
+    )
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, and nothing else there.")
 
 

@@ -21,14 +21,7 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the page and the images.  [default: mlruns/reports/STUDY]",
 )
-@click.option(
-    "--trial",
-    default="knee",
-    show_default=True,
-    metavar="N|knee|best-f1|cheapest",
-    shell_complete=options.complete_trials,
-    help="Whose mistakes are shown, chosen by search scores alone.",
-)
+@options.trial_option("Whose mistakes are shown, chosen by search scores alone.")
 @options.tracking_option
 @options.json_option
 def report(study: str, out: Path | None, trial: str, tracking_uri: str | None, as_json: bool) -> None:

@@ -51,9 +51,7 @@ STUDIES = (
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of tables and figures.  [default: mlruns/reproduce]",
 )
-@click.option(
-    "--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or database.  [default: mlruns/mlflow.db]"
-)
+@options.tracking_option
 @options.extraction_options
 @options.json_option
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and how long it might take; write nothing.")
