@@ -1,11 +1,13 @@
+import os
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 
 from bench.errors import BenchError
-from bench.tracking import MlflowTracker, Record, redacted
+from bench.tracking import MlflowTracker, Record, redacted, used
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +101,17 @@ def test_a_deleted_experiment_is_an_error_that_says_how_to_restore_it(home: Path
     client(home).delete_experiment(made)
     with pytest.raises(BenchError, match=f"was deleted.*experiments restore --experiment-id {made}"):
         MlflowTracker(home).open("deleted", "study", {})
+
+
+@pytest.mark.parametrize("own", [None, "sqlite:///own.db"])
+def test_a_store_used_for_a_moment_leaves_no_trace(own: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow exports the address it is given: a server started later in this process would show another store."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    mlflow.set_tracking_uri(own)
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri(), dict(os.environ)
+    with used("sqlite:///moment.db"):
+        assert mlflow.get_tracking_uri() == mlflow.get_registry_uri() == "sqlite:///moment.db"
+    after = mlflow.get_tracking_uri(), mlflow.get_registry_uri(), dict(os.environ)
+    mlflow.set_tracking_uri(None)
+    assert after == before
