@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from bench.backends.memory import give_back_freed_memory
 from bench.errors import BenchError, nearest
 from bench.specs import Candidate, ExtractionSettings, Spec
 
@@ -171,6 +172,7 @@ class _PeakMemory:
         if torch.cuda.is_available():
             for device in range(torch.cuda.device_count()):
                 torch.cuda.reset_peak_memory_stats(device)
+        give_back_freed_memory()
         self._thread.start()
         return self
 

@@ -87,15 +87,17 @@ class Material:
         return Evaluator(self.dataset, protocol, features, EvaluationCache(self.store.home))
 
 
-def gather(wanted: Wanted, folds: int, store: Store, progress: Progress = SILENT) -> Material:
-    """Load the data, resolve the models and look up what is stored. Writes nothing, loads no weights.
+def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress = SILENT) -> Material:
+    """Load the data, resolve the models and look up what is stored. Loads no weights.
+
+    `folds` is None where nothing is cross-validated.
 
     Raises:
         BenchError: data or models cannot be had, or the settings contradict this machine.
     """
     settings = choose(wanted.settings)
     dataset = load(wanted.dataset)
-    warnings = (*dataset.warnings, *check_folds(dataset, folds))
+    warnings = (*dataset.warnings, *(check_folds(dataset, folds) if folds else ()))
     for warning in warnings:
         progress.say(f"warning: {warning}")
     selection = select(wanted.models, settings, progress, named=wanted.named)

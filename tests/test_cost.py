@@ -1,3 +1,4 @@
+import platform
 from collections.abc import Sequence
 
 import numpy as np
@@ -81,3 +82,12 @@ def test_the_sample_is_as_long_as_the_texts_whatever_the_seed() -> None:
     # the mean of 32 plain draws has a standard error of 23 % here
     assert np.mean([abs(np.mean([len(text) for text in sample]) / mean - 1) for sample in samples]) < 0.1
     assert _stratified(texts[:5], 32, 0) == sorted(texts[:5], key=len)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept by glibc's malloc alone")
+def test_a_model_is_not_smaller_for_coming_after_another(minilm: ResolvedModel, texts: Sequence[str]) -> None:
+    """Its activations would fit into what was freed before, and resident memory would not grow."""
+    opened = base.backend("transformers").open(minilm, ExtractionSettings(device="cpu", max_length=128))
+    long = [text * 20 for text in texts]
+    peaks = [measure(opened, long, seed=0, sample=12, repeats=1, seconds=600).peak_memory_gb for _ in range(3)]
+    assert min(peaks) > opened.weights_gb + 0.01

@@ -220,6 +220,31 @@ def test_logistic_chooses_c_by_the_training_rows_it_has() -> None:
     assert chosen[0] <= 1e-4 < 1e-3 <= chosen[1]
 
 
+def test_strongly_penalised_problems_take_a_handful_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unequal classes too: the preconditioner is the Hessian at the start, and there is hardly a way to go."""
+    monkeypatch.setattr(logistic_module, "GRID", (1e-5,))
+    (x,), y = data((60,), 300, 2, distance=0.5)
+    unequal = np.where(np.arange(300) % 20 == 0, 2, np.where(np.arange(300) % 7 == 0, 3, y))
+    for head in fit([x], unequal, 4, folds(300), candidate(head=Logistic())):
+        assert head.converged
+        assert head.report[0]["iterations"] <= 10
+
+
+def test_the_grid_is_solved_far_enough_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Solved to the last digit, it gives the same C or, where rows are separable and losses tie, its neighbour."""
+    for width, classes, distance in ((40, 2, 0.5), (150, 5, 0.3), (30, 8, 0.1)):
+        features, y = data((width,), 200, classes, distance=distance)
+        jobs = folds(200)
+        rough = fit(features, y, classes, jobs, candidate(head=Logistic()))
+        with monkeypatch.context() as patched:
+            patched.setattr(logistic_module, "TUNING", 1e-7)
+            exact = fit(features, y, classes, jobs, candidate(head=Logistic()))
+        for job, one, other in zip(jobs, rough, exact, strict=True):
+            assert 0.09 < one.report[0]["C"] / other.report[0]["C"] < 11
+            labels = [head.predict(features, job.predict).argmax(1) for head in (one, other)]
+            assert (labels[0] != labels[1]).mean() <= 0.02
+
+
 def test_what_did_not_converge_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(logistic_module, "ITERATIONS", 1)
     features, y = data()

@@ -19,7 +19,20 @@ def keep_freed_memory() -> bool:
     by page and zeroed. Seen with SmolLM2 in bfloat16: a seventh of the processor's time. Other C libraries are left
     alone.
     """
-    if platform.libc_ver()[0] != "glibc":
+    library = _glibc()
+    if library is None:
         return False
-    library = ctypes.CDLL(None)
     return bool(library.mallopt(MMAP_THRESHOLD, LARGEST_KEPT)) and bool(library.mallopt(TRIM_THRESHOLD, KEPT_IN_ALL))
+
+
+def give_back_freed_memory() -> bool:
+    """Return to the system what the C library has kept; whether it did.
+
+    For before resident memory is measured: a model would otherwise seem smaller after another, whose memory it takes.
+    """
+    library = _glibc()
+    return library is not None and bool(library.malloc_trim(0))
+
+
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

@@ -66,9 +66,10 @@ def _parity(name: str, backends: tuple[str, ...] | None, dtype: str, as_json: bo
     from bench.parity import compare, to_compare, to_json
     from bench.specs import ExtractionSettings
 
-    model = resolve(name)
+    progress = show.progress()
+    model = resolve(name, progress=progress)
     settings = ExtractionSettings.model_validate({"dtype": dtype})
-    found = compare(model, settings, to_compare(model.architecture, backends), show.progress())
+    found = compare(model, settings, to_compare(model.architecture, backends), progress)
     if as_json:
         show.json_out({"parities": [to_json(each) for each in found]})
         return

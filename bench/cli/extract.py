@@ -22,56 +22,42 @@ from bench.cli import options
 @options.json_option
 def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bool, **params: Any) -> None:
     """Fill the store with the hidden states of a data set, without searching."""
-    from bench.backends.base import AUTO, choose
     from bench.cli import show
-    from bench.datasets.load import load
-    from bench.extraction import check_disk, survey, truncated
-    from bench.extraction import extract as run_extract
     from bench.files import store_home
-    from bench.models.resolve import resolve
+    from bench.material import Wanted, gather
     from bench.store import Store
 
     progress = show.progress()
-    requested = options.extraction_settings(params)
-    settings = choose(requested)
-    chosen = None if layers is None else [_layer(text) for text in layers]
-    dataset = load(options.dataset_request(params))
-    for warning in dataset.warnings:
-        progress.say(f"warning: {warning}")
-    texts = [*dataset.train.texts, *dataset.test.texts]
+    chosen = {} if layers is None else {name: [_layer(text) for text in layers] for name in models}
     store = Store(store_home())
-    found = [resolve(name, trust_remote_code=settings.trust_remote_code) for name in models]
-    settings = choose(settings, [model.architecture for model in found])
-    if requested.backend == AUTO:
-        progress.say(f"backend: {settings.backend} on {settings.device}")
-    needs = [survey(model, settings, texts, store, chosen) for model in found]
-    check_disk(needs, store)
-    for need in needs:
-        run_extract(need, settings, texts, progress)
+    settings = options.extraction_settings(params)
+    material = gather(Wanted(options.dataset_request(params), models, settings, layers=chosen), None, store, progress)
+    material.extract(progress)
+    cut = material.truncated
     rows: list[dict[str, Any]] = [
         {
             "model": need.model.name,
             "texts": need.texts,
             "extracted": len(need.missing),
-            "truncated": truncated(need, texts),
+            "truncated": cut[need.model.name],
             "shelf": need.shelf.folder.name,
             "bytes": need.shelf.size(),
         }
-        for need in needs
+        for need in material.needs
     ]
     if as_json:
         show.json_out(
             {
-                "dataset": dataset.name,
+                "dataset": material.dataset.name,
                 "store": str(store.home),
-                "backend": settings.backend,
-                "device": settings.device,
+                "backend": material.settings.backend,
+                "device": material.settings.device,
                 "models": rows,
             }
         )
         return
     show.table(
-        f"{dataset.name} in {store.home}",
+        f"{material.dataset.name} in {store.home}",
         ("model", "texts", "new", "cut to length", "shelf", "size"),
         [
             (row["model"], row["texts"], row["extracted"], row["truncated"], row["shelf"], show.size(row["bytes"]))

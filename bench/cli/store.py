@@ -123,29 +123,21 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     Tensors `train` and `test`, [rows, layers + 1, poolings, width], rows in data-set order; row ids, labels, poolings
     and identities are in the metadata. What is not stored yet is extracted first.
     """
-    from bench.backends.base import AUTO, choose
     from bench.cli import show
-    from bench.datasets.load import load
-    from bench.extraction import check_disk, extract, heal, survey
+    from bench.extraction import heal
     from bench.files import store_home
-    from bench.models.resolve import resolve
+    from bench.material import Wanted, gather
     from bench.states import export_states
     from bench.store import Store
 
     progress = show.progress()
-    requested = options.extraction_settings(params)
-    settings = choose(requested)
-    dataset = load(options.dataset_request(params))
-    found = resolve(model, trust_remote_code=settings.trust_remote_code)
-    settings = choose(settings, [found.architecture])
-    if requested.backend == AUTO:
-        progress.say(f"backend: {settings.backend} on {settings.device}")
-    opened = Store(store_home())
-    texts = [*dataset.train.texts, *dataset.test.texts]
-    need = survey(found, settings, texts, opened)
-    check_disk([need], opened)
-    extract(need, settings, texts, progress)
-    export_states(need, dataset, file, lambda: heal(need, settings, texts, progress))
+    settings = options.extraction_settings(params)
+    wanted = Wanted(options.dataset_request(params), (model,), settings)
+    material = gather(wanted, None, Store(store_home()), progress)
+    material.extract(progress)
+    (need,) = material.needs
+    dataset = material.dataset
+    export_states(need, dataset, file, lambda: heal(need, material.settings, material.texts, progress))
     written = file.stat().st_size
     if as_json:
         show.json_out({"file": str(file), "bytes": written, "model": model, "dataset": dataset.name})

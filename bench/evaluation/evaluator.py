@@ -16,7 +16,7 @@ from bench.heads import FittedHead, Job, fit, fit_predict, predict_subsets
 from bench.metrics import Scores, Summary, score, summarise
 from bench.specs import MLP, Candidate
 
-ALGORITHM = 1
+ALGORITHM = 2
 """To be raised when heads or operators compute something else: remembered evaluations are then not used."""
 
 Phase = Literal["search", "confirm"]

@@ -14,6 +14,7 @@ from bench.errors import BenchError
 from bench.models.digests import WEIGHTS, digest
 from bench.models.quiet import quiet_transformers
 from bench.models.rows import ModelRow
+from bench.progress import Progress
 
 
 def package_files(row: ModelRow) -> list[Path]:
@@ -31,8 +32,8 @@ def package_files(row: ModelRow) -> list[Path]:
     return found
 
 
-def package_folder(row: ModelRow) -> Path:
-    """The complete folder of a model that installed distributions carry.
+def package_folder(row: ModelRow, progress: Progress) -> Path:
+    """The complete folder of a model that installed distributions carry; a GGUF is converted, which takes a minute.
 
     Raises:
         BenchError: a distribution is not installed, or its weights are not the known ones.
@@ -46,7 +47,7 @@ def package_folder(row: ModelRow) -> Path:
     if parts[0].name == WEIGHTS:
         _check(row, digest(parts[0]))
         return parts[0].parent
-    return _converted(row, parts)
+    return _converted(row, parts, progress)
 
 
 def _check(row: ModelRow, found: str) -> None:
@@ -57,7 +58,7 @@ def _check(row: ModelRow, found: str) -> None:
         )
 
 
-def _converted(row: ModelRow, parts: list[Path]) -> Path:
+def _converted(row: ModelRow, parts: list[Path], progress: Progress) -> Path:
     """The GGUF as a folder of float32 safetensors, made once and shared by all processes."""
     home = files.store_home() / "converted"
     target = home / str(row.sha256)
@@ -68,6 +69,7 @@ def _converted(row: ModelRow, parts: list[Path]) -> Path:
         if not target.is_dir():
             for stale in home.glob(f".{target.name}.*"):
                 shutil.rmtree(stale)
+            progress.say(f"convert {row.name}: from GGUF, once for this store")
             with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=home) as name:
                 gguf = Path(name) / "model.gguf"
                 with gguf.open("wb") as joined:

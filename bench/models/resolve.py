@@ -13,6 +13,7 @@ from bench.models.digests import missing, model_identity
 from bench.models.package import package_folder
 from bench.models.rows import MODELS, ModelRow
 from bench.pooling import poolings
+from bench.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ class ModelName:
         )
 
 
-def resolve(name: str, *, trust_remote_code: bool = False, allow_download: bool = True) -> ResolvedModel:
+def resolve(
+    name: str, *, trust_remote_code: bool = False, allow_download: bool = True, progress: Progress = SILENT
+) -> ResolvedModel:
     """Find the model `name`, fetch or convert it if need be, and hash it.
 
     Args:
@@ -88,18 +91,21 @@ def resolve(name: str, *, trust_remote_code: bool = False, allow_download: bool 
             one, a complete cached snapshot of ``main`` is used before the hub is asked.
         trust_remote_code: let the repository's own code run, which also needs a full commit hash as the revision.
         allow_download: ask the hub when the local cache does not have the model.
+        progress: is told of a conversion before it starts.
 
     Raises:
         BenchError: the model cannot be had, is incomplete, has no safetensors, or needs code that is not trusted.
     """
     parsed = ModelName.parse(name)
-    folder, revision = _locate(parsed, trust_remote_code=trust_remote_code, allow_download=allow_download)
+    folder, revision = _locate(parsed, progress, trust_remote_code=trust_remote_code, allow_download=allow_download)
     if reason := missing(folder):
         raise BenchError(f"Model '{name}' cannot be used: {reason}.")
     return _describe(parsed, folder, revision)
 
 
-def _locate(parsed: ModelName, *, trust_remote_code: bool, allow_download: bool) -> tuple[Path, str | None]:
+def _locate(
+    parsed: ModelName, progress: Progress, *, trust_remote_code: bool, allow_download: bool
+) -> tuple[Path, str | None]:
     """The model's folder and, on the hub, its commit."""
     if parsed.repo is not None:
         if parsed.row is not None and parsed.row.remote_code:
@@ -113,7 +119,7 @@ def _locate(parsed: ModelName, *, trust_remote_code: bool, allow_download: bool)
         hub.check_remote_code(parsed.text, None, hub.read_config(parsed.folder), trust_remote_code=trust_remote_code)
         return parsed.folder, None
     assert parsed.row is not None
-    return package_folder(parsed.row), None
+    return package_folder(parsed.row, progress), None
 
 
 def _describe(parsed: ModelName, folder: Path, revision: str | None) -> ResolvedModel:

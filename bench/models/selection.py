@@ -33,7 +33,7 @@ def select(wanted: Sequence[str], settings: ExtractionSettings, progress: Progre
         BenchError: a named model cannot be had, or none of the space can.
     """
     if named:
-        return Selection(tuple(_resolved(name, settings) for name in dict.fromkeys(wanted)), ())
+        return Selection(tuple(_resolved(name, settings, progress) for name in dict.fromkeys(wanted)), ())
     usable, absent = [], []
     for name in wanted:
         found = availability(name, settings)
@@ -47,8 +47,8 @@ def select(wanted: Sequence[str], settings: ExtractionSettings, progress: Progre
     progress.say(f"models: {', '.join(usable)}")
     for model in absent:
         progress.say(f"  not {model.name}: {model.reason}")
-    return Selection(tuple(_resolved(name, settings) for name in usable), tuple(absent))
+    return Selection(tuple(_resolved(name, settings, progress) for name in usable), tuple(absent))
 
 
-def _resolved(name: str, settings: ExtractionSettings) -> ResolvedModel:
-    return resolve(name, trust_remote_code=settings.trust_remote_code)
+def _resolved(name: str, settings: ExtractionSettings, progress: Progress) -> ResolvedModel:
+    return resolve(name, trust_remote_code=settings.trust_remote_code, progress=progress)
