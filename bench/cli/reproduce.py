@@ -28,6 +28,10 @@ STUDIES = (
 """The names of `bench.reproduce.study.STUDIES`, known here without importing what studies need."""
 
 
+NOTES = 8
+"""Sentences that a terminal shows of a study; its page has all of them."""
+
+
 @click.command(short_help="The paper's tables and figures, and what it leaves open.")
 @click.argument("study", type=options.Choice([*STUDIES, "all"]))
 @options.dataset_options
@@ -123,7 +127,7 @@ def _print_done(done: "Done") -> None:
     from bench.cli import show
     from bench.reproduce.published import errata
 
-    study, columns = done.study, done.study.columns
+    study, columns = done.study, done.findings.columns or done.study.columns
     rows = done.findings.rows
     header = [name for name in columns if any(row.get(name) is not None for row in rows)] or list(rows[0])[:10]
     show.table(
@@ -134,10 +138,18 @@ def _print_done(done: "Done") -> None:
             index for index, name in enumerate(header) if any(isinstance(row.get(name), float | int) for row in rows)
         ],
     )
-    for note in done.findings.notes[:6]:
+    notes, published = done.findings.notes, done.findings.published
+    for note in notes[:NOTES]:
         click.echo(f"- {note}")
-    if done.findings.published:
-        click.echo(f"- {len(done.findings.published)} published numbers beside it: see published.csv.")
+    if len(notes) > NOTES:
+        click.echo(f"- {len(notes) - NOTES} more sentences: see {study.name}.md.")
+    if published:
+        theirs = {row["model"] for row in published if "model" in row}
+        run = theirs & {row.get("model") for row in rows if row.get("kind") == "model"}
+        click.echo(
+            f"- The paper's numbers ({len(published)} rows) are in published.csv"
+            + (f"; of its {len(theirs)} models, {len(run)} were run here." if theirs else ".")
+        )
     if wrong := errata(study.name):
         click.echo(f"- The paper contradicts itself here in {len(wrong)} places: see {study.name}.md.")
     click.echo(f"Files: {done.files[0].parent}\n")

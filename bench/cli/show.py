@@ -124,7 +124,7 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], *, r
         console = Console(highlight=False, width=160)
     if title:
         # a table's own title is folded to the table's width
-        console.print(Text(title, style="bold"))
+        console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(shown)
     console.print()
 

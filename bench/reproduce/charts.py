@@ -23,8 +23,8 @@ def _hints(*names: str) -> list[Any]:
 
 
 def uncrowded(rows: Sequence[Row], setting: Setting) -> list[Row]:
-    """The rows but for pairs, where there are more than three models: single models, all fused, and baselines."""
-    few = len(setting.models) <= 3
+    """The rows but for pairs, where there are more than two models: single models, all fused, and baselines."""
+    few = len(setting.models) <= 2
     return [row for row in rows if few or row["kind"] != "fusion" or row["model"] == " + ".join(setting.models)]
 
 
@@ -58,12 +58,10 @@ def lines(
         encoding["strokeDash"] = alt.StrokeDash(f"{dash[0]}:N", title=dash[1], sort=None)
     layers = []
     if band is not None:
-        # bands of the first dash alone: twice as many would hide each other
-        first = [row for row in rows if dash is None or row[dash[0]] in (rows[0][dash[0]], None)]
         layers.append(
-            alt.Chart(data(first))
-            .mark_area(opacity=0.13)
-            .encode(x=horizontal, y=alt.Y(f"{band[0]}:Q", title=y[1]), y2=f"{band[1]}:Q", color=hue)
+            base.mark_area(opacity=0.13).encode(
+                x=horizontal, y=alt.Y(f"{band[0]}:Q", title=y[1]), y2=f"{band[1]}:Q", color=hue
+            )
         )
     layers += [
         base.mark_line(strokeWidth=1.8).encode(**encoding),
@@ -161,8 +159,12 @@ def cloud(
     bounds: tuple[str, str],
     colour: tuple[str, str],
     rules: Mapping[str, float] | None = None,
+    ranges: Sequence[Row] = (),
 ) -> Chart:
-    """One point a row with its spread as a bar; a count on x has its colours side by side."""
+    """One point a row with its spread as a bar; a count on x has its colours side by side.
+
+    `ranges` are drawn behind them, joined by a line: rows of the same x and y, with `_min` and `_max` for `_mean`.
+    """
     import altair as alt
 
     count = x[0] == "size"
@@ -178,4 +180,14 @@ def cloud(
     points = base.mark_point(size=45, filled=True).encode(
         y=f"{y[0]}:Q", tooltip=_hints("model", x[0], y[0], *bounds, colour[0])
     )
-    return alt.layer(bars, points, *_rules(rules or {}, y)).properties(height=320)
+    behind = []
+    if ranges:
+        stem = y[0].removesuffix("_mean")
+        joined = alt.Chart(data(ranges)).encode(x=alt.X(f"{x[0]}:Q", title=x[1]))
+        behind = [
+            joined.mark_area(color=GREY, opacity=0.15).encode(y=alt.Y(f"{stem}_min:Q", title=y[1]), y2=f"{stem}_max:Q"),
+            joined.mark_line(color=GREY, strokeWidth=1.5, point={"color": GREY, "shape": "square"}).encode(
+                y=alt.Y(f"{y[0]}:Q", title=y[1])
+            ),
+        ]
+    return alt.layer(*behind, bars, points, *_rules(rules or {}, y)).properties(height=320)

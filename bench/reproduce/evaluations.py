@@ -13,6 +13,7 @@ from bench.material import Material
 from bench.metrics import score
 from bench.progress import Progress
 from bench.reproduce.derived import DerivedFeatures
+from bench.reproduce.scores import class_count
 from bench.reproduce.setting import Setting
 from bench.reproduce.study import Answers, Ask
 from bench.specs import Candidate
@@ -116,6 +117,5 @@ def stand_in(ask: Ask) -> Scored:
     """Scores that are no scores: what a plan goes on with where the real ones are not there yet."""
     split = ask.data.test if ask.phase == "confirm" else ask.data.train
     predicted = np.zeros(len(split), dtype=np.int64)
-    classes = len(ask.data.labels) + len(ask.data.test_only_labels)
-    scores = score(split.labels, predicted, classes)
+    scores = score(split.labels, predicted, class_count(ask.data))
     return Scored(tuple(Repetition(seed, np.arange(len(split)), predicted, scores) for seed in ask.seeds))

@@ -53,23 +53,21 @@ class Prepared:
     material: Material
     setting: Setting
 
-    @property
-    def key(self) -> str:
-        """What all numbers depend on, in eight hex digits: a folder and a run are found again by it."""
-        return fingerprint(
-            {
-                "dataset": self.material.dataset.fingerprint,
-                "models": self.material.identities,
-                "protocol": self.setting.protocol.model_dump(mode="json"),
-                "seeds": self.setting.seeds,
-            },
-            length=8,
-        )
+    def key(self, study: Study | None = None) -> str:
+        """What all numbers (of a study) depend on, in eight hex digits: a folder and a run are found again by it."""
+        value = {
+            "dataset": self.material.dataset.fingerprint,
+            "models": self.material.identities,
+            "protocol": self.setting.protocol.model_dump(mode="json"),
+            "seeds": self.setting.seeds,
+        }
+        if study is not None and study.others and self.setting.others:
+            value["others"] = [other.fingerprint for other in self.setting.others]
+        return fingerprint(value, length=8)
 
-    @property
-    def name(self) -> str:
+    def name(self, study: Study | None = None) -> str:
         """The data set and the key."""
-        return f"{Path(self.material.dataset.name).stem.replace('/', '-')}-{self.key}"
+        return f"{Path(self.material.dataset.name).stem.replace('/', '-')}-{self.key(study)}"
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def _extracted(prepared: Prepared, home: Path, progress: Progress) -> Prepared:
     if not any(study.costs for study in prepared.request.studies):
         prepared.material.extract(progress)
         return prepared
-    kept = home / "reproduce" / prepared.name / "costs.json"
+    kept = home / "reproduce" / prepared.name() / "costs.json"
     costs = extract_and_measure(
         prepared.material,
         prepared.setting.protocol.seed,
@@ -166,11 +164,11 @@ def _study(
     study: Study, prepared: Prepared, evaluations: Evaluations, home: Path, tracker: Tracker, progress: Progress
 ) -> Done:
     about = describe(study, prepared)
-    parent = tracker.open(prepared.material.dataset.name, f"{study.name}-{prepared.name}", _params(about))
+    parent = tracker.open(prepared.material.dataset.name, f"{study.name}-{prepared.name(study)}", _params(about))
     try:
         findings = _findings(study, prepared, evaluations, tracker, progress)
         written = files(study, findings, about)
-        folder = (prepared.request.out or home / "reproduce") / prepared.name / study.name
+        folder = (prepared.request.out or home / "reproduce") / prepared.name(study) / study.name
         paths = _write(folder, written)
         tracker.attach(written)
         tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
@@ -244,16 +242,16 @@ def describe(study: Study, prepared: Prepared) -> dict[str, Any]:
         "models": _listed(list(setting.models)),
         "missing models": "; ".join(f"{model.name} ({model.reason})" for model in setting.absent),
         "seeds on the test set": _listed(setting.seeds),
-        "selection": f"{setting.protocol.repetitions} × {setting.protocol.folds}-fold cross-validation, training rows",
+        "selection": setting.protocol.describe(len(dataset.train)) if study.selects else "",
         "heads": "mlp: 256 wide, 120 epochs of Adam (the paper's); logistic: converged, C tuned on the training rows",
-        "intervals": "95%, percentile bootstrap over test rows, runs averaged",
+        "intervals": study.intervals,
         "backend": settings.backend,
         "device": settings.device,
         "dtype": settings.dtype,
         "max_length": settings.max_length,
         "data": dataset.source.description,
         "warnings": " ".join(prepared.material.warnings),
-        "fingerprint": prepared.key,
+        "fingerprint": prepared.key(study),
     }
 
 
@@ -281,7 +279,7 @@ def _across(prepared: Sequence[Prepared], done: Sequence[Done], home: Path, trac
     """What studies say of all data sets together."""
     found = []
     names = ", ".join(dict.fromkeys(each.dataset for each in done))
-    key = fingerprint([each.key for each in prepared], length=8)
+    key = fingerprint([each.key() for each in prepared], length=8)
     for study in prepared[0].request.studies:
         if study.across is None:
             continue

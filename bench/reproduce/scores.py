@@ -12,14 +12,6 @@ from bench.reproduce.study import Row
 
 POINTS = 100.0
 """Differences are in points: hundredths of accuracy or F1."""
-SCORE_COLUMNS = {
-    "accuracy_mean": "accuracy",
-    "f1_mean": "F1 mean",
-    "f1_std": "F1 std",
-    "f1_low": "F1 95% low",
-    "f1_high": "high",
-    "runs": "runs",
-}
 
 
 def score_columns(scored: Scored, data: Dataset, prefix: str = "", *, seed: int = 0) -> Row:
@@ -57,10 +49,10 @@ def class_count(data: Dataset) -> int:
     return len(data.labels) + len(data.test_only_labels)
 
 
-def baseline_rows(answers: Mapping[str, Scored], data: Dataset, key: str = "model", prefix: str = "") -> list[Row]:
-    """One row a text baseline, under the column that names what is compared."""
+def baseline_rows(answers: Mapping[str, Scored], data: Dataset) -> list[Row]:
+    """One row a text baseline."""
     return [
-        {"kind": "baseline", key: name, "head": None, **score_columns(scored, data, prefix)}
+        {"kind": "baseline", "model": name, "head": None, **score_columns(scored, data)}
         for name, scored in answers.items()
     ]
 

@@ -45,11 +45,6 @@ class Setting:
     others: Sequence[Dataset] = ()
     derived: dict[str, Derivation] = field(default_factory=dict)
 
-    @property
-    def classes(self) -> int:
-        """The length of the label list that test scores are taken over."""
-        return len(self.dataset.labels) + len(self.dataset.test_only_labels)
-
     def last(self, model: str, pooling: str = "mean") -> Source:
         """The model's last layer."""
         return Source(model=model, layer=self.models[model].layers, pooling=pooling)

@@ -48,16 +48,20 @@ class Findings:
     Attributes:
         rows: The study's table, one object a row; what is unknown is None.
         published: The paper's numbers for the same table and data set.
+        caption: What those are.
         extras: Further tables by name: what figures are drawn from.
         figures: As a paper would show them.
-        notes: Sentences that say what the numbers say.
+        notes: Sentences that say what the numbers say, the most important first.
+        columns: What a terminal shows of `rows` where it is not the study's columns.
     """
 
     rows: Sequence[Row]
     published: Sequence[Row] = ()
+    caption: str = ""
     extras: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     figures: "Sequence[Figure]" = ()
     notes: Sequence[str] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 Steps = Generator[Sequence[Ask], Answers, Findings]
@@ -75,6 +79,9 @@ class Study:
         steps: From a setting to its steps.
         costs: Whether it needs the models' measured cost.
         stages: How often it asks.
+        selects: Whether it selects on the training rows.
+        others: Whether its numbers depend on the other data sets of the command.
+        intervals: What its intervals are.
         columns: The columns that a terminal shows, with their headings.
         across: From the findings on several data sets, by name, to those across them; None where there are none.
     """
@@ -85,6 +92,9 @@ class Study:
     steps: "Callable[[Setting], Steps]"
     costs: bool
     stages: int
+    selects: bool
+    others: bool
+    intervals: str
     columns: Mapping[str, str]
     across: Callable[[Mapping[str, Findings]], Findings] | None = None
 
@@ -93,13 +103,21 @@ STUDIES: Registry[Study] = Registry("study")
 
 
 def study(
-    name: str, *, paper: str, columns: Mapping[str, str], costs: bool = False, stages: int = 1
+    name: str,
+    *,
+    paper: str,
+    columns: Mapping[str, str],
+    costs: bool = False,
+    stages: int = 1,
+    selects: bool = False,
+    others: bool = False,
+    intervals: str = "95%, percentile bootstrap over test rows, runs averaged",
 ) -> "Callable[[Callable[[Setting], Steps]], Study]":
     """Enter the decorated function in `STUDIES`; its docstring's first line is the summary."""
 
     def register(steps: "Callable[[Setting], Steps]") -> Study:
         summary = (steps.__doc__ or name).splitlines()[0].rstrip(".")
-        return STUDIES.add(name, Study(name, paper, summary, steps, costs, stages, columns))
+        return STUDIES.add(name, Study(name, paper, summary, steps, costs, stages, selects, others, intervals, columns))
 
     return register
 

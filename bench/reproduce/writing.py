@@ -35,7 +35,7 @@ def report(study: Study, findings: Findings, about: Mapping[str, Any]) -> str:
     parts += ["", *(f"> {note}" for note in findings.notes), ""] if findings.notes else [""]
     parts += ["## Ours", "", markdown(findings.rows), ""]
     if findings.published:
-        parts += ["## Printed in the paper", "", markdown(findings.published), ""]
+        parts += ["## Printed in the paper", "", findings.caption, "", markdown(findings.published), ""]
     if wrong := errata(study.name):
         parts += ["## Where the paper contradicts itself", "", markdown(wrong), ""]
     return "\n".join(parts) + "\n"

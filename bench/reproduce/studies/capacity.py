@@ -24,6 +24,7 @@ Pair = tuple[str, str]
 @study(
     "capacity",
     paper="beyond it: whether width is credited as fusion",
+    stages=2,
     columns={
         "model": "first + second",
         "head": "head",
@@ -39,29 +40,25 @@ Pair = tuple[str, str]
 )
 def capacity(setting: Setting) -> Steps:
     """A model fused with another, with itself, and with a random projection of itself, and PCA to equal width."""
-    arms = {
-        (pair, arm): _sources(setting, pair, arm)
-        for couple in combinations(setting.models, 2)
-        for pair in (couple, couple[::-1])
-        for arm in ARMS
-    }
-    asks = {
-        (*key, head): setting.test(setting.candidate(sources, head)) for key, sources in arms.items() for head in HEADS
-    }
     singles = {
         (model, head): setting.test(setting.candidate([setting.last(model)], head))
         for model in setting.models
         for head in HEADS
     }
     baselines = setting.baselines()
-    answers = yield [*baselines.values(), *singles.values(), *asks.values()]
+    answers = yield [*baselines.values(), *singles.values()]
     lines = {name: answers[ask] for name, ask in baselines.items()}
+    alone = {key: answers[ask] for key, ask in singles.items()}
+    asks = {
+        (pair, arm, head): setting.test(setting.candidate(_sources(setting, pair, arm), head))
+        for couple in combinations(setting.models, 2)
+        for head in HEADS
+        for pair in [_better_first(couple, head, alone)]
+        for arm in ARMS
+    }
+    answers = yield list(asks.values())
     rows: list[Row] = []
     for (pair, arm, head), ask in asks.items():
-        first = answers[singles[pair[0], head]]
-        if first.f1.mean < answers[singles[pair[1], head]].f1.mean:
-            # a fusion has to beat the better of its two models: it comes first
-            continue
         rows.append(
             {
                 "kind": "arm",
@@ -70,17 +67,22 @@ def capacity(setting: Setting) -> Steps:
                 "arm": arm,
                 "width": _width(setting, pair, arm),
                 **score_columns(answers[ask], setting.dataset),
-                **difference_columns(answers[ask], first, setting.dataset),
+                **difference_columns(answers[ask], alone[pair[0], head], setting.dataset),
             }
         )
     notes = _notes(setting, rows, {key: answers[ask] for key, ask in asks.items()})
     figure = [_figure(setting, rows)] if rows else []
     rows += [
-        {"kind": "single", "model": model, "head": head, **score_columns(answers[ask], setting.dataset)}
-        for (model, head), ask in singles.items()
+        {"kind": "single", "model": model, "head": head, **score_columns(scored, setting.dataset)}
+        for (model, head), scored in alone.items()
     ]
     rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
     return Findings(rows, figures=figure, notes=notes)
+
+
+def _better_first(couple: Pair, head: str, alone: Mapping[Pair, Scored]) -> Pair:
+    """A fusion has to beat the better of its two models, so that one is the first."""
+    return couple if alone[couple[0], head].f1.mean >= alone[couple[1], head].f1.mean else couple[::-1]
 
 
 def _sources(setting: Setting, pair: Pair, arm: str) -> list[Source]:
@@ -119,7 +121,9 @@ def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
 
 
 def _notes(setting: Setting, rows: Sequence[Row], scores: Mapping[tuple[Pair, str, str], Scored]) -> list[str]:
-    notes = [f"`{arm}`: {what}." for arm, what in ARMS.items()]
+    if not rows:
+        return ["One model alone has nothing to fuse with: name at least two."]
+    notes = []
     for row in rows:
         if row["arm"] != "fusion":
             continue
@@ -131,4 +135,4 @@ def _notes(setting: Setting, rows: Sequence[Row], scores: Mapping[tuple[Pair, st
             f"(95% {credit['delta_f1_low']:+.1f} to {credit['delta_f1_high']:+.1f}) are beyond a random projection of "
             "the same width."
         )
-    return notes if rows else ["One model alone has nothing to fuse with: name at least two."]
+    return notes + [f"`{arm}`: {what}." for arm, what in ARMS.items()]

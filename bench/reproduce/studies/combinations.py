@@ -8,8 +8,8 @@ import numpy as np
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.published import caption, printed
 from bench.reproduce.published import models as papers_models
-from bench.reproduce.published import printed
 from bench.reproduce.scores import POINTS, baseline_rows, known, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Ask, Findings, Row, Steps, study
@@ -65,6 +65,7 @@ def combinations(setting: Setting) -> Steps:
     return Findings(
         rows,
         published=printed("table4", dataset=setting.dataset.name),
+        caption=caption("table4"),
         extras={"subsets": every},
         figures=[_figure(setting, every, lines)],
         notes=_notes(sizes),

@@ -1,6 +1,6 @@
 """Learning curves: single models against fusions (contribution 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,10 +8,11 @@ from bench.datasets.dataset import Dataset
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.scores import POINTS, known
+from bench.reproduce.scores import POINTS, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting, merged, training_rows
 from bench.reproduce.statistics import t_interval
 from bench.reproduce.study import Ask, Findings, Row, Steps, study
+from bench.specs import Candidate
 
 FEWEST = 8
 """Rows a class that a curve begins with; it doubles from there."""
@@ -20,19 +21,22 @@ FEWEST = 8
 @study(
     "low-resource",
     paper="contribution 3 (section 1; table 2 and 4 have one low-resource set, LegalBench)",
+    intervals="95%, Student's t over draws of training rows (the test rows stay); at full size, percentile bootstrap "
+    "over test rows",
     columns={
         "per_class": "rows a\nclass",
         "train_rows": "\nrows",
         "model": "model",
         "head": "head",
         "f1_mean": "F1\nmean",
-        "f1_std": "std over\ndraws",
+        "f1_std": "std over\nruns",
         "f1_low": "95%\nlow",
         "f1_high": "\nhigh",
         "gain_delta_f1": "Δ vs best\nsingle",
         "gain_delta_f1_low": "95%\nlow",
         "gain_delta_f1_high": "\nhigh",
-        "runs": "draws",
+        "draws": "draws",
+        "runs": "runs",
     },
 )
 def low_resource(setting: Setting) -> Steps:
@@ -42,48 +46,43 @@ def low_resource(setting: Setting) -> Steps:
     }
     subsets = list(setting.few_subsets())
     asks = {
-        (size, subset, head, seed): Ask(
-            setting.candidate([setting.last(model) for model in subset], head), "confirm", (seed,), data
-        )
-        for (size, seed), data in draws.items()
+        (size, subset, head): _asks(setting, size, draws, setting.candidate(list(map(setting.last, subset)), head))
+        for size in sizes(setting.dataset)
         for subset in subsets
         for head in HEADS
     }
     baselines = {
-        (size, name, seed): ask for (size, seed), data in draws.items() for name, ask in setting.baselines(data).items()
+        (size, name): list(dict.fromkeys(setting.baselines(draws[size, seed])[name] for seed in setting.seeds))
+        for size in sizes(setting.dataset)
+        for name in setting.baselines()
     }
+    wanted = [ask for each in [*asks.values(), *baselines.values()] for ask in each]
     # by rows, so that each draw's features are read once
-    answers = yield sorted([*asks.values(), *baselines.values()], key=lambda ask: ask.data.train.fingerprint)
-    scores = {
-        (size, subset, head): merged([answers[asks[size, subset, head, seed]] for seed in setting.seeds])
-        for size, subset, head, _ in asks
-    }
+    answers = yield sorted(wanted, key=lambda ask: ask.data.train.fingerprint)
+    scores = {key: merged([answers[ask] for ask in each]) for key, each in asks.items()}
     rows: list[Row] = []
-    for size, subset, head in scores:
+    for (size, subset, head), scored in scores.items():
         single = max(((size, (model,), head) for model in setting.models), key=lambda key: scores[key].f1.mean)
+        gain = _gain(scored, scores[single], asks[size, subset, head][0].data, setting) if len(subset) > 1 else {}
         rows.append(
             {
                 "kind": "fusion" if len(subset) > 1 else "model",
                 "model": " + ".join(subset),
                 "head": head,
                 "per_class": size,
-                **_columns(scores[size, subset, head], draws[size, setting.seeds[0]]),
-                **(_gain(scores[size, subset, head], scores[single]) if len(subset) > 1 else {}),
+                **_columns(scored, asks[size, subset, head][0].data, setting),
+                **gain,
             }
         )
-    lines = {
-        (size, name): merged([answers[baselines[size, name, seed]] for seed in setting.seeds])
-        for size, name, _ in baselines
-    }
     rows += [
         {
             "kind": "baseline",
             "model": name,
             "head": None,
             "per_class": size,
-            **_columns(scored, draws[size, setting.seeds[0]]),
+            **_columns(merged([answers[ask] for ask in each]), each[0].data, setting),
         }
-        for (size, name), scored in lines.items()
+        for (size, name), each in baselines.items()
     ]
     curves = list(rows)
     return Findings(
@@ -111,22 +110,26 @@ def nested(dataset: Dataset, size: int, seed: int) -> Dataset:
     return training_rows(dataset, np.concatenate(chosen).tolist())
 
 
-def _columns(scored: Scored, data: Dataset) -> Row:
-    low, high = t_interval([run.scores.macro_f1 for run in scored.repetitions])
-    return {
-        "train_rows": len(data.train),
-        "accuracy_mean": scored.accuracy.mean,
-        "accuracy_std": known(scored.accuracy.std),
-        "f1_mean": scored.f1.mean,
-        "f1_std": known(scored.f1.std),
-        "f1_low": low,
-        "f1_high": high,
-        "runs": scored.f1.n,
-    }
+def _asks(setting: Setting, size: int, draws: Mapping[tuple[int, int], Dataset], candidate: Candidate) -> list[Ask]:
+    """One training a draw; where all rows are taken there is one draw, and runs are those of other studies."""
+    if draws[size, setting.seeds[0]] is setting.dataset:
+        return [setting.test(candidate)]
+    return [Ask(candidate, "confirm", (seed,), draws[size, seed]) for seed in setting.seeds]
 
 
-def _gain(fusion: Scored, single: Scored) -> Row:
-    """Against the single model that does best at this size on the test set, paired by draw."""
+def _columns(scored: Scored, data: Dataset, setting: Setting) -> Row:
+    columns = score_columns(scored, data)
+    whole = data is setting.dataset
+    if not whole:
+        columns["f1_low"], columns["f1_high"] = t_interval([run.scores.macro_f1 for run in scored.repetitions])
+    return {"train_rows": len(data.train), "draws": 1 if whole else len(setting.seeds), **columns}
+
+
+def _gain(fusion: Scored, single: Scored, data: Dataset, setting: Setting) -> Row:
+    """Against the single model that does best at this size on the test set, paired by draw, or by test row."""
+    if data is setting.dataset:
+        found = difference_columns(fusion, single, data, "gain_")
+        return {name: value for name, value in found.items() if "accuracy" not in name}
     changes = [
         POINTS * (a.scores.macro_f1 - b.scores.macro_f1)
         for a, b in zip(fusion.repetitions, single.repetitions, strict=True)
@@ -149,7 +152,7 @@ def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
         f"low-resource-{head}",
         f"{setting.dataset.name}: learning curves ({head} head)",
         charts.subtitle(
-            setting, "A seed is a draw of rows and a start. Bands: 95% of the mean over draws (Student's t)."
+            setting, "Bands: 95%, over draws of rows (Student's t); for all rows, bootstrap over test texts."
         ),
         "Macro-F1 against the number of training rows, for single models, fusions and baselines.",
         chart,
@@ -158,17 +161,20 @@ def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
 
 
 def _notes(rows: Sequence[Row], setting: Setting) -> list[str]:
-    notes = [
-        "The single that a fusion is held against is the best of that size on the test set: the hardest reference."
-    ]
+    notes = []
     everything = " + ".join(setting.models)
     for head in HEADS:
         mine = [row for row in rows if row["model"] == everything and row["head"] == head and "gain_delta_f1" in row]
         if mine:
-            clear = [row for row in mine if (row["gain_delta_f1_low"] or 0) > 0]
+            up = sum((row["gain_delta_f1_low"] or 0) > 0 for row in mine)
+            down = sum((row["gain_delta_f1_high"] or 0) < 0 for row in mine)
             notes.append(
                 f"{head}: all models fused against the best single, by rows a class: "
                 + ", ".join(f"{row['per_class']}: {row['gain_delta_f1']:+.1f}" for row in mine)
-                + f" points; {len(clear)} of {len(mine)} gains clear of zero at 95%."
+                + f" points; of {len(mine)} sizes {up} gain and {down} lose, clear of zero at 95%."
             )
-    return notes
+    return [
+        *notes,
+        "The single that a fusion is held against is the best of that size on the test set: the hardest reference.",
+        "Below full size an interval is over draws of training rows, on the same test rows; large draws share rows.",
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.published import printed
+from bench.reproduce.published import caption, printed
 from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.studies.layers import best
@@ -23,6 +23,7 @@ Scores = dict[Key, dict[int, Scored]]
 @study(
     "optimal-layers",
     paper="table 3",
+    selects=True,
     stages=2,
     columns={
         "selection": "selected\non",
@@ -78,6 +79,7 @@ def optimal_layers(setting: Setting) -> Steps:
     return Findings(
         rows,
         published=printed("table3", dataset=setting.dataset.name),
+        caption=caption("table3"),
         extras={"pairs": every} if every else {},
         figures=[_figure(setting, every, head) for head in HEADS] if every else [],
         notes=_notes(setting, rows),

@@ -6,7 +6,7 @@ from bench.evaluation.baselines import TEXT_BASELINES
 from bench.extraction import STORAGE
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.published import printed
+from bench.reproduce.published import caption, printed
 from bench.reproduce.scores import score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Row, Steps, study
@@ -16,8 +16,9 @@ MEGABYTE = 1e6
 
 @study(
     "overhead",
-    paper="the preprint's discussion of overhead (published without numbers), table 1",
+    paper="the preprint's discussion of overhead, without numbers; table 1",
     costs=True,
+    intervals="95%, percentile bootstrap over test rows, runs averaged; none for times",
     columns={
         "model": "model",
         "layers": "layers",
@@ -32,6 +33,7 @@ MEGABYTE = 1e6
         "states_kb_per_text": "kB/text\nkept",
         "mlp_f1_mean": "last F1:\nmlp",
         "logistic_f1_mean": "\nlogistic",
+        "f1_mean": "baseline\nF1",
     },
 )
 def overhead(setting: Setting) -> Steps:
@@ -75,7 +77,7 @@ def overhead(setting: Setting) -> Steps:
         ]
     rows += setting.missing_rows()
     for name, ask in baselines.items():
-        scores = score_columns(answers[ask], setting.dataset, "logistic_")
+        scores = score_columns(answers[ask], setting.dataset)
         rows.append({"kind": "baseline", "model": name, "latency_ms": _milliseconds(setting, name), **scores})
     figure = Figure(
         "overhead-layers",
@@ -89,6 +91,7 @@ def overhead(setting: Setting) -> Steps:
     return Findings(
         rows,
         published=printed("table1"),
+        caption=caption("table1"),
         extras={"layers": layers},
         figures=[figure],
         notes=["A baseline's ms a text is that of fitting and predicting all rows, divided by their number."],

@@ -113,15 +113,25 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     for head in HEADS:
         mine = [row for row in rows if row["head"] == head]
         for itself in (False, True):
-            group = [row for row in mine if row["itself"] == itself]
-            if not group:
-                continue
-            up = sum(row["delta_f1_low"] > 0 for row in group)
-            down = sum(row["delta_f1_high"] < 0 for row in group)
-            what = "a model with itself" if itself else "two models"
-            notes.append(
-                f"{head}, {what}: {up} of {len(group)} cells gain and {down} lose, clear of zero at 95% "
-                "(each alone, not corrected for their number)."
-            )
-    notes.append("Under the logistic head `sum+residual` is `sum`: a rescaling changes nothing there.")
-    return notes
+            for operators, words in ((("concat",), "concatenated"), (OPERATORS[1:], "under the other operators")):
+                group = [row for row in mine if row["itself"] == itself and row["fusion"] in operators]
+                if not group:
+                    continue
+                up = sum(row["delta_f1_low"] > 0 for row in group)
+                down = sum(row["delta_f1_high"] < 0 for row in group)
+                what = "a model with itself" if itself else "two models"
+                notes.append(f"{head}, {what} {words}: of {len(group)} cells {up} gain and {down} lose.")
+        if mine:
+            top = max(mine, key=lambda row: row["delta_f1"])
+            notes.append(f"{head}: the largest change is {top['delta_f1']:+.1f}, {top['fusion']} of {top['model']}.")
+    return [
+        *notes,
+        (
+            "Cells that gain or lose are clear of zero at 95%, each alone, not corrected for their number. What a "
+            "model gains with itself is no other model's knowledge: it is capacity, or training."
+        ),
+        (
+            "Under the logistic head projections are random and frozen: operators other than concat lose what a "
+            "learned projection would keep, and sum+residual is sum."
+        ),
+    ]

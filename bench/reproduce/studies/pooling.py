@@ -6,7 +6,7 @@ from functools import partial
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.published import printed
+from bench.reproduce.published import caption, printed
 from bench.reproduce.scores import POINTS, baseline_rows, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Row, Steps, study
@@ -25,6 +25,7 @@ POOLINGS = ("last", "mean", "first")
         "last_f1_mean": "last\nF1",
         "mean_f1_mean": "mean\nF1",
         "first_f1_mean": "first\nF1",
+        "f1_mean": "baseline\nF1",
         "winner_f1": "wins",
         "delta_f1": "last −\nmean",
         "delta_f1_low": "95%\nlow",
@@ -61,10 +62,11 @@ def pooling(setting: Setting) -> Steps:
         for model in setting.models
         for head in HEADS
     ]
-    rows += setting.missing_rows(partial(_published, setting)) + baseline_rows(lines, setting.dataset, prefix="mean_")
+    rows += setting.missing_rows(partial(_published, setting)) + baseline_rows(lines, setting.dataset)
     return Findings(
         rows,
         published=printed("figure4", dataset=setting.dataset.name),
+        caption=caption("figure4"),
         extras={"points": points},
         figures=[_figure(setting, points, lines)],
         notes=_notes(rows),
@@ -83,7 +85,7 @@ def _row(setting: Setting, model: str, head: str, scores: Mapping[str, Scored]) 
         "winner_accuracy": winner(accuracy),
         **difference,
         "wide_gap": max(abs(difference["delta_f1"]), abs(difference["delta_accuracy"])) > WIDE_GAP,
-        "disagree": difference["delta_f1"] * difference["delta_accuracy"] < 0,
+        "disagree": difference["delta_f1"] * difference["delta_accuracy"] < 0 or winner(f1) != winner(accuracy),
         "runs": scores["mean"].f1.n,
     }
     return row | (_published(setting, model) if head == "mlp" else {})

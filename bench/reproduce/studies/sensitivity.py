@@ -22,6 +22,7 @@ Subset = tuple[str, ...]
 @study(
     "sensitivity",
     paper="beyond it: its conclusion says that fusion makes performance less sensitive to layer and pooling",
+    intervals="95%, jackknife over choices of layer and pooling with Student's t, for the models and subsets at hand",
     columns={
         "size": "\nsize",
         "model": "model",
@@ -75,7 +76,7 @@ def sensitivity(setting: Setting) -> Steps:
                 }
                 for ask in dict.fromkeys(chosen)
             ]
-        rows += _rows(head, groups, setting.protocol.seed)
+        rows += _rows(head, groups)
     notes = _notes(rows)
     rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
     return Findings(rows, extras={"choices": every}, figures=[_figure(setting, rows)], notes=notes)
@@ -98,8 +99,8 @@ def _drawn_subsets(setting: Setting, rng: np.random.Generator) -> list[Subset]:
     return found
 
 
-def _rows(head: str, groups: Mapping[int, Sequence[np.ndarray]], seed: int) -> list[Row]:
-    spreads = choice_spreads(groups, seed=seed)
+def _rows(head: str, groups: Mapping[int, Sequence[np.ndarray]]) -> list[Row]:
+    spreads = choice_spreads(groups)
     rows: list[Row] = []
     for size, group in groups.items():
         means, spread = np.concatenate([scores.mean(1) for scores in group]), spreads[size]
@@ -139,26 +140,32 @@ def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
     return Figure(
         "sensitivity",
         f"{setting.dataset.name}: how much layer and pooling choices move macro-F1",
-        charts.subtitle(setting, f"{CHOICES} choices a subset; bars: 95% bootstrap over choices; run noise taken off."),
+        charts.subtitle(setting, f"{CHOICES} choices a subset; bars: 95% jackknife over choices; run noise taken off."),
         "The standard deviation of macro-F1 over random layer and pooling choices, by the number of models fused.",
         chart,
     )
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    notes = ["Layers and poolings are drawn uniformly and independently for each model; run noise is taken off."]
+    notes = []
     for row in rows:
-        if row["size"] > 1 and row["ratio"] is not None:
-            verdict = (
-                "lower"
-                if row["ratio_high"] < 1
-                else "higher"
-                if row["ratio_low"] > 1
-                else "not distinguishable from one model's"
-            )
-            notes.append(
-                f"{row['head']}, {row['size']} models: variance {row['ratio']:.2f} times one model's "
-                f"(95% {row['ratio_low']:.2f} to {row['ratio_high']:.2f}): {verdict}. Independent parts would give "
-                f"{1 / row['size']:.2f}."
-            )
-    return notes
+        if row["size"] == 1:
+            continue
+        if row["ratio"] is None:
+            notes.append(f"{row['head']}, {row['size']} models: no variance beyond that of runs to compare.")
+            continue
+        verdict = (
+            "lower"
+            if row["ratio_high"] < 1
+            else "higher"
+            if row["ratio_low"] > 1
+            else "not distinguishable from one model's"
+        )
+        notes.append(
+            f"{row['head']}, {row['size']} models: variance {row['ratio']:.2f} times one model's "
+            f"(95% {row['ratio_low']:.2f} to {row['ratio_high']:.2f}): {verdict}."
+        )
+    return [
+        *notes,
+        "Layers and poolings are drawn uniformly and independently for each model; run noise is taken off.",
+    ]

@@ -1,6 +1,7 @@
 """Extraction time against F1 by subset size (figure 5)."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,7 +57,12 @@ def trade_off(setting: Setting) -> Steps:
     rows = [row for head in HEADS for row in _sizes([each for each in every if each["head"] == head])]
     notes = [note for head in HEADS for note in _notes([row for row in rows if row["head"] == head], head)]
     rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
-    return Findings(rows, extras={"subsets": every}, figures=[_figure(setting, every, lines)], notes=notes)
+    return Findings(
+        rows,
+        extras={"subsets": every},
+        figures=[_figure(setting, every, rows, lines, head) for head in HEADS],
+        notes=notes,
+    )
 
 
 def _sizes(every: Sequence[Row]) -> list[Row]:
@@ -71,8 +77,8 @@ def _sizes(every: Sequence[Row]) -> list[Row]:
             before = rows[-1]
             for part in ("min", "mean", "max"):
                 row[f"gain_f1_{part}"] = POINTS * (row[f"f1_{part}"] - before[f"f1_{part}"])
-            row["gain_delta_f1"] = row["gain_f1_mean"]
-            row["gain_delta_f1_per_ms"] = row["gain_f1_mean"] / (row["latency_ms_mean"] - before["latency_ms_mean"])
+            row["gain_delta_f1"] = row.pop("gain_f1_mean")
+            row["gain_delta_f1_per_ms"] = row["gain_delta_f1"] / (row["latency_ms_mean"] - before["latency_ms_mean"])
         row["runs"] = mine[0]["runs"]
         row["run_f1_std"] = _root_mean_square([each["f1_std"] for each in mine])
         rows.append(row)
@@ -84,37 +90,56 @@ def _root_mean_square(values: Sequence[float | None]) -> float | None:
     return float(np.mean(np.square(there)) ** 0.5) if there else None
 
 
-def _figure(setting: Setting, every: Sequence[Row], lines: Mapping[str, Scored]) -> Figure:
+def _figure(
+    setting: Setting, every: Sequence[Row], sizes: Sequence[Row], lines: Mapping[str, Scored], head: str
+) -> Figure:
+    points = [{**each, "models fused": str(each["size"])} for each in every if each["head"] == head]
+    means = [each for each in sizes if each["kind"] == "size" and each["head"] == head]
     chart = charts.cloud(
-        [{**each, "models fused": str(each["size"])} for each in every if each["head"] == "mlp"],
+        points,
         x=("latency_ms", "extraction (ms per text)"),
         y=("f1_mean", "macro-F1 on the test set"),
         bounds=("f1_low", "f1_high"),
         colour=("models fused", "models fused"),
         rules=charts.baseline_rules(lines),
+        ranges=[
+            {"latency_ms": each["latency_ms_mean"], **{name: each[name] for name in ("f1_mean", "f1_min", "f1_max")}}
+            for each in means
+        ],
     )
     return Figure(
-        "trade-off",
-        f"{setting.dataset.name}: extraction time against macro-F1 (mlp head)",
-        charts.subtitle(setting, "A point is a subset; bars: 95% bootstrap over test texts, runs averaged."),
+        f"trade-off-{head}",
+        f"{setting.dataset.name}: extraction time against macro-F1 ({head} head)",
+        charts.subtitle(
+            setting,
+            "A point is a subset; bars: 95% bootstrap over test texts. Grey: mean, least and most of each size.",
+        ),
         "Every subset of the models by the milliseconds that its extraction takes and its macro-F1.",
         chart,
     )
 
 
 def _notes(rows: Sequence[Row], head: str) -> list[str]:
-    """Returns diminish from the size on which no larger one beats by more than runs differ."""
+    """What each step to one model more brings, and the size beyond which nothing rises by more than runs differ."""
     if len(rows) < 2:
         return ["One model has no sizes to compare: name at least two."]
-    for position, row in enumerate(rows):
-        noise = POINTS * (row["run_f1_std"] or 0.0)
-        later = max((POINTS * (each["f1_mean"] - row["f1_mean"]) for each in rows[position + 1 :]), default=0.0)
-        if later <= noise:
-            break
-    models = "1 model" if row["size"] == 1 else f"{row['size']} models"
-    return [
-        (
-            f"{head}: beyond {models} ({row['latency_ms_mean']:.1f} ms a text on average) more of them add at most "
-            f"{max(later, 0):.1f} points of mean F1; runs of one subset differ by {noise:.1f}."
+    notes = []
+    for part, words in (("mean", "mean"), ("min", "weakest subset's")):
+        steps = ", ".join(
+            f"{after['size']}: {POINTS * (after[f'f1_{part}'] - before[f'f1_{part}']):+.1f}"
+            for before, after in pairwise(rows)
         )
+        notes.append(f"{head}, the {words} F1 by number of models, against one fewer: {steps} points.")
+    notes[0] = notes[0][:-1] + "; ms a text: " + ", ".join(f"{row['latency_ms_mean']:.1f}" for row in rows) + "."
+    noise = rows[0]["run_f1_std"]
+    if noise is None:
+        return [*notes, f"{head}: a fit is deterministic, so that a run's noise is no yardstick for these steps."]
+    best = max(row["f1_mean"] for row in rows)
+    enough = next(row for row in rows if POINTS * (best - row["f1_mean"]) <= POINTS * (row["run_f1_std"] or 0.0))
+    models = "1 model" if enough["size"] == 1 else f"{enough['size']} models"
+    return [
+        *notes,
+        f"{head}: {models} reach the best mean of all sizes within the std of one subset's runs "
+        f"({POINTS * enough['run_f1_std']:.1f} points)"
+        + (": no smaller number is enough." if enough is rows[-1] else "; more bring less than that."),
     ]
