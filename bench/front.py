@@ -39,7 +39,7 @@ def could_still_matter(bound: Point, complete: Sequence[Point], directions: Sequ
     return _covers(bound, bound, directions) and not any(_covers(point, bound, directions) for point in complete)
 
 
-def knee(points: Sequence[Point], directions: Sequence[Direction], *, log: Sequence[int] = ()) -> int:
+def knee(points: Sequence[Point], directions: Sequence[Direction]) -> int:
     """Index of the point of a two-objective front that is farthest beyond the line between the front's two ends.
 
     Each objective is first scaled to [0, 1] over the front. Where no point lies beyond the line (one or two points, a
@@ -48,7 +48,6 @@ def knee(points: Sequence[Point], directions: Sequence[Direction], *, log: Seque
     Args:
         points: Their front is taken first.
         directions: Two.
-        log: Positions of the objectives to be taken as logarithms (positive values only).
 
     Raises:
         ValueError: There is no point without NaN.
@@ -56,7 +55,7 @@ def knee(points: Sequence[Point], directions: Sequence[Direction], *, log: Seque
     front = pareto(points, directions)
     if not front:
         raise ValueError("a front without points has no knee")
-    gains = {index: _gains(points[index], directions, log) for index in front}
+    gains = {index: _gains(points[index], directions) for index in front}
     best = max(front, key=lambda index: gains[index])
     spans = [(min(values), max(values)) for values in zip(*gains.values(), strict=True)]
     if any(low == high for low, high in spans):
@@ -71,36 +70,13 @@ def knee(points: Sequence[Point], directions: Sequence[Direction], *, log: Seque
     return farthest if beyond(farthest) > 1e-9 else best
 
 
-def hypervolume(
-    points: Sequence[Point], directions: Sequence[Direction], reference: Point, *, log: Sequence[int] = ()
-) -> float:
-    """The area that two-objective points dominate, as far as `reference` (the worst point that counts).
-
-    Args:
-        points: Those not better than the reference in both objectives add nothing.
-        directions: Two.
-        reference: In the points' own units.
-        log: Positions of the objectives to be taken as logarithms (positive values only).
-    """
-    x0, y0 = _gains(reference, directions, log)
-    front = sorted((_gains(points[index], directions, log) for index in pareto(points, directions)), reverse=True)
-    area, height = 0.0, y0
-    # From the best in the first objective on, each point adds the strip by which it is better in the second.
-    for x, y in front:
-        if x > x0 and y > height:
-            area += (x - x0) * (y - height)
-            height = y
-    return area
-
-
 def _covers(a: Point, b: Point, directions: Sequence[Direction]) -> bool:
     """Whether `a` is at least as good as `b` in every objective; never with NaN."""
     return all(x >= y for x, y in zip(_gains(a, directions), _gains(b, directions), strict=True))
 
 
-def _gains(point: Point, directions: Sequence[Direction], log: Sequence[int] = ()) -> tuple[float, ...]:
+def _gains(point: Point, directions: Sequence[Direction]) -> tuple[float, ...]:
     """The point in values of which more is better."""
-    values = [math.log(value) if position in log else value for position, value in enumerate(point)]
     return tuple(
-        value if direction == "maximize" else -value for value, direction in zip(values, directions, strict=True)
+        value if direction == "maximize" else -value for value, direction in zip(point, directions, strict=True)
     )

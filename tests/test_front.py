@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.front import Direction, could_still_matter, dominates, hypervolume, knee, pareto
+from bench.front import Direction, could_still_matter, dominates, knee, pareto
 
 UP_DOWN: tuple[Direction, Direction] = ("maximize", "minimize")
 values = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, math.nan])
@@ -76,33 +76,8 @@ def test_knee_of_short_straight_or_hollow_fronts_is_the_best_in_the_first_object
         knee([(math.nan, 1.0)], UP_DOWN)
 
 
-def test_knee_on_a_logarithmic_cost() -> None:
-    # On a linear scale the middle point is beyond the line; on a logarithmic one it is short of it.
-    cloud = [(0.0, 1.0), (0.6, 30.0), (1.0, 100.0)]
-    assert knee(cloud, UP_DOWN) == 1
-    assert knee(cloud, UP_DOWN, log=[1]) == 2
-
-
 @given(st.floats(0.01, 100), st.floats(0.01, 100))
 @settings(deadline=None)
 def test_knee_does_not_depend_on_units(x: float, y: float) -> None:
     cloud = [(0.5, 1.0), (0.8, 1.5), (0.9, 2.0), (0.97, 6.0), (1.0, 10.0)]
     assert knee([(a * x, b * y) for a, b in cloud], UP_DOWN) == 2
-
-
-def test_hypervolume_by_hand() -> None:
-    cloud = [(0.5, 1.0), (1.0, 4.0), (0.2, 3.0), (math.nan, 0.0)]
-    # Reference (0, 5): 0.5 × 4 of the first, 0.5 × 1 more of the second.
-    assert hypervolume(cloud, UP_DOWN, (0.0, 5.0)) == pytest.approx(2.5)
-    assert hypervolume([], UP_DOWN, (0.0, 5.0)) == 0
-    assert hypervolume([(-1.0, 1.0), (1.0, 6.0)], UP_DOWN, (0.0, 5.0)) == 0
-    assert hypervolume([(1.0, 1.0)], UP_DOWN, (0.0, math.e), log=[1]) == pytest.approx(1)
-
-
-@given(numbers, st.integers(0, 2**31 - 1))
-@settings(deadline=None)
-def test_hypervolume_is_the_share_of_dominated_points_of_a_grid(cloud: list[tuple[float, float]], seed: int) -> None:
-    grid = [(round(a, 1), float(round(b / 10) * 10)) for a, b in cloud]
-    cells = [((i + 0.5) / 10, 10.0 * j + 5) for i in range(10) for j in range(10)]
-    covered = sum(any(a > x and b < y for a, b in grid) for x, y in cells)
-    assert hypervolume(grid, UP_DOWN, (0.0, 100.0)) == pytest.approx(covered * 1.0)

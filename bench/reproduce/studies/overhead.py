@@ -94,7 +94,10 @@ def overhead(setting: Setting) -> Steps:
         caption=caption("table1"),
         extras={"layers": layers},
         figures=[figure],
-        notes=["A baseline's ms a text is that of fitting and predicting all rows, divided by their number."],
+        notes=[
+            "A baseline's ms a text is that of fitting and predicting all rows, divided by their number.",
+            "The load time of the first model in a process holds the import of its libraries.",
+        ],
     )
 
 
