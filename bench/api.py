@@ -127,8 +127,9 @@ def reopen(
     Raises:
         BenchError: there is no such study, or its data or models have changed.
     """
+    tracker = MlflowTracker(Path(home), tracking_uri)
     opened = reopen_study(Path(home), study, Store(store_home()), progress)
-    return Searched(opened, MlflowTracker(Path(home), tracking_uri), Path(home), progress)
+    return Searched(opened, tracker, Path(home), progress)
 
 
 @dataclass(frozen=True)
@@ -195,4 +196,5 @@ def compare(a: Searched | str, b: Searched | str, *, home: Path | str = HOME) ->
         return given[name]
 
     names = [each.study.name if isinstance(each, Searched) else each for each in (a, b)]
-    return comparison.compare(*(comparison.sides(name, Path(home), opened) for name in names))
+    found = [comparison.find(name, Path(home)) for name in names]
+    return comparison.compare(*(each.sides(opened) for each in found))

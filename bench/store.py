@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.errors import BenchError, nearest
-from bench.files import write_json, write_tensors
+from bench.files import existing_parent, write_json, write_tensors
 from bench.specs import fingerprint
 
 if TYPE_CHECKING:
@@ -262,9 +262,17 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of shelves."""
+    """A folder of shelves.
+
+    Raises:
+        BenchError: `home`, or what it would lie in, is no folder.
+    """
 
     home: Path
+
+    def __post_init__(self) -> None:
+        if not (found := existing_parent(self.home)).is_dir():
+            raise BenchError(f"The store {self.home} cannot be used: {found} is a file. Set BENCH_STORE to a folder.")
 
     @property
     def _folder(self) -> Path:

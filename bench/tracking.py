@@ -1,9 +1,10 @@
-"""Where studies and trials are written down for comparison: MLflow, or nowhere."""
+"""Where studies and trials are written down for comparison: MLflow."""
 
 import json
 import os
 import re
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ PARENT, SOURCE = "mlflow.parentRunId", "mlflow.source.name"
 PAGE = 1000
 UI = "http://127.0.0.1:5000"
 """Where `bench ui` listens unless told otherwise."""
+SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
+"""What an address may begin with. MLflow also takes folders, whose file stores it gives up."""
+FILE = "sqlite:///"
 Status = Literal["FINISHED", "KILLED"]
 
 
@@ -68,28 +72,14 @@ class Tracker(Protocol):
         """End the parent run."""
 
 
-class NoTracker:
-    """Writes nothing down."""
-
-    uri = ""
-
-    def open(self, experiment: str, study: str, params: Mapping[str, str | int | float]) -> str | None:  # noqa: ARG002, D102
-        return None
-
-    def find(self, key: str) -> str | None:  # noqa: ARG002, D102
-        return None
-
-    def log(self, record: Record) -> str | None:  # noqa: ARG002, D102
-        return None
-
-    def update(self, run: str | None, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:  # noqa: D102
-        pass
-
-    def attach(self, artifacts: Mapping[str, bytes]) -> None:  # noqa: D102
-        pass
-
-    def close(self, metrics: Mapping[str, float], tags: Mapping[str, str], status: Status = "FINISHED") -> None:  # noqa: D102
-        pass
+def check_address(uri: str) -> None:
+    """Raise BenchError where `uri` cannot be the address of a tracking store; nothing is connected to."""
+    scheme = re.match(r"([a-z]+)(\+\w+)?://|databricks$", uri)
+    if scheme is None or scheme[1] not in (*SCHEMES, None):
+        raise BenchError(
+            f"'{redacted(uri)}' is no address of a tracking store: give sqlite:///FILE, another database, or "
+            "http(s)://HOST with --tracking-uri (MLFLOW_TRACKING_URI)."
+        )
 
 
 def redacted(uri: str) -> str:
@@ -140,13 +130,19 @@ class MlflowTracker:
 
     A trial is one `create_run`, one `log_batch`, files written straight into a local artifact folder, and one
     `set_terminated`: a tenth of the time of MLflow's fluent calls, and flat in the number of runs.
+
+    Raises:
+        BenchError: `uri` is no address of a store (see `check_address`).
     """
 
     def __init__(self, home: Path, uri: str | None = None, source: str = "bench search") -> None:
         self._source = source
         self._home = home.resolve()
         self._local = uri is None
-        self.address = uri or f"sqlite:///{self._home / 'mlflow.db'}"
+        if uri is not None:
+            check_address(uri)
+        self.address = uri or f"{FILE}{self._home / 'mlflow.db'}"
+        self._shown = home / "mlflow.db"
         self.uri = redacted(self.address)
         self._client: MlflowClient | None = None
         self._experiment = ""
@@ -154,14 +150,28 @@ class MlflowTracker:
         self._study = ""
         self._children: dict[str, str] = {}
 
-    @property
-    def client(self) -> "MlflowClient":
-        """MLflow's own client for the store; connects when first asked for.
+    def connect(self) -> "MlflowClient":
+        """MLflow's own client for a store that is there; connects when first asked for.
 
         Raises:
-            BenchError: the store cannot be used.
+            BenchError: see `require`; or the store cannot be used.
         """
+        self.require()
         return self._connected()
+
+    def require(self) -> None:
+        """Raise BenchError where the store is a file that does not exist, which reading must not create."""
+        if not self._exists():
+            raise BenchError(
+                f"There is no {self._shown} here. Run `bench search` in this folder first, or name a store with "
+                "--tracking-uri."
+                if self._local
+                else f"There is no database {self.address.removeprefix(FILE)}: check --tracking-uri."
+            )
+
+    def _exists(self) -> bool:
+        """Whether there is a store to be read, as far as can be told without connecting."""
+        return not self.address.startswith(FILE) or Path(self.address.removeprefix(FILE).partition("?")[0]).exists()
 
     def _connected(self) -> "MlflowClient":
         if self._client is not None:
@@ -186,8 +196,9 @@ class MlflowTracker:
                 self._client = MlflowClient(self.address)
                 self._client.search_experiments(max_results=1)
         except Exception as error:
+            reason = textwrap.shorten(redacted(str(error)), 200, placeholder=" …").rstrip(".")
             raise BenchError(
-                f"The tracking store {self.uri} cannot be used: {redacted(str(error))[:300]}. "
+                f"The tracking store {self.uri} cannot be used: {reason}. "
                 "Check --tracking-uri, or leave it out to write to mlruns/."
             ) from error
         return self._client
@@ -218,7 +229,7 @@ class MlflowTracker:
 
         Nothing is created or changed.
         """
-        if self._local and not (self._home / "mlflow.db").exists():
+        if not self._exists():
             return None
         found = self._connected().get_experiment_by_name(experiment)
         if found is None:

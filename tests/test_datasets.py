@@ -306,12 +306,18 @@ def test_groups_on_both_sides_are_recorded(tmp_path: Path) -> None:
     [
         ([{"text": "a", "label": "x"}, {"text": "b", "label": "x"}], "have the label 'x': two classes are needed"),
         ([{"text": " ", "label": "x"}, {"text": None, "label": "y"}], "No row of the train split has a text"),
-        ([{"text": "a", "label": "x"}, {"text": "a", "label": "y"}], "All rows are in one group"),
+        ([{"text": "a", "label": "x"}, {"text": "a", "label": "y"}], "All 2 rows have the same text"),
     ],
 )
 def test_rows_without_a_task_are_refused(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(BenchError, match=message):
         of_file(lines(tmp_path / "rows.jsonl", rows))
+
+
+def test_rows_of_one_group_cannot_be_split(tmp_path: Path) -> None:
+    rows = [{"text": f"t{n}", "label": f"c{n % 2}", "who": "x"} for n in range(4)]
+    with pytest.raises(BenchError, match=r"All rows are in one group.*another --group-column"):
+        of_file(lines(tmp_path / "rows.jsonl", rows), group_column="who")
 
 
 def test_folds(tmp_path: Path) -> None:

@@ -184,6 +184,17 @@ def test_cache_answers_at_the_recorded_commit_without_the_hub(
     assert capfd.readouterr() == ("", ""), "the client's bars and warnings stay silent"
 
 
+def test_without_download_only_the_cache_answers(hub: Hub) -> None:
+    hub.add("dxgp/r8", {"train.csv": b"text,label\na,x\nb,y\n", "test.csv": b"text,label\nc,x\n"})
+    request = DatasetRequest(name="dxgp/r8")
+    with pytest.raises(BenchError, match="hub: not asked in a dry run, and dxgp/r8 is not in its cache"):
+        load(request, download=False)
+    assert hub.downloads == []
+    online = load(request)
+    hub.repos.clear()
+    assert load(request, download=False).source == online.source
+
+
 def test_half_of_a_download_in_the_cache_is_not_the_data_set(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = "data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"
     test = "data/test-00000-of-00001.parquet"

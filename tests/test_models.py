@@ -19,6 +19,7 @@ from bench.models.digests import digest, missing
 from bench.models.package import package_files, package_folder
 from bench.models.resolve import ResolvedModel, resolve
 from bench.models.rows import MODELS
+from bench.models.selection import select
 from bench.progress import SILENT
 from bench.specs import ExtractionSettings
 
@@ -93,6 +94,25 @@ def test_a_cached_hub_model_is_found_without_the_hub(hub_cache: Path, minilm: Re
     assert availability("owner/name").ok
     with pytest.raises(BenchError, match="cannot be fetched"):
         resolve("owner/name@other")
+
+
+def test_without_download_the_hub_is_not_even_asked(
+    hub_cache: Path, minilm: ResolvedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(repo: str, revision: str | None) -> None:
+        raise AssertionError(f"the hub was asked for {repo}")
+
+    monkeypatch.setattr("bench.models.hub.refusal", asked)
+    in_cache(hub_cache, "owner/name", minilm.folder)
+    settings = ExtractionSettings()
+    found = select(["owner/name", "owner/absent"], settings, SILENT, named=False, download=False)
+    assert [model.name for model in found.models] == ["owner/name"]
+    assert [(model.name, model.reason) for model in found.absent] == [
+        ("owner/absent", "not downloaded yet; a dry run fetches nothing")
+    ]
+    for wanted, named in ((["owner/absent"], True), (["owner/absent"], False)):
+        with pytest.raises(BenchError, match="not downloaded yet; a dry run fetches nothing"):
+            select(wanted, settings, SILENT, named=named, download=False)
 
 
 def test_an_incomplete_hub_snapshot_is_not_used(hub_cache: Path, tiny: Callable[..., Path]) -> None:

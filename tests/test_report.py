@@ -15,7 +15,7 @@ import pytest
 from browsing import needs_chromium, visit
 from click.testing import CliRunner
 from mlflow import MlflowClient
-from test_search import PROTOCOL, SPACE, cost, request
+from test_search import PROTOCOL, SPACE, NoTracker, cost, request
 
 from bench.cli import main
 from bench.datasets.load import DatasetRequest
@@ -34,7 +34,7 @@ from bench.study.importance import importance
 from bench.study.journal import Journal
 from bench.study.reopen import Study, reopen
 from bench.study.run import prepare, search
-from bench.tracking import MlflowTracker, NoTracker
+from bench.tracking import MlflowTracker
 
 SCRIPT = "</script><script>window.hit=1</script>"
 IMAGE = '<img src=x onerror="window.hit=2">\'&'

@@ -76,6 +76,25 @@ def test_a_tracking_store_that_is_not_there_is_an_error_without_its_password(tmp
     assert tracker.uri == "postgresql://127.0.0.1:9/x"
 
 
+@pytest.mark.parametrize("uri", ["nope", "./mlruns", "file:///mlruns", "foo://bar", "", "https:/host"])
+def test_what_is_no_address_of_a_store_is_refused_before_anything_is_made(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"give sqlite:///FILE, another database, or http\(s\)://HOST"):
+        MlflowTracker(tmp_path / "home", uri)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///a.db", "postgresql+psycopg2://u:p@h/x", "http://h:5000", "databricks"])
+def test_addresses_of_every_kind_are_taken(uri: str, tmp_path: Path) -> None:
+    assert MlflowTracker(tmp_path, uri).address == uri
+
+
+def test_reading_makes_no_database(tmp_path: Path) -> None:
+    for tracker in (MlflowTracker(tmp_path / "home"), MlflowTracker(tmp_path, f"sqlite:///{tmp_path / 'gone.db'}")):
+        assert tracker.look("r8", "s") is None
+        with pytest.raises(BenchError, match="There is no "):
+            tracker.connect()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_redacted_keeps_what_is_no_secret() -> None:
     assert redacted("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
     assert redacted("https://me:pw@host/x") == "https://host/x"

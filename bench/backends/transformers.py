@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, nearest
 
 if TYPE_CHECKING:
     from bench.backends.passes import TransformersBackend
@@ -20,6 +20,8 @@ KERNELS = 1
 # accelerate's ways to spread one model over several graphics processors, as transformers' `device_map` takes them.
 DEVICE_MAPS = frozenset({"balanced", "balanced_low_0", "sequential"})
 DEFAULT_ATTENTION = "sdpa"
+# transformers' own; it would also fetch a kernel, which is code, from a repository of that name.
+ATTENTIONS = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "flash_attention_4")
 
 
 def unavailable() -> None:
@@ -36,7 +38,8 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
     """`settings` with a concrete device: ``"auto"`` becomes cuda, mps or cpu, in this order.
 
     Raises:
-        BenchError: the device is not there, cannot compute in the dtype, or quantisation cannot be had.
+        BenchError: the device or the attention is none, the device is not there or cannot compute in the dtype, or
+            quantisation cannot be had.
     """
     import torch
 
@@ -55,6 +58,15 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
             )
         if device == "cpu":
             raise BenchError(f"Quantisation to {settings.quantization} needs a graphics processor: leave it out.")
+    if settings.attention not in (None, *ATTENTIONS):
+        found = nearest(str(settings.attention), ATTENTIONS)
+        raise BenchError(f"--attention '{settings.attention}' is no kernel of transformers': {found}")
+    try:
+        torch.device(first_device(device))
+    except RuntimeError as error:
+        raise BenchError(
+            f"There is no device '{device}': --device takes cpu, cuda, cuda:N, mps, auto, or balanced (over all GPUs)."
+        ) from error
     try:
         probe = torch.ones(2, 2, dtype=getattr(torch, settings.dtype), device=first_device(device))
         (probe @ probe).sum().item()

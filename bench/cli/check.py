@@ -48,8 +48,8 @@ FAILED = 1
     multiple=True,
     help="With --study: a trial's number, knee, best-f1 or cheapest; may be repeated.  [default: the front]",
 )
-@click.option("--max-train", type=click.IntRange(min=2), help="With --study: a subset of the study's training rows.")
-@click.option("--max-test", type=click.IntRange(min=1), help="With --study: a subset of its test rows.")
+@click.option("--max-train", type=options.Whole(min=2), help="With --study: a subset of the study's training rows.")
+@click.option("--max-test", type=options.Whole(min=1), help="With --study: a subset of its test rows.")
 @click.option("--yes", is_flag=True, help="With --update: write without asking.")
 @options.json_option
 def check(file: Path, as_json: bool, markdown: Path | None, junit: Path | None, update: bool, **params: Any) -> None:

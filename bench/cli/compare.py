@@ -28,7 +28,7 @@ def compare(a: str, b: str, within: str | None, as_json: bool) -> None:
 
     from bench.cli import show
     from bench.comparison import compare as run_compare
-    from bench.comparison import sides
+    from bench.comparison import find
     from bench.files import store_home
     from bench.store import Store
     from bench.study.reopen import reopen
@@ -39,7 +39,8 @@ def compare(a: str, b: str, within: str | None, as_json: bool) -> None:
     def opened(name: str) -> "Study":
         return reopen(options.HOME, name, store, progress)
 
-    found = run_compare(sides(a, options.HOME, opened, within), sides(b, options.HOME, opened, within))
+    named = [find(each, options.HOME, within) for each in (a, b)]
+    found = run_compare(*(each.sides(opened) for each in named))
     if as_json:
         show.json_out({"a": a, "b": b, "pairs": [each.to_json() for each in found]})
         return

@@ -45,6 +45,9 @@ def export(
         raise BenchError("--alias names a registered version: give --register NAME too.")
     if register and out:
         raise BenchError("--register needs the tracking store: leave out --out.")
+    given = click.get_current_context().get_parameter_source("tracking_uri")
+    if out and given is click.core.ParameterSource.COMMANDLINE:
+        raise BenchError("--tracking-uri says where a logged model goes: leave it out, or --out.")
     from bench.cli import show
     from bench.files import store_home
     from bench.packaging.package import export as export_to
@@ -56,7 +59,7 @@ def export(
     if out is not None:
         refuse_taken(out)
     progress, tracker = show.progress(), MlflowTracker(options.HOME, tracking_uri)
-    opened = reopen(options.HOME, study, Store(store_home()), progress)
+    opened = reopen(options.HOME, study, Store(store_home()), progress, trial)
     record = opened.choose(trial)
     if out is not None:
         done = export_to(opened, record, out, chosen=trial, with_weights=with_weights, progress=progress)

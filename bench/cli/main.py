@@ -72,6 +72,17 @@ for command in (
     cli.add_command(command)
 
 
+def _of_file(error: OSError) -> str:
+    """What a person can do about a file that cannot be read or written."""
+    from pathlib import Path
+
+    from bench.files import final, store_home
+
+    path = final(Path(str(error.filename)))
+    remedy = "; BENCH_STORE moves the store" if path.is_relative_to(store_home()) else ""
+    return f"{path}: {error.strerror}. Check that its folder is there, may be written and has room{remedy}."
+
+
 def run() -> None:
     """Run the command line; errors meant for people are printed without a traceback."""
     try:
@@ -93,11 +104,7 @@ def run() -> None:
         if os.environ.get("BENCH_TRACEBACK"):
             raise
         if isinstance(error, OSError) and error.strerror and error.filename:
-            click.echo(
-                f"Error: {error.filename}: {error.strerror}. Check that the folder is there, may be written and has "
-                "room; BENCH_STORE moves the store. What is done is kept.",
-                err=True,
-            )
+            click.echo(f"Error: {_of_file(error)} What is done is kept.", err=True)
             sys.exit(BenchError.exit_code)
         click.echo(
             f"This is a bug in bench: {type(error).__name__}: {error}\n"

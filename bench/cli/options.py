@@ -20,11 +20,19 @@ DTYPES = ("float32", "bfloat16", "float16")
 HOME = Path("mlruns")
 
 
-class Limit(click.FloatRange):
-    """A finite number above zero."""
+class Whole(click.IntRange):
+    """A whole number within bounds."""
 
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
+    name = "integer"
+
+
+class Limit(click.FloatRange):
+    """A finite number above zero, at most `max`."""
+
+    name = "number"
+
+    def __init__(self, max: float | None = None) -> None:  # noqa: A002 - as click calls it
+        super().__init__(min=0, min_open=True, max=max)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """As click does; it takes nan and inf for numbers."""
@@ -114,11 +122,9 @@ dataset_options = _together(
         help="Folder of data sets; comes before the hub.  [env: BENCH_DATA_HOME]",
     ),
     click.option("--revision", help="Commit of a hub data set.  [default: the newest]"),
-    click.option("--max-train", type=click.IntRange(min=2), help="A seeded stratified subset of the training rows."),
-    click.option("--max-test", type=click.IntRange(min=1), help="A seeded stratified subset of the test rows."),
-    click.option(
-        "--seed", type=click.IntRange(0, 4_000_000), default=0, show_default=True, help="Seed of everything random."
-    ),
+    click.option("--max-train", type=Whole(min=2), help="A seeded stratified subset of the training rows."),
+    click.option("--max-test", type=Whole(min=1), help="A seeded stratified subset of the test rows."),
+    click.option("--seed", type=Whole(0, 4_000_000), default=0, show_default=True, help="Seed of everything random."),
 )
 
 extraction_options = _together(
@@ -140,18 +146,18 @@ extraction_options = _together(
         help="Of the weights: bitsandbytes; under vLLM, 8bit is its fp8.",
     ),
     click.option("--attention", help="Attention kernel, as transformers names them.  [default: the backend's choice]"),
-    click.option("--max-length", type=click.IntRange(min=1), default=512, show_default=True, help="In tokens."),
-    click.option("--token-budget", type=click.IntRange(min=1), help="Tokens in a batch.  [default: by device]"),
+    click.option("--max-length", type=Whole(min=1), default=512, show_default=True, help="In tokens."),
+    click.option("--token-budget", type=Whole(min=1), help="Tokens in a batch.  [default: by device]"),
     click.option(
         "--tensor-parallel",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         default=1,
         show_default=True,
         help="GPUs that hold one model together (vllm).",
     ),
     click.option(
         "--gpu-memory-share",
-        type=click.FloatRange(min=0, min_open=True, max=1),
+        type=Limit(max=1),
         default=0.85,
         show_default=True,
         help="Share of a GPU's memory to take (vllm).",
@@ -161,8 +167,22 @@ extraction_options = _together(
     ),
 )
 
+
+def _address(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no address before any work is done."""
+    from bench.tracking import check_address
+
+    if value is not None:
+        check_address(value)
+    return value
+
+
 tracking_option = click.option(
-    "--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or database.  [default: mlruns/mlflow.db]"
+    "--tracking-uri",
+    envvar="MLFLOW_TRACKING_URI",
+    callback=_address,
+    metavar="URI",
+    help="MLflow's database (sqlite:///FILE, …) or server (http://HOST).  [default: mlruns/mlflow.db]",
 )
 
 
@@ -177,6 +197,13 @@ def trial_option(words: str) -> Callable[[F], F]:
         help=words,
     )
 
+
+dry_run_option = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would be done, and how long it might take. Nothing is written or downloaded; what the hub has and "
+    "this machine lacks is said.",
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, and nothing else there.")
 

@@ -36,8 +36,11 @@ def report(study: str, out: Path | None, trial: str, tracking_uri: str | None, a
     from bench.study.reopen import reopen
     from bench.tracking import MlflowTracker
 
-    opened = reopen(options.HOME, study, Store(store_home()), show.progress())
-    done = write(opened, out or folder_of(study), trial, MlflowTracker(options.HOME, tracking_uri))
+    tracker = MlflowTracker(options.HOME, tracking_uri)
+    if tracking_uri is not None:
+        tracker.connect()  # without one, a store that cannot be used is only noted
+    opened = reopen(options.HOME, study, Store(store_home()), show.progress(), trial)
+    done = write(opened, out or folder_of(study), trial, tracker)
     show.json_out(done.to_json()) if as_json else print_report(done)
 
 

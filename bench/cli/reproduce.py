@@ -44,12 +44,12 @@ NOTES = 8
 )
 @click.option(
     "--repetitions",
-    type=click.IntRange(min=1),
+    type=options.Whole(min=1),
     default=3,
     show_default=True,
     help="Of the cross-validation on training rows that chooses layers.",
 )
-@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Of that cross-validation.")
+@click.option("--folds", type=options.Whole(min=2), default=5, show_default=True, help="Of that cross-validation.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -58,7 +58,7 @@ NOTES = 8
 @options.tracking_option
 @options.extraction_options
 @options.json_option
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and how long it might take; write nothing.")
+@options.dry_run_option
 def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any) -> None:
     """Reproduce a table or figure of the paper on any data sets and models, the published numbers beside it.
 
@@ -83,7 +83,7 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: 
     request, store = _request(params), Store(store_home())
     if dry_run:
         with scratch(store.home):
-            plans = [plan(each, progress) for each in prepare(request, store, progress)]
+            plans = [plan(each, progress) for each in prepare(request, store, progress, download=False)]
         found = [row for each in plans for row in each.to_json()]
         show.json_out(found[0] if len(found) == 1 else {"studies": found}) if as_json else _print_plans(plans)
         return

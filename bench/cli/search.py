@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli import options
+from bench.space.samplers import SAMPLERS
 
 if TYPE_CHECKING:
     from bench.study.confirm import Entry
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     help="Models by name, hub id or folder.  [default: those of the space that can be had and fit]",
 )
 @click.option(
-    "--trials", type=click.IntRange(min=1), default=50, show_default=True, help="Distinct candidates to score in full."
+    "--trials", type=options.Whole(min=1), default=50, show_default=True, help="Distinct candidates to score in full."
 )
 @click.option(
     "--study",
@@ -50,9 +51,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How candidates are scored; `paper` selects on the test set, as the paper did.",
 )
-@click.option(
-    "--sampler", type=options.Choice(["tpe", "random", "nsga2"]), help="Who proposes.  [default: the space's]"
-)
+@click.option("--sampler", type=options.Choice([*SAMPLERS]), help="Who proposes.  [default: the space's]")
 @click.option(
     "--max-latency-ms", type=options.Limit(), metavar="MS", help="Limit on a candidate's extraction, for a text."
 )
@@ -66,7 +65,7 @@ if TYPE_CHECKING:
 @options.tracking_option
 @options.extraction_options
 @options.json_option
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and how long it might take; write nothing.")
+@options.dry_run_option
 def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any) -> None:
     """Search for the best candidates on a data set and confirm the front on its test set.
 
@@ -86,7 +85,7 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any
     request, store = _request(params), Store(store_home())
     if dry_run:
         with scratch(store.home):
-            planned = plan(prepare(request, store, progress), options.HOME)
+            planned = plan(prepare(request, store, progress, download=False), options.HOME)
         show.json_out(planned.to_json()) if as_json else _print_plan(planned)
         return
     prepared = prepare(request, store, progress)

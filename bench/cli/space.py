@@ -19,15 +19,14 @@ def check(name: str, as_json: bool) -> None:
     from bench.models.rows import MODELS
     from bench.pooling import poolings
     from bench.space.candidates import Shape
-    from bench.space.enumeration import count
+    from bench.space.enumeration import COUNTED, count
     from bench.space.files import find, load
 
     found = load(name)
     rows = [MODELS[model] for model in found.sources.models if model in MODELS]
     shapes = {row.name: Shape(row.layers, row.width, poolings(causal=row.causal)) for row in rows}
-    limit = 20_000
     unknown = [model for model in found.sources.models if model not in MODELS]
-    size = None if unknown or not shapes else count(found, shapes, limit)
+    size = None if unknown or not shapes else count(found, shapes)
     if as_json:
         show.json_out({"file": str(find(name)), "valid": True, "candidates": size, "unregistered_models": unknown})
         return
@@ -39,9 +38,9 @@ def check(name: str, as_json: bool) -> None:
     if unknown:
         click.echo(f"Not in the table of models, taken as hub ids or folders: {', '.join(unknown)}.")
     elif size is not None:
-        click.echo(f"It holds {size} distinct candidates.")
+        click.echo(f"It holds {size:,} distinct candidates.")
     else:
-        click.echo(f"It is endless, or holds more than {limit} distinct candidates.")
+        click.echo(f"It is endless, or holds more than {COUNTED:,} distinct candidates.")
 
 
 @space.command()

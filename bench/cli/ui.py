@@ -6,11 +6,11 @@ from bench.cli import options
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="Port to listen on.")
+@click.option("--port", type=options.Whole(1, 65535), default=5000, show_default=True, help="Port to listen on.")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback unless you say so."
 )
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Database to show.  [default: mlruns/mlflow.db]")
+@options.tracking_option
 def ui(port: int, host: str, tracking_uri: str | None) -> None:
     """Open MLflow's UI on the tracking store."""
     import subprocess
@@ -22,10 +22,9 @@ def ui(port: int, host: str, tracking_uri: str | None) -> None:
     if tracking_uri and tracking_uri.startswith(("http://", "https://")):
         click.echo(f"{redacted(tracking_uri)} is a server already: open it in a browser.")
         return
-    database = options.HOME / "mlflow.db"
-    if tracking_uri is None and not database.exists():
-        raise BenchError(f"There is no {database} here. Run `bench search` in this folder first.")
     tracker = MlflowTracker(options.HOME, tracking_uri)
+    tracker.require()
+    _check_free(host, port)
     click.echo(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")
     command = [
         sys.executable,
@@ -39,4 +38,24 @@ def ui(port: int, host: str, tracking_uri: str | None) -> None:
         "--port",
         str(port),
     ]
-    raise SystemExit(subprocess.run(command, check=False).returncode)  # noqa: S603 - our own arguments, no shell
+    status = subprocess.run(command, check=False).returncode  # noqa: S603 - our own arguments, no shell
+    if status:
+        raise BenchError(f"MLflow ended with status {status}; what it said is above.")
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise BenchError where nothing can listen there: MLflow would say it in a traceback."""
+    import errno
+    import socket
+
+    from bench.errors import BenchError
+
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise BenchError(f"Port {port} is taken: choose another with --port.") from error
+        raise BenchError(
+            f"Nothing can listen on {host}, port {port} ({error.strerror}): choose another --host or --port."
+        ) from error

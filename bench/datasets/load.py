@@ -41,8 +41,8 @@ class DatasetRequest(Spec):
     revision: str | None = None
 
 
-def load(request: DatasetRequest) -> Dataset:
-    """Fetch, clean, split, reduce and check the rows of a data set.
+def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
+    """Fetch, clean, split, reduce and check the rows of a data set; of the hub only its cache without `download`.
 
     Raises:
         BenchError: No source has the data set, or its rows cannot be used; the message says which and what to do.
@@ -50,7 +50,7 @@ def load(request: DatasetRequest) -> Dataset:
     row = _known(request.name)
     if row is not None:
         _refuse_columns(request)
-    fetched = _fetch(request, row)
+    fetched = _fetch(request, row, download)
     warnings = list(fetched.notes)
     sides = {}
     for side, rows in (("train", fetched.train), ("test", fetched.test)):
@@ -114,7 +114,13 @@ def _resplit(sides: dict[str, Rows]) -> dict[str, Rows]:
 def _held_out(rows: Rows, salt: str) -> dict[str, Rows]:
     partition = splits.hold_out(rows.texts, rows.labels, splits.group_rows(rows.texts, rows.groups), salt)
     if not partition.test:
-        raise BenchError("All rows are in one group, so none can be held out: give a test file.")
+        if len(set(rows.texts)) == 1:
+            raise BenchError(
+                f"All {len(rows)} rows have the same text, so none can be held out: is --text-column the right one?"
+            )
+        raise BenchError(
+            "All rows are in one group, so none can be held out: give a test file or another --group-column."
+        )
     return {"train": rows.take(partition.train), "test": rows.take(partition.test)}
 
 
@@ -131,7 +137,7 @@ def _known(name: str) -> DatasetRow | None:
     return legalbench_task(task) if family == "legalbench" and re.fullmatch(r"\w+", task) else None
 
 
-def _fetch(request: DatasetRequest, row: DatasetRow | None) -> Fetched:
+def _fetch(request: DatasetRequest, row: DatasetRow | None, download: bool) -> Fetched:
     if suffix_of(request.name):
         return _fetch_file(request)
     if request.test_file is not None:
@@ -149,7 +155,7 @@ def _fetch(request: DatasetRequest, row: DatasetRow | None) -> Fetched:
         if row is not None and row.package is not None:
             attempts.append(partial(package.fetch, row.package))
     if online is not None:
-        attempts.append(partial(hub.fetch, online, _hub_columns(request, row)))
+        attempts.append(partial(hub.fetch, online, _hub_columns(request, row), download=download))
     reasons = []
     for attempt in attempts:
         try:

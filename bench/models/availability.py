@@ -42,15 +42,16 @@ class Availability:
         return self.absent or self.crowded
 
 
-def availability(name: str, settings: ExtractionSettings | None = None) -> Availability:
+def availability(name: str, settings: ExtractionSettings | None = None, *, download: bool = True) -> Availability:
     """Whether `name` can be had (installed, local, cached, or on the hub) and fits this machine's memory.
 
-    Nothing is downloaded: a hub model that is not cached costs one request of a few seconds at most.
+    Nothing is downloaded: a hub model that is not cached costs one request of a few seconds at most; without
+    `download` it cannot be had, and the hub is not asked.
     """
     settings = settings or ExtractionSettings()
     try:
         parsed = ModelName.parse(name)
-        absent, parameters = _find(parsed, trust_remote_code=settings.trust_remote_code)
+        absent, parameters = _find(parsed, trust_remote_code=settings.trust_remote_code, download=download)
     except BenchError as error:
         return Availability(name, absent=str(error))
     need = None if parameters is None else memory_gb(parameters, settings.dtype, settings.quantization)
@@ -68,7 +69,7 @@ def memory_gb(parameters: int, dtype: str, quantization: str = "none") -> float:
     return parameters * QUANTIZED_BYTES.get(quantization, BYTES[dtype]) * OVERHEAD / GIB
 
 
-def _find(parsed: ModelName, *, trust_remote_code: bool) -> tuple[str | None, int | None]:
+def _find(parsed: ModelName, *, trust_remote_code: bool, download: bool) -> tuple[str | None, int | None]:
     """Why the model cannot be had, if so, and its parameters as far as they are known."""
     row = parsed.row
     known = row.parameters if row else None
@@ -83,7 +84,7 @@ def _find(parsed: ModelName, *, trust_remote_code: bool) -> tuple[str | None, in
             hub.refuse_untrusted(parsed.text, parsed.revision, trust_remote_code=trust_remote_code)
         folder = hub.cached_snapshot(parsed.repo, parsed.revision)
         if folder is None:
-            return hub.refusal(parsed.repo, parsed.revision), known
+            return hub.refusal(parsed.repo, parsed.revision) if download else hub.NOT_FETCHED, known
     assert folder is not None
     reason = missing(folder)
     if reason is None:

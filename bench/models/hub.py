@@ -13,6 +13,7 @@ from bench.models.digests import TOKENIZER, missing
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 TIMEOUT_SECONDS = 5.0
 SILENT = "it is not in the local hub cache, and the hub cannot be reached or is switched off (HF_HUB_OFFLINE)."
+NOT_FETCHED = "not downloaded yet; a dry run fetches nothing"
 
 
 def cached_snapshot(repo: str, revision: str | None) -> Path | None:
@@ -25,20 +26,20 @@ def cached_snapshot(repo: str, revision: str | None) -> Path | None:
     return Path(config).parent
 
 
-def snapshot(repo: str, revision: str | None, *, trust_remote_code: bool, allow_download: bool) -> Path:
+def snapshot(repo: str, revision: str | None, *, trust_remote_code: bool, download: bool) -> Path:
     """The folder of `repo` at `revision` (default: the cached one, else ``main``), downloaded if need be.
 
     The folder's name is the commit. Only the configuration, the tokenizer, safetensors and, for trusted code, Python
-    files are fetched; code is refused before any weights are.
+    files are fetched; code is refused before any weights are. Without `download`, what is not cached is an error.
 
     Raises:
-        BenchError: no such repository or revision, gated, unreachable, pickles only, or untrusted remote code.
+        BenchError: no such repository or revision, gated, unreachable or not asked, pickles only, or untrusted code.
     """
     if folder := cached_snapshot(repo, revision):
         check_remote_code(repo, revision, read_config(folder), trust_remote_code=trust_remote_code)
         return folder
-    if not allow_download:
-        raise BenchError(f"Model '{repo}' is not in the local hub cache, and downloading was not allowed.")
+    if not download:
+        raise BenchError(f"Model '{repo}' is {NOT_FETCHED}. Fetch it first, or leave out --dry-run.")
     if reason := refusal(repo, revision):
         raise BenchError(f"Model '{repo}' cannot be fetched: {reason}")
     from huggingface_hub import hf_hub_download, snapshot_download

@@ -69,7 +69,7 @@ def _converted(row: ModelRow, parts: list[Path], progress: Progress) -> Path:
         if not target.is_dir():
             for stale in home.glob(f".{target.name}.*"):
                 shutil.rmtree(stale)
-            progress.say(f"convert {row.name}: from GGUF, once for this store")
+            progress.say(f"convert {row.name} from GGUF, about a minute")
             with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=home) as name:
                 gguf = Path(name) / "model.gguf"
                 with gguf.open("wb") as joined:

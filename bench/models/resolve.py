@@ -82,7 +82,7 @@ class ModelName:
 
 
 def resolve(
-    name: str, *, trust_remote_code: bool = False, allow_download: bool = True, progress: Progress = SILENT
+    name: str, *, trust_remote_code: bool = False, download: bool = True, progress: Progress = SILENT
 ) -> ResolvedModel:
     """Find the model `name`, fetch or convert it if need be, and hash it.
 
@@ -90,29 +90,27 @@ def resolve(
         name: a row of `MODELS`, a local folder, or a hub id; rows and ids with an optional ``@revision``. Without
             one, a complete cached snapshot of ``main`` is used before the hub is asked.
         trust_remote_code: let the repository's own code run, which also needs a full commit hash as the revision.
-        allow_download: ask the hub when the local cache does not have the model.
+        download: ask the hub when the local cache does not have the model.
         progress: is told of a conversion before it starts.
 
     Raises:
         BenchError: the model cannot be had, is incomplete, has no safetensors, or needs code that is not trusted.
     """
     parsed = ModelName.parse(name)
-    folder, revision = _locate(parsed, progress, trust_remote_code=trust_remote_code, allow_download=allow_download)
+    folder, revision = _locate(parsed, progress, trust_remote_code=trust_remote_code, download=download)
     if reason := missing(folder):
         raise BenchError(f"Model '{name}' cannot be used: {reason}.")
     return _describe(parsed, folder, revision)
 
 
 def _locate(
-    parsed: ModelName, progress: Progress, *, trust_remote_code: bool, allow_download: bool
+    parsed: ModelName, progress: Progress, *, trust_remote_code: bool, download: bool
 ) -> tuple[Path, str | None]:
     """The model's folder and, on the hub, its commit."""
     if parsed.repo is not None:
         if parsed.row is not None and parsed.row.remote_code:
             hub.refuse_untrusted(parsed.text, parsed.revision, trust_remote_code=trust_remote_code)
-        folder = hub.snapshot(
-            parsed.repo, parsed.revision, trust_remote_code=trust_remote_code, allow_download=allow_download
-        )
+        folder = hub.snapshot(parsed.repo, parsed.revision, trust_remote_code=trust_remote_code, download=download)
         return folder, folder.name
     if parsed.folder is not None:
         # A folder has no commit, so code in it is refused whatever the flag says.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bench.errors import BenchError
 from bench.models.availability import availability
@@ -26,29 +27,29 @@ class Selection:
     absent: tuple[Absent, ...]
 
 
-def select(wanted: Sequence[str], settings: ExtractionSettings, progress: Progress, *, named: bool) -> Selection:
+def select(
+    wanted: Sequence[str], settings: ExtractionSettings, progress: Progress, *, named: bool, download: bool = True
+) -> Selection:
     """Resolve models. `named` by the user, each must be there; those of a space are taken as far as they can be had.
+
+    Without `download`, only what the machine has already can be had.
 
     Raises:
         BenchError: a named model cannot be had, or none of the space can.
     """
+    found = partial(resolve, trust_remote_code=settings.trust_remote_code, download=download, progress=progress)
     if named:
-        return Selection(tuple(_resolved(name, settings, progress) for name in dict.fromkeys(wanted)), ())
+        return Selection(tuple(map(found, dict.fromkeys(wanted))), ())
     usable, absent = [], []
     for name in wanted:
-        found = availability(name, settings)
-        if found.ok:
-            usable.append(name)
+        if reason := availability(name, settings, download=download).reason:
+            absent.append(Absent(name, reason))
         else:
-            absent.append(Absent(name, found.reason))
+            usable.append(name)
     if not usable:
         reasons = "\n".join(f"  {model.name}: {model.reason}" for model in absent)
         raise BenchError(f"No model of the space can be used here:\n{reasons}\nName others with --models.")
     progress.say(f"models: {', '.join(usable)}")
     for model in absent:
         progress.say(f"  not {model.name}: {model.reason}")
-    return Selection(tuple(_resolved(name, settings, progress) for name in usable), tuple(absent))
-
-
-def _resolved(name: str, settings: ExtractionSettings, progress: Progress) -> ResolvedModel:
-    return resolve(name, trust_remote_code=settings.trust_remote_code, progress=progress)
+    return Selection(tuple(map(found, usable)), tuple(absent))

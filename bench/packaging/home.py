@@ -37,7 +37,7 @@ def _fetched(uri: str, tracker: "MlflowTracker") -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    client = tracker.client
+    client = tracker.connect()
     try:
         with used(tracker.address):
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))

@@ -132,7 +132,7 @@ def log(
     """
     from mlflow.exceptions import MlflowException
 
-    client = tracker.client
+    client = tracker.connect()
     run = trial_run(client, study, trial, tracker.uri)
     with tempfile.TemporaryDirectory(prefix="bench-export-") as name:
         scratch = Path(name)

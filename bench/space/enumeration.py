@@ -9,6 +9,9 @@ from bench.space.candidates import Shapes, suggest
 from bench.space.schema import Range, SearchSpace
 from bench.specs import Candidate, Spec
 
+COUNTED = 20_000
+"""Larger spaces are not counted."""
+
 
 class _Walk:
     """A chooser that replays a path of choices and notes the alternatives, so that all paths can be walked."""
@@ -81,7 +84,7 @@ def is_finite(space: SearchSpace) -> bool:
     return "mlp" not in space.head.kinds or not isinstance(rate, Range) or rate.low == rate.high
 
 
-def count(space: SearchSpace, shapes: Shapes, limit: int) -> int | None:
+def count(space: SearchSpace, shapes: Shapes, limit: int = COUNTED) -> int | None:
     """How many distinct candidates the space holds; None when endless or more than `limit`."""
     if not is_finite(space):
         return None

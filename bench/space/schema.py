@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator, model_validator
 
 from bench.errors import nearest
 from bench.fusion import FUSIONS
 from bench.pooling import POOLINGS
 from bench.registry import Registry
+from bench.space.samplers import SAMPLERS
 from bench.specs import Spec
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -22,8 +23,14 @@ def _known(registry: Registry[Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
-PoolingName = Annotated[str, _known(POOLINGS)]
-OperatorName = Annotated[str, _known(FUSIONS)]
+def _listed(registry: Registry[Any]) -> WithJsonSchema:
+    """Names for editors, which complete them."""
+    return WithJsonSchema({"type": "string", "enum": [*registry]})
+
+
+PoolingName = Annotated[str, _known(POOLINGS), _listed(POOLINGS)]
+OperatorName = Annotated[str, _known(FUSIONS), _listed(FUSIONS)]
+SamplerName = Annotated[str, _known(SAMPLERS), _listed(SAMPLERS)]
 
 
 class Choices(Spec):
@@ -188,9 +195,9 @@ class Objectives(Spec):
 
 
 class Sampler(Spec):
-    """Who proposes candidates: a name, see `bench.study.sampling`."""
+    """Who proposes candidates: a name, see `bench.space.samplers`."""
 
-    name: Literal["tpe", "random", "nsga2"] = "tpe"
+    name: SamplerName = "tpe"
 
 
 class SearchSpace(Spec):

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from bench.errors import BenchError, nearest
 from bench.specs import Candidate, Spec
-from bench.study.sampling import SAMPLERS, seed_for
+from bench.study.sampling import make, seed_for
 from bench.study.settings import StudySettings, differences
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Journal:
 
     def ask(self, sampler: str, base_seed: int, params: Mapping[str, Any] | None = None) -> "optuna.Trial":
         """A new trial, proposed by the sampler, or with `params` given."""
-        self.study.sampler = SAMPLERS[sampler](seed_for(base_seed, len(self.records)))
+        self.study.sampler = make(sampler, seed_for(base_seed, len(self.records)))
         if params is not None:
             self.study.enqueue_trial(dict(params))
         return self.study.ask()

@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.extraction import Need, check_disk
 from bench.files import existing_parent
 from bench.material import Material
-from bench.space.enumeration import count
+from bench.space.enumeration import COUNTED, count
 from bench.specs import MLP
 from bench.study.journal import read, same_settings, study_names
 from bench.study.run import Prepared
@@ -19,7 +19,6 @@ from bench.study.run import Prepared
 TOKENS_A_WORD = 1.4
 EXTRACTION_EFFICIENCY, TRAINING_EFFICIENCY = 0.4, 0.5
 """Shares of the matrix-product peak that extraction and head training have been seen to reach."""
-SPACE_LIMIT = 20_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
     request, material = prepared.request, prepared.material
     dataset = material.dataset
     peak = matrix_peak(material.settings.dtype)
-    size = count(request.space, material.models, SPACE_LIMIT)
+    size = count(request.space, material.models)
     journal = read(home, prepared.study) if prepared.study in study_names(home) else None
     done = 0 if journal is None else len(journal.of("complete"))
     left = max(0, request.trials - done if size is None else min(request.trials, size) - done)
@@ -83,9 +82,9 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         backend=material.settings.backend,
         device=material.settings.device,
         protocol=request.protocol.describe(len(dataset.train)),
-        space_size=f"{size} distinct candidates"
+        space_size=f"{size:,} distinct candidates"
         if size is not None
-        else f"endless, or more than {SPACE_LIMIT} candidates",
+        else f"endless, or more than {COUNTED:,} candidates",
         trials=request.trials,
         done=done,
         left=left,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cost import ModelCost
-from bench.errors import BenchError
+from bench.errors import BenchError, nearest
 from bench.evaluation.evaluator import Evaluator
 from bench.front import knee
 from bench.material import Material
@@ -45,15 +45,19 @@ class Study:
         return choose(self.name, self.journal, self.request, which)
 
 
-def reopen(home: Path, name: str, store: Store, progress: Progress = SILENT) -> Study:
+def reopen(home: Path, name: str, store: Store, progress: Progress = SILENT, trial: str | None = None) -> Study:
     """Open a searched study: its data is loaded and compared with what was searched, its front is confirmed.
 
-    Everything is read back from the store; what is no longer there is computed again.
+    Everything is read back from the store; what is no longer there is computed again. A `trial` that will be asked for
+    (see `Study.choose`) is looked up first, so that a mistyped one costs nothing.
 
     Raises:
-        BenchError: there is no such study, it has no scored trial, or data or models are no longer what was searched.
+        BenchError: there is no such study or `trial`, it has no scored trial, or data or models are no longer what was
+            searched.
     """
     journal, request = searched(home, name)
+    if trial is not None:
+        choose(name, journal, request, trial)
     prepared = prepare(request, store, progress)
     same_settings(journal.study, name, prepared.settings)
     material, costs = prepared.material, kept_costs(journal)
@@ -91,8 +95,8 @@ def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> T
     if which not in scored:
         shown = ", ".join(str(record.number) for record in front(journal, request.space.objectives))
         raise BenchError(
-            f"'{which}' is no scored trial of the study '{name}': give one of {', '.join(CHOICES)}, or a "
-            f"number (the front has {shown})."
+            f"'{which}' is no scored trial of the study '{name}'. Give a number (the front has {shown}) or a word: "
+            f"{nearest(which, CHOICES)}"
         )
     return scored[which]
 

@@ -31,8 +31,10 @@ class Prepared:
     study: str
 
 
-def prepare(request: SearchRequest, store: Store, progress: Progress) -> Prepared:
-    """Load the data, resolve the models and look up what is stored. Writes nothing.
+def prepare(request: SearchRequest, store: Store, progress: Progress, *, download: bool = True) -> Prepared:
+    """Load the data, resolve the models and look up what is stored. Extracts nothing.
+
+    Without `download`, nothing is fetched from the hub either.
 
     Raises:
         BenchError: data or models cannot be had, or the request contradicts itself.
@@ -40,7 +42,8 @@ def prepare(request: SearchRequest, store: Store, progress: Progress) -> Prepare
     if request.study is not None:
         check_name(request.study)
     models = request.models or request.space.sources.models
-    wanted = Wanted(request.dataset, models, request.extraction, named=request.models is not None)
+    named = request.models is not None
+    wanted = Wanted(request.dataset, models, request.extraction, named=named, download=download)
     material = gather(wanted, request.protocol.folds, store, progress)
     settings = StudySettings(
         dataset=material.dataset.name,

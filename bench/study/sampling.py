@@ -1,16 +1,13 @@
-"""Who proposes candidates. A sampler is made anew for each trial, from a seed that history determines."""
+"""A sampler is made anew for each trial, from a seed that history determines."""
 
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bench.registry import Registry
+from bench.space.samplers import SAMPLERS
 from bench.specs import fingerprint
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
-
-SAMPLERS: Registry[Callable[[int], "BaseSampler"]] = Registry("sampler")
 
 
 def seed_for(base: int, finished: int) -> int:
@@ -22,26 +19,17 @@ def seed_for(base: int, finished: int) -> int:
     return int(fingerprint(["sampler", base, finished], length=8), 16)
 
 
-@lambda make: SAMPLERS.add("tpe", make)
-def _tpe(seed: int) -> "BaseSampler":
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.samplers import TPESampler
+def make(name: str, seed: int) -> "BaseSampler":
+    """The sampler that `bench.space.samplers` describes.
 
+    Raises:
+        BenchError: there is none of that name.
+    """
+    import optuna
+
+    row = SAMPLERS[name]
     with warnings.catch_warnings():
-        # multivariate and group are what conditional spaces need; that they may change is no news to the user
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=seed, multivariate=True, group=True)
-
-
-@lambda make: SAMPLERS.add("random", make)
-def _random(seed: int) -> "BaseSampler":
-    from optuna.samplers import RandomSampler
-
-    return RandomSampler(seed=seed)
-
-
-@lambda make: SAMPLERS.add("nsga2", make)
-def _nsga2(seed: int) -> "BaseSampler":
-    from optuna.samplers import NSGAIISampler
-
-    return NSGAIISampler(seed=seed, population_size=20)
+        # that some of the options may change is no news to the user
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler: BaseSampler = getattr(optuna.samplers, row.kind)(seed=seed, **row.options)
+    return sampler

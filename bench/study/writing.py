@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from bench.datasets.dataset import Dataset, Split
 from bench.evaluation.evaluator import Scored
 from bench.specs import MLP, Candidate
 from bench.study.journal import TrialRecord
-from bench.study.trials import finite
 from bench.tracking import Record
 
 
@@ -109,9 +108,3 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 def as_json(value: Any) -> bytes:
     """A JSON file."""
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def scores_json(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """Scores for JSON, where what is unknown (the spread of one repetition) is null: JSON has no NaN."""
-    known = finite(metrics)
-    return {name: known.get(name) for name in metrics}

@@ -243,7 +243,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--backends", action="store_true", help="only lay the backends side by side")
+    parser.add_argument("--backends", action="store_true", help="lay the backends side by side instead")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.clock == "cpu" else time.perf_counter
@@ -252,9 +252,8 @@ def main() -> None:
             console.print(f"{name}: not installed, left out")
             continue
         model, texts = resolve(name), r8_texts(options.texts or MODEL_TEXTS[name])
-        if not options.backends:
-            compare(model, texts, options.repeats, clock)
-        side_by_side(model, texts, options.repeats, clock)
+        show = side_by_side if options.backends else compare
+        show(model, texts, options.repeats, clock)
 
 
 if __name__ == "__main__":

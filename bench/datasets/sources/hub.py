@@ -112,20 +112,20 @@ class Snapshot:
             raise UnavailableError(f"hub: {self.repo} was changed during the download; try again")
         parts = {len(names)} | {int(part[1]) for name in names if (part := _PARTS.search(name))}
         if len(parts) > 1 or not all((folder / name).is_file() for name in names):
-            raise UnavailableError(f"hub: {self.repo} is incomplete in the cache, and the hub is unreachable")
+            raise UnavailableError(f"hub: {self.repo} is incomplete in the cache, and the hub was not reached")
         wanted = {columns.text, columns.label, columns.group or columns.label, "id"}
         return [read_table(folder / name, wanted, name) for name in names]
 
 
-def fetch(request: Request, columns: Columns) -> Fetched:
-    """The rows of a data set of the hub.
+def fetch(request: Request, columns: Columns, *, download: bool = True) -> Fetched:
+    """The rows of a data set of the hub; without `download`, as its cache holds them.
 
     Raises:
         UnavailableError: The hub cannot be reached and its cache does not hold the files; there is no such data set.
         BenchError: The data set is there, but not with such a configuration, split or column.
     """
     with _quiet():
-        snapshot = _find(request)
+        snapshot = _find(request, download)
         test = request.test
         notes: tuple[str, ...] = ()
         if test is None:
@@ -151,14 +151,14 @@ def fetch(request: Request, columns: Columns) -> Fetched:
     )
 
 
-def _find(request: Request) -> Snapshot:
+def _find(request: Request, download: bool) -> Snapshot:
     """The snapshot that has the training split: at the revision, else in the hub's own conversion of main."""
     revisions = (request.revision, CONVERTED) if request.revision == "main" else (request.revision,)
     reasons: list[UnavailableError] = []
     seen: list[Snapshot] = []
     for revision in revisions:
         try:
-            snapshot = resolve(request.repo, revision)
+            snapshot = resolve(request.repo, revision, download=download)
         except UnavailableError as error:
             reasons.append(error)
             continue
@@ -166,7 +166,7 @@ def _find(request: Request) -> Snapshot:
             return snapshot
         seen.append(snapshot)
     if not seen or all(snapshot.cached for snapshot in seen):
-        raise reasons[0] if reasons else UnavailableError(f"hub: unreachable, and {request} is not in its cache")
+        raise reasons[0] if reasons else UnavailableError(f"hub: not reached, and {request} is not in its cache")
     known = {place for snapshot in seen for place in snapshot.places(request.train)}
     if request.config is not None and known:
         raise BenchError(f"{request.repo} has no configuration '{request.config}': {nearest(request.config, known)}")
@@ -176,34 +176,44 @@ def _find(request: Request) -> Snapshot:
     )
 
 
-def resolve(repo: str, revision: str) -> Snapshot:
-    """The commit that `revision` means now or, where the hub cannot be reached, meant when it was last used.
+def resolve(repo: str, revision: str, *, download: bool = True) -> Snapshot:
+    """The commit that `revision` means now or, where the hub cannot or must not be asked, meant when it was last used.
 
     Raises:
         UnavailableError: Neither the hub nor its cache knows the data set or the revision.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
+    if not download:
+        if (found := _cached(repo, revision)) is None:
+            raise UnavailableError(f"hub: not asked in a dry run, and {repo} is not in its cache")
+        return found
     try:
         info = HfApi().dataset_info(repo, revision=revision, timeout=TIMEOUT)
     except _failures() as error:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
         if isinstance(error, ValueError) or (status is not None and 400 <= status < 500):
             raise UnavailableError(f"hub: {repo} at {revision} is refused ({_reason(error)})") from None
-        try:
-            # No pattern: the folder alone is asked for; whether it has the files wanted is seen later.
-            folder = Path(
-                snapshot_download(
-                    repo, repo_type="dataset", revision=revision, allow_patterns=[], local_files_only=True
-                )
-            )
-        except _failures():
+        if (found := _cached(repo, revision)) is None:
             raise UnavailableError(f"hub: unreachable, and {repo} is not in its cache ({_reason(error)})") from None
-        files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        return Snapshot(repo, revision, folder.name, _tables(files), cached=True)
+        return found
     siblings = (sibling.rfilename for sibling in info.siblings or ())
     return Snapshot(repo, revision, str(info.sha), _tables(siblings), cached=False)
+
+
+def _cached(repo: str, revision: str) -> Snapshot | None:
+    from huggingface_hub import snapshot_download
+
+    try:
+        # No pattern: the folder alone is asked for; whether it has the files wanted is seen later.
+        folder = Path(
+            snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=[], local_files_only=True)
+        )
+    except _failures():
+        return None
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return Snapshot(repo, revision, folder.name, _tables(files), cached=True)
 
 
 def _tables(names: Iterator[str]) -> tuple[str, ...]:
