@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 GIB = 2**30
 # At least this many texts are timed one by one, however slow the model.
 FEWEST_SINGLES = 4
+# While this process waits: long enough to see who else computes.
+GLANCE_SECONDS = 0.3
 
 
 class ModelCost(Spec):
@@ -34,6 +36,7 @@ class ModelCost(Spec):
     one, all layers, over `singles` texts of the sample, `repeats` times each.
     `layers_estimated`: the backend measures the whole pass alone, and the layers before the last are shares of it.
     `peak_memory_gb` is in GiB, weights included: device memory on CUDA, resident memory elsewhere.
+    `busy` is the share of the processors that others used just before: times of a busy machine are too high.
     """
 
     model: str
@@ -49,6 +52,7 @@ class ModelCost(Spec):
     load_seconds: float
     peak_memory_gb: float
     layers_estimated: bool = False
+    busy: float = 0.0
 
 
 def measure(
@@ -64,9 +68,11 @@ def measure(
         BenchError: there are no texts.
     """
     import numpy as np
+    import psutil
 
     if not texts:
         raise BenchError("There are no texts to measure the cost on.")
+    busy = psutil.cpu_percent(interval=GLANCE_SECONDS) / 100
     drawn = _stratified(texts, sample, seed)
     rows = range(len(drawn))
     with _PeakMemory() as memory:
@@ -98,6 +104,7 @@ def measure(
         load_seconds=backend.load_seconds,
         peak_memory_gb=memory.device_gb or backend.weights_gb + memory.grown_gb,
         layers_estimated=times.estimated,
+        busy=busy,
     )
 
 

@@ -23,6 +23,9 @@ from bench.progress import SILENT, Progress
 from bench.specs import ExtractionSettings
 from bench.store import Store
 
+BUSY = 0.2
+"""Share of the processors in others' use beyond which times are not to be trusted."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -159,6 +162,11 @@ def extract_and_measure(
             if name not in costs:
                 with clock.phase("cost"):
                     costs[name] = measure(backend, material.dataset.train.texts, seed=seed)
+                if costs[name].busy > BUSY:
+                    progress.say(
+                        f"warning: other programs used {costs[name].busy:.0%} of the processors when {name} was timed; "
+                        "its milliseconds are too high."
+                    )
                 keep(costs)
             if not shared:
                 with clock.phase("extract"):

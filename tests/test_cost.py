@@ -1,4 +1,8 @@
+import os
 import platform
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -91,3 +95,18 @@ def test_a_model_is_not_smaller_for_coming_after_another(minilm: ResolvedModel, 
     long = [text * 20 for text in texts]
     peaks = [measure(opened, long, seed=0, sample=12, repeats=1, seconds=600).peak_memory_gb for _ in range(3)]
     assert min(peaks) > opened.weights_gb + 0.01
+
+
+def test_a_busy_machine_is_noticed(minilm: ResolvedModel, texts: Sequence[str]) -> None:
+    opened = base.backend("transformers").open(minilm, ExtractionSettings(device="cpu"))
+    quiet = measure(opened, texts, seed=0, repeats=1, seconds=1e-9).busy
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        time.sleep(0.2)
+        crowded = measure(opened, texts, seed=0, repeats=1, seconds=1e-9).busy
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert 0 <= quiet <= 1
+    assert crowded > 0.8
