@@ -131,7 +131,7 @@ def _print_done(done: "Done") -> None:
     rows = done.findings.rows
     header = [name for name in columns if any(row.get(name) is not None for row in rows)] or list(rows[0])[:10]
     show.table(
-        f"{study.name} on {done.dataset}: {study.summary} ({study.paper})",
+        f"{study.name} on {done.dataset}: {done.findings.title or study.summary} ({study.paper})",
         [columns.get(name, name) for name in header],
         [[_cell(row, name) for name in header] for row in rows],
         right=[

@@ -52,6 +52,7 @@ class Findings:
         extras: Further tables by name: what figures are drawn from.
         figures: As a paper would show them.
         notes: Sentences that say what the numbers say, the most important first.
+        title: What the table shows, where it is not the study's summary.
         columns: What a terminal shows of `rows` where it is not the study's columns.
     """
 
@@ -61,6 +62,7 @@ class Findings:
     extras: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     figures: "Sequence[Figure]" = ()
     notes: Sequence[str] = ()
+    title: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
 
 

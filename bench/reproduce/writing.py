@@ -28,7 +28,7 @@ def files(study: Study, findings: Findings, about: Mapping[str, Any]) -> dict[st
 
 def report(study: Study, findings: Findings, about: Mapping[str, Any]) -> str:
     """The study as a page of Markdown: what it is, the table, what the paper printed, and what is wrong with that."""
-    parts = [f"# {study.name}: {about['dataset']}", f"{study.summary}. In the paper: {study.paper}."]
+    parts = [f"# {study.name}: {about['dataset']}", f"{findings.title or study.summary}. In the paper: {study.paper}."]
     parts += [
         f"- {name}: {value}" for name, value in about.items() if name != "dataset" and value not in (None, "", [])
     ]

@@ -245,4 +245,5 @@ def whose_variance(findings: Mapping[str, Findings]) -> Findings:
             }
         )
     notes.append("Chance and p are from permutations within the other factor.")
-    return Findings(rows, notes=notes, columns=VARIANCE)
+    title = "How much of the variance of the best layer is the data set's, and how much the model's"
+    return Findings(rows, notes=notes, title=title, columns=VARIANCE)
