@@ -29,7 +29,7 @@ from bench.report.scores import gaps, in_words, lines, spreads
 from bench.space.schema import Objectives
 from bench.store import Store
 from bench.study.confirm import Confirmation
-from bench.study.figure import axes, front_figure, knee_of
+from bench.study.figure import _thin_out, axes, front_figure, knee_of
 from bench.study.importance import importance
 from bench.study.journal import Journal
 from bench.study.reopen import Study, reopen
@@ -295,3 +295,10 @@ def test_the_command_names_the_nearest_study_and_gives_json(
             main.run()
         assert end.value.code == 2
         assert said in capsys.readouterr().err
+
+
+def test_numbers_in_the_figure_do_not_lie_on_others() -> None:
+    crowd = [{"x": 30.0 + step, "y": 0.80 + step / 1000, "number": f"#{step}"} for step in range(8)]
+    front = [{"x": 0.3, "y": 0.7, "number": "#90"}, {"x": 5.0, "y": 0.75, "number": "#91"}, *crowd]
+    _thin_out(front, 4, (0.3, 40.0), (0.5, 1.0), log=True)
+    assert [row["number"] for row in front if row["number"]] == ["#90", "#91", "#4"]

@@ -1,5 +1,6 @@
 """The front as a figure: cost against stability."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,6 +26,9 @@ KINDS = {
 }
 TRIAL, FRONT, KNEE, TEST, SINGLE, BEST, LATE = KINDS
 RIGHT_END = 0.75
+LABEL = (0.05, 0.04)
+"""Shares of the axes that a trial's number takes."""
+Span = tuple[float, float]
 OFF_SCALE = 0.6
 """What lies further from the front, its confirmation and the baselines than this share of their span is only named."""
 
@@ -80,6 +84,7 @@ def front_figure(
     rows = [*trial_rows, *marks]
     low, high = (pick(row["x"] for row in rows) for pick in (min, max))
     log = x in COSTS and low > 0 and high > 10 * low
+    _thin_out([row for row in rows if row["kind"] == FRONT], bend, (low, high), span, log)
     scale = alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False) if log else alt.Scale(zero=False)
     across = alt.X("x:Q", title=label(x), scale=scale)
     up = alt.Y("y:Q", title=label(y), scale=alt.Scale(zero=False))
@@ -214,21 +219,38 @@ def _entry_row(entry: Entry, name: str, x: str, y: str) -> dict[str, Any]:
     }
 
 
-def _span(marks: Sequence[dict[str, Any]]) -> tuple[float, float]:
+def _span(marks: Sequence[dict[str, Any]]) -> Span:
     """What the axis up has to reach at most: the front, its confirmation and the baselines, and some way beyond."""
     values = [row[key] for row in marks for key in ("y", "low", "high") if key in row]
     beyond = OFF_SCALE * (max(values) - min(values))
     return min(values) - beyond, max(values) + beyond
 
 
-def _text_lines(
-    baselines: Sequence[Entry], span: tuple[float, float], y: str
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _text_lines(baselines: Sequence[Entry], span: Span, y: str) -> tuple[list[dict[str, Any]], list[str]]:
     """The baselines on texts as horizontal lines, and in words those that would only stretch the axis."""
     found = [(entry.name, _value(entry, y)) for entry in baselines if entry.candidate is None]
     drawn = [{"name": name, "y": value} for name, value in found if span[0] <= value <= span[1]]
     named = {row["name"] for row in drawn}
     return drawn, [f"{name} at {value:.3f} is off the scale" for name, value in found if name not in named]
+
+
+def _thin_out(front: list[dict[str, Any]], bend: int | None, reach: Span, span: Span, log: bool) -> None:
+    """Take away numbers that would lie on others; the front's ends and its knee come first."""
+
+    def place(row: dict[str, Any]) -> tuple[float, float]:
+        (low, high), value = reach, row["x"]
+        if log:
+            low, high, value = (math.log(each) for each in (low, high, value))
+        return (value - low) / ((high - low) or 1), (row["y"] - span[0]) / ((span[1] - span[0]) or 1)
+
+    ordered = sorted(front, key=lambda row: row["x"])
+    kept: list[tuple[float, float]] = []
+    for row in sorted(ordered, key=lambda row: row not in (ordered[0], ordered[-1]) and row["number"] != f"#{bend}"):
+        across, up = place(row)
+        if any(abs(across - x) < LABEL[0] and abs(up - y) < LABEL[1] for x, y in kept):
+            row["number"] = ""
+        else:
+            kept.append((across, up))
 
 
 def _named(rows: Sequence[dict[str, Any]], low: float, high: float, log: bool) -> list[Any]:
