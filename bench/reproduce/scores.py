@@ -10,20 +10,25 @@ from bench.evaluation.evaluator import Scored
 from bench.metrics import bootstrap_interval, paired_interval
 from bench.reproduce.study import Row
 
+Bounds = tuple[float | None, float | None]
 POINTS = 100.0
 """Differences are in points: hundredths of accuracy or F1."""
 
 
-def score_columns(scored: Scored, data: Dataset, prefix: str = "", *, seed: int = 0) -> Row:
-    """Mean and spread over runs (`std` is None for a single one), and a 95% interval over test rows."""
-    interval = bootstrap_interval(data.test.labels, scored.predicted, class_count(data), seed=seed)
+def score_columns(
+    scored: Scored, data: Dataset, prefix: str = "", *, seed: int = 0, bounds: Bounds | None = None
+) -> Row:
+    """Mean and spread over runs (`std` is None for a single one), and `bounds` or a 95% interval over test rows."""
+    if bounds is None:
+        interval = bootstrap_interval(data.test.labels, scored.predicted, class_count(data), seed=seed)
+        bounds = interval.low, interval.high
     columns: Row = {
         "accuracy_mean": scored.accuracy.mean,
         "accuracy_std": known(scored.accuracy.std),
         "f1_mean": scored.f1.mean,
         "f1_std": known(scored.f1.std),
-        "f1_low": interval.low,
-        "f1_high": interval.high,
+        "f1_low": bounds[0],
+        "f1_high": bounds[1],
         "runs": scored.f1.n,
     }
     return {prefix + name: value for name, value in columns.items()}

@@ -118,10 +118,9 @@ def _asks(setting: Setting, size: int, draws: Mapping[tuple[int, int], Dataset],
 
 
 def _columns(scored: Scored, data: Dataset, setting: Setting) -> Row:
-    columns = score_columns(scored, data)
     whole = data is setting.dataset
-    if not whole:
-        columns["f1_low"], columns["f1_high"] = t_interval([run.scores.macro_f1 for run in scored.repetitions])
+    bounds = None if whole else t_interval([run.scores.macro_f1 for run in scored.repetitions])
+    columns = score_columns(scored, data, bounds=bounds)
     return {"train_rows": len(data.train), "draws": 1 if whole else len(setting.seeds), **columns}
 
 
