@@ -75,7 +75,7 @@ class Operator:
     weighted: bool = False
 
 
-FUSIONS: Registry[Operator] = Registry("fusion operator")
+FUSIONS: Registry[Operator] = Registry("fusion operator", pluggable=True)
 
 
 def any_width(width: int) -> int:
@@ -122,10 +122,10 @@ def fusion(
             return fuse(sources) + mean(sources)
 
         summary = (fuse.__doc__ or name).splitlines()[0].rstrip(".")
-        FUSIONS.add(name, Operator(name, summary, fuse, commutative, aligned, late, fit_width, parts, weighted))
+        FUSIONS.add(name, Operator(name, summary, fuse, commutative, aligned, late, fit_width, parts, weighted), fuse)
         if residual:
             name_, summary_ = f"{name}+residual", f"{summary}, plus the mean of the sources"
-            FUSIONS.add(name_, Operator(name_, summary_, with_residual, commutative, aligned, late, fit_width))
+            FUSIONS.add(name_, Operator(name_, summary_, with_residual, commutative, aligned, late, fit_width), fuse)
         return fuse
 
     return register

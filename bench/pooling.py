@@ -59,7 +59,7 @@ class Pooling:
     constant_if_causal: bool = False
 
 
-POOLINGS: Registry[Pooling] = Registry("pooling")
+POOLINGS: Registry[Pooling] = Registry("pooling", pluggable=True)
 
 
 def pooling(
@@ -68,7 +68,7 @@ def pooling(
     """Register the decorated function as the pooling `name`."""
 
     def register(function: Callable[[Tensor, Tokens], Tensor]) -> Callable[[Tensor, Tokens], Tensor]:
-        POOLINGS.add(name, Pooling(function, constant_if_causal))
+        POOLINGS.add(name, Pooling(function, constant_if_causal), function)
         return function
 
     return register
