@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.errors import BenchError
 from bench.fusion import FUSIONS
-from bench.heads import HEADS, FittedHead, Job, fit, fit_predict
+from bench.heads import HEAD_KINDS, FittedHead, Job, fit, fit_predict
 from bench.heads import logistic as logistic_module
 from bench.heads.lbfgs import minimise
 from bench.heads.pipeline import standardisation
@@ -341,8 +341,8 @@ def test_a_scalar_mix_finds_the_source_that_says_something() -> None:
 
 
 def test_heads_are_found_by_the_kind_of_their_settings() -> None:
-    assert {head.kind for head in KINDS} == set(HEADS)
-    assert all(kind.summary for kind in HEADS.values())
+    assert {head.kind for head in KINDS} == set(HEAD_KINDS)
+    assert all(kind.summary for kind in HEAD_KINDS.values())
 
 
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)

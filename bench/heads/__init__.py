@@ -1,7 +1,22 @@
-"""Heads: all seeds × folds of a candidate trained at once, and what they predict."""
+"""Heads: all seeds × folds of a candidate trained at once, and what they predict.
 
+Importing this package enters the kinds of heads below in `HEAD_KINDS`.
+"""
+
+from bench.heads import logistic, mlp
+from bench.heads.kinds import HEAD_KINDS, Job
 from bench.heads.pipeline import DivergedError, FittedHead
 from bench.heads.subsets import predict_subsets
-from bench.heads.training import HEADS, Job, fit, fit_predict
+from bench.heads.training import fit, fit_predict
 
-__all__ = ["HEADS", "DivergedError", "FittedHead", "Job", "fit", "fit_predict", "predict_subsets"]
+__all__ = [
+    "HEAD_KINDS",
+    "DivergedError",
+    "FittedHead",
+    "Job",
+    "fit",
+    "fit_predict",
+    "logistic",
+    "mlp",
+    "predict_subsets",
+]

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from bench.heads.design import Design
+from bench.heads.kinds import Job, Problem, Trained, head
 from bench.heads.lbfgs import HISTORY, Objective, Solution, minimise
 from bench.heads.pipeline import Affine, Pipeline, Scaling, standardisation, standardisations
-from bench.heads.training import Job, Problem, Trained, head
 
 GRID = tuple(10.0**exponent for exponent in range(-5, 3))
 INNER_FOLDS = 3

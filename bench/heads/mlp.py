@@ -8,7 +8,6 @@ What costs time in training many small heads is memory traffic and the calls aro
 - the loss is never computed: its gradient at the logits, softmax minus one-hot, is where the backward pass begins.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ import torch
 from torch import Tensor
 
 from bench.heads.batches import Batches, padded
+from bench.heads.kinds import Job, Problem, Trained, head
+from bench.heads.parameters import TOGETHER_BYTES, Parameters, Shape, draw, state_bytes
 from bench.heads.pipeline import Affine, Pipeline, Scaling, standardisations
-from bench.heads.training import Job, Problem, Trained, head
 from bench.specs import MLP
 
-TOGETHER_BYTES = 128 << 20
 # A weight of a scalar mix is the softmax of this many times its parameter: in the paper's 120 steps of 1e-4 a bare
 # parameter would not get anywhere.
 MIX_RATE = 100.0
@@ -102,22 +101,17 @@ def _logits(problem: Problem, layers: "Sequence[_Layer]", mix: "_Mix | None", in
     return output(torch.relu_(hidden(fused)))
 
 
-def _shapes(problem: Problem) -> list[tuple[int, int]]:
+def _shapes(problem: Problem) -> list[Shape]:
     """(out, in) of every affine layer: projections, hidden, output."""
     widths = [x.shape[1] for x in problem.features]
     operator, hidden = problem.operator, problem.settings.hidden
     fused = sum(widths)
-    projections: list[tuple[int, int]] = []
+    projections: list[Shape] = []
     if operator is not None and problem.width:
         projections, fused = [(operator.parts * problem.width, width) for width in widths], problem.width
     elif operator is not None and operator.weighted:
         fused = widths[0]
     return [*projections, (hidden, fused), (problem.classes, hidden)]
-
-
-def _state_bytes(problem: Problem) -> int:
-    """Bytes of one head's parameters, their gradient and Adam's two moments."""
-    return 16 * sum(out * (inner + 1) for out, inner in _shapes(problem))
 
 
 def _head_bytes(problem: Problem) -> int:
@@ -128,12 +122,12 @@ def _head_bytes(problem: Problem) -> int:
         # The Hamilton product keeps most: a dozen quarters a step, and what holds the rows to their limit.
         values += 12 * len(problem.features) * problem.width
     workspace: int = 4 * batch * values
-    return _state_bytes(problem) + workspace
+    return state_bytes(_shapes(problem)) + workspace
 
 
 def _together(problem: Problem) -> int:
     """How many heads advance together."""
-    return max(1, min(TOGETHER_BYTES // _state_bytes(problem), problem.memory_bytes // _head_bytes(problem)))
+    return max(1, min(TOGETHER_BYTES // state_bytes(_shapes(problem)), problem.memory_bytes // _head_bytes(problem)))
 
 
 @dataclass(frozen=True)
@@ -212,32 +206,16 @@ def _initialise(problem: Problem, generators: Sequence[torch.Generator]) -> tupl
     A mix begins with equal weights.
     """
     shapes, heads = _shapes(problem), len(generators)
-    sizes = [heads * count for out, inner in shapes for count in (out * inner, out)]
-    drawn = len(sizes)
+    drawn = [draw(shapes, generator) for generator in generators]
+    starts = [torch.stack(values) for layer in zip(*drawn, strict=True) for values in zip(*layer, strict=True)]
     mixed = problem.operator is not None and problem.operator.weighted
     if mixed:
-        sizes.append(heads * len(problem.features))
-    # Whole vectors, so that no head's numbers lie in a tail that Adam's kernel computes by other instructions.
-    sizes.append(-sum(sizes) % 64)
-    values = torch.zeros(sum(sizes))
-    blocks = values.split(sizes)[:drawn]
-    for number, generator in enumerate(generators):
-        for position, block in enumerate(blocks):
-            bound = 1 / math.sqrt(shapes[position // 2][1])
-            block.unflatten(0, (heads, -1))[number].uniform_(-bound, bound, generator=generator)
-    parameters = values.to(problem.device)
-    parameters.grad = torch.zeros_like(parameters)
-    numbers, gradients = parameters.split(sizes), parameters.grad.split(sizes)
+        starts.append(torch.zeros(heads, len(problem.features)))
+    parameters = Parameters.of(starts, problem.device)
+    numbers, gradients = parameters.parts, parameters.gradients
     layers = [
-        _Layer(
-            numbers[2 * i].view(heads, out, inner).requires_grad_(),
-            numbers[2 * i + 1].view(heads, out),
-            gradients[2 * i].view(heads, out, inner),
-            gradients[2 * i + 1].view(heads, out),
-        )
-        for i, (out, inner) in enumerate(shapes)
+        _Layer(numbers[i].requires_grad_(), numbers[i + 1], gradients[i], gradients[i + 1])
+        for i in range(0, 2 * len(shapes), 2)
     ]
-    if not mixed:
-        return parameters, layers, None
-    mix = _Mix(numbers[drawn].view(heads, -1).requires_grad_(), gradients[drawn].view(heads, -1))
-    return parameters, layers, mix
+    mix = _Mix(numbers[-1].requires_grad_(), gradients[-1]) if mixed else None
+    return parameters.vector, layers, mix

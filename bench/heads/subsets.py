@@ -6,7 +6,6 @@ head starts from the numbers that `bench.heads.fit` would draw for its seed. Whe
 train the same head, up to rounding; else the order of batches is another draw of the same distribution.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.heads.mlp import TOGETHER_BYTES
+from bench.heads.kinds import Job
+from bench.heads.parameters import TOGETHER_BYTES, Parameters, Shape, draw, state_bytes
 from bench.heads.pipeline import DivergedError, standardisations
 from bench.heads.products import fast_exact_products
-from bench.heads.training import Job
 from bench.specs import MLP
 
 Subset = tuple[int, ...]
@@ -70,7 +69,7 @@ def _chunks(
     used = 0
     for subset in subsets:
         width = sum(columns[source][1] - columns[source][0] for source in subset)
-        state = 16 * (settings.hidden * (width + 1) + classes * (settings.hidden + 1))
+        state = state_bytes(_shapes(width, classes, settings))
         if chunk and used + state > TOGETHER_BYTES:
             yield chunk
             chunk, used = [], 0
@@ -149,37 +148,25 @@ def _epoch(rows: int, size: int, generator: torch.Generator) -> Iterator[Tensor 
         yield from torch.randperm(rows, generator=generator).split(size)
 
 
+def _shapes(width: int, classes: int, settings: MLP) -> list[Shape]:
+    """(out, in) of the hidden layer and of the output."""
+    return [(settings.hidden, width), (classes, settings.hidden)]
+
+
 def _initialise(
     blocks: Sequence[list[tuple[int, int]]], classes: int, seed: int, settings: MLP, device: torch.device
 ) -> tuple[Tensor, list[_Head]]:
     """The flat parameters (with their gradient) and the heads in them, each drawn as `torch.nn.Linear` does."""
-    hidden = settings.hidden
-    widths = [sum(high - low for low, high in each) for each in blocks]
-    sizes = [size for width in widths for size in (width * hidden, hidden, hidden * classes, classes)]
-    sizes.append(-sum(sizes) % 64)
-    values = torch.zeros(sum(sizes))
-    for width, parts in zip(widths, _fours(values, sizes), strict=True):
-        generator = torch.Generator().manual_seed(seed)
-        for part, (out, inner), is_weight in zip(
-            parts, [(hidden, width)] * 2 + [(classes, hidden)] * 2, (True, False) * 2, strict=True
-        ):
-            bound = 1 / math.sqrt(inner)
-            drawn = torch.empty((out, inner) if is_weight else (out,)).uniform_(-bound, bound, generator=generator)
-            part.copy_(drawn.T.flatten() if is_weight else drawn)
-    parameters = values.to(device)
-    parameters.grad = torch.zeros_like(parameters)
+    starts: list[Tensor] = []
+    for each in blocks:
+        shapes = _shapes(sum(high - low for low, high in each), classes, settings)
+        for weight, bias in draw(shapes, torch.Generator().manual_seed(seed)):
+            starts += [weight.T, bias]
+    parameters = Parameters.of(starts, device)
+    numbers, gradients = parameters.parts, parameters.gradients
     heads = []
-    for each, width, numbers, slopes in zip(
-        blocks, widths, _fours(parameters, sizes), _fours(parameters.grad, sizes), strict=True
-    ):
-        shapes = ((width, hidden), (hidden,), (hidden, classes), (classes,))
-        weight, bias, output, shift = (part.view(shape) for part, shape in zip(numbers, shapes, strict=True))
-        gradients = tuple(part.view(shape) for part, shape in zip(slopes, shapes, strict=True))
-        heads.append(_Head(each, weight, bias, output, shift, gradients))  # type: ignore[arg-type]
-    return parameters, heads
-
-
-def _fours(vector: Tensor, sizes: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
-    """A flat vector's parts, four a head."""
-    parts = vector.split(list(sizes))[:-1]
-    return (parts[i : i + 4] for i in range(0, len(parts), 4))
+    for number, each in enumerate(blocks):
+        weight, bias, output, shift = numbers[4 * number : 4 * number + 4]
+        slopes = gradients[4 * number : 4 * number + 4]
+        heads.append(_Head(each, weight, bias, output, shift, slopes))  # type: ignore[arg-type]
+    return parameters.vector, heads

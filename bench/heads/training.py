@@ -1,10 +1,7 @@
 """The one way in: a candidate and its jobs → fitted heads, by the kind of head that the candidate asks for."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Literal
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,96 +9,14 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.fusion import FUSIONS, Operator, common_width
-from bench.heads.pipeline import FittedHead, Pipeline
+from bench.heads.kinds import HEAD_KINDS, Job, Precision, Problem, Trained
+from bench.heads.pipeline import FittedHead
 from bench.heads.products import fast_exact_products
-from bench.registry import Registry
 from bench.specs import Candidate
 
 log = logging.getLogger(__name__)
 
-Precision = Literal["float32", "fast"]
 GIBIBYTE = 1 << 30
-
-
-@dataclass(frozen=True)
-class Job:
-    """One head to train.
-
-    Attributes:
-        train: Indices of the rows that it learns from.
-        predict: Indices of the rows that it predicts.
-        seed: Seeds initialisation, the order of batches, and random projections.
-    """
-
-    train: np.ndarray
-    predict: np.ndarray
-    seed: int
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What a kind of head is given: one pipeline is to be trained per job.
-
-    Attributes:
-        features: One float32 matrix [n, d_i] per source.
-        labels: Class indices, int64 [n], on the features' device.
-        classes: Length of the label list.
-        operator: What fuses the sources; None for a single one.
-        width: The common width that sources are projected to, or None.
-        jobs: Training rows and seeds.
-        settings: The candidate's head.
-        precision: ``"float32"``, or ``"fast"`` where a kind has a faster arithmetic.
-        memory_bytes: Bound on the workspace, beside the features and the results.
-    """
-
-    features: tuple[Tensor, ...]
-    labels: Tensor
-    classes: int
-    operator: Operator | None
-    width: int | None
-    jobs: tuple[Job, ...]
-    settings: Any
-    precision: Precision
-    memory_bytes: int
-
-    @property
-    def device(self) -> torch.device:
-        """Where the features are."""
-        return self.features[0].device
-
-    def rows(self, job: Job) -> Tensor:
-        """The training rows of a job, on the device."""
-        return torch.from_numpy(np.ascontiguousarray(job.train)).to(self.device)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained pipeline and how its training went."""
-
-    pipeline: Pipeline
-    report: dict[str, float]
-
-
-@dataclass(frozen=True)
-class HeadKind:
-    """A kind of head: `train` returns one `Trained` per job, in their order."""
-
-    name: str
-    summary: str
-    train: Callable[[Problem], list[Trained]]
-
-
-HEADS: Registry[HeadKind] = Registry("head")
-
-
-def head(name: str) -> Callable[[Callable[[Problem], list[Trained]]], Callable[[Problem], list[Trained]]]:
-    """Enter the decorated function in `HEADS` under the `kind` of its settings in `bench.specs`."""
-
-    def register(train: Callable[[Problem], list[Trained]]) -> Callable[[Problem], list[Trained]]:
-        HEADS.add(name, HeadKind(name, (train.__doc__ or name).splitlines()[0].rstrip("."), train))
-        return train
-
-    return register
 
 
 def fit(
@@ -146,7 +61,7 @@ def fit(
         problem = Problem(
             tuple(sources), targets, classes, operator, width, tuple(jobs), candidate.head, precision, memory_bytes
         )
-        return HEADS[candidate.head.kind].train(problem)
+        return HEAD_KINDS[candidate.head.kind].train(problem)
 
     with fast_exact_products(device):
         if operator is not None and operator.late:
@@ -190,7 +105,3 @@ def _operator(candidate: Candidate, features: Sequence[Tensor]) -> Operator | No
     if len(features) < 2:
         raise BenchError(f"'{candidate.fusion}' fuses two and more sources; a single one takes 'none'.")
     return FUSIONS[candidate.fusion]
-
-
-for _kind in ("mlp", "logistic"):
-    import_module(f"bench.heads.{_kind}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PREFIXES = ("language_model.model.", "model.language_model.", "embedding_model.")
 # Repositories whose code is not needed, because what it computes up to the last hidden state is known here.
 KNOWN_WITHOUT_CODE = frozenset({"nvembed"})
-HEADS = ("lm_head.", "language_model.lm_head.")
+LANGUAGE_MODEL_HEADS = ("lm_head.", "language_model.lm_head.")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def parameters(folder: Path) -> int:
     prefix = _prefix_of(shapes)
     total = 0
     for name, shape in shapes.items():
-        if name.startswith(prefix) and not name.startswith(HEADS):
+        if name.startswith(prefix) and not name.startswith(LANGUAGE_MODEL_HEADS):
             size = 1
             for extent in shape:
                 size *= extent

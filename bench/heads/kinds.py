@@ -1,0 +1,100 @@
+"""What a kind of head is: the problem that it is given, what it gives back, and the table of all kinds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.fusion import Operator
+from bench.heads.pipeline import Pipeline
+from bench.registry import Registry
+
+Precision = Literal["float32", "fast"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One head to train.
+
+    Attributes:
+        train: Indices of the rows that it learns from.
+        predict: Indices of the rows that it predicts.
+        seed: Seeds initialisation, the order of batches, and random projections.
+    """
+
+    train: np.ndarray
+    predict: np.ndarray
+    seed: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a kind of head is given: one pipeline is to be trained per job.
+
+    Attributes:
+        features: One float32 matrix [n, d_i] per source.
+        labels: Class indices, int64 [n], on the features' device.
+        classes: Length of the label list.
+        operator: What fuses the sources; None for a single one.
+        width: The common width that sources are projected to, or None.
+        jobs: Training rows and seeds.
+        settings: The candidate's head.
+        precision: ``"float32"``, or ``"fast"`` where a kind has a faster arithmetic.
+        memory_bytes: Bound on the workspace, beside the features and the results.
+    """
+
+    features: tuple[Tensor, ...]
+    labels: Tensor
+    classes: int
+    operator: Operator | None
+    width: int | None
+    jobs: tuple[Job, ...]
+    settings: Any
+    precision: Precision
+    memory_bytes: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the features are."""
+        return self.features[0].device
+
+    def rows(self, job: Job) -> Tensor:
+        """The training rows of a job, on the device."""
+        return torch.from_numpy(np.ascontiguousarray(job.train)).to(self.device)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained pipeline and how its training went."""
+
+    pipeline: Pipeline
+    report: dict[str, float]
+
+
+Train = Callable[[Problem], list[Trained]]
+"""Returns one `Trained` per job, in their order."""
+
+
+@dataclass(frozen=True)
+class HeadKind:
+    """A kind of head: its name in `bench.specs`, one line for people, and how it is trained."""
+
+    name: str
+    summary: str
+    train: Train
+
+
+HEAD_KINDS: Registry[HeadKind] = Registry("head")
+
+
+def head(name: str) -> Callable[[Train], Train]:
+    """Enter the decorated function in `HEAD_KINDS` under the `kind` of its settings in `bench.specs`."""
+
+    def register(train: Train) -> Train:
+        HEAD_KINDS.add(name, HeadKind(name, (train.__doc__ or name).splitlines()[0].rstrip("."), train))
+        return train
+
+    return register
