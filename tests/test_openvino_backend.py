@@ -155,7 +155,7 @@ def test_what_it_cannot_do_is_refused(change: dict[str, Any], message: str) -> N
 
 def test_a_processor_without_bfloat16_is_not_given_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     core = SimpleNamespace(get_property=lambda *_: ["FP32", "INT8"])
-    monkeypatch.setattr(backend, "_library", lambda: SimpleNamespace(Core=lambda: core))
+    monkeypatch.setattr(backend, "library", lambda: SimpleNamespace(Core=lambda: core))
     with pytest.raises(BenchError, match="no bfloat16 arithmetic"):
         backend.resolve_settings(BFLOAT16)
 
@@ -170,7 +170,7 @@ def test_a_graph_that_computes_something_else_is_refused(
     tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, in_model_store: None
 ) -> None:
     model = resolve(str(tiny("BertConfig")))
-    monkeypatch.setattr(backend, "_traced_mask", lambda **_: None)
+    monkeypatch.setattr("bench.backends.openvino.graph._traced_mask", lambda **_: None)
     with pytest.raises(BenchError, match="computes something else than the model does"):
         backend.open(model, SETTINGS)
 
@@ -207,7 +207,7 @@ def test_nothing_is_reported_over_the_network(minilm: ResolvedModel) -> None:
         "socket.socket.connect = socket.getaddrinfo = refused\n"
         "from bench.backends import base\n"
         "assert not {'openvino', 'torch', 'transformers'} & set(sys.modules), 'asked of before it is used'\n"
-        "library = base.backend('openvino')._library()\n"
+        "library = base.backend('openvino').library()\n"
         "assert library.tools.ovc.telemetry.__class__.__module__.endswith('telemetry_stub')\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "CI"}

@@ -10,7 +10,8 @@ import transformers
 from bodies import COMMIT, SEVEN, error, extract, in_cache, reference
 from safetensors.torch import load_file, save_file
 
-from bench.backends import base, packed
+from bench.backends import base
+from bench.backends.architectures import ARCHITECTURES
 from bench.backends.body import find_layers
 from bench.errors import BenchError
 from bench.models.availability import availability
@@ -61,7 +62,7 @@ def test_every_layer_is_what_transformers_gives_whichever_side_is_padded(
 ) -> None:
     model = resolve(str(small_row(row)))
     assert (model.architecture, model.causal) == (MODELS[row].architecture, MODELS[row].causal)
-    assert model.architecture in packed.ARCHITECTURES
+    assert model.architecture in ARCHITECTURES
     expected = {side: reference(model, texts, side) for side in ("left", "right")}
     # Packed, padded to the longest text, and one by one, which needs no padding and so no mask.
     for change in ({}, {"attention": "sdpa"}, {"attention": "sdpa", "token_budget": 1}, {"attention": "eager"}):

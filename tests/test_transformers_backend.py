@@ -10,6 +10,7 @@ import transformers
 from bodies import BODIES, error, extract, reference
 
 from bench.backends import base, linear, packed
+from bench.backends.architectures import ARCHITECTURES
 from bench.backends.batches import Packed, Padded
 from bench.backends.memory import keep_freed_memory
 from bench.errors import BenchError
@@ -37,7 +38,7 @@ def test_every_packed_architecture_gives_what_transformers_gives(
     kind: str, tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None
 ) -> None:
     model = resolve(str(tiny(kind, **BODIES[kind])))
-    assert model.architecture in packed.ARCHITECTURES
+    assert model.architecture in ARCHITECTURES
     for attention, form in ((None, Packed), ("sdpa", Padded)):
         opened = backend.open(model, SETTINGS.model_copy(update={"attention": attention}))
         assert isinstance(opened._form, form)

@@ -15,22 +15,6 @@ from torch.nn import functional
 
 NAME = "bench_packed"
 
-# Bodies whose attention this computes, each compared with transformers' own in the tests.
-ARCHITECTURES = frozenset(
-    {
-        "BertModel",
-        "BidirectionalMistralModel",
-        "Gemma3TextModel",
-        "LlamaModel",
-        "MistralModel",
-        "Phi3Model",
-        "Qwen2Model",
-        "Qwen3Model",
-        "RobertaModel",
-        "XLMRobertaModel",
-    }
-)
-
 # Up to this many tokens two matrix products and a softmax beat the flash kernel of PyTorch's processor build, whose
 # products are small: in bfloat16 by about two, in float32 by a little.
 PRODUCTS_UP_TO = {torch.bfloat16: 512, torch.float32: 128}

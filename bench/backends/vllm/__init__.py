@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from bench.backends.vllm.plan import ARCHITECTURES, QUANTIZATION, check_model
+from bench.backends.architectures import ARCHITECTURES
+from bench.backends.vllm.plan import QUANTIZATION, check_model
 from bench.errors import BenchError
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.backends.architectures import ARCHITECTURES
 from bench.errors import BenchError
 from bench.models import checkpoint, hub
 
@@ -13,21 +14,6 @@ if TYPE_CHECKING:
 
     from bench.models.resolve import ResolvedModel
     from bench.specs import ExtractionSettings
-
-# transformers' class of a body → the name under which vLLM knows it. Each is compared with transformers in the tests.
-ARCHITECTURES = {
-    "BertModel": "BertModel",
-    "BidirectionalMistralModel": "LlamaBidirectionalModel",
-    "Gemma3TextModel": "Gemma3TextModel",
-    "LlamaModel": "LlamaModel",
-    "MistralModel": "MistralModel",
-    "Phi3Model": "Phi3ForCausalLM",
-    "Qwen2Model": "Qwen2Model",
-    "Qwen3Model": "Qwen3ForCausalLM",
-    "RobertaModel": "RobertaModel",
-    "XLMRobertaModel": "XLMRobertaModel",
-}
-BIDIRECTIONAL = frozenset({"BertModel", "BidirectionalMistralModel", "RobertaModel", "XLMRobertaModel"})
 
 # Tokens a step of the engine: on a processor what stays in its cache, on a GPU what keeps it busy.
 TOKENS = {"cpu": 2048, "cuda": 8192}
@@ -55,7 +41,7 @@ def check_model(model: ResolvedModel) -> None:
             f"Model '{model.name}' is a {model.architecture}, and the vLLM backend runs "
             f"{', '.join(sorted(ARCHITECTURES))}. {elsewhere}"
         )
-    if model.causal == (model.architecture in BIDIRECTIONAL):
+    if model.causal == ARCHITECTURES[model.architecture].bidirectional:
         attends = "causal" if model.causal else "bidirectional"
         raise BenchError(f"vLLM has no {attends} {model.architecture}, which '{model.name}' is. {elsewhere}")
 
@@ -171,7 +157,7 @@ def engine_arguments(model: ResolvedModel, settings: ExtractionSettings, folder:
     body = checkpoint.text_body(model.folder, hub.read_config(model.folder))
     memory = device_memory(settings.device)
     size = plan(model, settings, body.config, checkpoint.parameters(model.folder), memory)
-    body.config.architectures = [ARCHITECTURES[model.architecture]]
+    body.config.architectures = [ARCHITECTURES[model.architecture].vllm]
     # Old checkpoints do not name it, vLLM asks for it, and it is the only kind that transformers still computes.
     if not model.causal:
         body.config.position_embedding_type = "absolute"

@@ -1,6 +1,6 @@
 """Hidden states by transformers: every layer under every pooling in one pass, pooled inside it.
 
-What can be said without loading anything; `bench.backends.passes` computes.
+What can be said without loading anything; `backend` beside this file computes.
 """
 
 from __future__ import annotations
@@ -8,20 +8,22 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from bench.backends.transformers.choices import (
+    ATTENTIONS,
+    DEFAULT_ATTENTION,
+    first_device,
+    packs_linears,
+    uses_packing,
+)
 from bench.errors import BenchError, nearest
 
 if TYPE_CHECKING:
-    from bench.backends.passes import TransformersBackend
+    from bench.backends.transformers.backend import TransformersBackend
     from bench.models.resolve import ResolvedModel
     from bench.specs import ExtractionSettings
 
 # To be raised when our own attention, packing or pooling code changes a value.
 KERNELS = 1
-# accelerate's ways to spread one model over several graphics processors, as transformers' `device_map` takes them.
-DEVICE_MAPS = frozenset({"balanced", "balanced_low_0", "sequential"})
-DEFAULT_ATTENTION = "sdpa"
-# transformers' own; it would also fetch a kernel, which is code, from a repository of that name.
-ATTENTIONS = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "flash_attention_4")
 
 
 def unavailable() -> None:
@@ -112,25 +114,6 @@ def open(  # noqa: A001 - as the protocol
     Raises:
         BenchError: see `resolve_settings`; or the weights do not fit, or the packed kernels disagree with plain ones.
     """
-    from bench.backends.passes import TransformersBackend
+    from bench.backends.transformers.backend import TransformersBackend
 
     return TransformersBackend(model, resolve_settings(settings), deepest)
-
-
-def first_device(device: str) -> str:
-    """Where inputs go: the device itself, or the first of those that a model is spread over."""
-    return "cuda:0" if device in DEVICE_MAPS else device
-
-
-def uses_packing(model: ResolvedModel, settings: ExtractionSettings) -> bool:
-    """Whether texts run unpadded through bench's own kernels: on a processor, for the bodies these are tested with."""
-    from bench.backends import packed
-
-    return settings.device == "cpu" and settings.attention is None and model.architecture in packed.ARCHITECTURES
-
-
-def packs_linears(settings: ExtractionSettings) -> bool:
-    """Whether a body that runs through bench's own kernels has its linear layers packed for oneDNN too."""
-    from bench.backends.linear import packing_works
-
-    return settings.dtype == "float32" and packing_works()

@@ -15,8 +15,15 @@ from bench.backends.batches import Packed, Padded, run_batches
 from bench.backends.body import Body, load_body
 from bench.backends.linear import pack_linears
 from bench.backends.memory import keep_freed_memory
+from bench.backends.probe import PROBE, disagreement
 from bench.backends.tokenizer import Tokenizer
-from bench.backends.transformers import DEFAULT_ATTENTION, DEVICE_MAPS, first_device, packs_linears, uses_packing
+from bench.backends.transformers.choices import (
+    DEFAULT_ATTENTION,
+    DEVICE_MAPS,
+    first_device,
+    packs_linears,
+    uses_packing,
+)
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel
 from bench.pooling import Tokens, pool
@@ -25,13 +32,6 @@ from bench.specs import ExtractionSettings
 # Tokens a batch: on a processor what stays in its cache, on a graphics processor what keeps it busy.
 TOKEN_BUDGET = {"cpu": 2048}
 DEFAULT_TOKEN_BUDGET = 16384
-PROBE = (
-    "A probe.",
-    "A second, somewhat longer text to compare.",
-    "And a third; its length differs from both, of course.",
-)
-# Seen between the packed and the plain pass: 1e-6 in float32 and 1e-2 in bfloat16; a wrong mask or position gives 0.3.
-PROBE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.1}
 
 
 class TransformersBackend:
@@ -125,21 +125,12 @@ class TransformersBackend:
             pack_linears(body)
         self._form = Packed(offset)
         found = self._pooled(probe, np.arange(len(probe)), layers)
-        error = probe_error(found, plain)
-        if not error <= PROBE_TOLERANCE[_dtype(self.settings)]:
+        error = disagreement(found, plain, _dtype(self.settings))
+        if error is not None:
             raise BenchError(
                 f"The packed kernels disagree with plain ones on model '{self.model.name}' "
                 f"(relative error {error:.1e}), so they are not used: pass --attention sdpa."
             )
-
-
-def probe_error(found: Tensor, expected: Tensor) -> float:
-    """How far states [texts, layers, poolings, width] lie from those expected: the worst text's median.
-
-    Rounding may grow in single layers of a deep model; a wrong mask or position moves most of a text's states.
-    """
-    errors = (found - expected).norm(dim=-1) / expected.norm(dim=-1)
-    return float(errors.flatten(1).median(dim=1).values.max())
 
 
 def _dtype(settings: ExtractionSettings) -> torch.dtype:

@@ -1,0 +1,96 @@
+"""Hidden states by OpenVINO on a processor: the body converted to a graph that returns every layer's pooled states.
+
+What can be said without loading anything; `backend` beside this file computes.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from bench.backends.architectures import ARCHITECTURES
+from bench.backends.openvino.runtime import PRECISION, library
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.backends.openvino.backend import OpenVINOBackend
+    from bench.models.resolve import ResolvedModel
+    from bench.specs import ExtractionSettings
+
+# To be raised when what is traced, or how it is compiled, changes a value.
+KERNELS = 1
+
+
+def unavailable() -> str | None:
+    """Why the backend cannot be used here; None where it can."""
+    return None if find_spec("openvino") else "OpenVINO is not installed: python -m pip install 'bench[openvino]'."
+
+
+def supports(architecture: str) -> bool:
+    """The classes that the tests compare with transformers, which `auto` takes this backend for.
+
+    Others often convert too, and are shown at every start to compute what the body they were made from computes.
+    """
+    return architecture in ARCHITECTURES
+
+
+def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
+    """`settings` with the processor as their device.
+
+    Raises:
+        BenchError: OpenVINO is not installed, the processor lacks the dtype, or what is asked for is another's.
+    """
+    if reason := unavailable():
+        raise BenchError(reason)
+    if settings.device not in {"auto", "cpu"}:
+        raise BenchError(
+            f"The openvino backend runs on the processor, not on '{settings.device}': use --device cpu, or "
+            "--backend transformers."
+        )
+    if settings.quantization != "none":
+        raise BenchError("The openvino backend does not quantise: leave --quantization out.")
+    if settings.attention is not None:
+        raise BenchError("The openvino backend has one attention kernel: leave --attention out.")
+    if settings.tensor_parallel > 1:
+        raise BenchError("The openvino backend runs on one processor: leave --tensor-parallel out.")
+    if settings.dtype not in PRECISION:
+        raise BenchError(
+            f"The openvino backend cannot compute in {settings.dtype}: use --dtype float32, or bfloat16 where the "
+            "processor has it."
+        )
+    if settings.dtype == "bfloat16" and "BF16" not in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise BenchError("This processor has no bfloat16 arithmetic that OpenVINO can use: use --dtype float32.")
+    return settings.model_copy(update={"device": "cpu"})
+
+
+def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, Any]:
+    """Everything besides the model's own identity that changes a value; loads no weights."""
+    from bench.backends.tokenizer import token_identity
+
+    settings = resolve_settings(settings)
+    return {
+        "backend": "openvino",
+        "openvino": version("openvino"),
+        # They make the graph.
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "device": settings.device,
+        "dtype": settings.dtype,
+        **token_identity(model, settings),
+        "norm": "final norm on the last layer",
+        "kernels": KERNELS,
+    }
+
+
+def open(  # noqa: A001 - as the protocol
+    model: ResolvedModel, settings: ExtractionSettings, deepest: int | None = None
+) -> OpenVINOBackend:
+    """Load `model` up to its layer `deepest` and convert it, which takes seconds.
+
+    Raises:
+        BenchError: see `resolve_settings`; or the body cannot be converted, or its graph computes something else.
+    """
+    from bench.backends.openvino.backend import OpenVINOBackend
+
+    return OpenVINOBackend(model, resolve_settings(settings), deepest)

@@ -1,0 +1,34 @@
+"""What the backend chooses for a model and its settings: the device of the inputs, and which kernels run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.backends.architectures import ARCHITECTURES
+
+if TYPE_CHECKING:
+    from bench.models.resolve import ResolvedModel
+    from bench.specs import ExtractionSettings
+
+# accelerate's ways to spread one model over several graphics processors, as transformers' `device_map` takes them.
+DEVICE_MAPS = frozenset({"balanced", "balanced_low_0", "sequential"})
+DEFAULT_ATTENTION = "sdpa"
+# transformers' own; it would also fetch a kernel, which is code, from a repository of that name.
+ATTENTIONS = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "flash_attention_4")
+
+
+def first_device(device: str) -> str:
+    """Where inputs go: the device itself, or the first of those that a model is spread over."""
+    return "cuda:0" if device in DEVICE_MAPS else device
+
+
+def uses_packing(model: ResolvedModel, settings: ExtractionSettings) -> bool:
+    """Whether texts run unpadded through bench's own kernels: on a processor, for the bodies these are tested with."""
+    return settings.device == "cpu" and settings.attention is None and model.architecture in ARCHITECTURES
+
+
+def packs_linears(settings: ExtractionSettings) -> bool:
+    """Whether a body that runs through bench's own kernels has its linear layers packed for oneDNN too."""
+    from bench.backends.linear import packing_works
+
+    return settings.dtype == "float32" and packing_works()
