@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from bench.errors import BenchError, nearest
@@ -23,7 +22,7 @@ class ResolvedModel:
     `architecture` is transformers' class of the text body, without a language-model head; it has `layers` blocks
     of width `width`, so `layers + 1` hidden states. `max_positions` bounds a text's tokens, special ones included.
     `revision` is the hub's commit, None elsewhere. `identity` holds the digests of all that changes a value; it does
-    not depend on where the folder lies.
+    not depend on where the folder lies. All of it is plain values, so that another process can be handed a model.
     """
 
     name: str
@@ -140,7 +139,7 @@ def _describe(parsed: ModelName, folder: Path, revision: str | None) -> Resolved
         max_positions=_max_positions(config, folder),
         prompt=row.prompt if row else "",
         remote_code=code,
-        identity=MappingProxyType(model_identity(folder, code=code)),
+        identity=model_identity(folder, code=code),
     )
 
 
