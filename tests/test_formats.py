@@ -1,0 +1,102 @@
+"""What earlier versions left on disk opens and goes on: `tests/formats/` holds a folder of it by commit."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from click.testing import CliRunner
+from formats.make import SEARCH, TRIALS, unpack
+from mlflow import MlflowClient
+
+import bench
+from bench.cli.main import cli
+from bench.study.journal import read
+
+FORMATS = sorted(path.parent for path in Path(__file__).with_name("formats").glob("*/expected.json"))
+
+
+@pytest.fixture(scope="module", params=FORMATS, ids=lambda path: path.name)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder as that version left it, which is the working directory; its libraries' versions are taken for ours.
+
+    A study stands on the versions of torch and transformers, and here those of bench alone are to differ.
+    """
+    folder = tmp_path_factory.mktemp("formats").resolve() / "made"
+    unpack(request.param, folder)
+    versions = json.loads((folder / "expected.json").read_text())["versions"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("BENCH_STORE", str(folder / "store"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for library in (torch, transformers):
+            if library.__version__ != versions[library.__name__]:
+                patch.setattr(library, "__version__", versions[library.__name__])
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def expected(made: Path) -> dict[str, Any]:
+    return dict(json.loads((made / "expected.json").read_text()))
+
+
+def called(*arguments: str) -> str:
+    ran = CliRunner().invoke(cli, arguments)
+    assert ran.exit_code == 0, f"{ran.output}{ran.exception!r}"
+    return ran.stdout
+
+
+def trials(study: str) -> dict[int, dict[str, Any]]:
+    """What the journal keeps of each trial."""
+    return {record.number: record.model_dump() for record in read(Path("mlruns"), study).records.values()}
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix == ".safetensors"}
+
+
+def test_a_study_opens_with_its_front(made: Path, expected: dict[str, Any]) -> None:
+    front = bench.reopen(expected["study"]).front
+    assert [entry.trial for entry in front] == [entry["trial"] for entry in expected["front"]]
+    for entry, old in zip(front, expected["front"], strict=True):
+        assert entry.search["f1_mean"] == old["f1_mean"]
+        assert entry.latency_ms == old["latency_ms"]
+        assert entry.run_id == old["run_id"]
+        # another processor may round otherwise, which turns a row in thirty
+        assert entry.confirmed.f1.mean == pytest.approx(old["confirm"]["f1_mean"], abs=0.05)
+
+
+def test_a_baseline_is_read_and_checked(made: Path) -> None:
+    found = json.loads(called("check", "--baseline", "baseline.json", "--json"))
+    assert found["passed"]
+    assert {each["status"] for each in found["findings"] if each["group"] in {"data", "model", "quality"}} == {"passed"}
+
+
+def test_an_export_predicts_what_it_predicted(made: Path, expected: dict[str, Any]) -> None:
+    rows = [json.loads(line) for line in called("predict", "--model", "export", "test.csv").splitlines()]
+    assert [row["label"] for row in rows] == [row["label"] for row in expected["predicted"]]
+    for row, old in zip(rows, expected["predicted"], strict=True):
+        assert row["probabilities"] == pytest.approx(old["probabilities"], abs=1e-4)
+
+
+def test_a_study_goes_on_over_the_same_store_and_in_the_same_runs(made: Path, expected: dict[str, Any]) -> None:
+    """The command that began it finds it by its settings; trials are kept and count, no text is extracted again."""
+    before, stored = trials(expected["study"]), files(made / "store" / "embeddings")
+    found = json.loads(called("search", *SEARCH, "--trials", str(TRIALS + 2), "--json"))
+    assert (found["study"], found["parent_run_id"]) == (expected["study"], expected["parent_run_id"])
+    assert found["trials"]["complete"] == found["trials"]["distinct"] == TRIALS + 2
+    assert files(made / "store" / "embeddings") == stored
+    after = trials(expected["study"])
+    assert {number: after[number] for number in before} == before
+    assert len(after) >= len(before) + 2
+
+    client = MlflowClient(f"sqlite:///{made / 'mlruns' / 'mlflow.db'}")
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    kinds = [run.data.tags["bench.kind"] for run in runs]
+    assert kinds.count("study") == 1
+    keys = [run.data.tags["bench.key"] for run in runs if run.data.tags["bench.kind"] == "trial"]
+    assert len(keys) == len(set(keys)), "no trial is written twice"
+    assert {record["run_id"] for record in after.values() if record["run_id"]} <= {run.info.run_id for run in runs}
