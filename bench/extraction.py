@@ -12,6 +12,7 @@ import torch
 
 from bench.backends.base import Backend, Encoded
 from bench.backends.base import backend as backend_module
+from bench.backends.batches import in_order
 from bench.errors import BenchError
 from bench.files import existing_parent
 from bench.models.resolve import ResolvedModel
@@ -179,12 +180,13 @@ class _Worker:
         if not rows:
             return
         model, dtype = self.need.model, STORAGE[self.settings.storage_dtype]
-        shape = (len(rows), len(self.need.layers), len(model.poolings), model.width)
-        states = torch.empty(shape, dtype=dtype)
-        place = {row: index for index, row in enumerate(rows)}
-        for pooled in self.backend.hidden_states(encoded, rows, self.need.layers):
-            states[[place[row] for row in pooled.rows.tolist()]] = self._stored(pooled.states, dtype)
-            self.task.advance(len(pooled.rows))
+
+        def stored(states: torch.Tensor) -> torch.Tensor:
+            result = self._stored(states, dtype)
+            self.task.advance(len(states))
+            return result
+
+        states = in_order(self.backend.hidden_states(encoded, rows, self.need.layers), rows, stored)
         self.need.shelf.append(
             [text_key(self.texts[self.need.missing[row]]) for row in rows],
             encoded.lengths[list(rows)].tolist(),

@@ -12,10 +12,10 @@ import pytest
 from bodies import BODIES, error, extract, reference
 
 from bench.backends import base
+from bench.backends.parity import agreements
 from bench.errors import BenchError
 from bench.extraction import identity
 from bench.models.resolve import ResolvedModel, resolve
-from bench.parity import agreements
 from bench.specs import ExtractionSettings, fingerprint
 
 pytest.importorskip("openvino")

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from bench.backends import base
+from bench.backends.parity import TEXTS, agreements, compare, to_compare
 from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel, resolve
-from bench.parity import TEXTS, agreements, compare, to_compare
 from bench.specs import ExtractionSettings
 
 
@@ -80,7 +80,7 @@ def test_one_model_is_open_at_a_time(
             events.append(f"open {self.name}")
             return Watched(self.name, transformers.open(model, settings))
 
-    monkeypatch.setattr("bench.parity.backend", Module)
+    monkeypatch.setattr("bench.backends.parity.backend", Module)
     (found,) = compare(model, ExtractionSettings(device="cpu"), ["transformers", "vllm"])
     assert events == ["open transformers", "close transformers", "open vllm", "close vllm"]
     assert (found.reference, found.backend, found.texts) == ("transformers", "vllm", len(TEXTS))

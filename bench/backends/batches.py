@@ -1,8 +1,8 @@
-"""Batches by token budget over length-sorted texts, and the two forms in which a batch enters a model."""
+"""Batches by token budget over length-sorted texts, the two forms in which a batch enters a model, and the way back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.pooling import Tokens
 
 if TYPE_CHECKING:
-    from bench.backends.base import Encoded
+    from bench.backends.base import Encoded, Pooled
 
 Result = TypeVar("Result")
 
@@ -119,6 +119,24 @@ def run_batches(
         # Outside the handler, where the traceback no longer holds on to the failed batch.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def in_order(
+    batches: Iterable[Pooled], rows: Sequence[int], take: Callable[[Tensor], Tensor] = lambda states: states
+) -> Tensor:
+    """What `take` makes of each batch's states, put where the rows stand in `rows`: [len(rows), …].
+
+    `take` sees [b, layers, poolings, width] and gives [b, …], of one shape and dtype for all batches; of what it leaves
+    out nothing is held.
+    """
+    places = {row: place for place, row in enumerate(rows)}
+    whole: Tensor | None = None
+    for batch in batches:
+        part = take(batch.states)
+        if whole is None:
+            whole = torch.empty(len(places), *part.shape[1:], dtype=part.dtype)
+        whole[[places[row] for row in batch.rows.tolist()]] = part
+    return torch.empty(0) if whole is None else whole
 
 
 def _fitting(lengths: NDArray[np.int64], form: Packed | Padded, budget: int) -> int:

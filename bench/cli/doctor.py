@@ -7,7 +7,7 @@ import click
 from bench.cli import options
 
 if TYPE_CHECKING:
-    from bench.parity import Parity
+    from bench.backends.parity import Parity
 
 MARKS = {
     "ok": click.style("ok     ", fg="green"),
@@ -61,9 +61,9 @@ def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, as_j
 
 
 def _parity(name: str, backends: tuple[str, ...] | None, dtype: str, as_json: bool) -> None:
+    from bench.backends.parity import compare, to_compare, to_json
     from bench.cli import show
     from bench.models.resolve import resolve
-    from bench.parity import compare, to_compare, to_json
     from bench.specs import ExtractionSettings
 
     progress = show.progress()

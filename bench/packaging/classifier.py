@@ -113,19 +113,21 @@ class Classifier:
         return mended(text.strip() if self.pipeline.strip else text)
 
     def _states(self, model: PackagedModel, texts: Sequence[str]) -> dict[Source, Tensor]:
-        import torch
+        from bench.backends.batches import in_order
 
         opened = self.backends[model.name]
         sources = [source for source in self.pipeline.candidate.sources if source.model == model.name]
         layers = sorted({source.layer for source in sources})
-        encoded = opened.encode(texts)
-        matrices = {source: torch.empty(len(texts), opened.model.width) for source in sources}
-        for pooled in opened.hidden_states(encoded, range(len(texts)), layers):
-            stored = pooled.states.to(STORAGE[model.settings.storage_dtype]).float()
-            for source, matrix in matrices.items():
-                place = layers.index(source.layer), opened.poolings.index(source.pooling)
-                matrix[torch.from_numpy(pooled.rows)] = stored[:, place[0], place[1]]
-        return matrices
+        at_layers = [layers.index(source.layer) for source in sources]
+        at_poolings = [opened.poolings.index(source.pooling) for source in sources]
+
+        def read(states: Tensor) -> Tensor:
+            stored = states.to(STORAGE[model.settings.storage_dtype]).float()
+            return stored[:, at_layers, at_poolings]
+
+        rows = range(len(texts))
+        matrices = in_order(opened.hidden_states(opened.encode(texts), rows, layers), rows, read)
+        return {source: matrices[:, place].contiguous() for place, source in enumerate(sources)}
 
 
 def _resolved(model: PackagedModel, folder: Path) -> ResolvedModel:

@@ -180,14 +180,10 @@ def to_json(parity: Parity) -> dict[str, Any]:
 
 def _states(model: ResolvedModel, settings: ExtractionSettings) -> Tensor:
     """[texts, layers + 1, poolings, width] of `TEXTS`."""
-    import torch
+    from bench.backends.batches import in_order
 
-    opened = backend(settings.backend).open(model, settings)
+    opened, rows = backend(settings.backend).open(model, settings), range(len(TEXTS))
     try:
-        encoded = opened.encode(TEXTS)
-        states = torch.empty(len(TEXTS), model.layers + 1, len(model.poolings), model.width)
-        for part in opened.hidden_states(encoded, range(len(TEXTS)), range(model.layers + 1)):
-            states[torch.from_numpy(part.rows)] = part.states
+        return in_order(opened.hidden_states(opened.encode(TEXTS), rows, range(model.layers + 1)), rows)
     finally:
         opened.close()
-    return states
