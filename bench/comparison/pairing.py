@@ -1,0 +1,117 @@
+"""Scores of two sides paired: over the test rows, by seed and fold, and example by example."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.comparison.sides import Side
+from bench.evaluation.protocol import folds
+from bench.metrics import paired_interval, paired_permutation, score
+
+_FIELDS = {"f1": "macro_f1", "accuracy": "accuracy"}
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One score of two sides over the same `rows` and `seeds`; `difference` is A − B, `p` is corrected by Holm."""
+
+    statistic: str
+    rows: int
+    seeds: int
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    resolvable: float
+
+
+@dataclass(frozen=True)
+class SeedDifference:
+    """One repetition of the search: macro-F1 of A minus that of B, over all rows and fold by fold."""
+
+    seed: int
+    difference: float
+    folds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Test rows by which side is right under more seeds; `ids` name up to ten of each that tell them apart most."""
+
+    a_better: int
+    b_better: int
+    equal: int
+    a_ids: tuple[str, ...]
+    b_ids: tuple[str, ...]
+
+
+def paired(statistic: Any, truth: np.ndarray, predicted: Sequence[np.ndarray], classes: int) -> Paired:
+    """One score over the test rows; `predicted` is of each side, [seeds, rows]. Its `p` is not corrected yet."""
+    first, second = predicted
+    test = paired_permutation(truth, first, second, classes, statistic, seed=0)
+    interval = paired_interval(truth, first, second, classes, statistic, seed=0)
+    means = [
+        float(np.mean([getattr(score(truth, each, classes), _FIELDS[statistic]) for each in side]))
+        for side in predicted
+    ]
+    return Paired(
+        statistic=_FIELDS[statistic],
+        rows=len(truth),
+        seeds=len(first),
+        a=means[0],
+        b=means[1],
+        difference=test.difference,
+        low=interval.low,
+        high=interval.high,
+        p=test.p,
+        resolvable=test.resolvable,
+    )
+
+
+def same_training_rows(a: Side, b: Side) -> bool:
+    """Whether both were trained on the same texts, labels and groups."""
+    first, second = (side.study.material.dataset.train.fingerprint for side in (a, b))
+    return first == second
+
+
+def by_seed(a: Side, b: Side) -> tuple[SeedDifference, ...]:
+    """Differences over the training rows, out of fold; none where the two were not searched on the same folds."""
+    if not same_training_rows(a, b):
+        return ()
+    protocol, other = (side.study.request.protocol for side in (a, b))
+    if protocol != other or protocol.name == "paper":
+        return ()
+    train = a.study.material.dataset.train
+    classes = len(a.study.material.dataset.labels)
+    found = []
+    for first, second in zip(a.searched.repetitions, b.searched.repetitions, strict=True):
+        place = {row: index for index, row in enumerate(first.rows.tolist())}
+        parts = []
+        for fold in folds(train.labels, train.groups, protocol, first.seed):
+            where = [place[row] for row in fold.predict.tolist()]
+            scores = [score(train.labels[fold.predict], each.predicted[where], classes) for each in (first, second)]
+            parts.append(scores[0].macro_f1 - scores[1].macro_f1)
+        found.append(SeedDifference(first.seed, first.scores.macro_f1 - second.scores.macro_f1, tuple(parts)))
+    return tuple(found)
+
+
+def examples(truth: np.ndarray, predicted: Sequence[np.ndarray], ids: Sequence[str]) -> Examples:
+    """Test rows by the side that gets them right under more of its seeds; `predicted` as in `paired`."""
+    right = [(each == truth).sum(axis=0) for each in predicted]
+    lead = right[0] - right[1]
+    order = np.argsort(-lead, kind="stable")
+
+    def named(rows: np.ndarray) -> tuple[str, ...]:
+        return tuple(str(ids[row]) for row in rows[:10])
+
+    return Examples(
+        a_better=int((lead > 0).sum()),
+        b_better=int((lead < 0).sum()),
+        equal=int((lead == 0).sum()),
+        a_ids=named(order[lead[order] > 0]),
+        b_ids=named(order[::-1][lead[order[::-1]] < 0]),
+    )

@@ -1,0 +1,116 @@
+"""What is set side by side: scored trials, found by what a user calls them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError, nearest
+from bench.evaluation.evaluator import Scored
+from bench.space.schema import Objectives
+from bench.specs import Candidate
+from bench.study.journal import Journal, TrialRecord, read, study_names
+from bench.study.reopen import CHOICES, Study, choose, searched
+
+Open = Callable[[str], Study]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: a scored trial of a study. `label` is how the user named it."""
+
+    label: str
+    study: Study
+    record: TrialRecord
+
+    @property
+    def candidate(self) -> Candidate:
+        """What is compared."""
+        return self.record.candidate
+
+    @cached_property
+    def confirmed(self) -> Scored:
+        """Its test scores under the confirmation's seeds; computed now where the search did not confirm it."""
+        return self.study.evaluator.confirm(self.candidate)
+
+    @cached_property
+    def searched(self) -> Scored:
+        """Its scores in the search."""
+        return self.study.evaluator.search(self.candidate)
+
+    def to_json(self) -> dict[str, Any]:
+        """What it is, as JSON values."""
+        return {
+            "label": self.label,
+            "study": self.study.name,
+            "trial": self.record.number,
+            "run_id": self.record.run_id,
+            "candidate": self.candidate.model_dump(mode="json"),
+            "latency_ms": self.record.metrics["latency_ms"],
+        }
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a user named: scored `trials` of a `study` by the role they play, found before any data is loaded."""
+
+    label: str
+    study: str
+    trials: Mapping[str, TrialRecord]
+
+    def sides(self, opened: Open) -> dict[str, Side]:
+        """The same with the study opened."""
+        study = opened(self.study)
+        return {
+            role: Side(f"{self.label}:{role}" if role else self.label, study, record)
+            for role, record in self.trials.items()
+        }
+
+
+def find(text: str, home: Path, within: str | None = None) -> Named:
+    """What `text` names, looked up in the journals alone.
+
+    `text` is a study (its knee, its best and its cheapest candidate), ``STUDY:knee`` or ``STUDY:12`` (one of its
+    candidates), the id of a trial's MLflow run, or models joined by commas (the best scored candidate of exactly
+    these, `within` a study).
+
+    Raises:
+        BenchError: nothing has that name.
+    """
+    known = study_names(home)
+    if text in known:
+        journal, request = searched(home, text)
+        return Named(text, text, {which: choose(text, journal, request, which) for which in CHOICES})
+    name, separator, which = text.rpartition(":")
+    if separator and name in known:
+        return Named(text, name, {"": choose(name, *searched(home, name), which)})
+    for each in known:
+        for record in read(home, each).of("complete"):
+            if record.run_id == text:
+                return Named(text, each, {"": record})
+    if within is not None:
+        journal, request = searched(home, within)
+        models = frozenset(part.strip() for part in text.split(","))
+        taken = set(journal.settings["models"])
+        if models <= taken:
+            return Named(text, within, {"": _best_of(within, journal, request.space.objectives, models)})
+        raise BenchError(
+            f"'{text}' is neither a study, nor a run, nor models of the study '{within}': "
+            f"{nearest(min(models - taken), taken)}"
+        )
+    hint = nearest(name if separator else text, known) if known else "there is no study yet."
+    raise BenchError(f"There is no study and no trial's run '{text}' (models are compared within a --study): {hint}")
+
+
+def _best_of(name: str, journal: Journal, objectives: Objectives, models: frozenset[str]) -> TrialRecord:
+    sign = 1 if objectives.directions[0] == "maximize" else -1
+    scored = journal.of("complete")
+    among = [record for record in scored if set(record.candidate.models) == models]
+    if not among:
+        shown = sorted({", ".join(sorted(set(record.candidate.models))) for record in scored})
+        raise BenchError(
+            f"No scored candidate of the study '{name}' is of exactly {', '.join(sorted(models))}. "
+            f"There are candidates of: {'; '.join(shown)}."
+        )
+    return max(among, key=lambda record: sign * record.metrics[objectives.names[0]])
