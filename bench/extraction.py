@@ -1,7 +1,6 @@
 """Data set × model → store: what is missing is computed, once, by however many processes share the work."""
 
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,21 +109,50 @@ def extract(
 ) -> None:
     """Compute and store the rows that `need` misses. Interrupted, it goes on where it stopped when called again.
 
-    `backend`, where given, is an open one for this model. With several devices, one process a device shares the rows.
+    `backend`, where given, is an open one for this model.
     """
     if not need.missing:
         return
-    devices = all_devices(settings)
     with progress.task(f"extract {need.model.name}", len(need.missing), "texts") as task:
-        if len(devices) > 1 and backend is None:
-            _extract_on_each(devices, need, settings, texts, task)
-            return
         opened = backend or backend_module(settings.backend).open(need.model, settings)
         try:
             _Worker(need, settings, texts, opened, task).run()
         finally:
             if backend is None:
                 opened.close()
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Texts of which a model's rows are missing: an ask that any process can answer that reaches the store."""
+
+    model: ResolvedModel
+    settings: ExtractionSettings
+    layers: tuple[int, ...]
+    texts: tuple[str, ...]
+
+
+def portions(need: Need, settings: ExtractionSettings, texts: Sequence[str]) -> list[Portion]:
+    """What `need` misses, in pieces that are written at once, the longest texts first."""
+    missing = sorted((texts[row] for row in need.missing), key=len, reverse=True)
+    size = unit_rows(need, settings)
+    return [
+        Portion(need.model, settings, need.layers, tuple(missing[start : start + size]))
+        for start in range(0, len(missing), size)
+    ]
+
+
+def fill(portion: Portion, store: Store, backend: Backend) -> None:
+    """Compute and store a portion with an open backend for its model."""
+    # The settings are those that all devices share: which of them computes a row has no part in its identity.
+    need = survey(portion.model, portion.settings, portion.texts, store, portion.layers)
+    extract(need, portion.settings, portion.texts, backend=backend)
+
+
+def unit_rows(need: Need, settings: ExtractionSettings) -> int:
+    """Rows that are gathered before they are written."""
+    row = len(need.slots) * need.model.width * STORAGE[settings.storage_dtype].itemsize
+    return max(1, min(UNIT_ROWS, UNIT_BYTES // row))
 
 
 @dataclass
@@ -142,7 +170,8 @@ class _Worker:
         encoded = self.backend.encode([self.texts[row] for row in self.need.missing])
         # longest first: what does not fit in memory shows at once, and texts of like length are batched together
         order = np.argsort(-encoded.lengths, kind="stable").tolist()
-        units = [order[start : start + self._unit_rows()] for start in range(0, len(order), self._unit_rows())]
+        size = unit_rows(self.need, self.settings)
+        units = [order[start : start + size] for start in range(0, len(order), size)]
         waiting = self._pass(units, encoded, wait=False)
         self._pass(waiting, encoded, wait=True)
         keys = [text_key(self.texts[row]) for row in self.need.missing]
@@ -152,10 +181,6 @@ class _Worker:
         # The folder stays: another process may be about to make its claim in it.
         for claim in (shelf.folder / "claims").glob("*.lock"):
             claim.unlink(missing_ok=True)
-
-    def _unit_rows(self) -> int:
-        row = len(self.need.slots) * self.need.model.width * STORAGE[self.settings.storage_dtype].itemsize
-        return max(1, min(UNIT_ROWS, UNIT_BYTES // row))
 
     def _pass(self, units: Sequence[Sequence[int]], encoded: Encoded, *, wait: bool) -> list[Sequence[int]]:
         """Work on every unit that is free; return those that another process holds."""
@@ -207,52 +232,6 @@ class _Worker:
                 f"{self.settings.storage_dtype}; store them as float32 or bfloat16 (--storage-dtype)."
             )
         return stored
-
-
-def _extract_on_each(
-    devices: Sequence[str], need: Need, settings: ExtractionSettings, texts: Sequence[str], task: Task
-) -> None:
-    """One process a device over the same texts: they share the rows by claiming units of them."""
-    import multiprocessing
-
-    context = multiprocessing.get_context("spawn")
-    store = need.shelf.folder.parent.parent
-    missing_texts = [texts[row] for row in need.missing]
-    workers = [
-        context.Process(
-            target=_on_device,
-            args=(need.model, settings.model_copy(update={"device": device}), missing_texts, need.layers, store),
-            daemon=True,
-        )
-        for device in devices
-    ]
-    for worker in workers:
-        worker.start()
-    keys, left = [text_key(text) for text in missing_texts], len(need.missing)
-    try:
-        while any(worker.is_alive() for worker in workers):
-            time.sleep(0.5)
-            now = len(need.shelf.missing(keys, need.slots))
-            task.advance(left - now)
-            left = now
-    finally:
-        for worker in workers:
-            worker.terminate()
-            worker.join()
-    if failed := [device for device, worker in zip(devices, workers, strict=True) if worker.exitcode]:
-        raise BenchError(
-            f"Extraction of {need.model.name} stopped on {', '.join(failed)} (the reason is above). "
-            "Run the same command again: what is stored is kept."
-        )
-
-
-def _on_device(
-    model: ResolvedModel, settings: ExtractionSettings, texts: Sequence[str], layers: Sequence[int], home: Path
-) -> None:
-    try:
-        extract(survey(model, settings, texts, Store(home), layers), settings, texts)
-    except BenchError as error:
-        raise SystemExit(f"{settings.device}: {error}") from None
 
 
 def heal(need: Need, settings: ExtractionSettings, texts: Sequence[str], progress: Progress = SILENT) -> None:

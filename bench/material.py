@@ -16,7 +16,8 @@ from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.features import Features
 from bench.evaluation.protocol import Protocol
-from bench.extraction import Need, all_devices, check_disk, extract, heal, survey, truncated
+from bench.executors.base import Failure, Place, WorkerDiedError, open_executor
+from bench.extraction import Need, all_devices, check_disk, extract, heal, portions, survey, truncated
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent, select
 from bench.progress import SILENT, Progress
@@ -78,7 +79,35 @@ class Material:
         """
         check_disk(self.needs, self.store)
         for need in self.needs:
+            self.fill(need, progress)
+
+    def fill(self, need: Need, progress: Progress = SILENT) -> None:
+        """Compute and store the rows that `need` misses, on all devices that may share them: a process each.
+
+        Raises:
+            BenchError: the model cannot be opened or run, or a process was killed.
+        """
+        devices = all_devices(self.settings)
+        if len(devices) == 1:
             extract(need, self.settings, self.texts, progress)
+            return
+        if not need.missing:
+            return
+        place = Place(self.store.home, tuple(devices))
+        died: list[Failure] = []
+        with (
+            progress.task(f"extract {need.model.name}", len(need.missing), "texts") as task,
+            open_executor("processes", place) as executor,
+        ):
+            for portion, found in executor.run(portions(need, self.settings, self.texts)):
+                if not isinstance(found, Failure):
+                    task.advance(len(portion.texts))
+                elif isinstance(found.error, WorkerDiedError):
+                    died.append(found)  # the others go on
+                else:
+                    raise found.error
+        if died:
+            raise died[0].error
 
     def evaluator(self, protocol: Protocol, progress: Progress = SILENT) -> Evaluator:
         """Scores candidates on this material, which must have been extracted; damaged files are extracted again."""
@@ -151,7 +180,7 @@ def extract_and_measure(
         name = need.model.name
         if shared:
             with clock.phase("extract"):
-                extract(need, material.settings, material.texts, progress)
+                material.fill(need, progress)
         if name in costs and (shared or not need.missing):
             continue
         with clock.phase("extract"):

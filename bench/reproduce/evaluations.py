@@ -8,7 +8,7 @@ import numpy as np
 from bench.datasets.dataset import Dataset
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator, Repetition, Scored
-from bench.extraction import check_disk, extract, heal, survey
+from bench.extraction import check_disk, heal, survey
 from bench.material import Material
 from bench.metrics import score
 from bench.progress import Progress
@@ -68,7 +68,7 @@ class Evaluations:
             material = self.material_of(data)
             check_disk(material.needs, material.store)
             for need in material.needs:
-                extract(need, material.settings, material.texts, self._progress)
+                material.fill(need, self._progress)
 
     def answer(self, asks: Sequence[Ask], done: Callable[[Ask, Scored], None]) -> Answers:
         """The scores of `asks`; `done` is called with each as it is there."""

@@ -1,0 +1,1 @@
+"""Who answers asks: this process, or several. Adding an executor is one module and one row of `EXECUTORS`."""
