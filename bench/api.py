@@ -1,119 +1,89 @@
 """What the command line does, as Python calls: `bench.search(...)`, then `.front`, `.report(...)`, `.export(...)`.
 
-`bench.search`, `bench.reopen` and `bench.compare` are these functions.
+`bench.search`, `bench.reopen` and `bench.compare` are these functions. Importing this module is quick: what a call
+needs is imported when it is called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from bench import comparison
-from bench.datasets.load import DatasetRequest
-from bench.errors import BenchError, nearest
+from bench.datasets.request import DatasetRequest
 from bench.evaluation.protocol import Protocol
-from bench.files import store_home
 from bench.progress import SILENT, Progress
-from bench.space.files import load as load_space
-from bench.space.schema import Sampler
+from bench.settings import settings_of, takes
 from bench.specs import ExtractionSettings
-from bench.store import Store
-from bench.study.journal import TrialRecord
-from bench.study.reopen import Study
-from bench.study.reopen import reopen as reopen_study
-from bench.study.run import prepare
-from bench.study.run import search as run_search
-from bench.study.settings import Constraints, SearchRequest
-from bench.tracking import MlflowTracker
+from bench.study.settings import SEARCH_SETTINGS, search_request
 
 if TYPE_CHECKING:
+    from bench import comparison
+    from bench.keywords import SearchKeywords
     from bench.packaging.package import Exported
     from bench.report import Report
     from bench.study.confirm import Entry
+    from bench.study.journal import TrialRecord
+    from bench.study.reopen import Study
+    from bench.tracking import MlflowTracker
+
+__all__ = [
+    "CLOSED",
+    "EXTRACT_SETTINGS",
+    "HOME",
+    "KEYWORDS",
+    "REPRODUCE_SETTINGS",
+    "SEARCH_SETTINGS",
+    "Searched",
+    "compare",
+    "names",
+    "reopen",
+    "search",
+]
 
 HOME = Path("mlruns")
-PAPER_RUNS = 5
-"""The paper's runs of a candidate (section 4)."""
-_PARTS = (DatasetRequest, ExtractionSettings, Constraints, Protocol)
+EXTRACT_SETTINGS = {**settings_of(DatasetRequest), **settings_of(ExtractionSettings)}
+REPRODUCE_SETTINGS = {**EXTRACT_SETTINGS, **settings_of(Protocol, "repetitions", "folds")}
+KEYWORDS = {
+    "SearchKeywords": SEARCH_SETTINGS,
+    "ExtractKeywords": EXTRACT_SETTINGS,
+    "ReproduceKeywords": REPRODUCE_SETTINGS,
+}
+"""The settings of calls by the name that `bench.keywords` has for them."""
+CLOSED = ("backends", "samplers")
+"""The tables of `names` outside of which there is nothing to name."""
 
 
-def search_request(
-    dataset: str,
-    *,
-    models: Sequence[str] | None = None,
-    space: str = "default",
-    trials: int = 50,
-    study: str | None = None,
-    protocol: str = "cv",
-    sampler: str | None = None,
-    time_budget: float | None = None,
-    **settings: Any,
-) -> SearchRequest:
-    """A request from the names that `bench search` has for its options.
-
-    `settings` are those of the data set (`max_train`, `text_column`, `seed` …), of the extraction (`backend`, `device`,
-    `dtype`, `max_length` …) and the limits (`max_latency_ms`, `max_memory_gb`); None stands for the default.
-
-    Raises:
-        BenchError: there is no such setting or space.
-    """
-    known = {name for part in _PARTS for name in part.model_fields} - {"name"}
-    for name in settings:
-        if name not in known:
-            raise BenchError(f"A search has no setting '{name}': {nearest(name, known)}")
-    found = load_space(space)
-    if sampler:
-        found = found.model_copy(update={"sampler": Sampler.model_validate({"name": sampler})})
-
-    def part(kind: Any, **fixed: Any) -> Any:
-        given = {key: value for key, value in settings.items() if key in kind.model_fields and value is not None}
-        return kind.model_validate(given | fixed)
-
-    least = PAPER_RUNS if protocol == "paper" else 1
-    return SearchRequest(
-        dataset=part(DatasetRequest, name=dataset),
-        space=found,
-        space_name=Path(space).stem,
-        models=None if models is None else tuple(models),
-        trials=trials,
-        study=study,
-        extraction=part(ExtractionSettings),
-        protocol=part(
-            Protocol,
-            name=protocol,
-            folds=found.protocol.folds,
-            repetitions=max(found.protocol.repetitions, least),
-            confirm=found.protocol.confirm,
-        ),
-        constraints=part(Constraints),
-        time_budget=time_budget,
-    )
-
-
+@takes(SEARCH_SETTINGS)
 def search(
     dataset: str,
     *,
     home: Path | str = HOME,
     tracking_uri: str | None = None,
     progress: Progress = SILENT,
-    **options: Any,
+    **settings: Unpack[SearchKeywords],
 ) -> Searched:
-    """Search (or go on with) a study and confirm its front; the options are those of `search_request`.
+    """Search (or go on with) a study and confirm its front.
 
     Args:
         dataset: A name, hub id, or file.
         home: Where the study's journal and MLflow's store lie.
         tracking_uri: MLflow server or database; that of `home` where it is None.
         progress: What is told while it runs; nothing by default.
-        options: See `search_request`.
+        settings: What may be set, each by the name that `bench search` has for it; None stands for the default.
 
     Raises:
-        BenchError: data or models cannot be had, or the study was made with other settings.
+        BenchError: there is no such setting, data or models cannot be had, or the study was made with other settings.
     """
-    request = search_request(dataset, **options)
+    from bench.files import store_home
+    from bench.store import Store
+    from bench.study.run import prepare
+    from bench.study.run import search as run_search
+    from bench.tracking import MlflowTracker
+
+    request = search_request(dataset=dataset, **settings)
     tracker = MlflowTracker(Path(home), tracking_uri)
     result = run_search(prepare(request, Store(store_home()), progress), Path(home), tracker, progress)
     return reopen(result.study, home=home, tracking_uri=tracking_uri, progress=progress)
@@ -127,6 +97,11 @@ def reopen(
     Raises:
         BenchError: there is no such study, or its data or models have changed.
     """
+    from bench.files import store_home
+    from bench.store import Store
+    from bench.study.reopen import reopen as reopen_study
+    from bench.tracking import MlflowTracker
+
     tracker = MlflowTracker(Path(home), tracking_uri)
     opened = reopen_study(Path(home), study, Store(store_home()), progress)
     return Searched(opened, tracker, Path(home), progress)
@@ -187,6 +162,11 @@ def compare(a: Searched | str, b: Searched | str, *, home: Path | str = HOME) ->
     Raises:
         BenchError: there is no such thing, or the two share no test rows.
     """
+    from bench import comparison
+    from bench.files import store_home
+    from bench.store import Store
+    from bench.study.reopen import reopen as reopen_study
+
     given = {each.study.name: each.study for each in (a, b) if isinstance(each, Searched)}
     store = Store(store_home())
 
@@ -198,3 +178,37 @@ def compare(a: Searched | str, b: Searched | str, *, home: Path | str = HOME) ->
     names = [each.study.name if isinstance(each, Searched) else each for each in (a, b)]
     found = [comparison.find(name, Path(home)) for name in names]
     return comparison.compare(*(each.sides(opened) for each in found))
+
+
+def names(table: str, *, home: Path | str | None = None, data_home: str | None = None, study: str = "") -> list[str]:
+    """What may be named: backends, data sets, models, samplers, spaces, studies of a home, or trials of a `study`."""
+    folder = HOME if home is None else Path(home)
+    match table:
+        case "backends":
+            from bench.backends.base import AUTO, BACKENDS
+
+            return [*BACKENDS, AUTO]
+        case "datasets":
+            from bench.datasets.catalog import available
+
+            return [entry.name for entry in available(data_home)]
+        case "models":
+            from bench.models.rows import MODELS
+
+            return [*MODELS]
+        case "samplers":
+            from bench.space.samplers import SAMPLERS
+
+            return [*SAMPLERS]
+        case "spaces":
+            from bench.space.files import spaces_folder
+
+            return [path.stem for path in spaces_folder().glob("*.toml")]
+        case "studies":
+            from bench.study.journal import study_names
+
+            return study_names(folder)
+        case _:
+            from bench.study.reopen import trial_names
+
+            return trial_names(folder, study)

@@ -11,7 +11,8 @@ from bench.backends.base import backend as backend_module
 from bench.cost import ModelCost, measure
 from bench.datasets.checks import check_folds
 from bench.datasets.dataset import Dataset
-from bench.datasets.load import DatasetRequest, load
+from bench.datasets.load import load
+from bench.datasets.request import DatasetRequest
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.features import Features

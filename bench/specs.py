@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +26,33 @@ class Spec(BaseModel):
     def fingerprint(self) -> str:
         """16 hex digits that identify this value."""
         return fingerprint(self.model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What a form shows of a field beside its description, bounds and default; stands in the field's `Annotated`.
+
+    A field with a description is a setting, which people give by keyword or by flag (see `bench.settings`).
+
+    Attributes:
+        keyword: The setting's name, where it is not the field's.
+        unset: What None stands for, in words; also makes a setting optional whose value another place may give.
+        value: What the value is, in a word, where its type says too little.
+        names: What the value names, for completion: one of the tables that the command line knows.
+        path: Whether the value is the path of a file or of a folder.
+        variable: The environment variable that stands for the setting where it is not given.
+    """
+
+    keyword: str | None = None
+    unset: str | None = None
+    value: str | None = None
+    names: Literal["backends", "datasets", "models", "samplers", "spaces", "studies"] | None = None
+    path: Literal["file", "folder"] | None = None
+    variable: str | None = None
+
+
+Seed = Annotated[int, Field(ge=0, le=4_000_000, description="Seed of everything random.")]
+"""Its thousandfold is a 32-bit seed."""
 
 
 class Source(Spec):
@@ -87,6 +115,9 @@ class Candidate(Spec):
         return sources if self.fusion == "none" else f"{self.fusion}({sources})"
 
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
 class ExtractionSettings(Spec):
     """How hidden states are to be computed; the same for every model of a study.
 
@@ -96,14 +127,27 @@ class ExtractionSettings(Spec):
     rounding, so it is not part of one.
     """
 
-    backend: str = "transformers"
-    device: str = "auto"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    storage_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    max_length: Annotated[int, Field(ge=1)] = 512
-    quantization: Literal["none", "8bit", "4bit"] = "none"
-    attention: str | None = None
-    token_budget: Annotated[int, Field(ge=1)] | None = None
-    trust_remote_code: bool = False
-    tensor_parallel: Annotated[int, Field(ge=1)] = 1
-    gpu_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.85
+    backend: Annotated[
+        str,
+        Field(description="What runs the models; auto takes the fastest that is installed and supports them."),
+        Hint(names="backends"),
+    ] = "transformers"
+    device: Annotated[str, Field(description="cpu, cuda, cuda:1, mps, or auto.")] = "auto"
+    dtype: Annotated[Dtype, Field(description="Of the computation.")] = "float32"
+    storage_dtype: Annotated[Dtype, Field(description="In the store.")] = "float32"
+    quantization: Annotated[
+        Literal["none", "8bit", "4bit"],
+        Field(description="Of the weights: bitsandbytes; under vLLM, 8bit is its fp8."),
+    ] = "none"
+    attention: Annotated[
+        str | None,
+        Field(description="Attention kernel, as transformers names them."),
+        Hint(unset="the backend's choice"),
+    ] = None
+    max_length: Annotated[int, Field(ge=1, description="In tokens.")] = 512
+    token_budget: Annotated[int | None, Field(ge=1, description="Tokens in a batch."), Hint(unset="by device")] = None
+    tensor_parallel: Annotated[int, Field(ge=1, description="GPUs that hold one model together (vllm).")] = 1
+    gpu_memory_share: Annotated[float, Field(gt=0, le=1, description="Share of a GPU's memory to take (vllm).")] = 0.85
+    trust_remote_code: Annotated[
+        bool, Field(description="Run a model's own code; its revision must be a commit hash.")
+    ] = False

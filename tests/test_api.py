@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.api import search_request
 from bench.errors import BenchError
 from bench.study.journal import study_names
+from bench.study.settings import search_request
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -33,11 +33,11 @@ def test_the_readme_runs(tmp_path: Path, in_model_store: None, monkeypatch: pyte
 
 def test_a_wrong_setting_gets_the_nearest() -> None:
     with pytest.raises(BenchError, match="did you mean 'max_train'"):
-        search_request("r8", max_trian=10)
+        search_request(dataset="r8", max_trian=10)
 
 
 def test_the_paper_protocol_takes_its_five_runs() -> None:
-    assert search_request("r8", protocol="paper", space="quickstart").protocol.repetitions == 5
+    assert search_request(dataset="r8", protocol="paper", space="quickstart").protocol.repetitions == 5
 
 
 def test_importing_bench_is_light() -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import options
+from bench.api import EXTRACT_SETTINGS, HOME
+from bench.cli import completers, options
+from bench.cli.fields import Number, options_of
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -29,27 +31,30 @@ FAILED = 1
     type=click.Path(dir_okay=False, path_type=Path),
     help="The baseline, a small JSON file that is kept with the code.",
 )
-@click.option("--data-home", type=click.Path(file_okay=False), help="Folder of data sets.  [env: BENCH_DATA_HOME]")
+@options_of(EXTRACT_SETTINGS, "data_home")
 @click.option(
     "--fail-on-latency",
-    type=options.Limit(),
+    type=Number(min=0, min_open=True),
     metavar="RATIO",
     help="Fail where a model takes RATIO times as long as before, relative to the reference.  [default: warn at 1.5]",
 )
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Summary for a pull request.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="The comparisons as JUnit XML.")
 @click.option("--update", is_flag=True, help="Measure, show what differs, and write the baseline.")
-@click.option(
-    "--study", shell_complete=options.complete_studies, help="With --update: take the candidates of this study."
-)
+@click.option("--study", shell_complete=completers.studies, help="With --update: take the candidates of this study.")
 @click.option(
     "--trial",
     "trials",
     multiple=True,
     help="With --study: a trial's number, knee, best-f1 or cheapest; may be repeated.  [default: the front]",
 )
-@click.option("--max-train", type=options.Whole(min=2), help="With --study: a subset of the study's training rows.")
-@click.option("--max-test", type=options.Whole(min=1), help="With --study: a subset of its test rows.")
+@options_of(
+    EXTRACT_SETTINGS,
+    "max_train",
+    "max_test",
+    max_train="With --study: a subset of the study's training rows.",
+    max_test="With --study: a subset of its test rows.",
+)
 @click.option("--yes", is_flag=True, help="With --update: write without asking.")
 @options.json_option
 def check(file: Path, as_json: bool, markdown: Path | None, junit: Path | None, update: bool, **params: Any) -> None:
@@ -112,7 +117,7 @@ def _update(file: Path, params: dict[str, Any], reports: "_Reports", *, as_json:
     old = read(file) if params["study"] is None or file.exists() else None
     if params["study"] is not None:
         subset = params["max_train"], params["max_test"]
-        pinned = from_study(options.HOME, params["study"], params["trials"], *subset)
+        pinned = from_study(HOME, params["study"], params["trials"], *subset)
     else:
         assert old is not None
         pinned = old.pinned

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli import options
+from bench.api import HOME
+from bench.cli import completers, options
 
 if TYPE_CHECKING:
     from bench.comparison import Compared, Side
@@ -12,11 +13,9 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Two studies, runs or model selections side by side, paired.")
-@click.argument("a", shell_complete=options.complete_studies)
-@click.argument("b", shell_complete=options.complete_studies)
-@click.option(
-    "--study", "within", shell_complete=options.complete_studies, help="The study in which A and B select models."
-)
+@click.argument("a", shell_complete=completers.studies)
+@click.argument("b", shell_complete=completers.studies)
+@click.option("--study", "within", shell_complete=completers.studies, help="The study in which A and B select models.")
 @options.json_option
 def compare(a: str, b: str, within: str | None, as_json: bool) -> None:
     """Set A and B side by side: paired by seed, by fold and by example.
@@ -37,9 +36,9 @@ def compare(a: str, b: str, within: str | None, as_json: bool) -> None:
 
     @cache
     def opened(name: str) -> "Study":
-        return reopen(options.HOME, name, store, progress)
+        return reopen(HOME, name, store, progress)
 
-    named = [find(each, options.HOME, within) for each in (a, b)]
+    named = [find(each, HOME, within) for each in (a, b)]
     found = run_compare(*(each.sides(opened) for each in named))
     if as_json:
         show.json_out({"a": a, "b": b, "pairs": [each.to_json() for each in found]})

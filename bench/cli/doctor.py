@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli import options
+from bench.api import EXTRACT_SETTINGS, HOME
+from bench.cli import completers, options
+from bench.cli.fields import names, options_of
 
 if TYPE_CHECKING:
     from bench.backends.parity import Parity
@@ -21,19 +23,11 @@ MARKS = {
     "--parity",
     "model",
     metavar="MODEL",
-    shell_complete=options.complete_models,
+    shell_complete=completers.models,
     help="Compare backends on a few texts instead, layer by layer.",
 )
-@click.option(
-    "--backends", callback=options.names, metavar="A,B,…", help="With --parity.  [default: all that are installed]"
-)
-@click.option(
-    "--dtype",
-    type=options.Choice(options.DTYPES),
-    default="float32",
-    show_default=True,
-    help="With --parity: of the computation.",
-)
+@click.option("--backends", callback=names, metavar="A,B,…", help="With --parity.  [default: all that are installed]")
+@options_of(EXTRACT_SETTINGS, "dtype", dtype="With --parity: of the computation.")
 @options.json_option
 def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, as_json: bool) -> None:
     """Say what is installed, which devices and sources are at hand, and what to fix.
@@ -50,7 +44,7 @@ def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, as_j
     from bench.cli import show
     from bench.doctor import examine
 
-    found = examine(options.HOME)
+    found = examine(HOME)
     if as_json:
         show.json_out({"findings": [asdict(each) for each in found]})
     else:

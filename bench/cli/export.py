@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli import options
+from bench.api import HOME
+from bench.cli import completers, options
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Package a candidate of a study as an MLflow model.")
-@click.argument("study", shell_complete=options.complete_studies)
+@click.argument("study", shell_complete=completers.studies)
 @options.trial_option("Which candidate, by search scores alone.")
 @click.option(
     "--out",
@@ -58,8 +59,8 @@ def export(
 
     if out is not None:
         refuse_taken(out)
-    progress, tracker = show.progress(), MlflowTracker(options.HOME, tracking_uri)
-    opened = reopen(options.HOME, study, Store(store_home()), progress, trial)
+    progress, tracker = show.progress(), MlflowTracker(HOME, tracking_uri)
+    opened = reopen(HOME, study, Store(store_home()), progress, trial)
     record = opened.choose(trial)
     if out is not None:
         done = export_to(opened, record, out, chosen=trial, with_weights=with_weights, progress=progress)

@@ -4,34 +4,38 @@ from typing import Any
 
 import click
 
-from bench.cli import options
+from bench.api import EXTRACT_SETTINGS
+from bench.cli import completers, options
+from bench.cli.fields import names, options_of
 
 
 @click.command(short_help="Fill the store with hidden states, without searching.")
-@options.dataset_options
 @click.option(
     "--models",
-    callback=options.names,
+    callback=names,
     required=True,
     metavar="A,B,…",
-    shell_complete=options.complete_models,
+    shell_complete=completers.models,
     help="Models by name, hub id or folder.",
 )
-@click.option("--layers", metavar="0,7,…", callback=options.names, help="Only these layers.  [default: all]")
-@options.extraction_options
+@click.option("--layers", metavar="0,7,…", callback=names, help="Only these layers.  [default: all]")
+@options_of(EXTRACT_SETTINGS)
 @options.json_option
 def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bool, **params: Any) -> None:
     """Fill the store with the hidden states of a data set, without searching."""
     from bench.cli import show
+    from bench.datasets.request import DatasetRequest
     from bench.files import store_home
     from bench.material import Wanted, gather
+    from bench.settings import given
+    from bench.specs import ExtractionSettings
     from bench.store import Store
 
     progress = show.progress()
     chosen = {} if layers is None else {name: [_layer(text) for text in layers] for name in models}
     store = Store(store_home())
-    settings = options.extraction_settings(params)
-    material = gather(Wanted(options.dataset_request(params), models, settings, layers=chosen), None, store, progress)
+    settings = given(ExtractionSettings, params)
+    material = gather(Wanted(given(DatasetRequest, params), models, settings, layers=chosen), None, store, progress)
     material.extract(progress)
     cut = material.truncated
     rows: list[dict[str, Any]] = [

@@ -1,10 +1,13 @@
 """`bench list`."""
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from bench.api import EXTRACT_SETTINGS, HOME
 from bench.cli import options
+from bench.cli.fields import options_of
+from bench.specs import Dtype
 
 
 @click.group("list")
@@ -25,7 +28,7 @@ def models(as_json: bool) -> None:
     found: list[dict[str, Any]] = []
     for name, row in MODELS.items():
         absent = availability(name).absent
-        need = {dtype: memory_gb(row.parameters, dtype) for dtype in options.DTYPES}
+        need = {dtype: memory_gb(row.parameters, dtype) for dtype in get_args(Dtype)}
         found.append(
             row.model_dump()
             | {
@@ -76,7 +79,7 @@ def models(as_json: bool) -> None:
 
 @listing.command()
 @options.json_option
-@click.option("--data-home", type=click.Path(file_okay=False), help="Folder of data sets.  [env: BENCH_DATA_HOME]")
+@options_of(EXTRACT_SETTINGS, "data_home")
 def datasets(as_json: bool, data_home: str | None) -> None:
     """Data sets by name, and the sources that may give them."""
     from bench.cli import show
@@ -153,7 +156,7 @@ def studies(as_json: bool) -> None:
     from bench.cli import show
     from bench.study.journal import read, study_names
 
-    found = [(name, read(options.HOME, name)) for name in study_names(options.HOME)]
+    found = [(name, read(HOME, name)) for name in study_names(HOME)]
     rows = [
         {
             "study": name,

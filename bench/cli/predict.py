@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from bench.api import EXTRACT_SETTINGS, HOME
 from bench.cli import options
+from bench.cli.fields import options_of
 
 if TYPE_CHECKING:
     from bench.packaging.classifier import Classifier
@@ -28,7 +30,7 @@ TEXTS_AT_ONCE = 256
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write.  [default: standard output]"
 )
-@click.option("--text-column", help="Column of the texts, where FILE is a table.  [default: text]")
+@options_of(EXTRACT_SETTINGS, "text_column", text_column="Column of the texts, where FILE is a table.  [default: text]")
 @options.tracking_option
 def predict(model: str, file: Path, out: Path | None, text_column: str | None, tracking_uri: str | None) -> None:
     """Write a JSON line for each text of FILE, in its order: the label, and the probability of every label.
@@ -42,7 +44,7 @@ def predict(model: str, file: Path, out: Path | None, text_column: str | None, t
     from bench.tracking import MlflowTracker
 
     texts = read_texts(file, text_column)
-    classifier = Classifier.open(pipeline_folder(model, MlflowTracker(options.HOME, tracking_uri)))
+    classifier = Classifier.open(pipeline_folder(model, MlflowTracker(HOME, tracking_uri)))
     try:
         with _opened(out) as lines, show.progress().task(f"predict {file.name}", len(texts), "texts") as task:
             for start in range(0, len(texts), TEXTS_AT_ONCE):

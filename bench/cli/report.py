@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli import options
+from bench.api import HOME
+from bench.cli import completers, options
 
 if TYPE_CHECKING:
     from bench.progress import Progress
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="A finished study as one page, with its figures as images.")
-@click.argument("study", shell_complete=options.complete_studies)
+@click.argument("study", shell_complete=completers.studies)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -36,17 +37,17 @@ def report(study: str, out: Path | None, trial: str, tracking_uri: str | None, a
     from bench.study.reopen import reopen
     from bench.tracking import MlflowTracker
 
-    tracker = MlflowTracker(options.HOME, tracking_uri)
+    tracker = MlflowTracker(HOME, tracking_uri)
     if tracking_uri is not None:
         tracker.connect()  # without one, a store that cannot be used is only noted
-    opened = reopen(options.HOME, study, Store(store_home()), show.progress(), trial)
+    opened = reopen(HOME, study, Store(store_home()), show.progress(), trial)
     done = write(opened, out or folder_of(study), trial, tracker)
     show.json_out(done.to_json()) if as_json else print_report(done)
 
 
 def folder_of(study: str) -> Path:
     """Where the report of a study goes unless it is told otherwise."""
-    return options.HOME / "reports" / study
+    return HOME / "reports" / study
 
 
 def report_of(study: str, store: "Store", tracker: "MlflowTracker", progress: "Progress") -> "Report | None":
@@ -56,7 +57,7 @@ def report_of(study: str, store: "Store", tracker: "MlflowTracker", progress: "P
     from bench.study.reopen import reopen
 
     try:
-        return write(reopen(options.HOME, study, store), folder_of(study), tracker=tracker)
+        return write(reopen(HOME, study, store), folder_of(study), tracker=tracker)
     except (BenchError, OSError) as error:
         progress.say(f"warning: the search is done, but no report was written: {error}")
         return None

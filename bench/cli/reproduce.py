@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import options
+from bench.api import HOME, REPRODUCE_SETTINGS
+from bench.cli import completers, options
+from bench.cli.fields import Choice, names, options_of
 
 if TYPE_CHECKING:
     from bench.reproduce.plan import Plan
@@ -33,30 +35,21 @@ NOTES = 8
 
 
 @click.command(short_help="The paper's tables and figures, and what it leaves open.")
-@click.argument("study", type=options.Choice([*STUDIES, "all"]))
-@options.dataset_options
+@click.argument("study", type=Choice([*STUDIES, "all"]))
 @click.option(
     "--models",
-    callback=options.names,
+    callback=names,
     metavar="A,B,…",
-    shell_complete=options.complete_models,
+    shell_complete=completers.models,
     help="Models by name, hub id or folder.  [default: all of `bench list models` that can be had]",
 )
-@click.option(
-    "--repetitions",
-    type=options.Whole(min=1),
-    default=3,
-    show_default=True,
-    help="Of the cross-validation on training rows that chooses layers.",
-)
-@click.option("--folds", type=options.Whole(min=2), default=5, show_default=True, help="Of that cross-validation.")
+@options_of(REPRODUCE_SETTINGS)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of tables and figures.  [default: mlruns/reproduce]",
 )
 @options.tracking_option
-@options.extraction_options
 @options.json_option
 @options.dry_run_option
 def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any) -> None:
@@ -87,8 +80,8 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: 
         found = [row for each in plans for row in each.to_json()]
         show.json_out(found[0] if len(found) == 1 else {"studies": found}) if as_json else _print_plans(plans)
         return
-    tracker = MlflowTracker(options.HOME, tracking_uri, source="bench reproduce")
-    done = run(prepare(request, store, progress), options.HOME, tracker, progress)
+    tracker = MlflowTracker(HOME, tracking_uri, source="bench reproduce")
+    done = run(prepare(request, store, progress), HOME, tracker, progress)
     if as_json:
         found = [each.to_json() for each in done]
         show.json_out(found[0] if len(found) == 1 else {"studies": found})
@@ -100,14 +93,17 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: 
 
 def _request(params: dict[str, Any]) -> "Request":
     import bench.reproduce.studies  # noqa: F401 - enters the studies
+    from bench.datasets.request import DatasetRequest
     from bench.evaluation.protocol import Protocol
     from bench.models.resolve import ModelName
     from bench.models.rows import MODELS
     from bench.reproduce.run import Request
     from bench.reproduce.study import STUDIES as ENTERED
+    from bench.settings import given
+    from bench.specs import ExtractionSettings
 
-    names = options.names(None, None, params["dataset"])  # type: ignore[arg-type]
-    assert names is not None
+    wanted = names(None, None, params["dataset"])  # type: ignore[arg-type]
+    assert wanted is not None
     models = params["models"] or tuple(MODELS)
     for model in models:
         # a model that cannot be had is shown as missing; a name that means nothing is a mistake
@@ -115,10 +111,10 @@ def _request(params: dict[str, Any]) -> "Request":
     chosen = ENTERED.values() if params["study"] == "all" else (ENTERED[params["study"]],)
     return Request(
         studies=tuple(chosen),
-        datasets=tuple(options.dataset_request(params | {"dataset": name}) for name in dict.fromkeys(names)),
+        datasets=tuple(given(DatasetRequest, params | {"dataset": name}) for name in dict.fromkeys(wanted)),
         models=models,
-        extraction=options.extraction_settings(params),
-        protocol=Protocol(name="cv", folds=params["folds"], repetitions=params["repetitions"], seed=params["seed"]),
+        extraction=given(ExtractionSettings, params),
+        protocol=given(Protocol, params),
         out=params["out"],
     )
 

@@ -8,62 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.api import HOME, SEARCH_SETTINGS
 from bench.cli import options
-from bench.space.samplers import SAMPLERS
+from bench.cli.fields import options_of
 
 if TYPE_CHECKING:
     from bench.study.confirm import Entry
     from bench.study.plan import Plan
     from bench.study.result import SearchResult
-    from bench.study.settings import SearchRequest
 
 
 @click.command(short_help="Search, and confirm the front on the test set.")
-@options.dataset_options
-@click.option(
-    "--space",
-    "space_name",
-    default="default",
-    show_default=True,
-    metavar="NAME|FILE",
-    shell_complete=options.complete_spaces,
-    help="A file of search_spaces/, or a path.",
-)
-@click.option(
-    "--models",
-    callback=options.names,
-    metavar="A,B,…",
-    shell_complete=options.complete_models,
-    help="Models by name, hub id or folder.  [default: those of the space that can be had and fit]",
-)
-@click.option(
-    "--trials", type=options.Whole(min=1), default=50, show_default=True, help="Distinct candidates to score in full."
-)
-@click.option(
-    "--study",
-    shell_complete=options.complete_studies,
-    help="Name of the study; the same name goes on with it.  [default: from the settings]",
-)
-@click.option(
-    "--protocol",
-    type=options.Choice(["cv", "paper"]),
-    default="cv",
-    show_default=True,
-    help="How candidates are scored; `paper` selects on the test set, as the paper did.",
-)
-@click.option("--sampler", type=options.Choice([*SAMPLERS]), help="Who proposes.  [default: the space's]")
-@click.option(
-    "--max-latency-ms", type=options.Limit(), metavar="MS", help="Limit on a candidate's extraction, for a text."
-)
-@click.option("--max-memory-gb", type=options.Limit(), metavar="GB", help="Limit on a candidate's memory.")
-@click.option(
-    "--time-budget",
-    type=options.Limit(),
-    metavar="SECONDS",
-    help="Stop searching after this long; the front is then confirmed.",
-)
+@options_of(SEARCH_SETTINGS)
 @options.tracking_option
-@options.extraction_options
 @options.json_option
 @options.dry_run_option
 def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any) -> None:
@@ -79,18 +36,19 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any
     from bench.study.plan import plan
     from bench.study.run import prepare
     from bench.study.run import search as run_search
+    from bench.study.settings import search_request
     from bench.tracking import MlflowTracker
 
     progress = show.progress()
-    request, store = _request(params), Store(store_home())
+    request, store = search_request(**params), Store(store_home())
     if dry_run:
         with scratch(store.home):
-            planned = plan(prepare(request, store, progress, download=False), options.HOME)
+            planned = plan(prepare(request, store, progress, download=False), HOME)
         show.json_out(planned.to_json()) if as_json else _print_plan(planned)
         return
     prepared = prepare(request, store, progress)
-    tracker = MlflowTracker(options.HOME, tracking_uri)
-    result = run_search(prepared, options.HOME, tracker, progress)
+    tracker = MlflowTracker(HOME, tracking_uri)
+    result = run_search(prepared, HOME, tracker, progress)
     done = report_of(result.study, store, tracker, progress)
     if as_json:
         found = {} if done is None else done.to_json()
@@ -121,12 +79,6 @@ def scratch(home: Path) -> Iterator[None]:
             yield
         finally:
             os.environ.pop("BENCH_STORE") if before is None else os.environ.update(BENCH_STORE=before)
-
-
-def _request(params: dict[str, Any]) -> "SearchRequest":
-    from bench.api import search_request
-
-    return search_request(space=params.pop("space_name"), **params)
 
 
 def _print_result(result: "SearchResult") -> None:

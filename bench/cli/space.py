@@ -2,7 +2,7 @@
 
 import click
 
-from bench.cli import options
+from bench.cli import completers, options
 
 
 @click.group()
@@ -11,7 +11,7 @@ def space() -> None:
 
 
 @space.command()
-@click.argument("name", metavar="NAME|FILE", shell_complete=options.complete_spaces)
+@click.argument("name", metavar="NAME|FILE", shell_complete=completers.spaces)
 @options.json_option
 def check(name: str, as_json: bool) -> None:
     """Validate a space file and say what it holds."""

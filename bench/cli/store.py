@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
-from bench.cli import options
+from bench.api import EXTRACT_SETTINGS
+from bench.cli import completers, options
+from bench.cli.fields import options_of
 from bench.errors import BenchError
 
 
@@ -110,11 +112,8 @@ def _agreed(question: str) -> bool:
 
 
 @store.command()
-@options.dataset_options
-@click.option(
-    "--model", required=True, shell_complete=options.complete_models, help="A model by name, hub id or folder."
-)
-@options.extraction_options
+@click.option("--model", required=True, shell_complete=completers.models, help="A model by name, hub id or folder.")
+@options_of(EXTRACT_SETTINGS)
 @options.json_option
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
@@ -124,15 +123,17 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     and identities are in the metadata. What is not stored yet is extracted first.
     """
     from bench.cli import show
+    from bench.datasets.request import DatasetRequest
     from bench.extraction import heal
     from bench.files import store_home
     from bench.material import Wanted, gather
+    from bench.settings import given
+    from bench.specs import ExtractionSettings
     from bench.states import export_states
     from bench.store import Store
 
     progress = show.progress()
-    settings = options.extraction_settings(params)
-    wanted = Wanted(options.dataset_request(params), (model,), settings)
+    wanted = Wanted(given(DatasetRequest, params), (model,), given(ExtractionSettings, params))
     material = gather(wanted, None, Store(store_home()), progress)
     material.extract(progress)
     (need,) = material.needs

@@ -2,11 +2,13 @@
 
 import click
 
+from bench.api import HOME
 from bench.cli import options
+from bench.cli.fields import Whole
 
 
 @click.command()
-@click.option("--port", type=options.Whole(1, 65535), default=5000, show_default=True, help="Port to listen on.")
+@click.option("--port", type=Whole(1, 65535), default=5000, show_default=True, help="Port to listen on.")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback unless you say so."
 )
@@ -22,7 +24,7 @@ def ui(port: int, host: str, tracking_uri: str | None) -> None:
     if tracking_uri and tracking_uri.startswith(("http://", "https://")):
         click.echo(f"{redacted(tracking_uri)} is a server already: open it in a browser.")
         return
-    tracker = MlflowTracker(options.HOME, tracking_uri)
+    tracker = MlflowTracker(HOME, tracking_uri)
     tracker.require()
     _check_free(host, port)
     click.echo(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")

@@ -4,41 +4,19 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from bench.datasets import checks, splits
 from bench.datasets.dataset import Dataset, Split, sorted_labels, split_fingerprint
+from bench.datasets.request import DatasetRequest
 from bench.datasets.rows import DATASETS, DatasetRow, legalbench_task
 from bench.datasets.sources import Fetched, UnavailableError, file, home, hub, package
 from bench.datasets.tables import Columns, Rows, suffix_of
 from bench.errors import BenchError, nearest
-from bench.specs import Spec
 
 _HUB_NAME = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?::([^:\s]+))?")
-
-
-class DatasetRequest(Spec):
-    """Which rows are wanted.
-
-    `name` is a registered name, a folder of the data home, ``legalbench/TASK``, the hub's ``owner/name`` or
-    ``owner/name:config``, or the path of a table. Columns of None are the data set's own, else ``text`` and
-    ``label``. `seed` orders the split of a file without a test file, and the subsets.
-    """
-
-    name: str
-    data_home: str | None = None
-    test_file: str | None = None
-    text_column: str | None = None
-    label_column: str | None = None
-    group_column: str | None = None
-    max_train: Annotated[int, Field(ge=1)] | None = None
-    max_test: Annotated[int, Field(ge=1)] | None = None
-    seed: int = 0
-    revision: str | None = None
 
 
 def load(request: DatasetRequest, *, download: bool = True) -> Dataset:

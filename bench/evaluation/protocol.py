@@ -1,14 +1,18 @@
 """How a candidate is scored: which rows train, which are predicted, under which seeds."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
-from bench.specs import Spec
+from bench.specs import Hint, Seed, Spec
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CONFIRMATION_OFFSET = 500
 """Seeds of the confirmation start here, so that none was used in the search."""
@@ -22,12 +26,20 @@ class Protocol(Spec):
     training rows and is scored on the test set, which selects on test, as the paper does, and is optimistic.
     """
 
-    name: Literal["cv", "paper"] = "cv"
-    folds: Annotated[int, Field(ge=2)] = 5
-    repetitions: Annotated[int, Field(ge=1)] = 3
+    name: Annotated[
+        Literal["cv", "paper"],
+        Field(description="How candidates are scored; `paper` selects on the test set, as the paper did."),
+        Hint(keyword="protocol"),
+    ] = "cv"
+    folds: Annotated[int, Field(ge=2, description="Of the cross-validation on training rows.")] = 5
+    repetitions: Annotated[
+        int, Field(ge=1, description="Of the cross-validation on training rows, each under a seed of its own.")
+    ] = 3
     confirm: Annotated[int, Field(ge=1)] = 5
-    seed: Annotated[int, Field(ge=0, le=4_000_000)] = 0  # its thousandfold is a 32-bit seed
-    validation_above: int = 20_000
+    seed: Seed = 0
+    validation_above: Annotated[
+        int, Field(ge=0, description="Training rows beyond which one fixed validation split stands for the folds.")
+    ] = 20_000
 
     @property
     def search_seeds(self) -> tuple[int, ...]:
@@ -74,6 +86,7 @@ def folds(labels: np.ndarray, groups: np.ndarray, protocol: Protocol, seed: int)
 
     `labels` and `groups` are int [n]. Under a validation split there is one fold, the same for every repetition.
     """
+    import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     single = protocol.uses_validation_split(len(labels))
@@ -93,9 +106,13 @@ def folds(labels: np.ndarray, groups: np.ndarray, protocol: Protocol, seed: int)
 
 def trained_on_all(train_rows: int, test_rows: int) -> Fold:
     """Train on every training row, predict the test rows that are stacked behind them."""
+    import numpy as np
+
     return Fold(np.arange(train_rows), np.arange(train_rows, train_rows + test_rows))
 
 
 def predicted_rows(parts: Sequence[Fold]) -> np.ndarray:
     """The rows that the folds predict, ascending."""
+    import numpy as np
+
     return np.sort(np.concatenate([part.predict for part in parts]))

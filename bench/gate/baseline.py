@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from bench.datasets.load import DatasetRequest
+from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.files import atomic

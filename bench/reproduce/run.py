@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cost import ModelCost
-from bench.datasets.load import DatasetRequest
+from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.evaluator import Scored
 from bench.evaluation.protocol import Protocol

@@ -9,7 +9,7 @@ from bench.fusion import FUSIONS
 from bench.pooling import POOLINGS
 from bench.registry import Registry
 from bench.space.samplers import SAMPLERS
-from bench.specs import Spec
+from bench.specs import Hint, Spec
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -197,7 +197,11 @@ class Objectives(Spec):
 class Sampler(Spec):
     """Who proposes candidates: a name, see `bench.space.samplers`."""
 
-    name: SamplerName = "tpe"
+    name: Annotated[
+        SamplerName,
+        Field(description="Who proposes."),
+        Hint(keyword="sampler", unset="the space's", names="samplers"),
+    ] = "tpe"
 
 
 class SearchSpace(Spec):

@@ -87,6 +87,14 @@ def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:
     return journal, request
 
 
+def trial_names(home: Path, name: str) -> list[str]:
+    """What `choose` takes for a study; no number where there is no such study."""
+    try:
+        return [*CHOICES, *(str(record.number) for record in read(home, name).of("complete"))]
+    except BenchError:
+        return [*CHOICES]
+
+
 def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> TrialRecord:
     """A scored trial of the study `name`, by number or by a name of `CHOICES` (see `Study.choose`)."""
     if which in CHOICES:

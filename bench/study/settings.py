@@ -1,34 +1,102 @@
 """What makes a study the same study, and how two of them differ."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from bench.datasets.load import DatasetRequest
+from pydantic import Field
+
+from bench.datasets.request import DatasetRequest
 from bench.evaluation.protocol import Protocol
-from bench.space.schema import SearchSpace
-from bench.specs import ExtractionSettings, Spec
+from bench.settings import given, refuse_unknown, settings_of
+from bench.space.files import load as load_space
+from bench.space.schema import Sampler, SearchSpace
+from bench.specs import ExtractionSettings, Hint, Spec
+
+PAPER_RUNS = 5
+"""The paper's runs of a candidate (section 4)."""
 
 
 class Constraints(Spec):
     """Limits on a candidate; None is no limit."""
 
-    max_latency_ms: float | None = None
-    max_memory_gb: float | None = None
+    max_latency_ms: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="Limit on a candidate's extraction, for a text."),
+        Hint(value="MS"),
+    ] = None
+    max_memory_gb: Annotated[
+        float | None, Field(gt=0, allow_inf_nan=False, description="Limit on a candidate's memory."), Hint(value="GB")
+    ] = None
 
 
 class SearchRequest(Spec):
-    """All that a user asks of `bench search`. `models` None takes those of the space that can be had and fit."""
+    """All that a user asks of a search. `models` None takes those of the space that can be had and fit."""
 
     dataset: DatasetRequest
     space: SearchSpace
-    space_name: str = "default"
-    models: tuple[str, ...] | None = None
-    trials: int = 50
-    study: str | None = None
+    space_name: Annotated[
+        str,
+        Field(description="A file of search_spaces/, or a path."),
+        Hint(keyword="space", value="NAME|FILE", names="spaces"),
+    ] = "default"
+    models: Annotated[
+        tuple[str, ...] | None,
+        Field(min_length=1, description="Models by name, hub id or folder."),
+        Hint(unset="those of the space that can be had and fit", names="models"),
+    ] = None
+    trials: Annotated[int, Field(ge=1, description="Distinct candidates to score in full.")] = 50
+    study: Annotated[
+        str | None,
+        Field(description="Name of the study; the same name goes on with it."),
+        Hint(unset="from the settings", names="studies"),
+    ] = None
     extraction: ExtractionSettings = ExtractionSettings()
     protocol: Protocol = Protocol()
     constraints: Constraints = Constraints()
-    time_budget: float | None = None
+    time_budget: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="Stop searching after this long; the front is then confirmed."),
+        Hint(value="SECONDS"),
+    ] = None
+
+
+SEARCH_SETTINGS = {
+    **settings_of(DatasetRequest),
+    **settings_of(SearchRequest),
+    **settings_of(Protocol, "name", "validation_above", "seed"),
+    **settings_of(Sampler),
+    **settings_of(Constraints),
+    **settings_of(ExtractionSettings),
+}
+"""All that may be set of a search, by keyword; the rest of the protocol is the space file's."""
+
+
+def search_request(**values: Any) -> SearchRequest:
+    """A request from settings by keyword (see `SEARCH_SETTINGS`); None stands for the default.
+
+    Raises:
+        BenchError: there is no such setting or space, or a value is out of its bounds.
+    """
+    refuse_unknown("A search", values, SEARCH_SETTINGS)
+    name = values.get("space") or SEARCH_SETTINGS["space"].default
+    space = load_space(name)
+    if values.get("sampler"):
+        space = space.model_copy(update={"sampler": given(Sampler, values)})
+    runs = space.protocol.repetitions
+    rules = given(Protocol, values, folds=space.protocol.folds, repetitions=runs, confirm=space.protocol.confirm)
+    if rules.name == "paper":
+        rules = rules.model_copy(update={"repetitions": max(runs, PAPER_RUNS)})
+    return given(
+        SearchRequest,
+        values,
+        dataset=given(DatasetRequest, values),
+        space=space,
+        space_name=Path(name).stem,
+        extraction=given(ExtractionSettings, values),
+        protocol=rules,
+        constraints=given(Constraints, values),
+    )
 
 
 class StudySettings(Spec):

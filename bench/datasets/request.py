@@ -1,0 +1,45 @@
+"""Which rows are wanted; said without importing what loads them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bench.specs import Hint, Seed, Spec
+
+
+class DatasetRequest(Spec):
+    """Which rows are wanted.
+
+    `name` is a registered name, a folder of the data home, ``legalbench/TASK``, the hub's ``owner/name`` or
+    ``owner/name:config``, or the path of a table. Columns of None are the data set's own, else ``text`` and
+    ``label``. `seed` orders the split of a file without a test file, and the subsets.
+    """
+
+    name: Annotated[
+        str,
+        Field(
+            description="A data set by name (see `bench list datasets`), legalbench/TASK, a hub id, or a file of rows."
+        ),
+        Hint(keyword="dataset", value="NAME|FILE", names="datasets"),
+    ]
+    test_file: Annotated[
+        str | None, Field(description="Test rows, where the data set is a file."), Hint(path="file")
+    ] = None
+    text_column: Annotated[
+        str | None,
+        Field(description="Column of the texts, where the data set is a file or a hub id."),
+        Hint(unset="text"),
+    ] = None
+    label_column: Annotated[str | None, Field(description="Column of the labels."), Hint(unset="label")] = None
+    group_column: Annotated[
+        str | None, Field(description="Rows with one value here stay in one fold (a document, an author …).")
+    ] = None
+    data_home: Annotated[
+        str | None,
+        Field(description="Folder of data sets; comes before the hub."),
+        Hint(path="folder", variable="BENCH_DATA_HOME"),
+    ] = None
+    revision: Annotated[str | None, Field(description="Commit of a hub data set."), Hint(unset="the newest")] = None
+    max_train: Annotated[int | None, Field(ge=2, description="A seeded stratified subset of the training rows.")] = None
+    max_test: Annotated[int | None, Field(ge=1, description="A seeded stratified subset of the test rows.")] = None
+    seed: Seed = 0

@@ -1,0 +1,91 @@
+"""The keywords of Python calls for type checkers: written by `python tests/keywords.py`, never by hand."""
+
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+
+class SearchKeywords(TypedDict, total=False):
+    """Settings of `bench.api`; None stands for the default."""
+
+    test_file: str | None
+    text_column: str | None
+    label_column: str | None
+    group_column: str | None
+    data_home: str | None
+    revision: str | None
+    max_train: int | None
+    max_test: int | None
+    seed: int | None
+    space: str | None
+    models: Sequence[str] | None
+    trials: int | None
+    study: str | None
+    time_budget: float | None
+    protocol: Literal["cv", "paper"] | None
+    validation_above: int | None
+    sampler: str | None
+    max_latency_ms: float | None
+    max_memory_gb: float | None
+    backend: str | None
+    device: str | None
+    dtype: Literal["float32", "bfloat16", "float16"] | None
+    storage_dtype: Literal["float32", "bfloat16", "float16"] | None
+    quantization: Literal["none", "8bit", "4bit"] | None
+    attention: str | None
+    max_length: int | None
+    token_budget: int | None
+    tensor_parallel: int | None
+    gpu_memory_share: float | None
+    trust_remote_code: bool | None
+
+
+class ExtractKeywords(TypedDict, total=False):
+    """Settings of `bench.api`; None stands for the default."""
+
+    test_file: str | None
+    text_column: str | None
+    label_column: str | None
+    group_column: str | None
+    data_home: str | None
+    revision: str | None
+    max_train: int | None
+    max_test: int | None
+    seed: int | None
+    backend: str | None
+    device: str | None
+    dtype: Literal["float32", "bfloat16", "float16"] | None
+    storage_dtype: Literal["float32", "bfloat16", "float16"] | None
+    quantization: Literal["none", "8bit", "4bit"] | None
+    attention: str | None
+    max_length: int | None
+    token_budget: int | None
+    tensor_parallel: int | None
+    gpu_memory_share: float | None
+    trust_remote_code: bool | None
+
+
+class ReproduceKeywords(TypedDict, total=False):
+    """Settings of `bench.api`; None stands for the default."""
+
+    test_file: str | None
+    text_column: str | None
+    label_column: str | None
+    group_column: str | None
+    data_home: str | None
+    revision: str | None
+    max_train: int | None
+    max_test: int | None
+    seed: int | None
+    backend: str | None
+    device: str | None
+    dtype: Literal["float32", "bfloat16", "float16"] | None
+    storage_dtype: Literal["float32", "bfloat16", "float16"] | None
+    quantization: Literal["none", "8bit", "4bit"] | None
+    attention: str | None
+    max_length: int | None
+    token_budget: int | None
+    tensor_parallel: int | None
+    gpu_memory_share: float | None
+    trust_remote_code: bool | None
+    repetitions: int | None
+    folds: int | None
