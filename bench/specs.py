@@ -2,10 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+
+from bench.errors import BenchError
+from bench.registry import Registry
 
 
 def fingerprint(value: Any, length: int = 16) -> str:
@@ -70,7 +74,30 @@ class Source(Spec):
         return f"{self.model}[{self.layer}].{self.pooling}"
 
 
-class MLP(Spec):
+class HeadSettings(Spec):
+    """What a head is made with. Each kind of head has settings of its own, whose `kind` names it."""
+
+    kind: str
+
+
+HEAD_SETTINGS: Registry[type[HeadSettings]] = Registry("head", pluggable=True)
+
+
+def _head(value: Any) -> Any:
+    """Settings as they were written, by the kind that they name."""
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        kind = HEAD_SETTINGS[str(value.get("kind", ""))]
+    except BenchError as error:
+        raise ValueError(str(error)) from None
+    return kind.model_validate(value)
+
+
+Head = Annotated[SerializeAsAny[HeadSettings], BeforeValidator(_head)]
+
+
+class MLP(HeadSettings):
     """The paper's head: one hidden layer, Adam, a fixed number of epochs (section 4).
 
     The paper leaves the hidden width open; 256 is ours.
@@ -83,13 +110,14 @@ class MLP(Spec):
     batch_size: Annotated[int, Field(ge=1)] = 1024
 
 
-class Logistic(Spec):
+class Logistic(HeadSettings):
     """The sceptic's control: a converged logistic regression whose C is tuned on the training rows alone."""
 
     kind: Literal["logistic"] = "logistic"
 
 
-Head = Annotated[MLP | Logistic, Field(discriminator="kind")]
+HEAD_SETTINGS.add("mlp", MLP)
+HEAD_SETTINGS.add("logistic", Logistic)
 
 
 class Candidate(Spec):

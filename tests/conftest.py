@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from bench.models.resolve import ResolvedModel, resolve
 
+pytest.register_assert_rewrite("contracts")
+
 # A shared machine may stall any single example, and a gate must say the same of the same commit twice: the examples
 # follow from the tests. HYPOTHESIS_PROFILE=explore draws new ones.
 settings.register_profile("bench", deadline=None, derandomize=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 from bench.fusion import Operator
 from bench.heads.pipeline import Pipeline
 from bench.registry import Registry
+from bench.specs import HEAD_SETTINGS, HeadSettings
 
 Precision = Literal["float32", "fast"]
 
@@ -80,21 +81,24 @@ Train = Callable[[Problem], list[Trained]]
 
 @dataclass(frozen=True)
 class HeadKind:
-    """A kind of head: its name in `bench.specs`, one line for people, and how it is trained."""
+    """A kind of head: the `kind` of its settings, one line for people, and how it is trained."""
 
     name: str
     summary: str
     train: Train
 
 
-HEAD_KINDS: Registry[HeadKind] = Registry("head")
+HEAD_KINDS: Registry[HeadKind] = Registry("head", pluggable=True)
 
 
-def head(name: str) -> Callable[[Train], Train]:
-    """Enter the decorated function in `HEAD_KINDS` under the `kind` of its settings in `bench.specs`."""
+def head(settings: type[HeadSettings]) -> Callable[[Train], Train]:
+    """Register the decorated function as the kind of head that is made with `settings`, whose `kind` has a default."""
+    name: str = settings.model_fields["kind"].default
+    if name not in HEAD_SETTINGS:
+        HEAD_SETTINGS.add(name, settings)
 
     def register(train: Train) -> Train:
-        HEAD_KINDS.add(name, HeadKind(name, (train.__doc__ or name).splitlines()[0].rstrip("."), train))
+        HEAD_KINDS.add(name, HeadKind(name, (train.__doc__ or name).splitlines()[0].rstrip("."), train), train)
         return train
 
     return register

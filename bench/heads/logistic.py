@@ -27,6 +27,7 @@ from bench.heads.design import Design
 from bench.heads.kinds import Job, Problem, Trained, head
 from bench.heads.lbfgs import HISTORY, Objective, Solution, minimise
 from bench.heads.pipeline import Affine, Pipeline, Scaling, standardisation, standardisations
+from bench.specs import Logistic
 
 GRID = tuple(10.0**exponent for exponent in range(-5, 3))
 INNER_FOLDS = 3
@@ -36,7 +37,7 @@ TUNING = 1e-4
 ITERATIONS = 2000
 
 
-@head("logistic")
+@head(Logistic)
 def train(problem: Problem) -> list[Trained]:
     """Converged logistic regression, C tuned within the training rows (the sceptic's control)."""
     with torch.no_grad():

@@ -27,7 +27,7 @@ from bench.specs import MLP
 MIX_RATE = 100.0
 
 
-@head("mlp")
+@head(MLP)
 def train(problem: Problem) -> list[Trained]:
     """One hidden layer, Adam, a fixed number of epochs (the paper's head)."""
     batch_size = problem.settings.batch_size

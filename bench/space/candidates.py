@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from bench.errors import BenchError
 from bench.fusion import FUSIONS, common_width
 from bench.space.schema import Choices, Heads, Range, SearchSpace
-from bench.specs import MLP, Candidate, Head, Logistic, Source
+from bench.specs import HEAD_SETTINGS, MLP, Candidate, HeadSettings, Logistic, Source
 
 
 class ModelShape(Protocol):
@@ -95,10 +95,10 @@ def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape
     return list(found)
 
 
-def _head(chooser: Chooser, heads: Heads) -> Head:
+def _head(chooser: Chooser, heads: Heads) -> HeadSettings:
     kind = heads.kinds[0] if len(heads.kinds) == 1 else chooser.suggest_categorical("head", heads.kinds)
-    if kind == "logistic":
-        return Logistic()
+    if kind != "mlp":
+        return HEAD_SETTINGS[kind].model_validate({})
     return MLP(
         hidden=_hidden(chooser, heads),
         learning_rate=_number(chooser, "learning_rate", heads.learning_rate),

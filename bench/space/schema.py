@@ -9,7 +9,7 @@ from bench.fusion import FUSIONS
 from bench.pooling import POOLINGS
 from bench.registry import Registry
 from bench.space.samplers import SAMPLERS
-from bench.specs import Hint, Spec
+from bench.specs import HEAD_SETTINGS, Hint, Spec
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -30,6 +30,7 @@ def _listed(registry: Registry[Any]) -> WithJsonSchema:
 
 PoolingName = Annotated[str, _known(POOLINGS), _listed(POOLINGS)]
 OperatorName = Annotated[str, _known(FUSIONS), _listed(FUSIONS)]
+HeadName = Annotated[str, _known(HEAD_SETTINGS), _listed(HEAD_SETTINGS)]
 SamplerName = Annotated[str, _known(SAMPLERS), _listed(SAMPLERS)]
 
 
@@ -121,9 +122,9 @@ class Fusion(Spec):
 
 
 class Heads(Spec):
-    """Which heads, and what is searched of the MLP's settings. A plain number is fixed."""
+    """Which heads, and what is searched of the MLP's settings. A plain number is fixed; other heads have defaults."""
 
-    kinds: Annotated[tuple[Literal["mlp", "logistic"], ...], Field(min_length=1)] = ("mlp",)
+    kinds: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("mlp",)
     hidden: WholeOrChoices = 256
     learning_rate: Number = 1e-4
     epochs: Annotated[int, Field(ge=1)] = 120
