@@ -28,6 +28,7 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.protocol import Protocol
 from bench.heads import Job, fit_predict, predict_subsets
 from bench.models.rows import MODELS
+from bench.reproduce.columns import Column, Kind
 from bench.reproduce.noise import NOISES, apply
 from bench.reproduce.published import NAMES, caption, errata, models, printed
 from bench.reproduce.setting import HEADS, Setting
@@ -50,6 +51,23 @@ FIELDS = {"study", "dataset", "rows", "published", "files", "tracking_uri", "par
 
 def test_the_command_line_knows_the_studies() -> None:
     assert [*STUDIES] == [*command.STUDIES] == PAPER + BEYOND
+
+
+def test_a_column_is_written_by_its_kind_whatever_its_name() -> None:
+    row = {"kind": "missing", "a": 0.91666, "b": 0.91666, "c": 3, "d": True, "e": False, "f": float("nan"), "g": None}
+    kinds = {"a": Kind.SCORE, "b": Kind.POINTS, "c": Kind.COUNT, "d": Kind.FLAG, "e": Kind.FLAG, "f": Kind.NUMBER}
+    assert [Column(name, "", kind).write(row) for name, kind in kinds.items()] == [
+        "0.9167",
+        "0.92",
+        "3",
+        "yes",
+        "",
+        "–",
+    ]
+    absent = [Column("g", "", Kind.SCORE, required=True), Column("h", "", Kind.SCORE), Column("h", "", required=True)]
+    assert [column.write(row) for column in absent] == ["", "", "missing"]
+    assert absent[-1].write({"kind": "model"}) == ""
+    assert [kind for kind in Kind if not kind.right] == [Kind.TEXT]
 
 
 def test_published_tables_are_whole_and_speak_our_names() -> None:

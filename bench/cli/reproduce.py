@@ -123,16 +123,17 @@ def _print_done(done: "Done") -> None:
     from bench.cli import show
     from bench.reproduce.published import errata
 
-    study, columns = done.study, done.findings.columns or done.study.columns
-    rows = done.findings.rows
-    header = [name for name in columns if any(row.get(name) is not None for row in rows)] or list(rows[0])[:10]
+    study, rows = done.study, done.findings.rows
+    columns = [
+        column
+        for column in done.findings.columns or study.columns
+        if any(row.get(column.name) is not None for row in rows)
+    ]
     show.table(
         f"{study.name} on {done.dataset}: {done.findings.title or study.summary} ({study.paper})",
-        [columns.get(name, name) for name in header],
-        [[_cell(row, name) for name in header] for row in rows],
-        right=[
-            index for index, name in enumerate(header) if any(isinstance(row.get(name), float | int) for row in rows)
-        ],
+        [column.heading for column in columns],
+        [[column.write(row) for column in columns] for row in rows],
+        right=[index for index, column in enumerate(columns) if column.kind.right],
     )
     notes, published = done.findings.notes, done.findings.published
     for note in notes[:NOTES]:
@@ -149,21 +150,6 @@ def _print_done(done: "Done") -> None:
     if wrong := errata(study.name):
         click.echo(f"- The paper contradicts itself here in {len(wrong)} places: see {study.name}.md.")
     click.echo(f"Files: {done.files[0].parent}\n")
-
-
-def _cell(row: dict[str, Any], name: str) -> str:
-    from bench.cli import show
-
-    value = row.get(name)
-    if row.get("kind") == "missing" and name not in row:
-        return "missing" if name.endswith("f1_mean") else ""
-    if isinstance(value, bool):
-        return "yes" if value else ""
-    if isinstance(value, float):
-        # differences are in points
-        score = ("f1" in name or "accuracy" in name) and "delta" not in name and not name.startswith(("add", "remove"))
-        return show.number(value, 4 if score else 2)
-    return "" if value is None else str(value)
 
 
 def _print_plans(plans: "list[Plan]") -> None:

@@ -5,21 +5,34 @@ from typing import Any
 
 from bench.evaluation.evaluator import Scored
 from bench.figures import GREY, data
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.setting import Setting
-from bench.reproduce.study import Row
 
 Chart = Any
+Bounds = tuple[str, str]
+"""The names of the columns of a lower and an upper bound."""
+
+F1 = Column("f1_mean", "macro-F1 on the test set", Kind.SCORE)
+F1_BOUNDS = ("f1_low", "f1_high")
+MODEL = Column("model", "model")
+HEAD = Column("head", "head")
 
 
-def _hints(*names: str) -> list[Any]:
+def _hints(*columns: Column) -> list[Any]:
     """What is said of a point under the pointer."""
     import altair as alt
 
-    words = ("model", "head", "arm", "fusion", "pooling", "texts", "of", "kind", "models", "models fused")
     return [
-        alt.Tooltip(name, type="nominal") if name in words else alt.Tooltip(name, type="quantitative", format=".4~g")
-        for name in dict.fromkeys(names)
+        alt.Tooltip(column.name, type="nominal")
+        if column.kind is Kind.TEXT
+        else alt.Tooltip(column.name, type="quantitative", format=".4~g")
+        for column in {column.name: column for column in columns}.values()
     ]
+
+
+def _ends(column: Column, names: Bounds | None) -> list[Column]:
+    """The columns that bound one, by name."""
+    return [Column(name, column.heading, column.kind) for name in names or ()]
 
 
 def uncrowded(rows: Sequence[Row], setting: Setting) -> list[Row]:
@@ -31,36 +44,33 @@ def uncrowded(rows: Sequence[Row], setting: Setting) -> list[Row]:
 def lines(
     rows: Sequence[Row],
     *,
-    x: tuple[str, str],
-    y: tuple[str, str],
-    colour: tuple[str, str],
-    dash: tuple[str, str] | None = None,
-    band: tuple[str, str] | None = None,
+    x: Column,
+    y: Column,
+    colour: Column,
+    dash: Column | None = None,
+    band: Bounds | None = None,
     log: bool = False,
-    whole: bool = False,
     rules: Mapping[str, float] | None = None,
 ) -> Chart:
-    """Lines with points over a band of uncertainty; each of `x`, `y`, `colour` and `dash` is a column and its title.
-
-    `rules` are horizontal lines with a word each: baselines. `whole`: x counts something, so its ticks are whole.
-    """
+    """Lines with points over a band of uncertainty; `rules` are horizontal lines with a word each: baselines."""
     import altair as alt
 
     scale = alt.Scale(type="log", base=2) if log else alt.Scale(zero=False, nice=False)
-    axis = alt.Axis(format="d", tickMinStep=1) if whole else alt.Undefined
-    horizontal = alt.X(f"{x[0]}:Q", title=x[1], scale=scale, axis=axis)
-    vertical = alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(zero=False))
-    hue = alt.Color(f"{colour[0]}:N", title=colour[1], sort=None, legend=alt.Legend(symbolOpacity=1))
+    # what is counted has no ticks between whole numbers; those of a log scale are powers
+    axis = alt.Axis(format="d", tickMinStep=1) if x.kind is Kind.COUNT and not log else alt.Undefined
+    horizontal = alt.X(f"{x.name}:Q", title=x.heading, scale=scale, axis=axis)
+    vertical = alt.Y(f"{y.name}:Q", title=y.heading, scale=alt.Scale(zero=False))
+    hue = alt.Color(f"{colour.name}:N", title=colour.heading, sort=None, legend=alt.Legend(symbolOpacity=1))
     base = alt.Chart(data(rows))
-    shown = _hints(colour[0], *(dash[:1] if dash else ()), x[0], y[0], *(band or ()))
+    shown = _hints(colour, *([dash] if dash else ()), x, y, *_ends(y, band))
     encoding: dict[str, Any] = {"x": horizontal, "y": vertical, "color": hue, "tooltip": shown}
     if dash is not None:
-        encoding["strokeDash"] = alt.StrokeDash(f"{dash[0]}:N", title=dash[1], sort=None)
+        encoding["strokeDash"] = alt.StrokeDash(f"{dash.name}:N", title=dash.heading, sort=None)
     layers = []
     if band is not None:
         layers.append(
             base.mark_area(opacity=0.13).encode(
-                x=horizontal, y=alt.Y(f"{band[0]}:Q", title=y[1]), y2=f"{band[1]}:Q", color=hue
+                x=horizontal, y=alt.Y(f"{band[0]}:Q", title=y.heading), y2=f"{band[1]}:Q", color=hue
             )
         )
     layers += [
@@ -70,69 +80,65 @@ def lines(
     return alt.layer(*layers, *_rules(rules or {}, y)).properties(height=320)
 
 
-def _rules(rules: Mapping[str, float], y: tuple[str, str]) -> list[Chart]:
+def _rules(rules: Mapping[str, float], y: Column) -> list[Chart]:
     import altair as alt
 
     if not rules:
         return []
-    base = alt.Chart(data([{y[0]: value, "baseline": name} for name, value in rules.items()]))
-    line = base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=f"{y[0]}:Q")
+    base = alt.Chart(data([{y.name: value, "baseline": name} for name, value in rules.items()]))
+    line = base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=f"{y.name}:Q")
     word = base.mark_text(color="#555555", align="right", dy=-6, fontSize=11).encode(
-        y=f"{y[0]}:Q", x=alt.value("width"), text="baseline:N"
+        y=f"{y.name}:Q", x=alt.value("width"), text="baseline:N"
     )
     return [line, word]
 
 
-def heatmap(rows: Sequence[Row], *, x: tuple[str, str], y: str, value: tuple[str, str]) -> Chart:
-    """Differences around zero: blue above, orange below, the number in each cell.
-
-    A star marks what is clear of zero: the bounds are the value's column with `_low` and `_high` behind it.
-    """
+def heatmap(rows: Sequence[Row], *, x: Column, y: Column, value: Column, bounds: Bounds) -> Chart:
+    """Differences around zero: blue above, orange below, the number in each cell, a star where it is clear of zero."""
     import altair as alt
 
-    name = value[0]
-    low, high = f"{name}_low", f"{name}_high"
+    name, (low, high) = value.name, bounds
     limit = max((abs(each[name]) for each in rows), default=0.0) or 1.0
     shown = [{**each, "words": f"{each[name]:+.1f}{'*' if each[low] > 0 or each[high] < 0 else ''}"} for each in rows]
     colour = alt.Color(
         f"{name}:Q",
-        title=value[1],
+        title=value.heading,
         scale=alt.Scale(scheme="blueorange", domain=[-limit, limit], reverse=True),
     )
     base = alt.Chart(data(shown)).encode(
-        x=alt.X(f"{x[0]}:N", title=x[1], sort=None, axis=alt.Axis(labelAngle=-35)),
-        y=alt.Y(f"{y}:N", title=None, sort=None, axis=alt.Axis(labelLimit=360)),
+        x=alt.X(f"{x.name}:N", title=x.heading, sort=None, axis=alt.Axis(labelAngle=-35)),
+        y=alt.Y(f"{y.name}:N", title=None, sort=None, axis=alt.Axis(labelLimit=360)),
     )
-    cells = base.mark_rect().encode(color=colour, tooltip=_hints(x[0], y, name, low, high))
+    cells = base.mark_rect().encode(color=colour, tooltip=_hints(x, y, value, *_ends(value, bounds)))
     words = base.mark_text(fontSize=11).encode(
         text="words:N",
         color=alt.condition(f"abs(datum.{name}) > {0.6 * limit}", alt.value("white"), alt.value("#222222")),
     )
-    return alt.layer(cells, words).properties(height=22 * len({each[y] for each in rows}) + 20)
+    return alt.layer(cells, words).properties(height=22 * len({each[y.name] for each in rows}) + 20)
 
 
 def intervals(
     rows: Sequence[Row],
     *,
-    x: tuple[str, str],
-    y: tuple[str, str],
-    bounds: tuple[str, str],
-    colour: tuple[str, str],
+    x: Column,
+    y: Column,
+    bounds: Bounds,
+    colour: Column,
     rules: Mapping[str, float] | None = None,
 ) -> Chart:
     """Points with error bars, side by side by colour within each place of x."""
     import altair as alt
 
     base = alt.Chart(data(rows)).encode(
-        x=alt.X(f"{x[0]}:N", title=x[1], sort=None, axis=alt.Axis(labelAngle=-30)),
-        xOffset=alt.XOffset(f"{colour[0]}:N", sort=None),
-        color=alt.Color(f"{colour[0]}:N", title=colour[1], sort=None),
+        x=alt.X(f"{x.name}:N", title=x.heading, sort=None, axis=alt.Axis(labelAngle=-30)),
+        xOffset=alt.XOffset(f"{colour.name}:N", sort=None),
+        color=alt.Color(f"{colour.name}:N", title=colour.heading, sort=None),
     )
     bars = base.mark_rule(strokeWidth=1.6).encode(
-        y=alt.Y(f"{bounds[0]}:Q", title=y[1], scale=alt.Scale(zero=False)), y2=f"{bounds[1]}:Q"
+        y=alt.Y(f"{bounds[0]}:Q", title=y.heading, scale=alt.Scale(zero=False)), y2=f"{bounds[1]}:Q"
     )
-    shown = _hints(x[0], colour[0], y[0], *bounds)
-    points = base.mark_point(size=45, filled=True).encode(y=f"{y[0]}:Q", tooltip=shown)
+    shown = _hints(x, colour, y, *_ends(y, bounds))
+    points = base.mark_point(size=45, filled=True).encode(y=f"{y.name}:Q", tooltip=shown)
     return alt.layer(bars, points, *_rules(rules or {}, y)).properties(height=320)
 
 
@@ -154,40 +160,41 @@ def subtitle(setting: Setting, uncertainty: str) -> str:
 def cloud(
     rows: Sequence[Row],
     *,
-    x: tuple[str, str],
-    y: tuple[str, str],
-    bounds: tuple[str, str],
-    colour: tuple[str, str],
+    x: Column,
+    y: Column,
+    bounds: Bounds,
+    colour: Column,
     rules: Mapping[str, float] | None = None,
     ranges: Sequence[Row] = (),
+    span: Bounds = ("", ""),
 ) -> Chart:
     """One point a row with its spread as a bar; a count on x has its colours side by side.
 
-    `ranges` are drawn behind them, joined by a line: rows of the same x and y, with `_min` and `_max` for `_mean`.
+    `ranges` are drawn behind them, joined by a line, their `span` as a band: rows of the same x and y.
     """
     import altair as alt
 
-    count = x[0] == "size"
+    count = x.kind is Kind.COUNT
     base = alt.Chart(data(rows)).encode(
-        x=alt.X(f"{x[0]}:{'O' if count else 'Q'}", title=x[1], axis=alt.Axis(labelAngle=0)),
-        color=alt.Color(f"{colour[0]}:N", title=colour[1], sort=None),
+        x=alt.X(f"{x.name}:{'O' if count else 'Q'}", title=x.heading, axis=alt.Axis(labelAngle=0)),
+        color=alt.Color(f"{colour.name}:N", title=colour.heading, sort=None),
     )
     if count:
-        base = base.encode(xOffset=alt.XOffset(f"{colour[0]}:N", sort=None))
+        base = base.encode(xOffset=alt.XOffset(f"{colour.name}:N", sort=None))
     bars = base.mark_rule(strokeWidth=1.2, opacity=0.6).encode(
-        y=alt.Y(f"{bounds[0]}:Q", title=y[1], scale=alt.Scale(zero=False)), y2=f"{bounds[1]}:Q"
+        y=alt.Y(f"{bounds[0]}:Q", title=y.heading, scale=alt.Scale(zero=False)), y2=f"{bounds[1]}:Q"
     )
     points = base.mark_point(size=45, filled=True).encode(
-        y=f"{y[0]}:Q", tooltip=_hints("model", x[0], y[0], *bounds, colour[0])
+        y=f"{y.name}:Q", tooltip=_hints(MODEL, x, y, *_ends(y, bounds), colour)
     )
     behind = []
     if ranges:
-        stem = y[0].removesuffix("_mean")
-        joined = alt.Chart(data(ranges)).encode(x=alt.X(f"{x[0]}:Q", title=x[1]))
+        low, high = span
+        joined = alt.Chart(data(ranges)).encode(x=alt.X(f"{x.name}:Q", title=x.heading))
         behind = [
-            joined.mark_area(color=GREY, opacity=0.15).encode(y=alt.Y(f"{stem}_min:Q", title=y[1]), y2=f"{stem}_max:Q"),
+            joined.mark_area(color=GREY, opacity=0.15).encode(y=alt.Y(f"{low}:Q", title=y.heading), y2=f"{high}:Q"),
             joined.mark_line(color=GREY, strokeWidth=1.5, point={"color": GREY, "shape": "square"}).encode(
-                y=alt.Y(f"{y[0]}:Q", title=y[1])
+                y=alt.Y(f"{y.name}:Q", title=y.heading)
             ),
         ]
     return alt.layer(*behind, bars, points, *_rules(rules or {}, y)).properties(height=320)

@@ -1,14 +1,14 @@
 """Scores as columns of a table: each with its n, spread and interval."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from bench.datasets.dataset import Dataset
 from bench.evaluation.evaluator import Scored
 from bench.metrics import bootstrap_interval, paired_interval
-from bench.reproduce.study import Row
+from bench.reproduce.columns import Row
 
 Bounds = tuple[float | None, float | None]
 POINTS = 100.0
@@ -65,8 +65,3 @@ def baseline_rows(answers: Mapping[str, Scored], data: Dataset) -> list[Row]:
 def known(value: float) -> float | None:
     """What is not a number is unknown."""
     return None if math.isnan(value) else value
-
-
-def column_order(rows: Sequence[Row]) -> list[str]:
-    """Every column, in the order of first use."""
-    return list(dict.fromkeys(name for row in rows for name in row))

@@ -12,8 +12,9 @@ from bench.evaluation.evaluator import Scored
 from bench.evaluation.protocol import Protocol
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent
+from bench.reproduce.columns import Row
 from bench.reproduce.derived import Derivation
-from bench.reproduce.study import Ask, Row
+from bench.reproduce.study import Ask
 from bench.space.candidates import canonical
 from bench.specs import MLP, Candidate, Head, Logistic, Source
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench.errors import BenchError
 from bench.registry import Registry
+from bench.reproduce.columns import Column, Row
 from bench.specs import Candidate
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from bench.evaluation.evaluator import Scored
     from bench.figures import Figure
     from bench.reproduce.setting import Setting
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Findings:
         figures: As a paper would show them.
         notes: Sentences that say what the numbers say, the most important first.
         title: What the table shows, where it is not the study's summary.
-        columns: What a terminal shows of `rows` where it is not the study's columns.
+        columns: What people are shown of `rows` where it is not the study's columns.
     """
 
     rows: Sequence[Row]
@@ -63,7 +62,7 @@ class Findings:
     figures: "Sequence[Figure]" = ()
     notes: Sequence[str] = ()
     title: str = ""
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Sequence[Column] = ()
 
 
 Steps = Generator[Sequence[Ask], Answers, Findings]
@@ -84,7 +83,7 @@ class Study:
         selects: Whether it selects on the training rows.
         others: Whether its numbers depend on the other data sets of the command.
         intervals: What its intervals are.
-        columns: The columns that a terminal shows, with their headings.
+        columns: The columns that people are shown in a terminal.
         across: From the findings on several data sets, by name, to those across them; None where there are none.
     """
 
@@ -97,7 +96,7 @@ class Study:
     selects: bool
     others: bool
     intervals: str
-    columns: Mapping[str, str]
+    columns: Sequence[Column]
     across: Callable[[Mapping[str, Findings]], Findings] | None = None
 
 
@@ -108,7 +107,7 @@ def study(
     name: str,
     *,
     paper: str,
-    columns: Mapping[str, str],
+    columns: Sequence[Column],
     costs: bool = False,
     stages: int = 1,
     selects: bool = False,

@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.reproduce.columns import Row, column_order
 from bench.reproduce.published import errata
-from bench.reproduce.scores import column_order
-from bench.reproduce.study import Findings, Row, Study
+from bench.reproduce.study import Findings, Study
 from bench.study.writing import as_json, table
 
 

@@ -6,10 +6,11 @@ from itertools import combinations
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.derived import Derivation
 from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
-from bench.reproduce.study import Findings, Row, Steps, study
+from bench.reproduce.study import Findings, Steps, study
 from bench.specs import Source
 
 ARMS = {
@@ -25,18 +26,18 @@ Pair = tuple[str, str]
     "capacity",
     paper="beyond it: whether width is credited as fusion",
     stages=2,
-    columns={
-        "model": "first + second",
-        "head": "head",
-        "arm": "arm",
-        "width": "width",
-        "f1_mean": "F1",
-        "f1_std": "± runs",
-        "delta_f1": "Δ vs first alone",
-        "delta_f1_low": "95% low",
-        "delta_f1_high": "high",
-        "runs": "runs",
-    },
+    columns=(
+        Column("model", "first + second"),
+        Column("head", "head"),
+        Column("arm", "arm"),
+        Column("width", "width", Kind.COUNT),
+        Column("f1_mean", "F1", Kind.SCORE, required=True),
+        Column("f1_std", "± runs", Kind.SCORE),
+        Column("delta_f1", "Δ vs first alone", Kind.POINTS),
+        Column("delta_f1_low", "95% low", Kind.POINTS),
+        Column("delta_f1_high", "high", Kind.POINTS),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def capacity(setting: Setting) -> Steps:
     """A model fused with another, with itself, and with a random projection of itself, and PCA to equal width."""
@@ -105,10 +106,10 @@ def _width(setting: Setting, pair: Pair, arm: str) -> int:
 def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
     chart = charts.intervals(
         [{**row, "of": f"{row['model']}, {row['head']}"} for row in rows],
-        x=("of", "models (the better one first), head"),
-        y=("delta_f1", "change of macro-F1 against the first alone (points)"),
+        x=Column("of", "models (the better one first), head"),
+        y=Column("delta_f1", "change of macro-F1 against the first alone (points)", Kind.POINTS),
         bounds=("delta_f1_low", "delta_f1_high"),
-        colour=("arm", "arm"),
+        colour=Column("arm", "arm"),
         rules={"no change": 0.0},
     )
     return Figure(

@@ -8,11 +8,12 @@ import numpy as np
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.published import caption, printed
 from bench.reproduce.published import models as papers_models
 from bench.reproduce.scores import POINTS, baseline_rows, known, score_columns
 from bench.reproduce.setting import HEADS, Setting
-from bench.reproduce.study import Ask, Findings, Row, Steps, study
+from bench.reproduce.study import Ask, Findings, Steps, study
 
 Subset = tuple[str, ...]
 Scores = Mapping[Subset, Scored]
@@ -21,22 +22,22 @@ Scores = Mapping[Subset, Scored]
 @study(
     "combinations",
     paper="table 4 (its 99 subsets are sizes 3 to 7 of seven)",
-    columns={
-        "size": "\nsize",
-        "model": "model",
-        "head": "head",
-        "subsets": "subsets",
-        "f1_mean": "F1\nmean",
-        "subset_f1_min": "subsets:\nmin",
-        "subset_f1_max": "\nmax",
-        "subset_f1_std": "\nstd",
-        "run_f1_range": "runs:\nrange",
-        "run_f1_std": "\nstd",
-        "add_f1_mean": "one more:\nmean Δ",
-        "add_f1_abs": "\nmean |Δ|",
-        "remove_f1_worst": "one less:\nworst Δ",
-        "runs": "runs",
-    },
+    columns=(
+        Column("size", "\nsize", Kind.COUNT),
+        Column("model", "model"),
+        Column("head", "head"),
+        Column("subsets", "subsets", Kind.COUNT),
+        Column("f1_mean", "F1\nmean", Kind.SCORE, required=True),
+        Column("subset_f1_min", "subsets:\nmin", Kind.SCORE),
+        Column("subset_f1_max", "\nmax", Kind.SCORE),
+        Column("subset_f1_std", "\nstd", Kind.SCORE),
+        Column("run_f1_range", "runs:\nrange", Kind.SCORE),
+        Column("run_f1_std", "\nstd", Kind.SCORE),
+        Column("add_f1_mean", "one more:\nmean Δ", Kind.POINTS, required=True),
+        Column("add_f1_abs", "\nmean |Δ|", Kind.POINTS),
+        Column("remove_f1_worst", "one less:\nworst Δ", Kind.POINTS),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def combinations(setting: Setting) -> Steps:
     """All subsets of every size, concatenated, last layer, mean pooling: range over subsets and over runs, apart."""
@@ -129,10 +130,10 @@ def _additions(scores: Scores) -> Iterator[tuple[Subset, float]]:
 def _figure(setting: Setting, every: Sequence[Row], lines: Mapping[str, Scored]) -> Figure:
     chart = charts.cloud(
         every,
-        x=("size", "models fused"),
-        y=("f1_mean", "macro-F1 on the test set"),
+        x=Column("size", "models fused", Kind.COUNT),
+        y=charts.F1,
         bounds=("f1_worst_run", "f1_best_run"),
-        colour=("head", "head"),
+        colour=charts.HEAD,
         rules=charts.baseline_rules(lines),
     )
     return Figure(

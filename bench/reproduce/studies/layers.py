@@ -8,27 +8,28 @@ from typing import NamedTuple
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.published import caption, printed
 from bench.reproduce.scores import baseline_rows, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.statistics import partition
-from bench.reproduce.study import Findings, Row, Steps, across, study
+from bench.reproduce.study import Findings, Steps, across, study
 
 POOLING = "mean"
 
 
-VARIANCE = {
-    "of": "of the best layer's depth",
-    "datasets": "data\nsets",
-    "models": "\nmodels",
-    "dataset_share": "data set:\nshare",
-    "dataset_chance": "by\nchance",
-    "dataset_p": "\np",
-    "model_share": "model:\nshare",
-    "model_chance": "by\nchance",
-    "model_p": "\np",
-    "rest": "rest",
-}
+VARIANCE = (
+    Column("of", "of the best layer's depth"),
+    Column("datasets", "data\nsets", Kind.COUNT),
+    Column("models", "\nmodels", Kind.COUNT),
+    Column("dataset_share", "data set:\nshare", Kind.NUMBER),
+    Column("dataset_chance", "by\nchance", Kind.NUMBER),
+    Column("dataset_p", "\np", Kind.NUMBER),
+    Column("model_share", "model:\nshare", Kind.NUMBER),
+    Column("model_chance", "by\nchance", Kind.NUMBER),
+    Column("model_p", "\np", Kind.NUMBER),
+    Column("rest", "rest", Kind.NUMBER),
+)
 
 
 class Best(NamedTuple):
@@ -42,22 +43,22 @@ class Best(NamedTuple):
     "layers",
     paper="table 2 and figure 2",
     selects=True,
-    columns={
-        "model": "model",
-        "head": "head",
-        "last_f1_mean": "last\nF1",
-        "last_f1_std": "±\nruns",
-        "best_f1_layer": "best on\ntest: layer",
-        "best_f1": "\nF1",
-        "cv_layer": "by CV:\nlayer",
-        "cv_f1_mean": "\ntest F1",
-        "cv_f1_low": "95%\nlow",
-        "cv_f1_high": "\nhigh",
-        "f1_mean": "baseline\nF1",
-        "published_last_f1": "paper:\nlast F1",
-        "published_best_f1": "\nbest F1",
-        "runs": "runs",
-    },
+    columns=(
+        Column("model", "model"),
+        Column("head", "head"),
+        Column("last_f1_mean", "last\nF1", Kind.SCORE, required=True),
+        Column("last_f1_std", "±\nruns", Kind.SCORE),
+        Column("best_f1_layer", "best on\ntest: layer", Kind.COUNT),
+        Column("best_f1", "\nF1", Kind.SCORE),
+        Column("cv_layer", "by CV:\nlayer", Kind.COUNT),
+        Column("cv_f1_mean", "\ntest F1", Kind.SCORE, required=True),
+        Column("cv_f1_low", "95%\nlow", Kind.SCORE),
+        Column("cv_f1_high", "\nhigh", Kind.SCORE),
+        Column("f1_mean", "baseline\nF1", Kind.SCORE, required=True),
+        Column("published_last_f1", "paper:\nlast F1", Kind.SCORE),
+        Column("published_best_f1", "\nbest F1", Kind.SCORE),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def layers(setting: Setting) -> Steps:
     """Every layer of every model: the last, the best on test as the paper takes it, and cross-validation's choice."""
@@ -171,10 +172,10 @@ def _best_of_runs(setting: Setting, model: str, head: str, test: Mapping[int, Sc
 def _figure(setting: Setting, curves: Sequence[Row], lines: Mapping[str, Scored], head: str) -> Figure:
     chart = charts.lines(
         [point for point in curves if point["head"] == head],
-        x=("depth", "depth of the layer (0: embeddings, 1: last block)"),
-        y=("f1_mean", "macro-F1 on the test set"),
-        colour=("model", "model"),
-        band=("f1_low", "f1_high"),
+        x=Column("depth", "depth of the layer (0: embeddings, 1: last block)", Kind.NUMBER),
+        y=charts.F1,
+        colour=charts.MODEL,
+        band=charts.F1_BOUNDS,
         rules=charts.baseline_rules(lines),
     )
     return Figure(

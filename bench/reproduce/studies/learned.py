@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
 from bench.reproduce.setting import Setting
-from bench.reproduce.study import Ask, Findings, Row, Steps, study
+from bench.reproduce.study import Ask, Findings, Steps, study
 
 PLAIN, LEARNED = ("concat", "sum"), ("gated-sum", "attention")
 MIX = "scalar-mix"
@@ -17,18 +18,18 @@ HEAD = "mlp"
 @study(
     "learned",
     paper="beyond it: adaptive fusion is its future work (section 7)",
-    columns={
-        "model": "model",
-        "head": "head",
-        "fusion": "operator",
-        "f1_mean": "F1",
-        "f1_std": "± runs",
-        "reference": "against",
-        "delta_f1": "ΔF1",
-        "delta_f1_low": "95% low",
-        "delta_f1_high": "high",
-        "runs": "runs",
-    },
+    columns=(
+        Column("model", "model"),
+        Column("head", "head"),
+        Column("fusion", "operator"),
+        Column("f1_mean", "F1", Kind.SCORE, required=True),
+        Column("f1_std", "± runs", Kind.SCORE),
+        Column("reference", "against"),
+        Column("delta_f1", "ΔF1", Kind.POINTS),
+        Column("delta_f1_low", "95% low", Kind.POINTS),
+        Column("delta_f1_high", "high", Kind.POINTS),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def learned(setting: Setting) -> Steps:
     """Gated sum and attention over models against sum and concatenation; a scalar mix of layers against the last."""
@@ -86,10 +87,10 @@ def _against(name: str, scored: Scored, reference: Scored, setting: Setting) -> 
 def _figure(setting: Setting, rows: Sequence[Row], lines: Mapping[str, Scored]) -> Figure:
     chart = charts.intervals(
         [row for row in rows if row["head"] == HEAD],
-        x=("model", "model"),
-        y=("f1_mean", "macro-F1 on the test set"),
-        bounds=("f1_low", "f1_high"),
-        colour=("fusion", "operator"),
+        x=charts.MODEL,
+        y=charts.F1,
+        bounds=charts.F1_BOUNDS,
+        colour=Column("fusion", "operator"),
         rules=charts.baseline_rules(lines),
     )
     return Figure(

@@ -8,10 +8,11 @@ from bench.datasets.dataset import Dataset
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.scores import POINTS, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting, merged, training_rows
 from bench.reproduce.statistics import t_interval
-from bench.reproduce.study import Ask, Findings, Row, Steps, study
+from bench.reproduce.study import Ask, Findings, Steps, study
 from bench.specs import Candidate
 
 FEWEST = 8
@@ -23,21 +24,21 @@ FEWEST = 8
     paper="contribution 3 (section 1; table 2 and 4 have one low-resource set, LegalBench)",
     intervals="95%, Student's t over draws of training rows (the test rows stay); at full size, percentile bootstrap "
     "over test rows",
-    columns={
-        "per_class": "rows a\nclass",
-        "train_rows": "\nrows",
-        "model": "model",
-        "head": "head",
-        "f1_mean": "F1\nmean",
-        "f1_std": "std over\nruns",
-        "f1_low": "95%\nlow",
-        "f1_high": "\nhigh",
-        "gain_delta_f1": "Δ vs best\nsingle",
-        "gain_delta_f1_low": "95%\nlow",
-        "gain_delta_f1_high": "\nhigh",
-        "draws": "draws",
-        "runs": "runs",
-    },
+    columns=(
+        Column("per_class", "rows a\nclass", Kind.COUNT),
+        Column("train_rows", "\nrows", Kind.COUNT),
+        Column("model", "model"),
+        Column("head", "head"),
+        Column("f1_mean", "F1\nmean", Kind.SCORE, required=True),
+        Column("f1_std", "std over\nruns", Kind.SCORE),
+        Column("f1_low", "95%\nlow", Kind.SCORE),
+        Column("f1_high", "\nhigh", Kind.SCORE),
+        Column("gain_delta_f1", "Δ vs best\nsingle", Kind.POINTS),
+        Column("gain_delta_f1_low", "95%\nlow", Kind.POINTS),
+        Column("gain_delta_f1_high", "\nhigh", Kind.POINTS),
+        Column("draws", "draws", Kind.COUNT),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def low_resource(setting: Setting) -> Steps:
     """Learning curves from 8 rows a class to all, nested stratified subsets, single models against fusions."""
@@ -140,11 +141,11 @@ def _gain(fusion: Scored, single: Scored, data: Dataset, setting: Setting) -> Ro
 def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     chart = charts.lines(
         charts.uncrowded([row for row in rows if row["head"] in (head, None)], setting),
-        x=("train_rows", "training rows (log scale)"),
-        y=("f1_mean", "macro-F1 on the test set"),
-        colour=("model", "model"),
-        dash=("kind", "kind"),
-        band=("f1_low", "f1_high"),
+        x=Column("train_rows", "training rows (log scale)", Kind.COUNT),
+        y=charts.F1,
+        colour=charts.MODEL,
+        dash=Column("kind", "kind"),
+        band=charts.F1_BOUNDS,
         log=True,
     )
     return Figure(

@@ -7,12 +7,13 @@ from typing import Any
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.published import caption, printed
 from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.studies.layers import best
 from bench.reproduce.studies.pairs import OPERATORS
-from bench.reproduce.study import Answers, Findings, Row, Steps, study
+from bench.reproduce.study import Answers, Findings, Steps, study
 from bench.specs import Candidate
 
 SELECTIONS = {"test": "on the test set, as the paper", "cv": "by cross-validation on the training rows"}
@@ -25,19 +26,19 @@ Scores = dict[Key, dict[int, Scored]]
     paper="table 3",
     selects=True,
     stages=2,
-    columns={
-        "selection": "selected\non",
-        "head": "head",
-        "model": "sources",
-        "fusion": "operator",
-        "f1_mean": "F1",
-        "f1_std": "±\nruns",
-        "last_delta_f1": "Δ vs best\nlast layer",
-        "optimal_delta_f1": "Δ vs best\nsingle layer",
-        "optimal_delta_f1_low": "95%\nlow",
-        "optimal_delta_f1_high": "\nhigh",
-        "runs": "runs",
-    },
+    columns=(
+        Column("selection", "selected\non"),
+        Column("head", "head"),
+        Column("model", "sources"),
+        Column("fusion", "operator"),
+        Column("f1_mean", "F1", Kind.SCORE, required=True),
+        Column("f1_std", "±\nruns", Kind.SCORE),
+        Column("last_delta_f1", "Δ vs best\nlast layer", Kind.POINTS),
+        Column("optimal_delta_f1", "Δ vs best\nsingle layer", Kind.POINTS),
+        Column("optimal_delta_f1_low", "95%\nlow", Kind.POINTS),
+        Column("optimal_delta_f1_high", "\nhigh", Kind.POINTS),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def optimal_layers(setting: Setting) -> Steps:
     """Pairs at each model's best layer: the winner, against the best last layer and against the best single layer."""
@@ -169,9 +170,10 @@ def _references(
 def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     chart = charts.heatmap(
         [row for row in rows if row["head"] == head and row["selection"] == "cv"],
-        x=("fusion", "operator"),
-        y="model",
-        value=("optimal_delta_f1", "change of macro-F1 (points)"),
+        x=Column("fusion", "operator"),
+        y=Column("model", "pair"),
+        value=Column("optimal_delta_f1", "change of macro-F1 (points)", Kind.POINTS),
+        bounds=("optimal_delta_f1_low", "optimal_delta_f1_high"),
     )
     return Figure(
         f"optimal-layers-{head}",

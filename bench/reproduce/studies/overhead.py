@@ -6,10 +6,11 @@ from bench.evaluation.baselines import TEXT_BASELINES
 from bench.extraction import STORAGE
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.published import caption, printed
 from bench.reproduce.scores import score_columns
 from bench.reproduce.setting import HEADS, Setting
-from bench.reproduce.study import Findings, Row, Steps, study
+from bench.reproduce.study import Findings, Steps, study
 
 MEGABYTE = 1e6
 
@@ -19,22 +20,22 @@ MEGABYTE = 1e6
     paper="the preprint's discussion of overhead, without numbers; table 1",
     costs=True,
     intervals="95%, percentile bootstrap over test rows, runs averaged; none for times",
-    columns={
-        "model": "model",
-        "layers": "layers",
-        "width": "width",
-        "weights_mb": "MB on\ndisk",
-        "load_seconds": "load\n(s)",
-        "peak_memory_gb": "peak\nGiB",
-        "latency_ms": "ms/text\nall layers",
-        "p50_ms": "alone:\np50",
-        "p95_ms": "\np95",
-        "tokens_per_second": "tokens\na second",
-        "states_kb_per_text": "kB/text\nkept",
-        "mlp_f1_mean": "last F1:\nmlp",
-        "logistic_f1_mean": "\nlogistic",
-        "f1_mean": "baseline\nF1",
-    },
+    columns=(
+        Column("model", "model"),
+        Column("layers", "layers", Kind.COUNT),
+        Column("width", "width", Kind.COUNT),
+        Column("weights_mb", "MB on\ndisk", Kind.NUMBER),
+        Column("load_seconds", "load\n(s)", Kind.NUMBER),
+        Column("peak_memory_gb", "peak\nGiB", Kind.NUMBER),
+        Column("latency_ms", "ms/text\nall layers", Kind.NUMBER),
+        Column("p50_ms", "alone:\np50", Kind.NUMBER),
+        Column("p95_ms", "\np95", Kind.NUMBER),
+        Column("tokens_per_second", "tokens\na second", Kind.NUMBER),
+        Column("states_kb_per_text", "kB/text\nkept", Kind.NUMBER),
+        Column("mlp_f1_mean", "last F1:\nmlp", Kind.SCORE, required=True),
+        Column("logistic_f1_mean", "\nlogistic", Kind.SCORE, required=True),
+        Column("f1_mean", "baseline\nF1", Kind.SCORE, required=True),
+    ),
 )
 def overhead(setting: Setting) -> Steps:
     """Load time, peak memory, milliseconds a text by layer, and size on disk of every model."""
@@ -85,7 +86,10 @@ def overhead(setting: Setting) -> Steps:
         f"Milliseconds a text in batches, median of the passes over {rows[0]['sample_texts']} training texts.",
         "Milliseconds a text up to and including each layer of every model.",
         charts.lines(
-            layers, x=("layer", "layer"), y=("latency_ms", "ms per text"), colour=("model", "model"), whole=True
+            layers,
+            x=Column("layer", "layer", Kind.COUNT),
+            y=Column("latency_ms", "ms per text", Kind.NUMBER),
+            colour=charts.MODEL,
         ),
     )
     return Findings(

@@ -6,9 +6,10 @@ from itertools import combinations_with_replacement
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
-from bench.reproduce.study import Ask, Findings, Row, Steps, study
+from bench.reproduce.study import Ask, Findings, Steps, study
 
 OPERATORS = (
     "concat",
@@ -28,18 +29,18 @@ Pair = tuple[str, str]
 @study(
     "pairs",
     paper="figure 3 (published as colours, without numbers)",
-    columns={
-        "model": "pair",
-        "head": "head",
-        "fusion": "operator",
-        "f1_mean": "F1",
-        "f1_std": "±\nruns",
-        "better_single": "better\nalone",
-        "delta_f1": "ΔF1",
-        "delta_f1_low": "95%\nlow",
-        "delta_f1_high": "\nhigh",
-        "runs": "runs",
-    },
+    columns=(
+        Column("model", "pair"),
+        Column("head", "head"),
+        Column("fusion", "operator"),
+        Column("f1_mean", "F1", Kind.SCORE, required=True),
+        Column("f1_std", "±\nruns", Kind.SCORE),
+        Column("better_single", "better\nalone"),
+        Column("delta_f1", "ΔF1", Kind.POINTS),
+        Column("delta_f1_low", "95%\nlow", Kind.POINTS),
+        Column("delta_f1_high", "\nhigh", Kind.POINTS),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def pairs(setting: Setting) -> Steps:
     """Every pair of models, also a model with itself, under nine operators: change of F1 against the better alone."""
@@ -93,9 +94,10 @@ def _row(setting: Setting, pair: Pair, head: str, operator: str, scored: Scored,
 def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     chart = charts.heatmap(
         [row for row in rows if row["head"] == head],
-        x=("fusion", "operator"),
-        y="model",
-        value=("delta_f1", "change of macro-F1 (points)"),
+        x=Column("fusion", "operator"),
+        y=Column("model", "pair"),
+        value=Column("delta_f1", "change of macro-F1 (points)", Kind.POINTS),
+        bounds=("delta_f1_low", "delta_f1_high"),
     )
     return Figure(
         f"pairs-{head}",

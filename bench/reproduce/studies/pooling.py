@@ -6,10 +6,11 @@ from functools import partial
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.published import caption, printed
 from bench.reproduce.scores import POINTS, baseline_rows, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
-from bench.reproduce.study import Findings, Row, Steps, study
+from bench.reproduce.study import Findings, Steps, study
 
 WIDE_GAP = 6.0
 """Points beyond which the paper marks a gap."""
@@ -19,22 +20,22 @@ POOLINGS = ("last", "mean", "first")
 @study(
     "pooling",
     paper="figure 4",
-    columns={
-        "model": "model",
-        "head": "head",
-        "last_f1_mean": "last\nF1",
-        "mean_f1_mean": "mean\nF1",
-        "first_f1_mean": "first\nF1",
-        "f1_mean": "baseline\nF1",
-        "winner_f1": "wins",
-        "delta_f1": "last −\nmean",
-        "delta_f1_low": "95%\nlow",
-        "delta_f1_high": "\nhigh",
-        "wide_gap": "gap\n> 6",
-        "disagree": "accuracy\ndisagrees",
-        "published_delta_f1": "paper:\nlast − mean",
-        "runs": "runs",
-    },
+    columns=(
+        Column("model", "model"),
+        Column("head", "head"),
+        Column("last_f1_mean", "last\nF1", Kind.SCORE, required=True),
+        Column("mean_f1_mean", "mean\nF1", Kind.SCORE, required=True),
+        Column("first_f1_mean", "first\nF1", Kind.SCORE, required=True),
+        Column("f1_mean", "baseline\nF1", Kind.SCORE, required=True),
+        Column("winner_f1", "wins"),
+        Column("delta_f1", "last −\nmean", Kind.POINTS),
+        Column("delta_f1_low", "95%\nlow", Kind.POINTS),
+        Column("delta_f1_high", "\nhigh", Kind.POINTS),
+        Column("wide_gap", "gap\n> 6", Kind.FLAG),
+        Column("disagree", "accuracy\ndisagrees", Kind.FLAG),
+        Column("published_delta_f1", "paper:\nlast − mean", Kind.POINTS),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def pooling(setting: Setting) -> Steps:
     """Last-token against mean pooling (and first) at the last layer."""
@@ -111,10 +112,10 @@ def _figure(setting: Setting, points: Sequence[Row], lines: Mapping[str, Scored]
     shown = [{**each, "of": f"{each['model']}, {each['head']}"} for each in points]
     chart = charts.intervals(
         shown,
-        x=("of", "model, head"),
-        y=("f1_mean", "macro-F1 on the test set"),
-        bounds=("f1_low", "f1_high"),
-        colour=("pooling", "pooling"),
+        x=Column("of", "model, head"),
+        y=charts.F1,
+        bounds=charts.F1_BOUNDS,
+        colour=Column("pooling", "pooling"),
         rules=charts.baseline_rules(lines),
     )
     return Figure(

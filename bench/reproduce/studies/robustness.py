@@ -10,10 +10,11 @@ from bench.evaluation.evaluator import Repetition, Scored
 from bench.figures import Figure
 from bench.metrics import score
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.noise import NOISES, apply
 from bench.reproduce.scores import POINTS, class_count, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
-from bench.reproduce.study import Findings, Row, Steps, study
+from bench.reproduce.study import Findings, Steps, study
 
 CLEAN = "clean"
 
@@ -22,22 +23,22 @@ CLEAN = "clean"
     "robustness",
     paper="beyond it: named as a limitation in section 6",
     others=True,
-    columns={
-        "model": "model",
-        "head": "head",
-        "texts": "test texts",
-        "f1_mean": "F1",
-        "f1_std": "± runs",
-        "f1_low": "95% low",
-        "f1_high": "high",
-        "drop_delta_f1": "Δ vs\nclean",
-        "drop_delta_f1_low": "95%\nlow",
-        "drop_delta_f1_high": "\nhigh",
-        "gain_delta_f1": "Δ vs best\nsingle",
-        "gain_delta_f1_low": "95%\nlow",
-        "gain_delta_f1_high": "\nhigh",
-        "runs": "runs",
-    },
+    columns=(
+        Column("model", "model"),
+        Column("head", "head"),
+        Column("texts", "test texts"),
+        Column("f1_mean", "F1", Kind.SCORE, required=True),
+        Column("f1_std", "± runs", Kind.SCORE),
+        Column("f1_low", "95% low", Kind.SCORE),
+        Column("f1_high", "high", Kind.SCORE),
+        Column("drop_delta_f1", "Δ vs\nclean", Kind.POINTS),
+        Column("drop_delta_f1_low", "95%\nlow", Kind.POINTS),
+        Column("drop_delta_f1_high", "\nhigh", Kind.POINTS),
+        Column("gain_delta_f1", "Δ vs best\nsingle", Kind.POINTS),
+        Column("gain_delta_f1_low", "95%\nlow", Kind.POINTS),
+        Column("gain_delta_f1_high", "\nhigh", Kind.POINTS),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def robustness(setting: Setting) -> Steps:
     """The same fitted heads on seeded character noise, and on the test texts of the other data sets of its labels."""
@@ -160,10 +161,10 @@ def _taken(split: Split, rows: slice) -> Split:
 def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     chart = charts.intervals(
         charts.uncrowded([row for row in rows if row["head"] in (head, None)], setting),
-        x=("texts", "test texts"),
-        y=("f1_mean", "macro-F1"),
-        bounds=("f1_low", "f1_high"),
-        colour=("model", "model"),
+        x=Column("texts", "test texts"),
+        y=Column("f1_mean", "macro-F1", Kind.SCORE),
+        bounds=charts.F1_BOUNDS,
+        colour=charts.MODEL,
     )
     return Figure(
         f"robustness-{head}",

@@ -6,10 +6,11 @@ import numpy as np
 
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.scores import POINTS, baseline_rows, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.statistics import choice_spreads
-from bench.reproduce.study import Ask, Findings, Row, Steps, study
+from bench.reproduce.study import Ask, Findings, Steps, study
 from bench.specs import Source
 
 CHOICES = 20
@@ -23,23 +24,23 @@ Subset = tuple[str, ...]
     "sensitivity",
     paper="beyond it: its conclusion says that fusion makes performance less sensitive to layer and pooling",
     intervals="95%, jackknife over choices of layer and pooling with Student's t, for the models and subsets at hand",
-    columns={
-        "size": "\nsize",
-        "model": "model",
-        "head": "head",
-        "subsets": "subsets",
-        "choices": "choices\neach",
-        "f1_mean": "F1\nmean",
-        "f1_lowest_tenth": "lowest\ntenth",
-        "std": "std\n(points)",
-        "std_low": "95%\nlow",
-        "std_high": "\nhigh",
-        "ratio": "variance\nratio to 1",
-        "ratio_low": "95%\nlow",
-        "ratio_high": "\nhigh",
-        "runs_std": "std over\nruns",
-        "runs": "runs",
-    },
+    columns=(
+        Column("size", "\nsize", Kind.COUNT),
+        Column("model", "model"),
+        Column("head", "head"),
+        Column("subsets", "subsets", Kind.COUNT),
+        Column("choices", "choices\neach", Kind.COUNT),
+        Column("f1_mean", "F1\nmean", Kind.SCORE, required=True),
+        Column("f1_lowest_tenth", "lowest\ntenth", Kind.SCORE),
+        Column("std", "std\n(points)", Kind.NUMBER),
+        Column("std_low", "95%\nlow", Kind.NUMBER),
+        Column("std_high", "\nhigh", Kind.NUMBER),
+        Column("ratio", "variance\nratio to 1", Kind.NUMBER),
+        Column("ratio_low", "95%\nlow", Kind.NUMBER),
+        Column("ratio_high", "\nhigh", Kind.NUMBER),
+        Column("runs_std", "std over\nruns", Kind.NUMBER),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def sensitivity(setting: Setting) -> Steps:
     """Variance of F1 over random layer and pooling choices for 1, 2, 3 … models concatenated, with intervals."""
@@ -132,10 +133,10 @@ def _rows(head: str, groups: Mapping[int, Sequence[np.ndarray]]) -> list[Row]:
 def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
     chart = charts.intervals(
         [{**row, "models": str(row["size"])} for row in rows if row["kind"] == "size"],
-        x=("models", "models concatenated"),
-        y=("std", "std of macro-F1 over layer and pooling (points)"),
+        x=Column("models", "models concatenated"),
+        y=Column("std", "std of macro-F1 over layer and pooling (points)", Kind.POINTS),
         bounds=("std_low", "std_high"),
-        colour=("head", "head"),
+        colour=charts.HEAD,
     )
     return Figure(
         "sensitivity",

@@ -9,10 +9,11 @@ from bench.cost import latency_ms
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.scores import POINTS, baseline_rows, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.studies.combinations import subset_ask
-from bench.reproduce.study import Findings, Row, Steps, study
+from bench.reproduce.study import Findings, Steps, study
 from bench.specs import Candidate
 
 
@@ -20,21 +21,21 @@ from bench.specs import Candidate
     "trade-off",
     paper="figure 5 (published without numbers)",
     costs=True,
-    columns={
-        "size": "\nsize",
-        "model": "model",
-        "head": "head",
-        "subsets": "subsets",
-        "latency_ms_min": "ms/text\nmin",
-        "latency_ms_mean": "\nmean",
-        "latency_ms_max": "\nmax",
-        "f1_min": "F1\nmin",
-        "f1_mean": "\nmean",
-        "f1_max": "\nmax",
-        "gain_delta_f1": "one more:\nΔF1",
-        "gain_delta_f1_per_ms": "\na ms",
-        "runs": "runs",
-    },
+    columns=(
+        Column("size", "\nsize", Kind.COUNT),
+        Column("model", "model"),
+        Column("head", "head"),
+        Column("subsets", "subsets", Kind.COUNT),
+        Column("latency_ms_min", "ms/text\nmin", Kind.NUMBER),
+        Column("latency_ms_mean", "\nmean", Kind.NUMBER),
+        Column("latency_ms_max", "\nmax", Kind.NUMBER),
+        Column("f1_min", "F1\nmin", Kind.SCORE),
+        Column("f1_mean", "\nmean", Kind.SCORE, required=True),
+        Column("f1_max", "\nmax", Kind.SCORE),
+        Column("gain_delta_f1", "one more:\nΔF1", Kind.POINTS),
+        Column("gain_delta_f1_per_ms", "\na ms", Kind.NUMBER),
+        Column("runs", "runs", Kind.COUNT),
+    ),
 )
 def trade_off(setting: Setting) -> Steps:
     """Extraction milliseconds a text against F1 by subset size: least, most and mean, and where returns diminish."""
@@ -97,15 +98,16 @@ def _figure(
     means = [each for each in sizes if each["kind"] == "size" and each["head"] == head]
     chart = charts.cloud(
         points,
-        x=("latency_ms", "extraction (ms per text)"),
-        y=("f1_mean", "macro-F1 on the test set"),
-        bounds=("f1_low", "f1_high"),
-        colour=("models fused", "models fused"),
+        x=Column("latency_ms", "extraction (ms per text)", Kind.NUMBER),
+        y=charts.F1,
+        bounds=charts.F1_BOUNDS,
+        colour=Column("models fused", "models fused"),
         rules=charts.baseline_rules(lines),
         ranges=[
             {"latency_ms": each["latency_ms_mean"], **{name: each[name] for name in ("f1_mean", "f1_min", "f1_max")}}
             for each in means
         ],
+        span=("f1_min", "f1_max"),
     )
     return Figure(
         f"trade-off-{head}",
