@@ -295,26 +295,26 @@ def test_a_package_is_logged_and_registered_under_an_alias(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     record = study.choose("best-f1")
-    before = tracker.connect().get_run(str(record.run_id))
+    before = tracker.store.connect().get_run(str(record.run_id))
     first = log(study, record, tracker, chosen="best-f1", register="topics", alias="champion")
     second = log(study, record, tracker, chosen="best-f1", register="topics", alias="champion")
     assert (first.version, second.version) == ("1", "2")
     assert second.uri == "models:/topics@champion"
-    assert str(tracker.connect().get_model_version_by_alias("topics", "champion").version) == "2"
-    run = tracker.connect().get_run(str(record.run_id))
+    assert str(tracker.store.connect().get_model_version_by_alias("topics", "champion").version) == "2"
+    run = tracker.store.connect().get_run(str(record.run_id))
     assert run.info.status == before.info.status
     assert run.data.metrics["export_latency_ms"] == record.metrics["latency_ms"]
     (output, *_) = run.outputs.model_outputs
-    assert tracker.connect().get_logged_model(output.model_id).status == "READY"
-    named = f"runs:/{record.run_id}/{tracker.connect().get_logged_model(output.model_id).name}"
+    assert tracker.store.connect().get_logged_model(output.model_id).status == "READY"
+    named = f"runs:/{record.run_id}/{tracker.store.connect().get_logged_model(output.model_id).name}"
     for uri in (second.uri, "models:/topics/1", f"models:/{output.model_id}", named):
-        assert Classifier.open(pipeline_folder(uri, tracker)).predict(["oil prices rose"]).labels
+        assert Classifier.open(pipeline_folder(uri, tracker.models)).predict(["oil prices rose"]).labels
     assert not list(tmp_path.iterdir()), "nothing but the store named is written to"
 
     with pytest.raises(BenchError, match="did you mean 'topics'"):
-        pipeline_folder("models:/topic@champion", tracker)
+        pipeline_folder("models:/topic@champion", tracker.models)
     with pytest.raises(BenchError, match="did you mean 'champion'"):
-        pipeline_folder("models:/topics@champio", tracker)
+        pipeline_folder("models:/topics@champio", tracker.models)
     other = MlflowTracker(tmp_path / "other")
     with pytest.raises(BenchError, match=r"There is no .*name a store with --tracking-uri"):
         log(study, record, other, chosen="best-f1")
@@ -331,12 +331,12 @@ def test_only_new_folders_and_real_packages_are_taken(
     with pytest.raises(BenchError, match="is there already"):
         export(study, study.choose("knee"), tmp_path / "full", chosen="knee")
     with pytest.raises(BenchError, match="is no MLflow model"):
-        pipeline_folder(str(tmp_path / "full"), tracker)
+        pipeline_folder(str(tmp_path / "full"), tracker.models)
     (tmp_path / "full" / "MLmodel").write_text("")
     with pytest.raises(BenchError, match="none that bench exported"):
-        pipeline_folder(str(tmp_path / "full"), tracker)
+        pipeline_folder(str(tmp_path / "full"), tracker.models)
     with pytest.raises(BenchError, match="There is no folder"):
-        pipeline_folder(str(tmp_path / "absent"), tracker)
+        pipeline_folder(str(tmp_path / "absent"), tracker.models)
 
 
 @pytest.mark.parametrize(

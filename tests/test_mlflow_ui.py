@@ -65,7 +65,7 @@ def test_the_front_filter_parallel_coordinates_and_scatter(
     from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
     result, tracker = searched
-    client = MlflowClient(tracker.address)
+    client = MlflowClient(tracker.store.address)
     experiment = client.get_run(str(result.parent_run_id)).info.experiment_id
     front = [str(entry.run_id) for entry in result.front]
     names = [client.get_run(run_id).info.run_name for run_id in front]

@@ -122,7 +122,7 @@ def test_a_search_finds_a_front_and_confirms_it_beside_the_baselines(run: Run, t
     assert floors == sorted(floors), "on a front, what costs more is better"
     assert max(floors) > found["baselines"]["majority"]["f1_floor"]
 
-    client = MlflowClient(tracker.address)
+    client = MlflowClient(tracker.store.address)
     parent = client.get_run(result.parent_run_id)
     assert parent.info.status == "FINISHED"
     files = {each.path for each in client.list_artifacts(result.parent_run_id)}

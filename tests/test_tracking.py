@@ -7,7 +7,8 @@ import pytest
 from mlflow import MlflowClient
 
 from bench.errors import BenchError
-from bench.tracking import MlflowTracker, Record, redacted, used
+from bench.tracking import MlflowTracker, Record, redacted
+from bench.tracking.mlflow.process import used
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +85,14 @@ def test_what_is_no_address_of_a_store_is_refused_before_anything_is_made(uri: s
 
 @pytest.mark.parametrize("uri", ["sqlite:///a.db", "postgresql+psycopg2://u:p@h/x", "http://h:5000", "databricks"])
 def test_addresses_of_every_kind_are_taken(uri: str, tmp_path: Path) -> None:
-    assert MlflowTracker(tmp_path, uri).address == uri
+    assert MlflowTracker(tmp_path, uri).store.address == uri
 
 
 def test_reading_makes_no_database(tmp_path: Path) -> None:
     for tracker in (MlflowTracker(tmp_path / "home"), MlflowTracker(tmp_path, f"sqlite:///{tmp_path / 'gone.db'}")):
         assert tracker.look("r8", "s") is None
         with pytest.raises(BenchError, match="There is no "):
-            tracker.connect()
+            tracker.store.connect()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -41,10 +41,11 @@ def predict(model: str, file: Path, out: Path | None, text_column: str | None, t
     from bench.packaging.classifier import Classifier
     from bench.packaging.home import pipeline_folder
     from bench.packaging.texts import read_texts
-    from bench.tracking import MlflowTracker
+    from bench.tracking.mlflow import MlflowModels, MlflowStore
 
     texts = read_texts(file, text_column)
-    classifier = Classifier.open(pipeline_folder(model, MlflowTracker(HOME, tracking_uri)))
+    models = MlflowModels(MlflowStore(HOME, tracking_uri))
+    classifier = Classifier.open(pipeline_folder(model, models))
     try:
         with _opened(out) as lines, show.progress().task(f"predict {file.name}", len(texts), "texts") as task:
             for start in range(0, len(texts), TEXTS_AT_ONCE):

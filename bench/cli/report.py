@@ -39,7 +39,7 @@ def report(study: str, out: Path | None, trial: str, tracking_uri: str | None, a
 
     tracker = MlflowTracker(HOME, tracking_uri)
     if tracking_uri is not None:
-        tracker.connect()  # without one, a store that cannot be used is only noted
+        tracker.store.connect()  # without one, a store that cannot be used is only noted
     opened = reopen(HOME, study, Store(store_home()), show.progress(), trial)
     done = write(opened, out or folder_of(study), trial, tracker)
     show.json_out(done.to_json()) if as_json else print_report(done)

@@ -19,13 +19,14 @@ def ui(port: int, host: str, tracking_uri: str | None) -> None:
     import sys
 
     from bench.errors import BenchError
-    from bench.tracking import MlflowTracker, redacted
+    from bench.tracking.addresses import is_server
+    from bench.tracking.mlflow import MlflowStore
 
-    if tracking_uri and tracking_uri.startswith(("http://", "https://")):
-        click.echo(f"{redacted(tracking_uri)} is a server already: open it in a browser.")
+    store = MlflowStore(HOME, tracking_uri)
+    if is_server(store.uri):
+        click.echo(f"{store.uri} is a server already: open it in a browser.")
         return
-    tracker = MlflowTracker(HOME, tracking_uri)
-    tracker.require()
+    store.require()
     _check_free(host, port)
     click.echo(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")
     command = [
@@ -34,7 +35,7 @@ def ui(port: int, host: str, tracking_uri: str | None) -> None:
         "mlflow",
         "ui",
         "--backend-store-uri",
-        tracker.address,
+        store.address,
         "--host",
         host,
         "--port",

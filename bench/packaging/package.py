@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,17 +16,15 @@ from bench.models.resolve import ResolvedModel
 from bench.packaging import pipeline as files
 from bench.packaging import weights
 from bench.packaging.classifier import Classifier
-from bench.packaging.model import log_model, register_model, save, trial_run
+from bench.packaging.mlmodel import save
 from bench.packaging.pipeline import Agreement, Latency, PackagedModel, Pipeline
 from bench.progress import SILENT, Progress
 from bench.study.journal import TrialRecord
 from bench.study.reopen import Study
 from bench.study.trials import finite
-from bench.tracking import redacted, used
+from bench.tracking.mlflow import MlflowTracker
+from bench.tracking.record import ModelRecord
 from bench.version import __version__
-
-if TYPE_CHECKING:
-    from bench.tracking import MlflowTracker
 
 CHECKED_ROWS = 200
 # More labels that differ than ties and rounding explain.
@@ -101,7 +99,7 @@ def export(
     refuse_taken(folder)
     with _scratch_beside(folder) as scratch:
         made = build(study, trial, scratch / "pipeline", chosen, with_weights, progress)
-        save(scratch / "model", scratch / "pipeline", made, None)
+        save(scratch / "model", scratch / "pipeline", made)
         if folder.exists():
             folder.rmdir()
         (scratch / "model").rename(folder)
@@ -117,7 +115,7 @@ def refuse_taken(folder: Path) -> None:
 def log(
     study: Study,
     trial: TrialRecord,
-    tracker: "MlflowTracker",
+    tracker: MlflowTracker,
     *,
     chosen: str,
     register: str | None = None,
@@ -130,26 +128,32 @@ def log(
     Raises:
         BenchError: as `export`; or the store lacks the trial's run, or refuses the name.
     """
-    from mlflow.exceptions import MlflowException
-
-    client = tracker.connect()
-    run = trial_run(client, study, trial, tracker.uri)
+    run = tracker.trial_run(study.material.dataset.name, study.name, trial.candidate.fingerprint())
+    if run is None:
+        raise BenchError(
+            f"The tracking store {tracker.uri} has no run of trial {trial.number} of the study '{study.name}': name "
+            "the store that it was searched with (--tracking-uri), or export to a folder (--out)."
+        )
     with tempfile.TemporaryDirectory(prefix="bench-export-") as name:
-        scratch = Path(name)
-        made = build(study, trial, scratch / "pipeline", chosen, with_weights, progress)
-        try:
-            # To register a model MLflow looks it up in the store of the process.
-            with used(tracker.address):
-                logged = log_model(client, run, scratch, made)
-                version = None if register is None else register_model(client, logged, register, alias)
-        except MlflowException as error:
-            raise BenchError(
-                f"The tracking store {tracker.uri} refuses the model: {redacted(str(error))[:300]}"
-            ) from error
-    uri = f"models:/{logged.model_id}"
-    if version is not None:
-        uri = f"models:/{register}@{alias}" if alias else f"models:/{register}/{version}"
+        pipeline = Path(name) / "pipeline"
+        made = build(study, trial, pipeline, chosen, with_weights, progress)
+        uri, version = tracker.models.log(
+            run,
+            _model_record(made),
+            lambda target, place: save(target, pipeline, made, place),
+            register=register,
+            alias=alias,
+        )
     return Exported(made, uri, version=version)
+
+
+def _model_record(made: Pipeline) -> ModelRecord:
+    assert made.latency is not None
+    return ModelRecord(
+        name=f"{made.study}-trial-{made.trial}",
+        tags={"bench.study": made.study, "bench.trial": str(made.trial), "bench.chosen": made.chosen},
+        metrics={"export_latency_ms": made.latency.measured_ms, "export_latency_ratio": made.latency.ratio},
+    )
 
 
 def build(

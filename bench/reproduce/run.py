@@ -79,7 +79,7 @@ class Done:
     dataset: str
     findings: Findings
     files: tuple[Path, ...]
-    tracking_uri: str
+    tracking_uri: str | None
     parent_run_id: str | None
 
     def to_json(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class SearchResult:
     front: Sequence[Entry]
     baselines: Sequence[Entry]
     seconds: Mapping[str, float]
-    tracking_uri: str
+    tracking_uri: str | None
     parent_run_id: str | None
     absent: Sequence[Absent]
     truncated: Mapping[str, int]

@@ -204,7 +204,7 @@ def _result(
         front=front,
         baselines=baselines,
         seconds=seconds,
-        tracking_uri="",
+        tracking_uri=None,
         parent_run_id=None,
         absent=material.absent,
         truncated=material.truncated,

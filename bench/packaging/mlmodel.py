@@ -1,0 +1,79 @@
+"""A pipeline in MLflow's model format: our file of code, our source, the pipeline as an artifact."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.packaging.pipeline import Pipeline
+from bench.packaging.requirements import pinned
+from bench.tracking.mlflow.process import variables
+from bench.tracking.record import ModelPlace
+
+SOURCE = Path(__file__).parents[1]
+EXAMPLES = ("The central bank cut its rate by a quarter point.", "Net profit of two mln dlrs vs one mln.")
+
+
+def save(target: Path, pipeline: Path, made: Pipeline, place: ModelPlace | None = None) -> None:
+    """Write the MLflow model of a pipeline to the new folder `target`. Nothing of it is pickled.
+
+    Args:
+        target: The folder of the model.
+        pipeline: The folder of the pipeline.
+        made: The pipeline's description.
+        place: Where the model is to lie in a tracking store; None where it stays in `target`.
+    """
+    import mlflow
+    import pandas as pd
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Map
+
+    model = None
+    if place is not None:
+        model = Model(artifact_path=place.location, run_id=place.run, model_uuid=place.model, model_id=place.model)
+    with _quiet():
+        mlflow.pyfunc.save_model(
+            path=target,
+            mlflow_model=model,
+            python_model=Path(__file__).with_name("serving.py"),
+            code_paths=[str(SOURCE)],
+            artifacts={"pipeline": str(pipeline)},
+            signature=ModelSignature(
+                Schema([ColSpec(DataType.string, "text")]),
+                Schema([ColSpec(DataType.string, "label"), ColSpec(Map(DataType.double), "probabilities")]),
+            ),
+            input_example=pd.DataFrame({"text": EXAMPLES}),
+            pip_requirements=pinned({packaged.settings.backend for packaged in made.models}),
+            metadata=_metadata(made),
+        )
+
+
+def _metadata(made: Pipeline) -> dict[str, Any]:
+    """What MLmodel says of the pipeline; the whole description lies in the artifact."""
+    assert made.latency is not None
+    return {
+        "bench_study": made.study,
+        "bench_trial": made.trial,
+        "bench_candidate": str(made.candidate),
+        "bench_remote_code": made.remote_code,
+        # through JSON, as torch's version is a string of its own kind, which YAML cannot hold
+        "bench_models": json.loads(json.dumps({model.name: dict(model.identity) for model in made.models})),
+        "bench_latency_predicted_ms": made.latency.predicted_ms,
+        "bench_latency_measured_ms": made.latency.measured_ms,
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without MLflow's bars over files and its notes on what it does; warnings stay."""
+    logger = logging.getLogger("mlflow")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with variables(MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false"):
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,125 @@
+"""Models in a tracking store: logged beside a run, registered under a name, fetched by address."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError, nearest
+from bench.tracking.addresses import redacted
+from bench.tracking.mlflow.process import used
+from bench.tracking.mlflow.store import MlflowStore
+from bench.tracking.record import ModelPlace, ModelRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+class MlflowModels:
+    """The models of a store."""
+
+    def __init__(self, store: MlflowStore) -> None:
+        self._store = store
+
+    def log(
+        self,
+        run: str,
+        record: ModelRecord,
+        write: Callable[[Path, ModelPlace], None],
+        *,
+        register: str | None = None,
+        alias: str | None = None,
+    ) -> tuple[str, str | None]:
+        """Log a model of a finished run; `write` makes its files in a new folder, knowing what place it is given.
+
+        Returns:
+            Its address, and its number where it became a version of the registered model `register`.
+
+        Raises:
+            BenchError: the store refuses it.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client = self._store.connect()
+        try:
+            # To register a model MLflow looks it up in the store of the process.
+            with used(self._store.address):
+                model = self._logged(client, run, record, write)
+                if register is None:
+                    return f"models:/{model}", None
+                version = _registered(client, model, register, alias)
+        except MlflowException as error:
+            raise BenchError(
+                f"The tracking store {self._store.uri} refuses the model: {redacted(str(error))[:300]}"
+            ) from error
+        return (f"models:/{register}@{alias}" if alias else f"models:/{register}/{version}"), version
+
+    def _logged(
+        self, client: "MlflowClient", run_id: str, record: ModelRecord, write: Callable[[Path, ModelPlace], None]
+    ) -> str:
+        from mlflow.entities import LoggedModelOutput
+
+        run = client.get_run(run_id)
+        logged = client.create_logged_model(
+            run.info.experiment_id,
+            name=record.name.replace("/", "-"),
+            source_run_id=run_id,
+            tags=dict(record.tags),
+            params=run.data.params,
+            model_type="classifier",
+        )
+        model = str(logged.model_id)
+        try:
+            with tempfile.TemporaryDirectory(prefix="bench-model-") as scratch:
+                folder = Path(scratch) / "model"
+                write(folder, ModelPlace(run_id, model, logged.artifact_location))
+                client.log_model_artifacts(model, str(folder))
+            client.log_outputs(run_id, [LoggedModelOutput(model, step=0)])
+            for name, value in record.metrics.items():
+                client.log_metric(run_id, name, value, model_id=model)
+        except BaseException:
+            client.finalize_logged_model(model, "FAILED")
+            raise
+        client.finalize_logged_model(model, "READY")
+        return model
+
+    def fetch(self, uri: str) -> Path:
+        """The folder of the model at ``models:/…`` or ``runs:/…``, downloaded where the store is elsewhere.
+
+        Raises:
+            BenchError: there is none; it names the nearest registered model or alias.
+        """
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        client = self._store.connect()
+        try:
+            with used(self._store.address):
+                return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+        except (MlflowException, OSError) as error:
+            raise BenchError(
+                f"The tracking store {self._store.uri} has no model '{uri}' "
+                f"({redacted(str(error))[:200].rstrip('.')}){_hint(client, uri)}"
+            ) from error
+
+
+def _registered(client: "MlflowClient", model: str, name: str, alias: str | None) -> str:
+    """The number of a new version of the registered model `name`, which is made if need be."""
+    import mlflow
+
+    version = str(mlflow.register_model(f"models:/{model}", name).version)
+    if alias is not None:
+        client.set_registered_model_alias(name, alias, version)
+    return version
+
+
+def _hint(client: "MlflowClient", uri: str) -> str:
+    """The registered model or alias that was meant, as the end of a sentence."""
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    name = name.partition("/")[0]
+    if not uri.startswith("models:/") or name.startswith("m-"):
+        return "."
+    models = {model.name: model for model in client.search_registered_models()}
+    if name not in models:
+        return f". Registered models: {nearest(name, models)}"
+    return f". Aliases of {name}: {nearest(alias, models[name].aliases)}" if alias else "."

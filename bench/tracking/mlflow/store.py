@@ -1,0 +1,97 @@
+"""A tracking store of MLflow's: a database or a server, connected to when first asked for."""
+
+import os
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.tracking.addresses import FILE, check_address, file_of, redacted
+from bench.tracking.mlflow.process import variables
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+class MlflowStore:
+    """The store at `address`, by default `mlflow.db` in the folder `home`, with artifacts beside it.
+
+    `uri` is its address without a password, `artifacts` where a new experiment's files go (None: the server decides).
+
+    Raises:
+        BenchError: `address` is no address of a store (see `check_address`).
+    """
+
+    def __init__(self, home: Path, address: str | None = None) -> None:
+        if address is not None:
+            check_address(address)
+        self._home = home.resolve()
+        self._shown = home / "mlflow.db"
+        self._local = address is None
+        self._client: MlflowClient | None = None
+        self.address = address or f"{FILE}{self._home / 'mlflow.db'}"
+        self.uri = redacted(self.address)
+        self.artifacts = (self._home / "artifacts").as_uri() if self._local else None
+
+    def exists(self) -> bool:
+        """Whether there is a store to be read, as far as can be told without connecting."""
+        file = file_of(self.address)
+        return file is None or file.exists()
+
+    def require(self) -> None:
+        """Raise BenchError where the store is a file that does not exist, which reading must not create."""
+        if not self.exists():
+            raise BenchError(
+                f"There is no {self._shown} here. Run `bench search` in this folder first, or name a store with "
+                "--tracking-uri."
+                if self._local
+                else f"There is no database {self.address.removeprefix(FILE)}: check --tracking-uri."
+            )
+
+    def connect(self) -> "MlflowClient":
+        """MLflow's own client for a store that is there.
+
+        Raises:
+            BenchError: see `require`; or the store cannot be used.
+        """
+        self.require()
+        return self.connect_or_create()
+
+    def connect_or_create(self) -> "MlflowClient":
+        """The same for a store that is written to: a database that is not there is created.
+
+        Raises:
+            BenchError: the store cannot be used.
+        """
+        if self._client is None:
+            # a terminal should not be told of every migration of an empty database
+            os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+            try:
+                self._client = self._opened() if self._local else self._reached()
+            except Exception as error:
+                reason = textwrap.shorten(redacted(str(error)), 200, placeholder=" …").rstrip(".")
+                raise BenchError(
+                    f"The tracking store {self.uri} cannot be used: {reason}. "
+                    "Check --tracking-uri, or leave it out to write to mlruns/."
+                ) from error
+        return self._client
+
+    def _reached(self) -> "MlflowClient":
+        from mlflow import MlflowClient
+
+        # MLflow asks a server that is not there for four minutes
+        with variables(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2"):
+            client = MlflowClient(self.address)
+            client.search_experiments(max_results=1)
+        return client
+
+    def _opened(self) -> "MlflowClient":
+        from filelock import FileLock
+        from mlflow import MlflowClient
+
+        self._home.mkdir(parents=True, exist_ok=True)
+        # processes that open a new database together race in creating its tables
+        with FileLock(self._home / ".mlflow.lock"):
+            client = MlflowClient(self.address)
+            client.search_experiments(max_results=1)
+        return client

@@ -1,0 +1,108 @@
+"""What a study has written down of itself, and who writes it: a tracker, or nobody."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Status = Literal["FINISHED", "KILLED"]
+Params = Mapping[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run, whole: it is written after the work is done, so that little can be left half-written.
+
+    `key` identifies it within its study; a record with a known key replaces nothing and is written once. `steps` are
+    (name, step, value). `artifacts` map a relative path to a file's content.
+    """
+
+    key: str
+    name: str
+    params: Params = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    steps: Sequence[tuple[str, int, float]] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model that a run led to."""
+
+    name: str
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """Where a model will lie: the ids of its run and its own, and the store's location of its files."""
+
+    run: str
+    model: str
+    location: str
+
+
+class Tracker(Protocol):
+    """What a study needs of experiment tracking: a parent run with nested runs."""
+
+    @property
+    def uri(self) -> str | None:
+        """The store's address without a password; None where nothing is written, and nothing need be made for it."""
+
+    def open(self, experiment: str, study: str, params: Params) -> str | None:
+        """Begin or resume the parent run of a study and return its id."""
+
+    def look(self, experiment: str, study: str) -> str | None:
+        """The id of the parent run of a study, which `attach` and `compare_url` then mean; None where there is none.
+
+        Nothing is created or changed.
+        """
+
+    def find(self, key: str) -> str | None:
+        """The id of the nested run with that key, or None."""
+
+    def log(self, record: Record) -> str | None:
+        """Write a nested run, unless its key is there already, and return its id."""
+
+    def update(self, run: str | None, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Add metrics and set tags of a run that exists."""
+
+    def attach(self, artifacts: Mapping[str, bytes]) -> None:
+        """Put files on the parent run; a file of that name is replaced."""
+
+    def close(self, metrics: Mapping[str, float], tags: Mapping[str, str], status: Status = "FINISHED") -> None:
+        """End the parent run."""
+
+    def compare_url(self, runs: Sequence[str]) -> str | None:
+        """Where a browser shows runs of the study side by side."""
+
+
+class NoTracker:
+    """Writes nothing down; a search that is tracked later writes what is missing."""
+
+    uri: None = None
+
+    def open(self, experiment: str, study: str, params: Params) -> None:
+        """There is no run."""
+
+    def look(self, experiment: str, study: str) -> None:
+        """There is no run."""
+
+    def find(self, key: str) -> None:
+        """There is no run."""
+
+    def log(self, record: Record) -> None:
+        """Nothing is written."""
+
+    def update(self, run: str | None, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Nothing is written."""
+
+    def attach(self, artifacts: Mapping[str, bytes]) -> None:
+        """Nothing is written."""
+
+    def close(self, metrics: Mapping[str, float], tags: Mapping[str, str], status: Status = "FINISHED") -> None:
+        """Nothing is written."""
+
+    def compare_url(self, runs: Sequence[str]) -> None:
+        """There is nothing to be shown."""
