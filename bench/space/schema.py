@@ -4,8 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator, model_validator
 
-from bench.errors import nearest
+from bench.errors import BenchError, nearest
+from bench.front import Direction
 from bench.fusion import FUSIONS
+from bench.measures import DEFAULT, MEASURES, Measure, Objective, objective, objective_names
 from bench.pooling import POOLINGS
 from bench.registry import Registry
 from bench.space.samplers import SAMPLERS
@@ -159,27 +161,41 @@ class Evaluation(Spec):
     confirm: Annotated[int, Field(ge=1)] = 5
 
 
-Direction = Literal["maximize", "minimize"]
-Objective = Literal[
-    "f1_floor", "f1_mean", "f1_std", "accuracy_floor", "accuracy_mean", "accuracy_std", "latency_ms", "memory_gb"
+def _objective(name: str) -> str:
+    try:
+        return objective(name).name
+    except BenchError:
+        raise ValueError(f"there is no '{name}': {nearest(name, objective_names())}") from None
+
+
+ObjectiveName = Annotated[
+    str,
+    AfterValidator(_objective),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": objective_names()},
+                {"type": "string", "pattern": r"^\w+\..+_\w+$", "description": "f1.CLASS_mean: of one class alone"},
+            ]
+        }
+    ),
 ]
 
 
 class Objectives(Spec):
-    """What is to be traded off."""
+    """What is to be traded off, see `bench.measures`."""
 
-    maximize: tuple[Objective, ...] = ("f1_floor",)
-    minimize: tuple[Objective, ...] = ("latency_ms",)
+    maximize: tuple[ObjectiveName, ...] = ("f1_floor",)
+    minimize: tuple[ObjectiveName, ...] = ("latency_ms",)
 
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not self.names or len(set(self.names)) < len(self.names):
             raise ValueError("name at least one objective, and each only once")
         # pruning relies on it, and nobody wants the opposite
-        for name in self.names:
-            costs = name.endswith("_std") or name in {"latency_ms", "memory_gb"}
-            if costs != (name in self.minimize):
-                raise ValueError(f"{name} is to be {'minimized' if costs else 'maximized'}")
+        for each, direction in zip(self.each, self.directions, strict=True):
+            if each.direction != direction:
+                raise ValueError(f"{each.name} is to be {each.direction}d")
         return self
 
     @property
@@ -188,11 +204,42 @@ class Objectives(Spec):
         return (*self.maximize, *self.minimize)
 
     @property
+    def each(self) -> tuple[Objective, ...]:
+        """All objectives, in the order of `names`."""
+        return tuple(map(objective, self.names))
+
+    @property
     def directions(self) -> tuple[Direction, ...]:
         """The direction of each of `names`."""
         up: Direction = "maximize"
         down: Direction = "minimize"
         return (up,) * len(self.maximize) + (down,) * len(self.minimize)
+
+    @property
+    def scores(self) -> tuple[Objective, ...]:
+        """Those that take training to know."""
+        return tuple(each for each in self.each if not each.is_cost)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The scores that are kept of every candidate: those of any study, and those that are searched for."""
+        default = (MEASURES[name] for name in DEFAULT)
+        return tuple(dict.fromkeys([*default, *(each.measure for each in self.scores)]))
+
+    @property
+    def score(self) -> Objective:
+        """What a study is about: its first score."""
+        return next(iter(self.scores), objective("f1_floor"))
+
+    @property
+    def cost(self) -> Objective:
+        """What is paid for it: the last objective, or the latency where that is the score itself."""
+        return objective("latency_ms") if self.each[-1] == self.score else self.each[-1]
+
+    @property
+    def single(self) -> Objective:
+        """By what the best single model is the best: the first score that is no spread, else the mean F1."""
+        return next((each for each in self.scores if not each.is_spread), objective("f1_mean"))
 
 
 class Sampler(Spec):
@@ -219,7 +266,7 @@ class SearchSpace(Spec):
 
     @model_validator(mode="after")
     def _scorable(self) -> Self:
-        if self.protocol.repetitions < 2 and {"f1_std", "accuracy_std"} & set(self.objectives.names):
+        if self.protocol.repetitions < 2 and any(each.is_spread for each in self.objectives.each):
             raise ValueError("an objective that is a spread needs protocol.repetitions of 2 or more")
         return self
 

@@ -1,9 +1,6 @@
-"""Scores, their spread over repetitions, and what a test set can and cannot tell apart.
+"""What a test set can and cannot tell apart: intervals and tests that draw its rows again.
 
-Macro-F1 is the mean over the whole label list: a class that is neither present nor predicted has F1 0, as has one
-that is never hit (scikit-learn with every label given and ``zero_division=0``).
-
-The resampling tests draw over distinct patterns of (label, predictions) instead of rows. Rows of one pattern are
+They draw over distinct patterns of (label, predictions) instead of rows. Rows of one pattern are
 interchangeable, so multinomial (bootstrap) and binomial (permutation) counts of patterns have exactly the distribution
 that drawing rows one by one has, and there are far fewer patterns than rows.
 """
@@ -15,43 +12,16 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Statistic = Literal["f1", "accuracy"]
+from bench.metrics.counts import Counts, Floats, Ints, accuracy, macro_f1
+
+Statistic = Callable[[Counts], Floats] | Literal["f1", "accuracy"]
+"""What is resampled: a function of counts (see `bench.metrics.counts`); two go by name."""
+NAMED: dict[str, Callable[[Counts], Floats]] = {"f1": macro_f1, "accuracy": accuracy}
 
 # About how many numbers a block of draws may hold.
 BLOCK = 1 << 22
 # z for a two-sided level of 5 % plus z for a power of 80 %.
 LEVEL_AND_POWER = 1.959964 + 0.841621
-
-
-@dataclass(frozen=True)
-class Scores:
-    """How predictions compare with labels.
-
-    Attributes:
-        accuracy: Share of rows that are right.
-        macro_f1: Mean F1 over the whole label list.
-        f1: Per class.
-        support: Rows per class.
-        confusion: Counts, [label, prediction].
-    """
-
-    accuracy: float
-    macro_f1: float
-    f1: tuple[float, ...]
-    support: tuple[int, ...]
-    confusion: Ints
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Values over repetitions; `std` has n − 1 in its denominator and is NaN for a single value."""
-
-    mean: float
-    std: float
-    floor: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -79,26 +49,6 @@ class PairedTest:
     resolvable: float
 
 
-def score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, classes: int) -> Scores:
-    """Score predictions [n] against labels [n], both class indices below `classes`."""
-    labels, predictions = np.asarray(y_true, dtype=np.int64), np.asarray(y_pred, dtype=np.int64)
-    cells = np.bincount(labels * classes + predictions, minlength=classes * classes)
-    confusion: Ints = cells.reshape(classes, classes).astype(np.int64)
-    support = confusion.sum(1)
-    hits = np.diag(confusion)
-    f1 = _f1(hits.astype(np.float64), (support + confusion.sum(0)).astype(np.float64))
-    return Scores(
-        float(hits.sum() / len(labels)), float(f1.mean()), tuple(f1.tolist()), tuple(support.tolist()), confusion
-    )
-
-
-def summarise(values: Sequence[float]) -> Summary:
-    """Mean, spread and worst of at least one value; NaN among them stays NaN."""
-    array = np.asarray(values, dtype=np.float64)
-    std = float(array.std(ddof=1)) if len(array) > 1 else float("nan")
-    return Summary(float(array.mean()), std, float(array.min()), len(array))
-
-
 def bootstrap_interval(
     y_true: npt.ArrayLike,
     predictions: npt.ArrayLike,
@@ -115,7 +65,7 @@ def bootstrap_interval(
         y_true: Labels [n].
         predictions: [seeds, n].
         classes: Length of the label list.
-        statistic: ``"f1"`` (macro) or ``"accuracy"``.
+        statistic: ``"f1"`` (macro), ``"accuracy"``, or another function of counts.
         seed: Of the draws.
         level: Share of the draws within the interval.
         draws: Number of resamples.
@@ -126,6 +76,19 @@ def bootstrap_interval(
         return _statistic(patterns, patterns.predictions[0], counts, classes, statistic)
 
     return _percentiles(patterns, value, seed, level, draws)
+
+
+def row_interval(
+    value: Callable[[Ints], float], rows: int, *, seed: int, level: float = 0.95, draws: int = 500
+) -> Interval:
+    """The percentile interval of what is no function of counts: `value` takes the places of resampled rows, [rows].
+
+    It is called once a draw, which takes its time: hence the fewer draws.
+    """
+    rng = np.random.default_rng(seed)
+    values = [value(rng.integers(rows, size=rows)) for _ in range(draws)]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value(np.arange(rows)), float(low), float(high))
 
 
 def paired_interval(
@@ -173,7 +136,7 @@ def paired_permutation(
         a: Predictions of the first system, [seeds, n]; seeds are averaged within each draw.
         b: Predictions of the second, [seeds, n]; its number of seeds must be that of `a`.
         classes: Length of the label list.
-        statistic: ``"f1"`` (macro) or ``"accuracy"``.
+        statistic: ``"f1"`` (macro), ``"accuracy"``, or another function of counts.
         seed: Of the draws.
         draws: Number of permutations.
     """
@@ -265,22 +228,16 @@ def _statistic(
     if others is not None and other_counts is not None:
         parts.append((others, other_counts.astype(np.float64)))
     total = sum(weights for _, weights in parts)
+    value = NAMED[statistic] if isinstance(statistic, str) else statistic
     support = total @ np.eye(classes)[patterns.labels]
     values = np.zeros(len(counts))
     for seed in range(len(predictions)):
         hits = sum(
             weights @ (np.eye(classes)[patterns.labels] * (p[seed] == patterns.labels)[:, None]) for p, weights in parts
         )
-        if statistic == "accuracy":
-            values += hits.sum(1) / support.sum(1)
-        else:
-            predicted = sum(weights @ np.eye(classes)[p[seed]] for p, weights in parts)
-            values += _f1(hits, predicted + support).mean(1)
+        predicted = sum(weights @ np.eye(classes)[p[seed]] for p, weights in parts)
+        values += value(Counts(hits, predicted, support))
     return values / len(predictions)
-
-
-def _f1(hits: Floats, predicted_and_support: Floats) -> Floats:
-    return np.divide(2 * hits, predicted_and_support, out=np.zeros_like(hits), where=predicted_and_support > 0)
 
 
 def _blocks(draws: int, patterns: int) -> Iterator[int]:

@@ -1,0 +1,177 @@
+"""What a measure is: one row that says how it is computed, and all that anybody else has to know of it."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from bench import metrics
+from bench.errors import BenchError, nearest
+from bench.front import Direction
+from bench.metrics import Counts, Interval, Scores
+from bench.metrics.counts import Floats, Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What one trained classifier says of rows, beside the truth.
+
+    Attributes:
+        truth: Class indices, int [n].
+        predicted: Class indices, int [n].
+        labels: Names of all classes.
+        log_probabilities: Natural logarithms, float [n, m], of the first m classes (a class of the test set alone was
+            not trained on); None where the classifier has no probabilities.
+    """
+
+    truth: Ints
+    predicted: Ints
+    labels: tuple[str, ...]
+    log_probabilities: Floats | None = None
+    _values: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def scores(self) -> Scores:
+        """The table of counts and what follows from it."""
+        return metrics.score(self.truth, self.predicted, len(self.labels))
+
+    def value(self, measure: "Measure") -> float:
+        """One measure's value, computed once; NaN where it needs probabilities and there are none."""
+        if measure.name not in self._values:
+            self._values[measure.name] = measure.compute(self)
+        return self._values[measure.name]
+
+    def at(self, rows: Ints) -> "Predictions":
+        """The same of some rows, by their places."""
+        logs = None if self.log_probabilities is None else self.log_probabilities[rows]
+        return replace(self, truth=self.truth[rows], predicted=self.predicted[rows], log_probabilities=logs)
+
+
+class Cost(Protocol):
+    """What was measured of one model, as far as rows need it (see `bench.cost.ModelCost`)."""
+
+    @property
+    def layer_ms(self) -> Sequence[float]:
+        """Milliseconds a text up to and including each layer."""
+
+    @property
+    def peak_memory_gb(self) -> float:
+        """GiB, weights included."""
+
+
+Use = tuple[Cost, int]
+"""A model that a candidate uses, and the deepest layer that it uses of it."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row: give exactly one of `counted`, `computed` and `priced`.
+
+    Attributes:
+        name: In files: letters, digits and underscores.
+        title: In sentences and on axes.
+        direction: Whether more or less is better.
+        heading: In tables, where the title is too long.
+        unit: With which `title` is followed in brackets.
+        best: The best value there is: pruning relies on it.
+        digits: After the point, for people.
+        counted: From counts by class; such a measure is resampled quickly.
+        computed: From predictions in full; NaN where they lack what it needs.
+        priced: From the models that a candidate uses: a cost, which is known before anything is trained.
+        of_class: From a class's index to what computes the measure of that class alone, ``NAME.CLASS``.
+        only: That class.
+    """
+
+    name: str
+    title: str
+    direction: Direction = "maximize"
+    _: KW_ONLY
+    heading: str = ""
+    unit: str = ""
+    best: float = 0.0
+    digits: int = 4
+    counted: Callable[[Counts], Floats] | None = None
+    computed: Callable[[Predictions], float] | None = None
+    priced: Callable[[Sequence[Use]], float] | None = None
+    of_class: Callable[[int], Callable[[Counts], Floats]] | None = None
+    only: str | None = None
+
+    def __post_init__(self) -> None:
+        ways = sum(way is not None for way in (self.counted, self.computed, self.priced))
+        if ways != 1 or (self.only is None and not re.fullmatch(r"\w+", self.name, re.ASCII)):
+            raise ValueError(f"the measure '{self.name}' needs a plain name and one way in which it is computed")
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether it is known before anything is trained."""
+        return self.priced is not None
+
+    @property
+    def label(self) -> str:
+        """The title with its unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
+    def sign(self) -> int:
+        """By which values are multiplied so that more is better."""
+        return 1 if self.direction == "maximize" else -1
+
+    def compute(self, predictions: Predictions) -> float:
+        """The value of one repetition, or of some rows of it.
+
+        Raises:
+            BenchError: it is of a class that is not there.
+        """
+        if (counted := self._counting(predictions.labels)) is not None:
+            return float(counted(Counts.of(predictions.scores.confusion)))
+        assert self.computed is not None, f"{self.name} is no score"
+        return self.computed(predictions)
+
+    def interval(self, outcomes: Sequence[Predictions], seed: int = 0) -> Interval:
+        """The mean over repetitions on the same rows, with its 95% bootstrap interval over these rows."""
+        first = outcomes[0]
+        if (counted := self._counting(first.labels)) is not None:
+            predicted = np.stack([each.predicted for each in outcomes])
+            return metrics.bootstrap_interval(first.truth, predicted, len(first.labels), counted, seed=seed)
+
+        def mean(rows: Ints) -> float:
+            return float(np.mean([self.compute(each.at(rows)) for each in outcomes]))
+
+        return metrics.row_interval(mean, len(first.truth), seed=seed)
+
+    def _counting(self, labels: Sequence[str]) -> Callable[[Counts], Floats] | None:
+        if self.only is None or self.of_class is None:
+            return self.counted
+        return self.of_class(class_index(labels, self.only))
+
+    def shown(self, value: float | None) -> str:
+        """A value for people; what is unknown is a dash."""
+        return "–" if value is None or value != value else f"{value:.{self.digits}f}"
+
+    def plus_minus(self, mean: float | None, std: float | None) -> str:
+        """A mean and its spread for people; a spread over one value is unknown."""
+        if mean is None or mean != mean:
+            return ""
+        return self.shown(mean) if std is None or std != std else f"{self.shown(mean)} ± {self.shown(std)}"
+
+
+def spelled(label: str) -> str:
+    """A class's name as a part of an objective's: what MLflow refuses in the names of metrics becomes ``_``."""
+    return re.sub(r"[^\w.\- ]", "_", label)
+
+
+def class_index(labels: Sequence[str], name: str) -> int:
+    """The place of the class that is spelled so.
+
+    Raises:
+        BenchError: no class, or more than one, is.
+    """
+    found = [index for index, label in enumerate(labels) if spelled(label) == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise BenchError(f"More than one class is spelled '{name}': {', '.join(labels[index] for index in found)}.")
+    raise BenchError(f"The data has no class '{name}' to be measured: {nearest(name, map(spelled, labels))}")

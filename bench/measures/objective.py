@@ -1,0 +1,191 @@
+"""What a search is for: a measure under an aggregation over repetitions, or a cost."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from bench import metrics
+from bench.errors import BenchError, nearest
+from bench.front import Direction
+from bench.measures.measure import Measure, Predictions, class_index, spelled
+from bench.measures.rows import MEASURES
+from bench.metrics import Summary
+from bench.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregation:
+    """One row: from the repetitions of a candidate to one number.
+
+    Attributes:
+        name: The end of an objective's name.
+        words: On axes.
+        value: From all repetitions.
+        bound: The best that it can still become, from the repetitions so far and how many there will be.
+        spread: Less is better, whatever the measure; unknown for one repetition.
+    """
+
+    name: str
+    words: str
+    value: Callable[[Measure, Sequence[Predictions]], float]
+    bound: Callable[[Measure, Sequence[Predictions], int], float]
+    spread: bool = False
+
+
+def values(measure: Measure, outcomes: Sequence[Predictions]) -> list[float]:
+    """One value a repetition."""
+    return [outcome.value(measure) for outcome in outcomes]
+
+
+def summary(measure: Measure, outcomes: Sequence[Predictions]) -> Summary:
+    """Mean, spread and smallest value over repetitions."""
+    return metrics.summarise(values(measure, outcomes))
+
+
+def _worst(measure: Measure, outcomes: Sequence[Predictions]) -> float:
+    return measure.sign * metrics.summarise([measure.sign * value for value in values(measure, outcomes)]).floor
+
+
+def _filled(measure: Measure, outcomes: Sequence[Predictions], total: int) -> float:
+    return (sum(values(measure, outcomes)) + (total - len(outcomes)) * measure.best) / total
+
+
+AGGREGATIONS: Registry[Aggregation] = Registry("aggregation")
+
+for _row in (
+    Aggregation(
+        name="mean",
+        words="mean over repetitions",
+        value=lambda measure, outcomes: summary(measure, outcomes).mean,
+        bound=_filled,
+    ),
+    Aggregation(
+        name="std",
+        words="standard deviation over repetitions",
+        value=lambda measure, outcomes: summary(measure, outcomes).std,
+        bound=lambda *_: 0.0,
+        spread=True,
+    ),
+    Aggregation(
+        name="floor",
+        words="worst repetition",
+        value=_worst,
+        # a running minimum can only fall, a running maximum only rise
+        bound=lambda measure, outcomes, _: _worst(measure, outcomes),
+    ),
+):
+    AGGREGATIONS.add(_row.name, _row)
+WORST = "worst"
+"""What ``floor`` is called where less is better; it is understood for either."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search is for: a measure under an aggregation over repetitions, or a cost (`aggregation` is None)."""
+
+    measure: Measure
+    aggregation: Aggregation | None = None
+
+    @property
+    def name(self) -> str:
+        """In files, tables and MLflow."""
+        if self.aggregation is None:
+            return self.measure.name
+        return f"{self.measure.name}_{_suffix(self.measure, self.aggregation)}"
+
+    @property
+    def direction(self) -> Direction:
+        """Whether more or less is better."""
+        return "minimize" if self.is_spread else self.measure.direction
+
+    @property
+    def sign(self) -> int:
+        """By which values are multiplied so that more is better."""
+        return 1 if self.direction == "maximize" else -1
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether it is known before anything is trained."""
+        return self.aggregation is None
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether it is unknown for one repetition."""
+        return self.aggregation is not None and self.aggregation.spread
+
+    @property
+    def label(self) -> str:
+        """What it is, with its unit, for an axis."""
+        return self.measure.label + ("" if self.aggregation is None else f", {self.aggregation.words}")
+
+    def value(self, outcomes: Sequence[Predictions]) -> float:
+        """Of a score, from all repetitions of a candidate."""
+        assert self.aggregation is not None, f"{self.name} is known before anything is trained"
+        return self.aggregation.value(self.measure, outcomes)
+
+    def bound(self, outcomes: Sequence[Predictions], total: int) -> float:
+        """Of a score, the best that it can still be after `total` repetitions."""
+        assert self.aggregation is not None, f"{self.name} is known before anything is trained"
+        return self.aggregation.bound(self.measure, outcomes, total)
+
+
+def _suffix(measure: Measure, aggregation: Aggregation) -> str:
+    return WORST if aggregation.name == "floor" and measure.direction == "minimize" else aggregation.name
+
+
+def objective(name: str) -> Objective:
+    """The objective of that name: a cost, ``MEASURE_AGGREGATION`` or ``MEASURE.CLASS_AGGREGATION``.
+
+    Raises:
+        BenchError: there is none.
+    """
+    if name in MEASURES and MEASURES[name].is_cost:
+        return Objective(MEASURES[name])
+    stem, _, suffix = name.rpartition("_")
+    suffix = "floor" if suffix == WORST else suffix
+    found = _measure(stem)
+    if found is None or found.is_cost or suffix not in AGGREGATIONS:
+        raise BenchError(f"There is no objective '{name}': {nearest(name, objective_names())}")
+    return Objective(found, AGGREGATIONS[suffix])
+
+
+def objective_names() -> list[str]:
+    """All that go without the name of a class."""
+    costs = [measure.name for measure in MEASURES.values() if measure.is_cost]
+    scores = [
+        f"{measure.name}_{_suffix(measure, aggregation)}"
+        for measure in MEASURES.values()
+        for aggregation in AGGREGATIONS.values()
+        if not measure.is_cost
+    ]
+    return [*scores, *costs]
+
+
+def _measure(name: str) -> Measure | None:
+    """The row of that name, or the one that it makes for the class that is named behind a point."""
+    whole, point, only = name.partition(".")
+    if whole not in MEASURES:
+        return None
+    row = MEASURES[whole]
+    if not point:
+        return row
+    if row.of_class is None or not only:
+        return None
+    only = spelled(only)
+    label = f"{row.heading or row.title} of {only}"
+    return replace(row, name=f"{row.name}.{only}", title=label, heading=label, only=only)
+
+
+def check_classes(objectives: Iterable[Objective], labels: Sequence[str]) -> None:
+    """Raise BenchError where an objective is of a class that the data has not."""
+    for each in objectives:
+        if each.measure.only is not None:
+            class_index(labels, each.measure.only)
+
+
+def summaries(measures: Iterable[Measure], outcomes: Sequence[Predictions]) -> dict[str, float]:
+    """Every aggregation of each measure, by the objective's name; NaN where it is unknown."""
+    return {
+        each.name: each.value(outcomes)
+        for measure in measures
+        for each in (Objective(measure, aggregation) for aggregation in AGGREGATIONS.values())
+    }

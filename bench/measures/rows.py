@@ -1,0 +1,67 @@
+"""The measures, a row each."""
+
+from collections.abc import Sequence
+
+from bench import metrics
+from bench.measures.measure import Measure, Predictions, Use
+from bench.registry import Registry
+
+MEASURES: Registry[Measure] = Registry("measure")
+DEFAULT = ("f1", "accuracy")
+"""What is kept of every candidate, whatever is searched for."""
+
+
+def add(measure: Measure) -> Measure:
+    """Enter a row."""
+    return MEASURES.add(measure.name, measure)
+
+
+def _log_loss(each: Predictions) -> float:
+    known = each.log_probabilities
+    return float("nan") if known is None else metrics.log_loss(each.truth, known)
+
+
+def _calibration_error(each: Predictions) -> float:
+    known = each.log_probabilities
+    return float("nan") if known is None else metrics.calibration_error(each.truth, each.predicted, known)
+
+
+add(Measure("f1", "macro-F1", heading="F1", best=1, counted=metrics.macro_f1, of_class=metrics.class_f1))
+add(Measure("accuracy", "accuracy", best=1, counted=metrics.accuracy))
+add(Measure("weighted_f1", "weighted F1", best=1, counted=metrics.weighted_f1))
+add(Measure("balanced_accuracy", "balanced accuracy", best=1, counted=metrics.balanced_accuracy))
+add(Measure("mcc", "Matthews correlation", heading="MCC", best=1, counted=metrics.matthews))
+add(Measure("log_loss", "log-loss", "minimize", unit="nats", computed=_log_loss))
+add(Measure("calibration_error", "expected calibration error", "minimize", heading="ECE", computed=_calibration_error))
+add(
+    Measure(
+        "latency_ms",
+        "extraction latency",
+        "minimize",
+        heading="ms/text",
+        unit="ms per text",
+        digits=2,
+        priced=lambda uses: sum(cost.layer_ms[layer] for cost, layer in uses),
+    )
+)
+add(
+    Measure(
+        "memory_gb",
+        "peak memory",
+        "minimize",
+        heading="GiB",
+        unit="GiB",
+        digits=2,
+        priced=lambda uses: sum(cost.peak_memory_gb for cost, _ in uses),
+    )
+)
+
+
+def prices(uses: Sequence[Use]) -> dict[str, float]:
+    """Every cost of a candidate by name."""
+    return {name: measure.priced(uses) for name, measure in MEASURES.items() if measure.priced is not None}
+
+
+def cost_names() -> list[str]:
+    """The measures that are costs."""
+    return [name for name, measure in MEASURES.items() if measure.is_cost]

@@ -1,0 +1,50 @@
+"""Scores, their spread over repetitions, and what a test set can and cannot tell apart."""
+
+from bench.metrics.counts import (
+    Counts,
+    Scores,
+    accuracy,
+    balanced_accuracy,
+    class_f1,
+    macro_f1,
+    matthews,
+    score,
+    weighted_f1,
+)
+from bench.metrics.probabilities import calibration_error, log_loss
+from bench.metrics.resampling import (
+    Interval,
+    PairedTest,
+    Statistic,
+    bootstrap_interval,
+    holm,
+    paired_interval,
+    paired_permutation,
+    row_interval,
+)
+from bench.metrics.summary import Summary, finite, summarise
+
+__all__ = [
+    "Counts",
+    "Interval",
+    "PairedTest",
+    "Scores",
+    "Statistic",
+    "Summary",
+    "accuracy",
+    "balanced_accuracy",
+    "bootstrap_interval",
+    "calibration_error",
+    "class_f1",
+    "finite",
+    "holm",
+    "log_loss",
+    "macro_f1",
+    "matthews",
+    "paired_interval",
+    "paired_permutation",
+    "row_interval",
+    "score",
+    "summarise",
+    "weighted_f1",
+]

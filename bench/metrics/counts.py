@@ -1,0 +1,111 @@
+"""Scores that follow from how many rows of each class were hit, predicted and there.
+
+Macro-F1 is the mean over the whole label list: a class that is neither present nor predicted has F1 0, as has one
+that is never hit (scikit-learn with every label given and ``zero_division=0``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Rows by class, float [..., classes]: those that are `hits`, those `predicted`, and those that are of it.
+
+    The leading axes are resamples, which every function below takes at once.
+    """
+
+    hits: Floats
+    predicted: Floats
+    support: Floats
+
+    @classmethod
+    def of(cls, confusion: Ints) -> "Counts":
+        """From counts [label, prediction]."""
+        table = confusion.astype(np.float64)
+        return cls(np.diag(table), table.sum(0), table.sum(1))
+
+    @property
+    def f1(self) -> Floats:
+        """F1 of each class, [..., classes]."""
+        both = self.predicted + self.support
+        return np.divide(2 * self.hits, both, out=np.zeros_like(self.hits), where=both > 0)
+
+
+def accuracy(counts: Counts) -> Floats:
+    """Share of rows that are right."""
+    share: Floats = counts.hits.sum(-1) / counts.support.sum(-1)
+    return share
+
+
+def macro_f1(counts: Counts) -> Floats:
+    """Mean F1 over the whole label list."""
+    mean: Floats = counts.f1.mean(-1)
+    return mean
+
+
+def weighted_f1(counts: Counts) -> Floats:
+    """Mean F1 over the rows: each class counts by its rows."""
+    mean: Floats = (counts.f1 * counts.support).sum(-1) / counts.support.sum(-1)
+    return mean
+
+
+def balanced_accuracy(counts: Counts) -> Floats:
+    """Mean recall over the classes that have a row."""
+    there = counts.support > 0
+    recall = np.divide(counts.hits, counts.support, out=np.zeros_like(counts.hits), where=there)
+    mean: Floats = recall.sum(-1) / there.sum(-1)
+    return mean
+
+
+def matthews(counts: Counts) -> Floats:
+    """Matthews' correlation coefficient for several classes (Gorodkin, 2004); 0 where a side has one class alone."""
+    rows = counts.support.sum(-1)
+    covariance = counts.hits.sum(-1) * rows - (counts.predicted * counts.support).sum(-1)
+    variances = (rows**2 - (counts.predicted**2).sum(-1)) * (rows**2 - (counts.support**2).sum(-1))
+    found: Floats = np.divide(covariance, np.sqrt(variances), out=np.zeros_like(variances), where=variances > 0)
+    return found
+
+
+def class_f1(index: int) -> Callable[[Counts], Floats]:
+    """F1 of the class at `index` of the label list."""
+
+    def one(counts: Counts) -> Floats:
+        return counts.f1[..., index]
+
+    return one
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How predictions compare with labels.
+
+    Attributes:
+        accuracy: Share of rows that are right.
+        macro_f1: Mean F1 over the whole label list.
+        f1: Per class.
+        support: Rows per class.
+        confusion: Counts, [label, prediction].
+    """
+
+    accuracy: float
+    macro_f1: float
+    f1: tuple[float, ...]
+    support: tuple[int, ...]
+    confusion: Ints
+
+
+def score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, classes: int) -> Scores:
+    """Score predictions [n] against labels [n], both class indices below `classes`."""
+    labels, predictions = np.asarray(y_true, dtype=np.int64), np.asarray(y_pred, dtype=np.int64)
+    cells = np.bincount(labels * classes + predictions, minlength=classes * classes)
+    confusion: Ints = cells.reshape(classes, classes).astype(np.int64)
+    counts = Counts.of(confusion)
+    support = tuple(confusion.sum(1).tolist())
+    return Scores(float(accuracy(counts)), float(macro_f1(counts)), tuple(counts.f1.tolist()), support, confusion)

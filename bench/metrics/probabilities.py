@@ -1,0 +1,42 @@
+"""Scores of what a classifier says of every class: natural logarithms of probabilities, float [n, classes]."""
+
+import numpy as np
+
+from bench.metrics.counts import Floats, Ints
+
+LEAST = float(np.log(np.finfo(np.float32).eps))
+"""No class is held less likely than this, about −15.9: as scikit-learn clips probabilities in float32."""
+BINS = 15
+"""Of confidence, equally wide: the number that Guo and others use."""
+
+
+def log_loss(truth: Ints, log_probabilities: Floats) -> float:
+    """Mean negative logarithm of the true class's probability, in nats.
+
+    Args:
+        truth: Class indices [n]. A class without a column was never trained on, and is held as unlikely as can be.
+        log_probabilities: [n, classes].
+    """
+    known = truth < log_probabilities.shape[1]
+    logs = np.full(len(truth), LEAST)
+    logs[known] = log_probabilities[np.flatnonzero(known), truth[known]]
+    return float(-np.maximum(logs, LEAST).mean())
+
+
+def calibration_error(truth: Ints, predicted: Ints, log_probabilities: Floats, bins: int = BINS) -> float:
+    """How far confidence lies from accuracy: expected calibration error of the predicted class.
+
+    Rows fall into `bins` equal bins (a, b] by the probability of the class that is predicted; the error is the mean
+    over rows of the distance between the mean confidence and the accuracy of their bin (Guo and others, On
+    Calibration of Modern Neural Networks, ICML 2017, equation 3).
+
+    Args:
+        truth: Class indices [n].
+        predicted: Class indices [n].
+        log_probabilities: [n, classes].
+        bins: How many.
+    """
+    confidence = np.exp(log_probabilities[np.arange(len(predicted)), predicted].astype(np.float64))
+    place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
+    beyond = np.bincount(place, weights=confidence - (predicted == truth), minlength=bins)
+    return float(np.abs(beyond).sum() / len(truth))

@@ -1,0 +1,146 @@
+"""Measures against scikit-learn, and objectives by name: values, directions, words, bounds."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.utils.validation import _validate_metric_name
+from sklearn import metrics as oracle
+from sklearn.calibration import calibration_curve
+
+from bench.errors import BenchError
+from bench.measures import MEASURES, Measure, Predictions, check_classes, objective, objective_names, prices
+
+LABELS = ("grain", "money-fx", "C++", "never")
+
+
+@st.composite
+def answers(draw: st.DrawFn, classes: int = len(LABELS)) -> Predictions:
+    """Rows of some classes, with probabilities in float32 from sure to undecided."""
+    rows = draw(st.integers(2, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    logits = rng.normal(scale=draw(st.sampled_from([0.1, 1.0, 8.0, 60.0])), size=(rows, classes))
+    logs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
+    truth = rng.integers(draw(st.integers(1, classes)), size=rows)
+    return Predictions(truth, logs.argmax(1), LABELS[:classes], logs)
+
+
+@given(answers())
+def test_scores_are_scikit_learns(each: Predictions) -> None:
+    y, p = each.truth, each.predicted
+    every = list(range(len(LABELS)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # classes that are predicted and not there
+        expected = {
+            "f1": oracle.f1_score(y, p, labels=every, average="macro", zero_division=0),
+            "accuracy": oracle.accuracy_score(y, p),
+            "weighted_f1": oracle.f1_score(y, p, labels=every, average="weighted", zero_division=0),
+            "balanced_accuracy": oracle.balanced_accuracy_score(y, p),
+            "mcc": oracle.matthews_corrcoef(y, p),
+            "log_loss": oracle.log_loss(y, np.exp(each.log_probabilities), labels=every),
+        }
+    assert {name: each.value(MEASURES[name]) for name in expected} == pytest.approx(expected, abs=2e-6)
+    per_class = oracle.f1_score(y, p, labels=every, average=None, zero_division=0)
+    for label, value in zip(("grain", "money-fx", "C__", "never"), per_class, strict=True):
+        assert objective(f"f1.{label}_mean").value([each]) == pytest.approx(value)
+
+
+@given(answers())
+def test_calibration_error_weighs_scikit_learns_curve(each: Predictions) -> None:
+    assert each.log_probabilities is not None
+    right, confidence = each.predicted == each.truth, np.exp(each.log_probabilities.astype(np.float64)).max(1)
+    confidence = np.minimum(confidence, 1.0)
+    accuracy, mean = calibration_curve(right, confidence, n_bins=15)
+    rows = np.bincount(np.searchsorted(np.linspace(0, 1, 16)[1:-1], confidence), minlength=15)
+    expected = (rows[rows > 0] / len(right) * np.abs(accuracy - mean)).sum()
+    assert each.value(MEASURES["calibration_error"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_without_probabilities_what_needs_them_is_unknown_and_an_unseen_class_is_as_unlikely_as_can_be() -> None:
+    truth = np.array([0, 1])
+    bare = Predictions(truth, truth, LABELS[:2])
+    for name in ("log_loss", "calibration_error"):
+        assert np.isnan(objective(f"{name}_mean").value([bare]))
+        assert np.isnan(objective(f"{name}_worst").value([bare]))
+    unseen = Predictions(truth, np.array([0, 0]), LABELS[:2], np.zeros((2, 1), dtype=np.float32))
+    assert unseen.value(MEASURES["log_loss"]) == pytest.approx(-np.log(np.finfo(np.float32).eps) / 2)
+
+
+@given(st.lists(answers(3), min_size=1, max_size=4), st.integers(1, 4), st.sampled_from(objective_names()))
+def test_a_bound_is_never_worse_than_what_becomes_of_it(outcomes: list[Predictions], seen: int, name: str) -> None:
+    asked = objective(name)
+    if asked.is_cost or (asked.is_spread and len(outcomes) < 2):
+        return
+    bound = asked.bound(outcomes[: min(seen, len(outcomes))], len(outcomes))
+    assert asked.sign * bound >= asked.sign * asked.value(outcomes) - 1e-12
+
+
+def test_names_are_understood_and_say_what_is_meant() -> None:
+    old = [
+        "f1_floor",
+        "f1_mean",
+        "f1_std",
+        "accuracy_floor",
+        "accuracy_mean",
+        "accuracy_std",
+        "latency_ms",
+        "memory_gb",
+    ]
+    assert set(old) <= set(objective_names())
+    for name in objective_names():
+        assert objective(name).name == name
+        _validate_metric_name(f"confirm_{name}")
+    found = {name: (objective(name).direction, objective(name).label) for name in [*old, "log_loss_worst"]}
+    assert found == {
+        "f1_floor": ("maximize", "macro-F1, worst repetition"),
+        "f1_mean": ("maximize", "macro-F1, mean over repetitions"),
+        "f1_std": ("minimize", "macro-F1, standard deviation over repetitions"),
+        "accuracy_floor": ("maximize", "accuracy, worst repetition"),
+        "accuracy_mean": ("maximize", "accuracy, mean over repetitions"),
+        "accuracy_std": ("minimize", "accuracy, standard deviation over repetitions"),
+        "latency_ms": ("minimize", "extraction latency (ms per text)"),
+        "memory_gb": ("minimize", "peak memory (GiB)"),
+        "log_loss_worst": ("minimize", "log-loss (nats), worst repetition"),
+    }
+    assert objective("f1_worst").name == "f1_floor"
+    assert objective("f1.C++_worst").name == "f1.C___floor"
+    _validate_metric_name(objective("f1.a|b/../c[d]_mean").name)
+    for wrong in ("f1", "f1_men", "mean", "latency_ms_mean", "mcc.grain_mean", "f1._mean", ""):
+        with pytest.raises(BenchError, match=r"no objective .*(did you mean|known:)"):
+            objective(wrong)
+
+
+def test_a_class_that_is_not_there_is_refused_with_the_nearest() -> None:
+    check_classes([objective("f1.grain_mean"), objective("accuracy_mean")], LABELS)
+    with pytest.raises(BenchError, match=r"no class 'grian'.*did you mean 'grain'"):
+        check_classes([objective("f1.grian_mean")], LABELS)
+    with pytest.raises(BenchError, match="More than one class is spelled 'C__'"):
+        check_classes([objective("f1.C++_mean")], [*LABELS, "C__"])
+
+
+@pytest.mark.parametrize("name", ["mcc", "log_loss", "f1.grain"])
+def test_an_interval_over_rows_holds_the_mean(name: str) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=200)
+    logs = [np.log(rng.dirichlet([1, 1, 1], size=200)) + 2 * np.eye(3)[truth] for _ in range(2)]
+    outcomes = [Predictions(truth, each.argmax(1), LABELS[:3], each) for each in logs]
+    measure = objective(f"{name}_mean").measure
+    found = measure.interval(outcomes)
+    assert found.value == pytest.approx(objective(f"{name}_mean").value(outcomes))
+    assert found.low < found.value < found.high
+
+
+def test_a_cost_is_the_sum_over_models() -> None:
+    class Cost:
+        layer_ms = (1.0, 2.0)
+        peak_memory_gb = 0.5
+
+    assert prices([(Cost(), 1), (Cost(), 0)]) == {"latency_ms": 3.0, "memory_gb": 1.0}
+
+
+def test_a_row_has_a_plain_name_and_one_way_to_its_value() -> None:
+    for wrong in ({"name": "a.b c"}, {"name": "a", "priced": len}, {"name": "a", "computed": None}):
+        with pytest.raises(ValueError, match="one way"):
+            Measure(**{"title": "a", "computed": lambda each: 0.0} | wrong)  # type: ignore[arg-type]
