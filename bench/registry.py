@@ -13,12 +13,14 @@ class Registry(Mapping[str, T], Generic[T]):
     """An ordered mapping that names what it holds, refuses a second entry, and knows the nearest name.
 
     `kind` is the noun used in messages, for example ``"fusion operator"``. Where it is `pluggable`, whoever looks into
-    it also sees what installed plugins enter (see `bench.plugins`).
+    it also sees what installed plugins enter (see `bench.plugins`). `order` says what entries are sorted by;
+    without it they stand as they were entered.
     """
 
-    def __init__(self, kind: str, *, pluggable: bool = False) -> None:
+    def __init__(self, kind: str, *, pluggable: bool = False, order: Callable[[T], Any] | None = None) -> None:
         self.kind = kind
         self.pluggable = pluggable
+        self.order = order
         self._entries: dict[str, T] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
 
@@ -30,6 +32,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if name in self._entries:
             raise ValueError(f"{self.kind} '{name}' is registered twice")
         self._entries[name] = entry
+        if (order := self.order) is not None:
+            self._entries = dict(sorted(self._entries.items(), key=lambda each: order(each[1])))
         if function is not None:
             self._functions[name] = function
         return entry

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.evaluation.evaluator import Scored
 from bench.figures import GREY, data
+from bench.reproduce.asks import Answers
 from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.setting import Setting
 
@@ -142,10 +142,10 @@ def intervals(
     return alt.layer(bars, points, *_rules(rules or {}, y)).properties(height=320)
 
 
-def baseline_rules(baselines: Mapping[str, Scored]) -> dict[str, float]:
-    """The baselines' F1 under words for a figure."""
+def baseline_rules(setting: Setting, answers: Answers) -> dict[str, float]:
+    """The text baselines' F1 under words for a figure."""
     words = {"tfidf-logistic": "TF-IDF, logistic regression", "majority": "majority class"}
-    return {words.get(name, name): scored.f1.mean for name, scored in baselines.items()}
+    return {words.get(name, name): answers[ask].f1.mean for name, ask in setting.baselines().items()}
 
 
 def subtitle(setting: Setting, uncertainty: str) -> str:

@@ -12,10 +12,10 @@ from bench.extraction import check_disk, heal, survey
 from bench.material import Material
 from bench.metrics import score
 from bench.progress import Progress
+from bench.reproduce.asks import Answers, Ask
 from bench.reproduce.derived import DerivedFeatures
 from bench.reproduce.scores import class_count
 from bench.reproduce.setting import Setting
-from bench.reproduce.study import Answers, Ask
 from bench.specs import Candidate
 
 TOGETHER = 16

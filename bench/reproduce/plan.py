@@ -7,9 +7,10 @@ from typing import Any
 
 from bench.files import existing_parent
 from bench.progress import Progress
+from bench.reproduce.asks import Ask
 from bench.reproduce.evaluations import Evaluations, stand_in
 from bench.reproduce.run import Prepared
-from bench.reproduce.study import Ask, Study
+from bench.reproduce.study import Study
 from bench.specs import MLP, Candidate
 from bench.study.plan import TRAINING_EFFICIENCY, PlannedModel, matrix_peak, planned_models
 

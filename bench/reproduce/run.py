@@ -14,10 +14,11 @@ from bench.evaluation.protocol import Protocol
 from bench.files import atomic, write_json
 from bench.material import Clock, Material, Wanted, extract_and_measure, gather
 from bench.progress import Progress
+from bench.reproduce.asks import Ask
 from bench.reproduce.columns import Row
 from bench.reproduce.evaluations import Evaluations
 from bench.reproduce.setting import Setting
-from bench.reproduce.study import Ask, Findings, Study
+from bench.reproduce.study import Findings, Study
 from bench.reproduce.writing import files
 from bench.specs import Candidate, ExtractionSettings, fingerprint
 from bench.store import Store

@@ -54,11 +54,11 @@ def class_count(data: Dataset) -> int:
     return len(data.labels) + len(data.test_only_labels)
 
 
-def baseline_rows(answers: Mapping[str, Scored], data: Dataset) -> list[Row]:
-    """One row a text baseline."""
+def single_rows(scores: Mapping[tuple[str, str], Scored], data: Dataset) -> list[Row]:
+    """A row for every model alone, by model and head."""
     return [
-        {"kind": "baseline", "model": name, "head": None, **score_columns(scored, data)}
-        for name, scored in answers.items()
+        {"kind": "single", "model": model, "head": head, **score_columns(scored, data)}
+        for (model, head), scored in scores.items()
     ]
 
 

@@ -1,6 +1,6 @@
 """What a study works on, and the candidates and questions that all studies have in common."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -12,9 +12,8 @@ from bench.evaluation.evaluator import Scored
 from bench.evaluation.protocol import Protocol
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent
-from bench.reproduce.columns import Row
+from bench.reproduce.asks import Ask
 from bench.reproduce.derived import Derivation
-from bench.reproduce.study import Ask
 from bench.space.candidates import canonical
 from bench.specs import MLP, Candidate, Head, Logistic, Source
 
@@ -88,15 +87,13 @@ class Setting:
         """TF-IDF with logistic regression, and the majority class."""
         return {name: Ask(name, "confirm", self.seeds[:1], data or self.dataset) for name in TEXT_BASELINES}
 
-    def missing_rows(self, published: Callable[[str], Row] = lambda _: {}) -> list[Row]:
-        """A row for every model that was asked for and cannot be had: missing, not zero.
-
-        `published` gives what the paper has of a model, to stand beside.
-        """
-        return [
-            {"kind": "missing", "model": each.name, "head": None, "reason": each.reason, **published(each.name)}
-            for each in self.absent
-        ]
+    def singles(self) -> dict[tuple[str, str], Ask]:
+        """Every model's last layer under both heads, by model and head."""
+        return {
+            (model, head): self.test(self.candidate([self.last(model)], head))
+            for model in self.models
+            for head in HEADS
+        }
 
     def subsets(self, least: int = 1, most: int | None = None) -> Iterator[tuple[str, ...]]:
         """Every subset of the models, by size."""

@@ -1,43 +1,17 @@
 """What a study is: evaluations that it asks for, and what it makes of their scores."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from bench.errors import BenchError
+from bench.evaluation.evaluator import Scored
+from bench.figures import Figure
 from bench.registry import Registry
+from bench.reproduce.asks import Answers, Ask
 from bench.reproduce.columns import Column, Row
-from bench.specs import Candidate
-
-if TYPE_CHECKING:
-    from bench.datasets.dataset import Dataset
-    from bench.evaluation.evaluator import Scored
-    from bench.figures import Figure
-    from bench.reproduce.setting import Setting
-
-
-@dataclass(frozen=True)
-class Ask:
-    """An evaluation that a study needs.
-
-    Attributes:
-        subject: A candidate, or a text baseline by name.
-        phase: ``"confirm"`` trains on all training rows and scores the test rows, ``"search"`` predicts every
-            training row out of fold.
-        seeds: One training each; a text baseline has none, it is deterministic.
-        data: The rows; a study may ask for others than its data set's own.
-        together: Whether it is trained side by side with the others of which this is said: concatenations under an
-            MLP, scored on the test rows.
-    """
-
-    subject: Candidate | str
-    phase: Literal["search", "confirm"]
-    seeds: tuple[int, ...]
-    data: "Dataset"
-    together: bool = False
-
-
-Answers = Mapping[Ask, "Scored"]
+from bench.reproduce.published import caption, printed
+from bench.reproduce.scores import score_columns
+from bench.reproduce.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -46,6 +20,7 @@ class Findings:
 
     Attributes:
         rows: The study's table, one object a row; what is unknown is None.
+        beside: More columns of the rows that every study has, of models that are missing and of baselines, by model.
         published: The paper's numbers for the same table and data set.
         caption: What those are.
         extras: Further tables by name: what figures are drawn from.
@@ -56,17 +31,18 @@ class Findings:
     """
 
     rows: Sequence[Row]
+    beside: Mapping[str, Row] = field(default_factory=dict)
     published: Sequence[Row] = ()
     caption: str = ""
     extras: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    figures: "Sequence[Figure]" = ()
+    figures: Sequence[Figure] = ()
     notes: Sequence[str] = ()
     title: str = ""
     columns: Sequence[Column] = ()
 
 
-Steps = Generator[Sequence[Ask], Answers, Findings]
-"""Yields what it needs, is sent the scores, and returns what it found. A second step may depend on the first."""
+Steps = Generator[Iterable[Ask], Answers, Findings]
+"""Yields what it needs, is sent all scores so far, and returns what it found. A second step may depend on the first."""
 
 
 @dataclass
@@ -75,50 +51,113 @@ class Study:
 
     Attributes:
         name: As the command line says it.
+        order: Its place among the others.
         paper: Where it is in the paper, or what it asks beyond it.
         summary: One line for people.
-        steps: From a setting to its steps.
+        body: From a setting to the steps that are the study's own.
+        columns: The columns that people are shown in a terminal.
+        table: The paper's numbers of the data set that stand beside it (see `bench.reproduce.published`), by name.
+        baselines: Whether it asks for the text baselines on the data set, and shows them, as all do; a study that has
+            other rows asks for its own.
         costs: Whether it needs the models' measured cost.
         stages: How often it asks.
         selects: Whether it selects on the training rows.
         others: Whether its numbers depend on the other data sets of the command.
         intervals: What its intervals are.
-        columns: The columns that people are shown in a terminal.
         across: From the findings on several data sets, by name, to those across them; None where there are none.
     """
 
     name: str
+    order: int
     paper: str
     summary: str
-    steps: "Callable[[Setting], Steps]"
+    body: Callable[[Setting], Steps]
+    columns: Sequence[Column]
+    table: str | None
+    baselines: bool
     costs: bool
     stages: int
     selects: bool
     others: bool
     intervals: str
-    columns: Sequence[Column]
     across: Callable[[Mapping[str, Findings]], Findings] | None = None
 
+    def steps(self, setting: Setting) -> Steps:
+        """The study's own steps, and what all studies have in common.
 
-STUDIES: Registry[Study] = Registry("study")
+        That is the text baselines, a row for each model that is missing, and what the paper printed.
+        """
+        own = self.body(setting)
+        baselines = setting.baselines() if self.baselines else {}
+        answers: dict[Ask, Scored] = {}
+        asks = [*baselines.values(), *next(own)]
+        while True:
+            answers |= yield asks
+            try:
+                asks = [*own.send(answers)]
+            except StopIteration as end:
+                findings: Findings = end.value
+                break
+        rows = [
+            *findings.rows,
+            *_missing_rows(setting, findings.beside),
+            *_baseline_rows(setting, {name: answers[ask] for name, ask in baselines.items()}, findings.beside),
+        ]
+        if self.table is None:
+            return replace(findings, rows=rows)
+        published = printed(self.table, dataset=setting.dataset.name)
+        return replace(findings, rows=rows, published=published, caption=caption(self.table))
+
+
+def _missing_rows(setting: Setting, beside: Mapping[str, Row]) -> list[Row]:
+    """A row for every model that was asked for and cannot be had: missing, not zero."""
+    return [
+        {"kind": "missing", "model": model.name, "head": None, "reason": model.reason, **beside.get(model.name, {})}
+        for model in setting.absent
+    ]
+
+
+def _baseline_rows(setting: Setting, scores: Mapping[str, Scored], beside: Mapping[str, Row]) -> list[Row]:
+    return [
+        {
+            "kind": "baseline",
+            "model": name,
+            "head": None,
+            **score_columns(scored, setting.dataset),
+            **beside.get(name, {}),
+        }
+        for name, scored in scores.items()
+    ]
+
+
+STUDIES: Registry[Study] = Registry("study", order=lambda study: study.order)
 
 
 def study(
     name: str,
     *,
+    order: int,
     paper: str,
     columns: Sequence[Column],
+    table: str | None = None,
+    baselines: bool = True,
     costs: bool = False,
     stages: int = 1,
     selects: bool = False,
     others: bool = False,
     intervals: str = "95%, percentile bootstrap over test rows, runs averaged",
-) -> "Callable[[Callable[[Setting], Steps]], Study]":
-    """Enter the decorated function in `STUDIES`; its docstring's first line is the summary."""
+) -> Callable[[Callable[[Setting], Steps]], Study]:
+    """Enter the decorated function in `STUDIES`; its docstring's first line is the summary.
 
-    def register(steps: "Callable[[Setting], Steps]") -> Study:
-        summary = (steps.__doc__ or name).splitlines()[0].rstrip(".")
-        return STUDIES.add(name, Study(name, paper, summary, steps, costs, stages, selects, others, intervals, columns))
+    The other arguments are those of `Study`.
+    """
+
+    def register(body: Callable[[Setting], Steps]) -> Study:
+        summary = (body.__doc__ or name).splitlines()[0].rstrip(".")
+        entry = Study(
+            name, order, paper, summary, body, columns, table, baselines, costs, stages, selects, others, intervals
+        )
+        return STUDIES.add(name, entry)
 
     return register
 

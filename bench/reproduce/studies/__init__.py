@@ -1,19 +1,7 @@
-"""One module a study; importing this package enters them all in `bench.reproduce.study.STUDIES`, in reading order."""
+"""One file a study, found by being here; importing this package enters them all in `bench.reproduce.study.STUDIES`."""
 
 from importlib import import_module
+from pkgutil import iter_modules
 
-for _name in (
-    "layers",
-    "pooling",
-    "pairs",
-    "optimal_layers",
-    "combinations",
-    "trade_off",
-    "low_resource",
-    "overhead",
-    "sensitivity",
-    "capacity",
-    "robustness",
-    "learned",
-):
-    import_module(f"bench.reproduce.studies.{_name}")
+for _found in iter_modules(__path__):
+    import_module(f"{__name__}.{_found.name}")

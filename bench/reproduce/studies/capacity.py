@@ -8,7 +8,7 @@ from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.derived import Derivation
-from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
+from bench.reproduce.scores import difference_columns, score_columns, single_rows
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Steps, study
 from bench.specs import Source
@@ -24,6 +24,7 @@ Pair = tuple[str, str]
 
 @study(
     "capacity",
+    order=10,
     paper="beyond it: whether width is credited as fusion",
     stages=2,
     columns=(
@@ -41,14 +42,8 @@ Pair = tuple[str, str]
 )
 def capacity(setting: Setting) -> Steps:
     """A model fused with another, with itself, and with a random projection of itself, and PCA to equal width."""
-    singles = {
-        (model, head): setting.test(setting.candidate([setting.last(model)], head))
-        for model in setting.models
-        for head in HEADS
-    }
-    baselines = setting.baselines()
-    answers = yield [*baselines.values(), *singles.values()]
-    lines = {name: answers[ask] for name, ask in baselines.items()}
+    singles = setting.singles()
+    answers = yield singles.values()
     alone = {key: answers[ask] for key, ask in singles.items()}
     asks = {
         (pair, arm, head): setting.test(setting.candidate(_sources(setting, pair, arm), head))
@@ -57,7 +52,7 @@ def capacity(setting: Setting) -> Steps:
         for pair in [_better_first(couple, head, alone)]
         for arm in ARMS
     }
-    answers = yield list(asks.values())
+    answers = yield asks.values()
     rows: list[Row] = []
     for (pair, arm, head), ask in asks.items():
         rows.append(
@@ -73,11 +68,7 @@ def capacity(setting: Setting) -> Steps:
         )
     notes = _notes(setting, rows, {key: answers[ask] for key, ask in asks.items()})
     figure = [_figure(setting, rows)] if rows else []
-    rows += [
-        {"kind": "single", "model": model, "head": head, **score_columns(scored, setting.dataset)}
-        for (model, head), scored in alone.items()
-    ]
-    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
+    rows += single_rows(alone, setting.dataset)
     return Findings(rows, figures=figure, notes=notes)
 
 

@@ -8,12 +8,13 @@ import numpy as np
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.asks import Answers, Ask
 from bench.reproduce.columns import Column, Kind, Row
-from bench.reproduce.published import caption, printed
 from bench.reproduce.published import models as papers_models
-from bench.reproduce.scores import POINTS, baseline_rows, known, score_columns
+from bench.reproduce.published import printed
+from bench.reproduce.scores import POINTS, known, score_columns
 from bench.reproduce.setting import HEADS, Setting
-from bench.reproduce.study import Ask, Findings, Steps, study
+from bench.reproduce.study import Findings, Steps, study
 
 Subset = tuple[str, ...]
 Scores = Mapping[Subset, Scored]
@@ -21,7 +22,9 @@ Scores = Mapping[Subset, Scored]
 
 @study(
     "combinations",
+    order=5,
     paper="table 4 (its 99 subsets are sizes 3 to 7 of seven)",
+    table="table4",
     columns=(
         Column("size", "\nsize", Kind.COUNT),
         Column("model", "model"),
@@ -42,9 +45,7 @@ Scores = Mapping[Subset, Scored]
 def combinations(setting: Setting) -> Steps:
     """All subsets of every size, concatenated, last layer, mean pooling: range over subsets and over runs, apart."""
     asks = {(subset, head): subset_ask(setting, subset, head) for subset in setting.subsets() for head in HEADS}
-    baselines = setting.baselines()
-    answers = yield [*baselines.values(), *asks.values()]
-    lines = {name: answers[ask] for name, ask in baselines.items()}
+    answers = yield asks.values()
     rows: list[Row] = []
     every: list[Row] = []
     for head in HEADS:
@@ -62,13 +63,10 @@ def combinations(setting: Setting) -> Steps:
             for subset, scored in scores.items()
         ]
     sizes = list(rows)
-    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
     return Findings(
         rows,
-        published=printed("table4", dataset=setting.dataset.name),
-        caption=caption("table4"),
         extras={"subsets": every},
-        figures=[_figure(setting, every, lines)],
+        figures=[_figure(setting, every, answers)],
         notes=_notes(sizes),
     )
 
@@ -127,14 +125,14 @@ def _additions(scores: Scores) -> Iterator[tuple[Subset, float]]:
                 yield smaller, POINTS * (scored.f1.mean - scores[smaller].f1.mean)
 
 
-def _figure(setting: Setting, every: Sequence[Row], lines: Mapping[str, Scored]) -> Figure:
+def _figure(setting: Setting, every: Sequence[Row], answers: Answers) -> Figure:
     chart = charts.cloud(
         every,
         x=Column("size", "models fused", Kind.COUNT),
         y=charts.F1,
         bounds=("f1_worst_run", "f1_best_run"),
         colour=charts.HEAD,
-        rules=charts.baseline_rules(lines),
+        rules=charts.baseline_rules(setting, answers),
     )
     return Figure(
         "combinations",

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import NamedTuple
 
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.asks import Answers
 from bench.reproduce.columns import Column, Kind, Row
-from bench.reproduce.published import caption, printed
-from bench.reproduce.scores import baseline_rows, score_columns
+from bench.reproduce.published import printed
+from bench.reproduce.scores import score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.statistics import partition
 from bench.reproduce.study import Findings, Steps, across, study
@@ -41,7 +41,9 @@ class Best(NamedTuple):
 
 @study(
     "layers",
+    order=1,
     paper="table 2 and figure 2",
+    table="table2",
     selects=True,
     columns=(
         Column("model", "model"),
@@ -70,10 +72,8 @@ def layers(setting: Setting) -> Steps:
         for head in HEADS
         for layer in setting.layers(model)
     }
-    baselines = setting.baselines()
     asks = {key: (setting.test(each), setting.held_out(each)) for key, each in candidates.items()}
-    answers = yield [*baselines.values(), *(ask for pair in asks.values() for ask in pair)]
-    lines = {name: answers[ask] for name, ask in baselines.items()}
+    answers = yield (ask for pair in asks.values() for ask in pair)
     curves: list[Row] = []
     rows: list[Row] = []
     runs: list[Row] = []
@@ -87,13 +87,11 @@ def layers(setting: Setting) -> Steps:
             curves += [_point(setting, model, head, layer, *pair) for layer, pair in scores.items()]
             rows.append(_row(setting, model, head, scores))
             runs += _best_of_runs(setting, model, head, {layer: test for layer, (test, _) in scores.items()})
-    rows += setting.missing_rows(partial(_published, setting)) + baseline_rows(lines, setting.dataset)
     return Findings(
         rows,
-        published=printed("table2", dataset=setting.dataset.name),
-        caption=caption("table2"),
+        beside={model.name: _published(setting, model.name) for model in setting.absent},
         extras={"curves": curves, "best-of-runs": runs},
-        figures=[_figure(setting, curves, lines, head) for head in HEADS],
+        figures=[_figure(setting, curves, answers, head) for head in HEADS],
         notes=_notes(rows),
     )
 
@@ -169,14 +167,14 @@ def _best_of_runs(setting: Setting, model: str, head: str, test: Mapping[int, Sc
     return found
 
 
-def _figure(setting: Setting, curves: Sequence[Row], lines: Mapping[str, Scored], head: str) -> Figure:
+def _figure(setting: Setting, curves: Sequence[Row], answers: Answers, head: str) -> Figure:
     chart = charts.lines(
         [point for point in curves if point["head"] == head],
         x=Column("depth", "depth of the layer (0: embeddings, 1: last block)", Kind.NUMBER),
         y=charts.F1,
         colour=charts.MODEL,
         band=charts.F1_BOUNDS,
-        rules=charts.baseline_rules(lines),
+        rules=charts.baseline_rules(setting, answers),
     )
     return Figure(
         f"layers-{head}",

@@ -1,14 +1,15 @@
 """Learned fusion: gates, attention over sources, and a scalar mix of one model's layers (section 7)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.asks import Answers, Ask
 from bench.reproduce.columns import Column, Kind, Row
-from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
-from bench.reproduce.setting import Setting
-from bench.reproduce.study import Ask, Findings, Steps, study
+from bench.reproduce.scores import difference_columns, score_columns
+from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.study import Findings, Steps, study
 
 PLAIN, LEARNED = ("concat", "sum"), ("gated-sum", "attention")
 MIX = "scalar-mix"
@@ -17,6 +18,7 @@ HEAD = "mlp"
 
 @study(
     "learned",
+    order=12,
     paper="beyond it: adaptive fusion is its future work (section 7)",
     columns=(
         Column("model", "model"),
@@ -40,15 +42,9 @@ def learned(setting: Setting) -> Steps:
         for name in (*PLAIN, *LEARNED)
     }
     # under the logistic head nothing is learned before it: the plain mean of the standardised layers
-    mixes = {(model, head): _mix(setting, model, head) for model in setting.models for head in ("mlp", "logistic")}
-    last = {
-        (model, head): setting.test(setting.candidate([setting.last(model)], head))
-        for model in setting.models
-        for head in ("mlp", "logistic")
-    }
-    baselines = setting.baselines()
-    answers = yield [*baselines.values(), *last.values(), *fused.values(), *mixes.values()]
-    lines = {name: answers[ask] for name, ask in baselines.items()}
+    mixes = {(model, head): _mix(setting, model, head) for model in setting.models for head in HEADS}
+    last = setting.singles()
+    answers = yield [*last.values(), *fused.values(), *mixes.values()]
     rows: list[Row] = [
         {
             "kind": "single",
@@ -70,8 +66,7 @@ def learned(setting: Setting) -> Steps:
         row = {"kind": "mix", "model": model, "head": head, "fusion": name}
         row |= score_columns(answers[ask], setting.dataset)
         rows.append(row | _against("last layer", answers[ask], answers[last[model, head]], setting))
-    figures, notes = [_figure(setting, rows, lines)], _notes(rows)
-    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
+    figures, notes = [_figure(setting, rows, answers)], _notes(rows)
     return Findings(rows, figures=figures, notes=notes)
 
 
@@ -84,14 +79,14 @@ def _against(name: str, scored: Scored, reference: Scored, setting: Setting) -> 
     return {"reference": name, **difference_columns(scored, reference, setting.dataset)}
 
 
-def _figure(setting: Setting, rows: Sequence[Row], lines: Mapping[str, Scored]) -> Figure:
+def _figure(setting: Setting, rows: Sequence[Row], answers: Answers) -> Figure:
     chart = charts.intervals(
         [row for row in rows if row["head"] == HEAD],
         x=charts.MODEL,
         y=charts.F1,
         bounds=charts.F1_BOUNDS,
         colour=Column("fusion", "operator"),
-        rules=charts.baseline_rules(lines),
+        rules=charts.baseline_rules(setting, answers),
     )
     return Figure(
         "learned",

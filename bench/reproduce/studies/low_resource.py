@@ -8,11 +8,12 @@ from bench.datasets.dataset import Dataset
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.asks import Ask
 from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.scores import POINTS, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting, merged, training_rows
 from bench.reproduce.statistics import t_interval
-from bench.reproduce.study import Ask, Findings, Steps, study
+from bench.reproduce.study import Findings, Steps, study
 from bench.specs import Candidate
 
 FEWEST = 8
@@ -21,7 +22,9 @@ FEWEST = 8
 
 @study(
     "low-resource",
+    order=7,
     paper="contribution 3 (section 1; table 2 and 4 have one low-resource set, LegalBench)",
+    baselines=False,
     intervals="95%, Student's t over draws of training rows (the test rows stay); at full size, percentile bootstrap "
     "over test rows",
     columns=(
@@ -87,7 +90,7 @@ def low_resource(setting: Setting) -> Steps:
     ]
     curves = list(rows)
     return Findings(
-        rows + setting.missing_rows(),
+        rows,
         figures=[_figure(setting, curves, head) for head in HEADS],
         notes=_notes(rows, setting),
     )

@@ -7,13 +7,13 @@ from typing import Any
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.asks import Answers
 from bench.reproduce.columns import Column, Kind, Row
-from bench.reproduce.published import caption, printed
-from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
+from bench.reproduce.scores import difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.studies.layers import best
 from bench.reproduce.studies.pairs import OPERATORS
-from bench.reproduce.study import Answers, Findings, Steps, study
+from bench.reproduce.study import Findings, Steps, study
 from bench.specs import Candidate
 
 SELECTIONS = {"test": "on the test set, as the paper", "cv": "by cross-validation on the training rows"}
@@ -23,7 +23,9 @@ Scores = dict[Key, dict[int, Scored]]
 
 @study(
     "optimal-layers",
+    order=4,
     paper="table 3",
+    table="table3",
     selects=True,
     stages=2,
     columns=(
@@ -48,12 +50,7 @@ def optimal_layers(setting: Setting) -> Steps:
         for head in HEADS
         for layer in setting.layers(model)
     }
-    baselines = setting.baselines()
-    answers = yield [
-        *baselines.values(),
-        *(ask for each in singles.values() for ask in (setting.test(each), setting.held_out(each))),
-    ]
-    lines = {name: answers[ask] for name, ask in baselines.items()}
+    answers = yield (ask for each in singles.values() for ask in (setting.test(each), setting.held_out(each)))
     test, held_out = (_by_layer(singles, answers, ask) for ask in (setting.test, setting.held_out))
     chosen = {
         (selection, *key): best(test[key], "macro_f1").layer
@@ -76,11 +73,8 @@ def optimal_layers(setting: Setting) -> Steps:
             if mine:
                 rows.append(max(mine, key=lambda row: row["selection_f1"]))
             rows += _references(setting, selection, head, test, held_out, chosen)
-    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
     return Findings(
         rows,
-        published=printed("table3", dataset=setting.dataset.name),
-        caption=caption("table3"),
         extras={"pairs": every} if every else {},
         figures=[_figure(setting, every, head) for head in HEADS] if every else [],
         notes=_notes(setting, rows),

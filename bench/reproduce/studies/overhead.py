@@ -17,6 +17,7 @@ MEGABYTE = 1e6
 
 @study(
     "overhead",
+    order=8,
     paper="the preprint's discussion of overhead, without numbers; table 1",
     costs=True,
     intervals="95%, percentile bootstrap over test rows, runs averaged; none for times",
@@ -39,13 +40,8 @@ MEGABYTE = 1e6
 )
 def overhead(setting: Setting) -> Steps:
     """Load time, peak memory, milliseconds a text by layer, and size on disk of every model."""
-    asks = {
-        (model, head): setting.test(setting.candidate([setting.last(model)], head))
-        for model in setting.models
-        for head in HEADS
-    }
-    baselines = setting.baselines()
-    answers = yield [*baselines.values(), *asks.values()]
+    asks = setting.singles()
+    answers = yield asks.values()
     rows: list[Row] = []
     layers: list[Row] = []
     for model, resolved in setting.models.items():
@@ -76,10 +72,6 @@ def overhead(setting: Setting) -> Steps:
             {"model": model, "layer": layer, "latency_ms": value, "estimated": cost.layers_estimated}
             for layer, value in enumerate(cost.layer_ms)
         ]
-    rows += setting.missing_rows()
-    for name, ask in baselines.items():
-        scores = score_columns(answers[ask], setting.dataset)
-        rows.append({"kind": "baseline", "model": name, "latency_ms": _milliseconds(setting, name), **scores})
     figure = Figure(
         "overhead-layers",
         f"{setting.dataset.name}: extraction time by layer",
@@ -94,6 +86,7 @@ def overhead(setting: Setting) -> Steps:
     )
     return Findings(
         rows,
+        beside={name: {"latency_ms": _milliseconds(setting, name)} for name in TEXT_BASELINES},
         published=printed("table1"),
         caption=caption("table1"),
         extras={"layers": layers},

@@ -6,10 +6,11 @@ from itertools import combinations_with_replacement
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.asks import Ask
 from bench.reproduce.columns import Column, Kind, Row
-from bench.reproduce.scores import baseline_rows, difference_columns, score_columns
+from bench.reproduce.scores import difference_columns, score_columns, single_rows
 from bench.reproduce.setting import HEADS, Setting
-from bench.reproduce.study import Ask, Findings, Steps, study
+from bench.reproduce.study import Findings, Steps, study
 
 OPERATORS = (
     "concat",
@@ -28,6 +29,7 @@ Pair = tuple[str, str]
 
 @study(
     "pairs",
+    order=3,
     paper="figure 3 (published as colours, without numbers)",
     columns=(
         Column("model", "pair"),
@@ -44,25 +46,13 @@ Pair = tuple[str, str]
 )
 def pairs(setting: Setting) -> Steps:
     """Every pair of models, also a model with itself, under nine operators: change of F1 against the better alone."""
-    singles = {
-        (model, head): setting.test(setting.candidate([setting.last(model)], head))
-        for model in setting.models
-        for head in HEADS
-    }
+    singles = setting.singles()
     asks = dict(_asks(setting))
-    baselines = setting.baselines()
-    answers = yield [*baselines.values(), *singles.values(), *asks.values()]
-    lines = {name: answers[ask] for name, ask in baselines.items()}
+    answers = yield [*singles.values(), *asks.values()]
     alone = {key: answers[ask] for key, ask in singles.items()}
     rows = [_row(setting, *key, answers[ask], alone) for key, ask in asks.items()]
     return Findings(
-        rows
-        + [
-            {"kind": "single", "model": model, "head": head, **score_columns(scored, setting.dataset)}
-            for (model, head), scored in alone.items()
-        ]
-        + setting.missing_rows()
-        + baseline_rows(lines, setting.dataset),
+        rows + single_rows(alone, setting.dataset),
         figures=[_figure(setting, rows, head) for head in HEADS],
         notes=_notes(rows),
     )

@@ -1,14 +1,14 @@
 """Poolings at the last layer (figure 4)."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.asks import Answers
 from bench.reproduce.columns import Column, Kind, Row
-from bench.reproduce.published import caption, printed
-from bench.reproduce.scores import POINTS, baseline_rows, difference_columns, score_columns
+from bench.reproduce.published import printed
+from bench.reproduce.scores import POINTS, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Steps, study
 
@@ -19,7 +19,9 @@ POOLINGS = ("last", "mean", "first")
 
 @study(
     "pooling",
+    order=2,
     paper="figure 4",
+    table="figure4",
     columns=(
         Column("model", "model"),
         Column("head", "head"),
@@ -46,9 +48,7 @@ def pooling(setting: Setting) -> Steps:
         for name in POOLINGS
         if name in resolved.poolings
     }
-    baselines = setting.baselines()
-    answers = yield [*baselines.values(), *asks.values()]
-    lines = {name: answers[ask] for name, ask in baselines.items()}
+    answers = yield asks.values()
     points: list[Row] = [
         {"model": model, "head": head, "pooling": name, **score_columns(answers[ask], setting.dataset)}
         for (model, head, name), ask in asks.items()
@@ -63,13 +63,11 @@ def pooling(setting: Setting) -> Steps:
         for model in setting.models
         for head in HEADS
     ]
-    rows += setting.missing_rows(partial(_published, setting)) + baseline_rows(lines, setting.dataset)
     return Findings(
         rows,
-        published=printed("figure4", dataset=setting.dataset.name),
-        caption=caption("figure4"),
+        beside={model.name: _published(setting, model.name) for model in setting.absent},
         extras={"points": points},
-        figures=[_figure(setting, points, lines)],
+        figures=[_figure(setting, points, answers)],
         notes=_notes(rows),
     )
 
@@ -108,7 +106,7 @@ def winner(scores: Mapping[str, float]) -> str:
     return " = ".join(name for name, value in scores.items() if value == max(scores.values()))
 
 
-def _figure(setting: Setting, points: Sequence[Row], lines: Mapping[str, Scored]) -> Figure:
+def _figure(setting: Setting, points: Sequence[Row], answers: Answers) -> Figure:
     shown = [{**each, "of": f"{each['model']}, {each['head']}"} for each in points]
     chart = charts.intervals(
         shown,
@@ -116,7 +114,7 @@ def _figure(setting: Setting, points: Sequence[Row], lines: Mapping[str, Scored]
         y=charts.F1,
         bounds=charts.F1_BOUNDS,
         colour=Column("pooling", "pooling"),
-        rules=charts.baseline_rules(lines),
+        rules=charts.baseline_rules(setting, answers),
     )
     return Figure(
         "pooling",

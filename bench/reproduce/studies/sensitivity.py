@@ -6,11 +6,12 @@ import numpy as np
 
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.asks import Ask
 from bench.reproduce.columns import Column, Kind, Row
-from bench.reproduce.scores import POINTS, baseline_rows, score_columns
+from bench.reproduce.scores import POINTS, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.statistics import choice_spreads
-from bench.reproduce.study import Ask, Findings, Steps, study
+from bench.reproduce.study import Findings, Steps, study
 from bench.specs import Source
 
 CHOICES = 20
@@ -22,6 +23,7 @@ Subset = tuple[str, ...]
 
 @study(
     "sensitivity",
+    order=9,
     paper="beyond it: its conclusion says that fusion makes performance less sensitive to layer and pooling",
     intervals="95%, jackknife over choices of layer and pooling with Student's t, for the models and subsets at hand",
     columns=(
@@ -55,9 +57,7 @@ def sensitivity(setting: Setting) -> Steps:
         for subset in subsets
         for head in HEADS
     }
-    baselines = setting.baselines()
-    answers = yield [*baselines.values(), *(ask for each in asks.values() for ask in each)]
-    lines = {name: answers[ask] for name, ask in baselines.items()}
+    answers = yield (ask for each in asks.values() for ask in each)
     rows: list[Row] = []
     every: list[Row] = []
     for head in HEADS:
@@ -79,7 +79,6 @@ def sensitivity(setting: Setting) -> Steps:
             ]
         rows += _rows(head, groups)
     notes = _notes(rows)
-    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
     return Findings(rows, extras={"choices": every}, figures=[_figure(setting, rows)], notes=notes)
 
 

@@ -1,16 +1,16 @@
 """Extraction time against F1 by subset size (figure 5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from bench.cost import latency_ms
-from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
+from bench.reproduce.asks import Answers
 from bench.reproduce.columns import Column, Kind, Row
-from bench.reproduce.scores import POINTS, baseline_rows, score_columns
+from bench.reproduce.scores import POINTS, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.studies.combinations import subset_ask
 from bench.reproduce.study import Findings, Steps, study
@@ -19,6 +19,7 @@ from bench.specs import Candidate
 
 @study(
     "trade-off",
+    order=6,
     paper="figure 5 (published without numbers)",
     costs=True,
     columns=(
@@ -40,9 +41,7 @@ from bench.specs import Candidate
 def trade_off(setting: Setting) -> Steps:
     """Extraction milliseconds a text against F1 by subset size: least, most and mean, and where returns diminish."""
     asks = {(subset, head): subset_ask(setting, subset, head) for subset in setting.subsets() for head in HEADS}
-    baselines = setting.baselines()
-    answers = yield [*baselines.values(), *asks.values()]
-    lines = {name: answers[ask] for name, ask in baselines.items()}
+    answers = yield asks.values()
     every: list[Row] = []
     for (subset, head), ask in asks.items():
         assert isinstance(ask.subject, Candidate)
@@ -57,11 +56,10 @@ def trade_off(setting: Setting) -> Steps:
         )
     rows = [row for head in HEADS for row in _sizes([each for each in every if each["head"] == head])]
     notes = [note for head in HEADS for note in _notes([row for row in rows if row["head"] == head], head)]
-    rows += setting.missing_rows() + baseline_rows(lines, setting.dataset)
     return Findings(
         rows,
         extras={"subsets": every},
-        figures=[_figure(setting, every, rows, lines, head) for head in HEADS],
+        figures=[_figure(setting, every, rows, answers, head) for head in HEADS],
         notes=notes,
     )
 
@@ -91,9 +89,7 @@ def _root_mean_square(values: Sequence[float | None]) -> float | None:
     return float(np.mean(np.square(there)) ** 0.5) if there else None
 
 
-def _figure(
-    setting: Setting, every: Sequence[Row], sizes: Sequence[Row], lines: Mapping[str, Scored], head: str
-) -> Figure:
+def _figure(setting: Setting, every: Sequence[Row], sizes: Sequence[Row], answers: Answers, head: str) -> Figure:
     points = [{**each, "models fused": str(each["size"])} for each in every if each["head"] == head]
     means = [each for each in sizes if each["kind"] == "size" and each["head"] == head]
     chart = charts.cloud(
@@ -102,7 +98,7 @@ def _figure(
         y=charts.F1,
         bounds=charts.F1_BOUNDS,
         colour=Column("models fused", "models fused"),
-        rules=charts.baseline_rules(lines),
+        rules=charts.baseline_rules(setting, answers),
         ranges=[
             {"latency_ms": each["latency_ms_mean"], **{name: each[name] for name in ("f1_mean", "f1_min", "f1_max")}}
             for each in means
