@@ -35,12 +35,6 @@ def _ends(column: Column, names: Bounds | None) -> list[Column]:
     return [Column(name, column.heading, column.kind) for name in names or ()]
 
 
-def uncrowded(rows: Sequence[Row], setting: Setting) -> list[Row]:
-    """The rows but for pairs, where there are more than two models: single models, all fused, and baselines."""
-    few = len(setting.models) <= 2
-    return [row for row in rows if few or row["kind"] != "fusion" or row["model"] == " + ".join(setting.models)]
-
-
 def lines(
     rows: Sequence[Row],
     *,

@@ -61,6 +61,11 @@ class Column:
         return "missing" if self.required and row.get("kind") == "missing" and self.name not in row else ""
 
 
+def joined(models: Sequence[str]) -> str:
+    """Models that are fused, in one cell."""
+    return " + ".join(models)
+
+
 def column_order(rows: Sequence[Row]) -> list[str]:
     """The names of all columns of `rows`, in the order of first use."""
     return list(dict.fromkeys(name for row in rows for name in row))

@@ -106,6 +106,10 @@ class Setting:
         if len(self.models) > 2:
             yield tuple(self.models)
 
+    def drawn(self, subset: Sequence[str]) -> bool:
+        """Whether a figure of many lines has one for this subset: single models and all fused have, pairs do not."""
+        return len(subset) in {1, len(self.models)}
+
 
 def training_rows(dataset: Dataset, rows: Sequence[int]) -> Dataset:
     """The data set with some of its training rows, in the order of the data set."""

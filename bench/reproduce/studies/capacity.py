@@ -6,7 +6,7 @@ from itertools import combinations
 from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.derived import Derivation
 from bench.reproduce.scores import difference_columns, score_columns, single_rows
 from bench.reproduce.setting import HEADS, Setting
@@ -20,6 +20,8 @@ ARMS = {
     "pca": "both models, reduced by PCA to the first one's width",
 }
 Pair = tuple[str, str]
+Key = tuple[Pair, str, str]
+"""Two models, an arm, and a head."""
 
 
 @study(
@@ -53,23 +55,24 @@ def capacity(setting: Setting) -> Steps:
         for arm in ARMS
     }
     answers = yield asks.values()
-    rows: list[Row] = []
-    for (pair, arm, head), ask in asks.items():
-        rows.append(
-            {
-                "kind": "arm",
-                "model": " + ".join(pair),
-                "head": head,
-                "arm": arm,
-                "width": _width(setting, pair, arm),
-                **score_columns(answers[ask], setting.dataset),
-                **difference_columns(answers[ask], alone[pair[0], head], setting.dataset),
-            }
-        )
-    notes = _notes(setting, rows, {key: answers[ask] for key, ask in asks.items()})
-    figure = [_figure(setting, rows)] if rows else []
-    rows += single_rows(alone, setting.dataset)
-    return Findings(rows, figures=figure, notes=notes)
+    scores = {key: answers[ask] for key, ask in asks.items()}
+    rows: dict[Key, Row] = {
+        (pair, arm, head): {
+            "kind": "arm",
+            "model": joined(pair),
+            "head": head,
+            "arm": arm,
+            "width": _width(setting, pair, arm),
+            **score_columns(scored, setting.dataset),
+            **difference_columns(scored, alone[pair[0], head], setting.dataset),
+        }
+        for (pair, arm, head), scored in scores.items()
+    }
+    return Findings(
+        [*rows.values(), *single_rows(alone, setting.dataset)],
+        figures=[_figure(setting, list(rows.values()))] if rows else [],
+        notes=_notes(setting, rows, scores),
+    )
 
 
 def _better_first(couple: Pair, head: str, alone: Mapping[Pair, Scored]) -> Pair:
@@ -112,18 +115,17 @@ def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
     )
 
 
-def _notes(setting: Setting, rows: Sequence[Row], scores: Mapping[tuple[Pair, str, str], Scored]) -> list[str]:
+def _notes(setting: Setting, rows: Mapping[Key, Row], scores: Mapping[Key, Scored]) -> list[str]:
     if not rows:
         return ["One model alone has nothing to fuse with: name at least two."]
     notes = []
-    for row in rows:
-        if row["arm"] != "fusion":
+    for (pair, arm, head), row in rows.items():
+        if arm != "fusion":
             continue
-        pair = tuple(row["model"].split(" + "))
-        control = scores[pair, "projection", row["head"]]
-        credit = difference_columns(scores[pair, "fusion", row["head"]], control, setting.dataset)
+        control = scores[pair, "projection", head]
+        credit = difference_columns(scores[pair, arm, head], control, setting.dataset)
         notes.append(
-            f"{row['model']}, {row['head']}: of {row['delta_f1']:+.1f} points, {credit['delta_f1']:+.1f} "
+            f"{joined(pair)}, {head}: of {row['delta_f1']:+.1f} points, {credit['delta_f1']:+.1f} "
             f"(95% {credit['delta_f1_low']:+.1f} to {credit['delta_f1_high']:+.1f}) are beyond a random projection of "
             "the same width."
         )

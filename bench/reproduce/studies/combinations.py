@@ -9,7 +9,7 @@ from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.asks import Answers, Ask
-from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.published import models as papers_models
 from bench.reproduce.published import printed
 from bench.reproduce.scores import POINTS, known, score_columns
@@ -54,7 +54,7 @@ def combinations(setting: Setting) -> Steps:
         every += [
             {
                 "size": len(subset),
-                "model": " + ".join(subset),
+                "model": joined(subset),
                 "head": head,
                 **score_columns(scored, setting.dataset),
                 "f1_worst_run": scored.f1.floor,

@@ -6,7 +6,7 @@ from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.asks import Answers, Ask
-from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.scores import difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Steps, study
@@ -56,7 +56,7 @@ def learned(setting: Setting) -> Steps:
         for (model, head), ask in last.items()
     ]
     for (subset, name), ask in fused.items():
-        row: Row = {"kind": "fusion", "model": " + ".join(subset), "head": HEAD, "fusion": name}
+        row: Row = {"kind": "fusion", "model": joined(subset), "head": HEAD, "fusion": name}
         row |= score_columns(answers[ask], setting.dataset)
         if name in LEARNED:
             row |= _against("sum", answers[ask], answers[fused[subset, "sum"]], setting)

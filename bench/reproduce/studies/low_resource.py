@@ -9,7 +9,7 @@ from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.asks import Ask
-from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.scores import POINTS, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting, merged, training_rows
 from bench.reproduce.statistics import t_interval
@@ -18,6 +18,8 @@ from bench.specs import Candidate
 
 FEWEST = 8
 """Rows a class that a curve begins with; it doubles from there."""
+Key = tuple[int, tuple[str, ...], str]
+"""Rows a class, models, and a head."""
 
 
 @study(
@@ -64,21 +66,19 @@ def low_resource(setting: Setting) -> Steps:
     # by rows, so that each draw's features are read once
     answers = yield sorted(wanted, key=lambda ask: ask.data.train.fingerprint)
     scores = {key: merged([answers[ask] for ask in each]) for key, each in asks.items()}
-    rows: list[Row] = []
+    rows: dict[Key, Row] = {}
     for (size, subset, head), scored in scores.items():
         single = max(((size, (model,), head) for model in setting.models), key=lambda key: scores[key].f1.mean)
         gain = _gain(scored, scores[single], asks[size, subset, head][0].data, setting) if len(subset) > 1 else {}
-        rows.append(
-            {
-                "kind": "fusion" if len(subset) > 1 else "model",
-                "model": " + ".join(subset),
-                "head": head,
-                "per_class": size,
-                **_columns(scored, asks[size, subset, head][0].data, setting),
-                **gain,
-            }
-        )
-    rows += [
+        rows[size, subset, head] = {
+            "kind": "fusion" if len(subset) > 1 else "model",
+            "model": joined(subset),
+            "head": head,
+            "per_class": size,
+            **_columns(scored, asks[size, subset, head][0].data, setting),
+            **gain,
+        }
+    baseline_rows: list[Row] = [
         {
             "kind": "baseline",
             "model": name,
@@ -88,10 +88,10 @@ def low_resource(setting: Setting) -> Steps:
         }
         for (size, name), each in baselines.items()
     ]
-    curves = list(rows)
+    drawn = [row for (_, subset, _), row in rows.items() if setting.drawn(subset)] + baseline_rows
     return Findings(
-        rows,
-        figures=[_figure(setting, curves, head) for head in HEADS],
+        [*rows.values(), *baseline_rows],
+        figures=[_figure(setting, drawn, head) for head in HEADS],
         notes=_notes(rows, setting),
     )
 
@@ -131,8 +131,8 @@ def _columns(scored: Scored, data: Dataset, setting: Setting) -> Row:
 def _gain(fusion: Scored, single: Scored, data: Dataset, setting: Setting) -> Row:
     """Against the single model that does best at this size on the test set, paired by draw, or by test row."""
     if data is setting.dataset:
-        found = difference_columns(fusion, single, data, "gain_")
-        return {name: value for name, value in found.items() if "accuracy" not in name}
+        found = difference_columns(fusion, single, data)
+        return {f"gain_{name}": found[name] for name in ("delta_f1", "delta_f1_low", "delta_f1_high")}
     changes = [
         POINTS * (a.scores.macro_f1 - b.scores.macro_f1)
         for a, b in zip(fusion.repetitions, single.repetitions, strict=True)
@@ -143,7 +143,7 @@ def _gain(fusion: Scored, single: Scored, data: Dataset, setting: Setting) -> Ro
 
 def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     chart = charts.lines(
-        charts.uncrowded([row for row in rows if row["head"] in (head, None)], setting),
+        [row for row in rows if row["head"] in (head, None)],
         x=Column("train_rows", "training rows (log scale)", Kind.COUNT),
         y=charts.F1,
         colour=charts.MODEL,
@@ -163,11 +163,11 @@ def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     )
 
 
-def _notes(rows: Sequence[Row], setting: Setting) -> list[str]:
+def _notes(rows: Mapping[Key, Row], setting: Setting) -> list[str]:
     notes = []
-    everything = " + ".join(setting.models)
+    everything = tuple(setting.models)
     for head in HEADS:
-        mine = [row for row in rows if row["model"] == everything and row["head"] == head and "gain_delta_f1" in row]
+        mine = [row for (_, *of), row in rows.items() if of == [everything, head] and len(everything) > 1]
         if mine:
             up = sum((row["gain_delta_f1_low"] or 0) > 0 for row in mine)
             down = sum((row["gain_delta_f1_high"] or 0) < 0 for row in mine)

@@ -8,7 +8,7 @@ from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.asks import Answers
-from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.scores import difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.studies.layers import best
@@ -117,7 +117,7 @@ def _pair_row(
         "kind": "fusion",
         "selection": selection,
         "head": head,
-        "model": " + ".join(f"{model}[{chosen[selection, model, head]}]" for model in pair),
+        "model": joined([f"{model}[{chosen[selection, model, head]}]" for model in pair]),
         "fusion": operator,
         **score_columns(scored, setting.dataset),
         "selection_f1": scored.f1.mean if selection == "test" else answers[setting.held_out(candidate)].f1.mean,

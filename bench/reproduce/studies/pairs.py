@@ -7,7 +7,7 @@ from bench.evaluation.evaluator import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.asks import Ask
-from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.scores import difference_columns, score_columns, single_rows
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Steps, study
@@ -70,7 +70,7 @@ def _row(setting: Setting, pair: Pair, head: str, operator: str, scored: Scored,
     better = max(pair, key=lambda model: alone[model, head].f1.mean)
     return {
         "kind": "pair",
-        "model": " + ".join(pair),
+        "model": joined(pair),
         "itself": pair[0] == pair[1],
         "head": head,
         "fusion": operator,

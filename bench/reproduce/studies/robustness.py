@@ -10,13 +10,15 @@ from bench.evaluation.evaluator import Repetition, Scored
 from bench.figures import Figure
 from bench.metrics import score
 from bench.reproduce import charts
-from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.noise import NOISES, apply
 from bench.reproduce.scores import POINTS, class_count, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Steps, study
 
 CLEAN = "clean"
+Key = tuple[str, tuple[str, ...], str | None, str]
+"""Kind of row, models (or a baseline's name), head, and kind of texts."""
 
 
 @study(
@@ -52,8 +54,8 @@ def robustness(setting: Setting) -> Steps:
     }
     baselines = setting.baselines(stacked)
     answers = yield [*baselines.values(), *asks.values()]
-    parts = {
-        (kind, " + ".join(subset), head, name): (part(answers[ask], stacked, chosen), chosen)
+    parts: dict[Key, tuple[Scored, slice]] = {
+        (kind, subset, head, name): (part(answers[ask], stacked, chosen), chosen)
         for kind, subset, head, ask in [
             *(("fusion" if len(subset) > 1 else "model", subset, head, ask) for (subset, head), ask in asks.items()),
             *(("baseline", (name,), None, ask) for name, ask in baselines.items()),
@@ -72,12 +74,13 @@ def robustness(setting: Setting) -> Steps:
         for head in HEADS
         for name in slices
     }
-    rows: list[Row] = []
-    for (kind, model, head, name), (scored, chosen) in parts.items():
+    rows: dict[Key, Row] = {}
+    for key, (scored, chosen) in parts.items():
+        kind, models, head, name = key
         data = replace(stacked, test=_taken(stacked.test, chosen))
-        row: Row = {"kind": kind, "model": model, "head": head, "texts": name, "test_rows": len(data.test)}
+        row: Row = {"kind": kind, "model": joined(models), "head": head, "texts": name, "test_rows": len(data.test)}
         row |= score_columns(scored, data)
-        clean = parts[kind, model, head, CLEAN][0]
+        clean = parts[kind, models, head, CLEAN][0]
         # the same texts, row by row; another domain's are others
         paired = name == CLEAN or name in NOISES
         row |= (
@@ -87,10 +90,10 @@ def robustness(setting: Setting) -> Steps:
         )
         if kind == "fusion":
             row |= difference_columns(scored, best[head, name], data, "gain_")
-        rows.append(row)
-    notes = _notes(rows, setting, seen)
-    figures = [_figure(setting, rows, head) for head in HEADS]
-    return Findings(rows, figures=figures, notes=notes)
+        rows[key] = row
+    drawn = [row for (_, models, _, _), row in rows.items() if setting.drawn(models)]
+    figures = [_figure(setting, drawn, head) for head in HEADS]
+    return Findings([*rows.values()], figures=figures, notes=_notes(rows, setting, seen))
 
 
 def stack(setting: Setting) -> tuple[Dataset, dict[str, slice], dict[str, int]]:
@@ -162,7 +165,7 @@ def _taken(split: Split, rows: slice) -> Split:
 
 def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     chart = charts.intervals(
-        charts.uncrowded([row for row in rows if row["head"] in (head, None)], setting),
+        [row for row in rows if row["head"] in (head, None)],
         x=Column("texts", "test texts"),
         y=Column("f1_mean", "macro-F1", Kind.SCORE),
         bounds=charts.F1_BOUNDS,
@@ -178,24 +181,22 @@ def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     )
 
 
-def _notes(rows: Sequence[Row], setting: Setting, seen: Mapping[str, int]) -> list[str]:
+def _notes(rows: Mapping[Key, Row], setting: Setting, seen: Mapping[str, int]) -> list[str]:
     notes = []
-    everything = " + ".join(setting.models)
+    everything = tuple(setting.models)
     for head in HEADS:
-        for fused in rows:
-            if fused["kind"] != "fusion" or (fused["model"], fused["head"]) != (everything, head):
+        for (kind, models, of, texts), fused in rows.items():
+            if (kind, models, of) != ("fusion", everything, head):
                 continue
             falls = ", ".join(
-                f"{row['model']} {row['drop_delta_f1']:+.1f}"
-                for row in rows
-                if (row["kind"], row["head"], row["texts"]) == ("model", head, fused["texts"])
+                f"{model} {rows['model', (model,), head, texts]['drop_delta_f1']:+.1f}" for model in setting.models
             )
             against = f"{fused['gain_delta_f1']:+.1f} ({_bounds(fused, 'gain_')}) against the best model alone"
-            if fused["texts"] == CLEAN:
+            if texts == CLEAN:
                 notes.append(f"{head}, clean: all fused {against}.")
             else:
                 notes.append(
-                    f"{head}, {fused['texts']}: all fused {against}; change from clean {fused['drop_delta_f1']:+.1f}, "
+                    f"{head}, {texts}: all fused {against}; change from clean {fused['drop_delta_f1']:+.1f}, "
                     f"alone {falls}."
                 )
     notes.append("The best model alone is the best on those very test texts: the hardest reference.")

@@ -7,7 +7,7 @@ import numpy as np
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.asks import Ask
-from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.scores import POINTS, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.statistics import choice_spreads
@@ -71,7 +71,7 @@ def sensitivity(setting: Setting) -> Steps:
                 {
                     "size": len(subset),
                     "head": head,
-                    "model": " + ".join(subset),
+                    "model": joined(subset),
                     "sources": str(ask.subject),
                     **score_columns(answers[ask], setting.dataset),
                 }

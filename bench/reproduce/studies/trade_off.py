@@ -9,7 +9,7 @@ from bench.cost import latency_ms
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.asks import Answers
-from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.scores import POINTS, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.studies.combinations import subset_ask
@@ -48,7 +48,7 @@ def trade_off(setting: Setting) -> Steps:
         every.append(
             {
                 "size": len(subset),
-                "model": " + ".join(subset),
+                "model": joined(subset),
                 "head": head,
                 "latency_ms": latency_ms(setting.costs, ask.subject),
                 **score_columns(answers[ask], setting.dataset),
@@ -74,9 +74,8 @@ def _sizes(every: Sequence[Row]) -> list[Row]:
             row |= {f"{name}_min": min(values), f"{name}_mean": float(np.mean(values)), f"{name}_max": max(values)}
         if rows:
             before = rows[-1]
-            for part in ("min", "mean", "max"):
-                row[f"gain_f1_{part}"] = POINTS * (row[f"f1_{part}"] - before[f"f1_{part}"])
-            row["gain_delta_f1"] = row.pop("gain_f1_mean")
+            gain = {part: POINTS * (row[f"f1_{part}"] - before[f"f1_{part}"]) for part in ("min", "mean", "max")}
+            row |= {"gain_f1_min": gain["min"], "gain_f1_max": gain["max"], "gain_delta_f1": gain["mean"]}
             row["gain_delta_f1_per_ms"] = row["gain_delta_f1"] / (row["latency_ms_mean"] - before["latency_ms_mean"])
         row["runs"] = mine[0]["runs"]
         row["run_f1_std"] = _root_mean_square([each["f1_std"] for each in mine])
