@@ -236,7 +236,7 @@ class _Worker:
 
 def heal(need: Need, settings: ExtractionSettings, texts: Sequence[str], progress: Progress = SILENT) -> None:
     """Extract again what damaged files held, after one has shown. `need` and `texts` are those of the extraction."""
-    progress.say(f"warning: a stored file of {need.model.name} was damaged and set aside; extracting its rows again")
+    progress.warn(f"a stored file of {need.model.name} was damaged and set aside; extracting its rows again")
     # one damaged file is seldom alone, and the model should be loaded once
     need.shelf.verify()
     missing = tuple(need.shelf.missing([text_key(text) for text in texts], need.slots))

@@ -134,7 +134,7 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
     dataset = load(wanted.dataset, download=wanted.download)
     warnings = (*dataset.warnings, *(check_folds(dataset, folds) if folds else ()))
     for warning in warnings:
-        progress.say(f"warning: {dataset.name}: {warning}")
+        progress.warn(f"{dataset.name}: {warning}")
     selection = select(wanted.models, settings, progress, named=wanted.named, download=wanted.download)
     settings = choose(settings, [model.architecture for model in selection.models])
     if wanted.settings.backend == AUTO:
@@ -193,8 +193,8 @@ def extract_and_measure(
                 with clock.phase("cost"):
                     costs[name] = measure(backend, material.dataset.train.texts, seed=seed)
                 if costs[name].busy > BUSY:
-                    progress.say(
-                        f"warning: other programs used {costs[name].busy:.0%} of the processors when {name} was timed; "
+                    progress.warn(
+                        f"other programs used {costs[name].busy:.0%} of the processors when {name} was timed; "
                         "its milliseconds are too high."
                     )
                 keep(costs)

@@ -24,6 +24,9 @@ class Progress(Protocol):
     def say(self, line: str) -> None:
         """One line for the person who waits."""
 
+    def warn(self, line: str) -> None:
+        """One line that the person should not overlook."""
+
 
 class _Still:
     def advance(self, amount: int = 1) -> None:
@@ -42,6 +45,9 @@ class Silent:
         yield _Still()
 
     def say(self, line: str) -> None:
+        """Say nothing."""
+
+    def warn(self, line: str) -> None:
         """Say nothing."""
 
 

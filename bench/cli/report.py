@@ -59,7 +59,7 @@ def report_of(study: str, store: "Store", tracker: "MlflowTracker", progress: "P
     try:
         return write(reopen(HOME, study, store), folder_of(study), tracker=tracker)
     except (BenchError, OSError) as error:
-        progress.say(f"warning: the search is done, but no report was written: {error}")
+        progress.warn(f"the search is done, but no report was written: {error}")
         return None
 
 

@@ -59,8 +59,11 @@ class TerminalProgress:
 
     def say(self, line: str) -> None:
         """One line above the bars."""
-        style = "yellow" if line.startswith("warning:") else "dim"
-        self._console.print(Text(line, style=style))
+        self._console.print(Text(line, style="dim"))
+
+    def warn(self, line: str) -> None:
+        """The same in another colour."""
+        self._console.print(Text(f"warning: {line}", style="yellow"))
 
 
 class PlainProgress:
@@ -99,6 +102,10 @@ class PlainProgress:
     def say(self, line: str) -> None:
         """One line."""
         click.echo(line, err=True)
+
+    def warn(self, line: str) -> None:
+        """One line that says what it is."""
+        self.say(f"warning: {line}")
 
 
 def progress() -> Progress:
