@@ -1,7 +1,7 @@
-"""The one error that is meant for a person."""
+"""The one error that is meant for a person, and words that such sentences share."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class BenchError(Exception):
@@ -20,3 +20,15 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     if close := difflib.get_close_matches(name, known, n=1, cutoff=0.5):
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(known)}" if known else "none is known"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in quotes, long ones cut, of many the first ones."""
+    shown = ", ".join(repr(name if len(name) <= 40 else name[:39] + "…") for name in names[:8])
+    return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of a noun."""
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{count:,} {noun if count == 1 else plural}"

@@ -12,6 +12,7 @@ class SearchKeywords(TypedDict, total=False):
     label_column: str | None
     group_column: str | None
     data_home: str | None
+    task: str | None
     revision: str | None
     max_train: int | None
     max_test: int | None
@@ -47,6 +48,7 @@ class ExtractKeywords(TypedDict, total=False):
     label_column: str | None
     group_column: str | None
     data_home: str | None
+    task: str | None
     revision: str | None
     max_train: int | None
     max_test: int | None
@@ -72,6 +74,7 @@ class ReproduceKeywords(TypedDict, total=False):
     label_column: str | None
     group_column: str | None
     data_home: str | None
+    task: str | None
     revision: str | None
     max_train: int | None
     max_test: int | None

@@ -55,6 +55,9 @@ class Hint:
     variable: str | None = None
 
 
+DEFAULT_TASK = "classification"
+"""The task of a data set that names none (see `bench.tasks`). It stands in no fingerprint: it was once the only one."""
+
 Seed = Annotated[int, Field(ge=0, le=4_000_000, description="Seed of everything random.")]
 """Its thousandfold is a 32-bit seed."""
 

@@ -5,7 +5,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.datasets import splits
-from bench.datasets.dataset import sorted_labels, split_fingerprint
+from bench.datasets.dataset import split_fingerprint
+from bench.tasks.classification import sorted_labels
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 row_lists = st.lists(

@@ -1,6 +1,7 @@
 """What is wrong with rows: an error where nothing sound can be computed, else a sentence that is kept with them."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ from bench.datasets.dataset import Dataset, split_fingerprint
 from bench.datasets.rows import DatasetRow
 from bench.datasets.splits import group_rows
 from bench.datasets.tables import Rows
-from bench.errors import BenchError
+from bench.errors import BenchError, counted, listed
+from bench.tasks import TASKS
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -62,12 +64,12 @@ def row_warnings(rows: Rows, split: str) -> list[str]:
         text for text, label in zip(rows.texts, rows.labels, strict=True) if labels.setdefault(text, label) != label
     }
     if torn:
-        warnings.append(f"{split}: {_count(len(torn), 'text')} with several labels (kept).")
+        warnings.append(f"{split}: {counted(len(torn), 'text')} with several labels (kept).")
     return warnings
 
 
-def side_warnings(train: Rows, test: Rows) -> list[str]:
-    """What the two sides share, and the labels that only the test side has."""
+def side_warnings(train: Rows, test: Rows, test_only: Sequence[str]) -> list[str]:
+    """What the two sides share, and the labels that the test side alone has."""
     warnings = []
     texts = set(train.texts)
     if shared := sum(text in texts for text in test.texts):
@@ -75,10 +77,10 @@ def side_warnings(train: Rows, test: Rows) -> list[str]:
     groups = {group for group in train.groups if group is not None}
     if shared := sum(group in groups for group in test.groups):
         warnings.append(f"{_rows(shared)} of test in a group that is also in train (kept).")
-    known = set(train.labels)
-    if unknown := sorted(set(test.labels) - known):
+    if test_only:
+        known = set(train.labels)
         count = sum(label not in known for label in test.labels)
-        warnings.append(f"{_rows(count)} of test with a label that train has not: {_names(unknown)}.")
+        warnings.append(f"{_rows(count)} of test with a label that train has not: {listed(sorted(test_only))}.")
     return warnings
 
 
@@ -104,18 +106,11 @@ def published_warnings(row: DatasetRow, train: Rows, test: Rows) -> list[str]:
     ]
 
 
-def require_classes(rows: Rows, name: str) -> None:
-    """Refuse training rows of a single class."""
-    if len(labels := set(rows.labels)) < 2:
-        only = _names(sorted(labels))
-        raise BenchError(f"All {len(rows)} training rows of {name} have the label {only}: two classes are needed.")
-
-
 def check_folds(dataset: Dataset, folds: int) -> tuple[str, ...]:
-    """Sentences about classes that cannot be in each of `folds` folds.
+    """Sentences about what `folds` folds cannot do.
 
     Raises:
-        BenchError: There are fewer groups of training rows than folds, or no class has two rows.
+        BenchError: There are fewer groups of training rows than folds, or nothing can be learnt in them.
     """
     groups = len(np.unique(dataset.train.groups))
     if groups < folds:
@@ -123,26 +118,8 @@ def check_folds(dataset: Dataset, folds: int) -> tuple[str, ...]:
             f"{dataset.name} has {groups} groups of training rows, too few for {folds} folds: take fewer folds or "
             "more rows."
         )
-    counts = np.bincount(dataset.train.labels, minlength=len(dataset.labels))
-    if counts.max() < 2:
-        raise BenchError(f"No class of {dataset.name} has two training rows: nothing can be learnt for unseen ones.")
-    few = [label for label, count in zip(dataset.labels, counts.tolist(), strict=True) if count < folds]
-    if not few:
-        return ()
-    return (
-        f"{_count(len(few), 'class')} with fewer than {folds} training rows, absent from some folds: {_names(few)}.",
-    )
-
-
-def _names(labels: list[str]) -> str:
-    shown = ", ".join(repr(label if len(label) <= 40 else label[:39] + "…") for label in labels[:8])
-    return shown + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
+    return TASKS[dataset.task].fold_warnings(dataset.train.labels, dataset.labels, folds, dataset.name)
 
 
 def _rows(count: int) -> str:
-    return _count(count, "row")
-
-
-def _count(count: int, noun: str) -> str:
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{count:,} {noun if count == 1 else plural}"
+    return counted(count, "row")

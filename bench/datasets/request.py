@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bench.specs import Hint, Seed, Spec
+from bench.specs import DEFAULT_TASK, Hint, Seed, Spec
 
 
 class DatasetRequest(Spec):
@@ -39,6 +39,7 @@ class DatasetRequest(Spec):
         Field(description="Folder of data sets; comes before the hub."),
         Hint(path="folder", variable="BENCH_DATA_HOME"),
     ] = None
+    task: Annotated[str, Field(description="What the labels are."), Hint(value="NAME")] = DEFAULT_TASK
     revision: Annotated[str | None, Field(description="Commit of a hub data set."), Hint(unset="the newest")] = None
     max_train: Annotated[int | None, Field(ge=2, description="A seeded stratified subset of the training rows.")] = None
     max_test: Annotated[int | None, Field(ge=1, description="A seeded stratified subset of the test rows.")] = None

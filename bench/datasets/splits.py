@@ -67,11 +67,11 @@ def shares(counts: dict[str, int], size: int) -> dict[str, int]:
     return {label: min(share, counts[label] - 1) for label, share in given.items()}
 
 
-def hold_out(texts: Sequence[str], labels: Sequence[str], groups: npt.NDArray[np.int64], salt: str = "") -> Partition:
-    """Hold out one row in five by class, no group on both sides; both sides in the order of the rows given.
+def hold_out(texts: Sequence[str], strata: Sequence[str], groups: npt.NDArray[np.int64], salt: str = "") -> Partition:
+    """Hold out one row in five by stratum, no group on both sides; both sides in the order of the rows given.
 
     Groups are visited in the order of their smallest text hash, and each goes to the test side if the share of
-    every class that it holds still has room. So the sides depend on the rows alone, not on their order.
+    every stratum that it holds still has room. So the sides depend on the rows alone, not on their order.
     Where no group fits, the smallest is held out, unless it is the only one.
     """
     keys = [text_key(text, salt) for text in texts]
@@ -80,14 +80,14 @@ def hold_out(texts: Sequence[str], labels: Sequence[str], groups: npt.NDArray[np
         members.setdefault(group, []).append(row)
     visited = sorted(members.values(), key=lambda rows: min(keys[row] for row in rows))
     size = (2 * len(texts) + TEST_SHARE) // (2 * TEST_SHARE)
-    room = shares(Counter(labels), size)
+    room = shares(Counter(strata), size)
     test: list[int] = []
     for rows in visited:
-        held = Counter(labels[row] for row in rows)
-        if all(count <= room[label] for label, count in held.items()):
+        held = Counter(strata[row] for row in rows)
+        if all(count <= room[stratum] for stratum, count in held.items()):
             test += rows
-            for label, count in held.items():
-                room[label] -= count
+            for stratum, count in held.items():
+                room[stratum] -= count
     if not test and len(visited) > 1:
         test = min(visited, key=len)
     chosen = set(test)
@@ -99,21 +99,21 @@ def hash_order(texts: Sequence[str], labels: Sequence[str]) -> list[int]:
     return sorted(range(len(texts)), key=lambda row: (text_key(texts[row]), labels[row]))
 
 
-def subset(texts: Sequence[str], labels: Sequence[str], size: int, seed: int) -> list[int]:
+def subset(texts: Sequence[str], strata: Sequence[str], size: int, seed: int) -> list[int]:
     """A stratified subset of `size` rows, in the order of the rows; a smaller one lies within a larger one.
 
-    Each class is put in a seeded order, and its k-th row of n stands at (k + ½) / n of a common queue, of which the
-    first `size` are taken; the first row of each class comes before all others, so that classes vanish only where
+    Each stratum is put in a seeded order, and its k-th row of n stands at (k + ½) / n of a common queue, of which the
+    first `size` are taken; the first row of each stratum comes before all others, so that strata vanish only where
     `size` is less than their number. A group may be cut: what is left of it still stays in one fold.
     """
     keys = [text_key(text, f"subset {seed} ") for text in texts]
-    counts = Counter(labels)
+    counts = Counter(strata)
     seen: Counter[str] = Counter()
     queue = []
     for row in sorted(range(len(texts)), key=lambda row: (keys[row], row)):
-        label = labels[row]
-        rank = seen[label]
-        seen[label] += 1
-        place = (rank + 0.5) / counts[label] if rank else 0.0
-        queue.append((place, -counts[label], label, row))
+        stratum = strata[row]
+        rank = seen[stratum]
+        seen[stratum] += 1
+        place = (rank + 0.5) / counts[stratum] if rank else 0.0
+        queue.append((place, -counts[stratum], stratum, row))
     return sorted(row for *_, row in sorted(queue)[:size])

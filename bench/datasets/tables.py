@@ -5,8 +5,6 @@ import gzip
 import hashlib
 import io
 import json
-import math
-import re
 import sys
 import zlib
 from collections.abc import Callable, Collection, Sequence
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, nearest
+from bench.tasks.classification import read_class
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,11 +46,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a file hold what; rows whose `group` is equal must stay together."""
+    """Which columns of a file hold what; rows whose `group` is equal must stay together.
+
+    `read` gives a label's written form, see `bench.tasks`.
+    """
 
     text: str = "text"
     label: str = "label"
     group: str | None = None
+    read: Callable[[Any, Sequence[str] | None], str] = read_class
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,10 @@ def read_table(path: Path, wanted: Collection[str], name: str | None = None) -> 
 
 
 def rows_of(table: Table, split: str, columns: Columns, label_names: Sequence[str] | None = None) -> Rows:
-    """The rows of a table, with labels as strings and ids from its ``id`` column, else ``split/n``.
+    """The rows of a table, with labels in their written form and ids from its ``id`` column, else ``split/n``.
 
     Raises:
-        BenchError: A column is missing, a text is not a string, a label is missing or not a class.
+        BenchError: A column is missing, a text is not a string, a label is missing or not one of its task.
     """
     texts = _required(table, columns.text, "--text-column")
     for index, text in enumerate(texts):
@@ -136,7 +139,7 @@ def rows_of(table: Table, split: str, columns: Columns, label_names: Sequence[st
         key = (type(value), value if not isinstance(value, list | dict) else None)
         if key not in known:
             try:
-                known[key] = _label(value, names)
+                known[key] = columns.read(value, names)
             except ValueError as error:
                 raise BenchError(f"{table.where(index)}: {error} (column '{columns.label}').") from None
         named.append(known[key])
@@ -155,30 +158,6 @@ def _required(table: Table, name: str, option: str) -> list[Any]:
         shown = [repr(known)[1:-1] for known in table.names[:20]]
         raise BenchError(f"{table.file} has no column '{name}' (choose with {option}): {nearest(name, shown)}")
     return table.columns[name]
-
-
-def _label(value: Any, names: Sequence[str] | None) -> str:
-    """A class as text: whole numbers without a point, truth values in lower case, class numbers by their names."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        raise ValueError("the label is missing")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        if not value.is_integer():
-            raise ValueError(f"the label {value} is a measure, not a class")
-        value = int(value)
-    if isinstance(value, int):
-        if names is None:
-            return str(value)
-        if not 0 <= value < len(names):
-            raise ValueError(f"the label {value} is none of the {len(names)} classes (-1 means that it is hidden)")
-        return names[value]
-    if not isinstance(value, str):
-        raise ValueError(f"the label is a {type(value).__name__}, not a class")
-    text = re.sub(r"^([+-]?\d+)\.0+$", r"\1", value.strip())
-    if not text:
-        raise ValueError("the label is missing")
-    return text
 
 
 def decoded(raw: bytes, file: str) -> str:

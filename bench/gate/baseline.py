@@ -11,7 +11,7 @@ from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.files import atomic
-from bench.specs import MLP, Candidate, ExtractionSettings, Spec
+from bench.specs import DEFAULT_TASK, MLP, Candidate, ExtractionSettings, Spec
 
 FORMAT = 1
 WIDTH = 110
@@ -185,7 +185,9 @@ def write(path: Path, baseline: Baseline) -> None:
             raise BenchError(f"The training of {scores.name} diverges, so it cannot be in a baseline: leave it out.")
     content = baseline.model_dump(mode="json")
     request = content["pinned"]["dataset"]
-    content["pinned"]["dataset"] = {name: value for name, value in request.items() if value is not None}
+    content["pinned"]["dataset"] = {
+        name: value for name, value in request.items() if value is not None and (name, value) != ("task", DEFAULT_TASK)
+    }
     with atomic(path) as temporary:
         temporary.write_text(_text(content) + "\n", encoding="utf-8")
 

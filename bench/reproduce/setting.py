@@ -16,6 +16,7 @@ from bench.reproduce.asks import Ask
 from bench.reproduce.derived import Derivation
 from bench.space.candidates import canonical
 from bench.specs import MLP, Candidate, Head, Logistic, Source
+from bench.tasks import TASKS
 
 HEADS: Mapping[str, Head] = {"mlp": MLP(), "logistic": Logistic()}
 """The paper's 120 epochs, and the converged control: on few rows the former may only show how fast a width trains."""
@@ -118,7 +119,7 @@ def training_rows(dataset: Dataset, rows: Sequence[int]) -> Dataset:
         return dataset
     texts = tuple(train.texts[row] for row in chosen)
     groups = first_appearance(train.groups[chosen].tolist())
-    names = [dataset.labels[label] for label in train.labels[chosen]]
+    written = TASKS[dataset.task].written(train.labels[chosen], dataset.labels)
     return replace(
         dataset,
         train=Split(
@@ -126,7 +127,7 @@ def training_rows(dataset: Dataset, rows: Sequence[int]) -> Dataset:
             texts=texts,
             labels=train.labels[chosen],
             groups=groups,
-            fingerprint=split_fingerprint(texts, names, groups),
+            fingerprint=split_fingerprint(texts, written, groups, dataset.task),
         ),
     )
 

@@ -134,7 +134,7 @@ def stack(setting: Setting) -> tuple[Dataset, dict[str, slice], dict[str, int]]:
             add(f"shift to {other.name}", of_rows[0], matched, of_rows[1])
     every = np.concatenate(labels)
     groups = np.arange(len(texts))
-    fingerprint = split_fingerprint(texts, [known[label] for label in every], groups)
+    fingerprint = split_fingerprint(texts, [known[label] for label in every], groups, dataset.task)
     test = Split(tuple(ids), tuple(texts), every, groups, fingerprint)
     return replace(dataset, test=test, test_only_labels=tuple(known[len(dataset.labels) :])), slices, seen
 

@@ -1,0 +1,94 @@
+"""One label a row, out of a list: numbers are indices of the list, and a prediction is the likeliest class."""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from bench.errors import BenchError, counted, listed
+from bench.tasks.face import TASKS, Labels, Task, Written
+
+
+def read_class(value: Any, names: Labels | None) -> str:
+    """A class as text: whole numbers without a point, truth values in lower case, class numbers by their names."""
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        raise ValueError("the label is missing")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise ValueError(f"the label {value} is a measure, not a class")
+        value = int(value)
+    if isinstance(value, int):
+        if names is None:
+            return str(value)
+        if not 0 <= value < len(names):
+            raise ValueError(f"the label {value} is none of the {len(names)} classes (-1 means that it is hidden)")
+        return names[value]
+    if not isinstance(value, str):
+        raise ValueError(f"the label is a {type(value).__name__}, not a class")
+    text = re.sub(r"^([+-]?\d+)\.0+$", r"\1", value.strip())
+    if not text:
+        raise ValueError("the label is missing")
+    return text
+
+
+def refuse_single_class(train: Written, name: str) -> None:
+    """Refuse training rows of a single class."""
+    if len(labels := set(train)) < 2:
+        only = listed(sorted(labels))
+        raise BenchError(f"All {len(train)} training rows of {name} have the label {only}: two classes are needed.")
+
+
+def sorted_labels(labels: Written, known: Labels = ()) -> tuple[str, ...]:
+    """The distinct labels that are not `known`: by value where all are whole numbers, else by name."""
+    distinct = set(labels) - set(known)
+    try:
+        return tuple(sorted(distinct, key=lambda label: (int(label), label)))
+    except ValueError:
+        return tuple(sorted(distinct))
+
+
+def class_indices(written: Written, labels: Labels) -> np.ndarray:
+    """Positions in the label list, int64 [rows]; −1 of a label that is not there."""
+    index = {label: number for number, label in enumerate(labels)}
+    return np.fromiter((index.get(label, -1) for label in written), np.int64, len(written))
+
+
+def class_names(numbers: np.ndarray, labels: Labels) -> list[str]:
+    """The labels at positions of the list."""
+    return [labels[number] for number in numbers.tolist()]
+
+
+def few_rows(numbers: np.ndarray, labels: Labels, folds: int, name: str) -> tuple[str, ...]:
+    """A sentence on classes that cannot be in each of `folds` folds.
+
+    Raises:
+        BenchError: no class has two rows.
+    """
+    counts = np.bincount(numbers, minlength=len(labels))
+    if counts.max() < 2:
+        raise BenchError(f"No class of {name} has two training rows: nothing can be learnt for unseen ones.")
+    few = [label for label, count in zip(labels, counts.tolist(), strict=True) if count < folds]
+    if not few:
+        return ()
+    return (
+        f"{counted(len(few), 'class')} with fewer than {folds} training rows, absent from some folds: {listed(few)}.",
+    )
+
+
+TASKS.add(
+    "classification",
+    Task(
+        name="classification",
+        read=read_class,
+        refuse=refuse_single_class,
+        labels=sorted_labels,
+        numbers=class_indices,
+        written=class_names,
+        strata=lambda written: written,
+        fold_strata=lambda numbers: numbers,
+        fold_warnings=few_rows,
+    ),
+)

@@ -1,0 +1,54 @@
+"""What the engine asks of a kind of labels.
+
+A row's target has two forms. Its *written form* is a string, such as the name of a class: it is what files hold, what
+fingerprints are made of, and what people are shown. Its *number* is what heads are trained on and what measures read:
+an entry of an array whose first axis is the rows, such as the index of a class. All that lies between the two, and all
+that follows from it, is the task's; nothing else in the project knows what kind of labels it works on.
+
+A task is composed of functions, so that another one can take those of the first that serve it too.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.registry import Registry
+
+Written = Sequence[str]
+Labels = Sequence[str]
+"""The names that numbers are indices of, such as the label list; empty where a task names nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """One kind of labels.
+
+    Attributes:
+        name: What a data set's request says.
+        read: From a value of a label column, and the names of its integer classes where the file states them, to its
+            written form. Raises ValueError with a clause on what is wrong.
+        refuse: Raises BenchError where nothing can be learnt from training rows with these written forms, of the data
+            set of that name.
+        labels: The names that occur in written forms and are not among those already known, in their order.
+        numbers: The numbers of written forms, [rows, …], by the names; −1 where a name is not among them.
+        written: The written forms of numbers, by the names.
+        strata: One stratum a row, of written forms: sides and subsets keep the strata's shares.
+        fold_strata: One stratum a row, of numbers, int [rows]: folds keep the strata's shares.
+        fold_warnings: Sentences on what so many folds cannot do with these numbers, by the names, of the data set of
+            that name. Raises BenchError where nothing can be learnt in them.
+    """
+
+    name: str
+    read: Callable[[Any, Labels | None], str]
+    refuse: Callable[[Written, str], None]
+    labels: Callable[[Written, Labels], tuple[str, ...]]
+    numbers: Callable[[Written, Labels], np.ndarray]
+    written: Callable[[np.ndarray, Labels], list[str]]
+    strata: Callable[[Written], Written]
+    fold_strata: Callable[[np.ndarray], np.ndarray]
+    fold_warnings: Callable[[np.ndarray, Labels, int, str], tuple[str, ...]]
+
+
+TASKS: Registry[Task] = Registry("task", pluggable=True)
