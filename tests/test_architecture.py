@@ -3,6 +3,7 @@ import sys
 import time
 from pathlib import Path
 
+import places
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,6 +15,29 @@ def test_imports_go_one_way() -> None:
     command = [str(Path(sys.executable).with_name("lint-imports")), "--config", "pyproject.toml", "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """A name that means two things makes one of them hard to find; what is listed here is still to be renamed."""
+    still = {
+        "Agreement",
+        "Batch",
+        "Done",
+        "Failure",
+        "Finding",
+        "Findings",
+        "ModelRow",
+        "Pipeline",
+        "Plan",
+        "Predictions",
+    }
+    still |= {"Prepared", "Request", "Rows", "Run", "Scores", "Setting", "Study", "_Worker"}
+    assert set(places.homonyms(places.here())) - still == set()
+
+
+def test_nothing_imports_in_a_circle_even_by_name() -> None:
+    """As import-linter's contract, but an `import_module` counts too."""
+    assert places.circles(places.here()) == []
 
 
 @pytest.mark.parametrize("command", [["--help"], ["search", "--help"], ["list", "fusions"]])

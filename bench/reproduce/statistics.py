@@ -9,7 +9,7 @@ DRAWS = 2000
 
 
 @dataclass(frozen=True)
-class Partition:
+class VarianceShares:
     """Sums of squares of a two-way table, as shares of the total (they sum to 1).
 
     `rest` is interaction and noise. Against permutations within the other factor, which may have an effect:
@@ -25,7 +25,7 @@ class Partition:
     model_p: float
 
 
-def partition(table: Mapping[tuple[str, str], float], *, seed: int = 0) -> Partition | None:
+def partition(table: Mapping[tuple[str, str], float], *, seed: int = 0) -> VarianceShares | None:
     """Two-way analysis of variance of one value per (data set, model), where every pair has one.
 
     None where there are fewer than two of either, or no variance.
@@ -42,7 +42,7 @@ def partition(table: Mapping[tuple[str, str], float], *, seed: int = 0) -> Parti
     # shuffled along data sets within each model, and along models within each data set
     chance_dataset = [_share(rng.permuted(values, axis=0)) for _ in range(DRAWS)]
     chance_model = [_share(rng.permuted(values, axis=1).T) for _ in range(DRAWS)]
-    return Partition(
+    return VarianceShares(
         by_dataset,
         by_model,
         1 - by_dataset - by_model,
@@ -64,7 +64,7 @@ def _p(chance: Sequence[float], observed: float) -> float:
 
 
 @dataclass(frozen=True)
-class Spread:
+class ChoiceVariance:
     """A variance over choices, without what runs alone would give, and its ratio to that of the smallest size.
 
     `low`, `high`, `ratio_low` and `ratio_high` bound 95% intervals; `runs` is the variance over runs. What belongs to
@@ -80,7 +80,7 @@ class Spread:
     runs: float
 
 
-def choice_spreads(groups: Mapping[int, Sequence[np.ndarray]]) -> dict[int, Spread]:
+def choice_spreads(groups: Mapping[int, Sequence[np.ndarray]]) -> dict[int, ChoiceVariance]:
     """The variance over choices within a group, pooled over the groups of a size.
 
     The variance of a mean over r runs holds 1/r of the variance over runs, which is taken off; what falls below zero
@@ -109,7 +109,7 @@ def choice_spreads(groups: Mapping[int, Sequence[np.ndarray]]) -> dict[int, Spre
             ratio_low, ratio_high = map(float, np.exp(_jackknife(np.log(values / reference))))
         low, high = np.exp(_jackknife(np.log(values))) if (values > 0).all() else _jackknife(values)
         runs = float(np.mean([_within(scores) for scores in group]))
-        found[size] = Spread(float(values[0]), float(low), float(high), ratio, ratio_low, ratio_high, runs)
+        found[size] = ChoiceVariance(float(values[0]), float(low), float(high), ratio, ratio_low, ratio_high, runs)
     return found
 
 
