@@ -15,7 +15,7 @@ from bench.backends.batches import in_order
 from bench.errors import BenchError
 from bench.files import existing_parent
 from bench.models.resolve import ResolvedModel
-from bench.progress import SILENT, Progress, Task
+from bench.progress import SILENT, Progress, Work
 from bench.specs import ExtractionSettings, fingerprint
 from bench.store import Shelf, Store, slot, text_key
 
@@ -163,7 +163,7 @@ class _Worker:
     settings: ExtractionSettings
     texts: Sequence[str]
     backend: Backend
-    task: Task
+    task: Work
 
     def run(self) -> None:
         shelf, slots = self.need.shelf, self.need.slots

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
-class Task(Protocol):
+class Work(Protocol):
     """One piece of work with a known end."""
 
     def advance(self, amount: int = 1) -> None:
@@ -18,7 +18,7 @@ class Task(Protocol):
 class Progress(Protocol):
     """Something that can show work under way and say a line in between."""
 
-    def task(self, title: str, total: int, unit: str) -> AbstractContextManager[Task]:
+    def task(self, title: str, total: int, unit: str) -> AbstractContextManager[Work]:
         """A context that shows `total` units of work."""
 
     def say(self, line: str) -> None:
@@ -40,7 +40,7 @@ class Silent:
     """Shows nothing: the null object for library use and tests."""
 
     @contextmanager
-    def task(self, title: str, total: int, unit: str) -> Iterator[Task]:  # noqa: ARG002 - the protocol's names
+    def task(self, title: str, total: int, unit: str) -> Iterator[Work]:  # noqa: ARG002 - the protocol's names
         """A context in which nothing is shown."""
         yield _Still()
 

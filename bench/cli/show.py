@@ -16,7 +16,7 @@ from rich.progress import Task as RichTask
 from rich.table import Table
 from rich.text import Text
 
-from bench.progress import Progress, Task
+from bench.progress import Progress, Work
 
 PLAIN_EVERY = 10.0
 """Seconds between lines where there is no terminal."""
@@ -35,7 +35,7 @@ class TerminalProgress:
         self._console = Console(stderr=True, highlight=False)
 
     @contextmanager
-    def task(self, title: str, total: int, unit: str) -> Iterator[Task]:
+    def task(self, title: str, total: int, unit: str) -> Iterator[Work]:
         """A bar."""
         columns = (
             TextColumn("{task.description}"),
@@ -70,7 +70,7 @@ class PlainProgress:
     """Lines, at most one every ten seconds, where nobody watches a terminal."""
 
     @contextmanager
-    def task(self, title: str, total: int, unit: str) -> Iterator[Task]:
+    def task(self, title: str, total: int, unit: str) -> Iterator[Work]:
         """A line at the start, some on the way, and one at the end."""
         started = last = time.monotonic()
         self.say(f"{title}: {total} {unit}")

@@ -12,7 +12,7 @@ from bench.cost import ModelCost, latency_ms, memory_gb
 from bench.evaluation.evaluator import Evaluator, Repetition, Scored
 from bench.front import could_still_matter
 from bench.heads import DivergedError
-from bench.progress import Task
+from bench.progress import Work
 from bench.space.candidates import Shapes, suggest
 from bench.space.enumeration import Member, is_finite, members
 from bench.space.schema import SearchSpace
@@ -50,7 +50,7 @@ class Trials:
     _listed: list[Member] | None = None
     _seeded: Iterator[Member] = field(default_factory=lambda: iter(()))
 
-    def run(self, wanted: int, task: Task, deadline: float | None = None) -> str | None:
+    def run(self, wanted: int, task: Work, deadline: float | None = None) -> str | None:
         """Try candidates until `wanted` distinct ones are scored; None, or why it stopped before.
 
         `deadline` is of `time.monotonic`.
