@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from bench.backends.memory import give_back_freed_memory
+from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError, nearest
-from bench.specs import Candidate, ExtractionSettings, Spec
+from bench.specs import Candidate, Spec
 
 if TYPE_CHECKING:
     from bench.backends.base import Backend
@@ -40,7 +41,7 @@ class ModelCost(Spec):
     """
 
     model: str
-    settings: ExtractionSettings
+    settings: ResolvedSettings
     texts: int
     tokens: int
     repeats: int

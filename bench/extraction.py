@@ -12,11 +12,12 @@ import torch
 from bench.backends.base import Backend, Encoded
 from bench.backends.base import backend as backend_module
 from bench.backends.batches import in_order
+from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError
 from bench.files import existing_parent
 from bench.models.resolve import ResolvedModel
 from bench.progress import SILENT, Progress, Work
-from bench.specs import ExtractionSettings, fingerprint
+from bench.specs import fingerprint
 from bench.store import Shelf, Store, slot, text_key
 
 UNIT_BYTES = 64 << 20
@@ -45,7 +46,7 @@ class Need:
 
 def survey(
     model: ResolvedModel,
-    settings: ExtractionSettings,
+    settings: ResolvedSettings,
     texts: Sequence[str],
     store: Store,
     layers: Sequence[int] | None = None,
@@ -62,7 +63,7 @@ def survey(
     return Need(model, shelf, chosen, len(set(keys)), missing, row * len(missing))
 
 
-def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, Any]:
+def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]:
     """Everything that changes a value of the model's hidden states, as JSON values; loads no weights.
 
     The name under "model" changes none: it is a label, which the store leaves out of the fingerprint.
@@ -90,7 +91,7 @@ def check_disk(needs: Sequence[Need], store: Store) -> None:
         )
 
 
-def all_devices(settings: ExtractionSettings) -> list[str]:
+def all_devices(settings: ResolvedSettings) -> list[str]:
     """The devices that share a model's rows: every GPU where the device is plainly ``cuda``, else the one named.
 
     A model that is cut over several GPUs has them all to itself.
@@ -102,7 +103,7 @@ def all_devices(settings: ExtractionSettings) -> list[str]:
 
 def extract(
     need: Need,
-    settings: ExtractionSettings,
+    settings: ResolvedSettings,
     texts: Sequence[str],
     progress: Progress = SILENT,
     backend: Backend | None = None,
@@ -127,12 +128,12 @@ class Portion:
     """Texts of which a model's rows are missing: an ask that any process can answer that reaches the store."""
 
     model: ResolvedModel
-    settings: ExtractionSettings
+    settings: ResolvedSettings
     layers: tuple[int, ...]
     texts: tuple[str, ...]
 
 
-def portions(need: Need, settings: ExtractionSettings, texts: Sequence[str]) -> list[Portion]:
+def portions(need: Need, settings: ResolvedSettings, texts: Sequence[str]) -> list[Portion]:
     """What `need` misses, in pieces that are written at once, the longest texts first."""
     missing = sorted((texts[row] for row in need.missing), key=len, reverse=True)
     size = unit_rows(need, settings)
@@ -149,7 +150,7 @@ def fill(portion: Portion, store: Store, backend: Backend) -> None:
     extract(need, portion.settings, portion.texts, backend=backend)
 
 
-def unit_rows(need: Need, settings: ExtractionSettings) -> int:
+def unit_rows(need: Need, settings: ResolvedSettings) -> int:
     """Rows that are gathered before they are written."""
     row = len(need.slots) * need.model.width * STORAGE[settings.storage_dtype].itemsize
     return max(1, min(UNIT_ROWS, UNIT_BYTES // row))
@@ -160,7 +161,7 @@ class _Worker:
     """Works through units of rows; a unit that another process has claimed is left to it, and checked at the end."""
 
     need: Need
-    settings: ExtractionSettings
+    settings: ResolvedSettings
     texts: Sequence[str]
     backend: Backend
     task: Work
@@ -234,7 +235,7 @@ class _Worker:
         return stored
 
 
-def heal(need: Need, settings: ExtractionSettings, texts: Sequence[str], progress: Progress = SILENT) -> None:
+def heal(need: Need, settings: ResolvedSettings, texts: Sequence[str], progress: Progress = SILENT) -> None:
     """Extract again what damaged files held, after one has shown. `need` and `texts` are those of the extraction."""
     progress.warn(f"a stored file of {need.model.name} was damaged and set aside; extracting its rows again")
     # one damaged file is seldom alone, and the model should be loaded once

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.backends.base import AUTO, choose
+from bench.backends.base import AUTO
 from bench.backends.base import backend as backend_module
+from bench.backends.resolution import choose
+from bench.backends.settings import ResolvedSettings
 from bench.cost import ModelCost, measure
 from bench.datasets.checks import check_folds
 from bench.datasets.dataset import Dataset
@@ -47,12 +49,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Material:
-    """A data set, the models that take part, and what is still to be extracted of each. `settings` are resolved."""
+    """A data set, the models that take part, and what is still to be extracted of each."""
 
     dataset: Dataset
     models: Mapping[str, ResolvedModel]
     absent: tuple[Absent, ...]
-    settings: ExtractionSettings
+    settings: ResolvedSettings
     needs: tuple[Need, ...]
     store: Store
     warnings: tuple[str, ...]
@@ -130,13 +132,13 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
     Raises:
         BenchError: data or models cannot be had, or the settings contradict this machine.
     """
-    settings = choose(wanted.settings)
+    asked = choose(wanted.settings)
     dataset = load(wanted.dataset, download=wanted.download)
     warnings = (*dataset.warnings, *(check_folds(dataset, folds) if folds else ()))
     for warning in warnings:
         progress.warn(f"{dataset.name}: {warning}")
-    selection = select(wanted.models, settings, progress, named=wanted.named, download=wanted.download)
-    settings = choose(settings, [model.architecture for model in selection.models])
+    selection = select(wanted.models, asked, progress, named=wanted.named, download=wanted.download)
+    settings = choose(asked, [model.architecture for model in selection.models])
     if wanted.settings.backend == AUTO:
         progress.say(f"backend: {settings.backend} on {settings.device}")
     texts = [*dataset.train.texts, *dataset.test.texts]

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from bench.backends import base
+from bench.backends.resolution import resolve as resolve_settings
+from bench.backends.settings import ResolvedSettings
 from bench.cost import ModelCost, _stratified, latency_ms, measure, memory_gb
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel
@@ -18,7 +20,7 @@ from bench.specs import Candidate, ExtractionSettings, Source
 def cost(model: str, *layer_ms: float, memory: float = 1.0) -> ModelCost:
     return ModelCost(
         model=model,
-        settings=ExtractionSettings(),
+        settings=ResolvedSettings(),
         texts=1,
         tokens=1,
         repeats=1,
@@ -52,7 +54,7 @@ def test_a_candidate_costs_each_model_once_up_to_its_deepest_layer() -> None:
 
 
 def test_a_real_model_is_measured_layer_by_layer(minilm: ResolvedModel, texts: Sequence[str]) -> None:
-    opened = base.backend("transformers").open(minilm, ExtractionSettings(device="cpu"))
+    opened = base.backend("transformers").open(minilm, resolve_settings(ExtractionSettings(device="cpu")))
     found = measure(opened, list(texts) * 4, seed=0, sample=12, repeats=2, seconds=600)
     assert (found.texts, found.repeats, found.singles) == (12, 2, 12)
     assert len(found.layer_ms) == minilm.layers + 1
@@ -64,7 +66,7 @@ def test_a_real_model_is_measured_layer_by_layer(minilm: ResolvedModel, texts: S
 
 
 def test_a_slow_model_is_timed_on_the_same_texts_less_often(minilm: ResolvedModel, texts: Sequence[str]) -> None:
-    opened = base.backend("transformers").open(minilm, ExtractionSettings(device="cpu"))
+    opened = base.backend("transformers").open(minilm, resolve_settings(ExtractionSettings(device="cpu")))
     many = list(texts) * 4
     fast, slow = (measure(opened, many, seed=0, sample=12, repeats=2, seconds=seconds) for seconds in (600, 1e-9))
     assert (slow.texts, slow.tokens) == (fast.texts, fast.tokens)
@@ -91,14 +93,16 @@ def test_the_sample_is_as_long_as_the_texts_whatever_the_seed() -> None:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept by glibc's malloc alone")
 def test_a_model_is_not_smaller_for_coming_after_another(minilm: ResolvedModel, texts: Sequence[str]) -> None:
     """Its activations would fit into what was freed before, and resident memory would not grow."""
-    opened = base.backend("transformers").open(minilm, ExtractionSettings(device="cpu", max_length=128))
+    opened = base.backend("transformers").open(
+        minilm, resolve_settings(ExtractionSettings(device="cpu", max_length=128))
+    )
     long = [text * 20 for text in texts]
     peaks = [measure(opened, long, seed=0, sample=12, repeats=1, seconds=600).peak_memory_gb for _ in range(3)]
     assert min(peaks) > opened.weights_gb + 0.01
 
 
 def test_a_busy_machine_is_noticed(minilm: ResolvedModel, texts: Sequence[str]) -> None:
-    opened = base.backend("transformers").open(minilm, ExtractionSettings(device="cpu"))
+    opened = base.backend("transformers").open(minilm, resolve_settings(ExtractionSettings(device="cpu")))
     quiet = measure(opened, texts, seed=0, repeats=1, seconds=1e-9).busy
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:

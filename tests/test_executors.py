@@ -11,12 +11,12 @@ import pytest
 import torch
 from conftest import TEXTS
 
+from bench.backends.settings import ResolvedSettings
 from bench.datasets.load import DatasetRequest
 from bench.errors import BenchError
 from bench.executors.base import EXECUTORS, Failure, Place, WorkerDiedError, open_executor
 from bench.extraction import portions
 from bench.material import Material, Wanted, gather
-from bench.specs import ExtractionSettings
 from bench.store import Store, text_key
 
 Gather = Callable[[str], Material]
@@ -34,7 +34,7 @@ def gathered(
     model = str(tiny("BertConfig"))
 
     def make(store: str) -> Material:
-        settings = ExtractionSettings(device="cpu", backend="transformers", max_length=32)
+        settings = ResolvedSettings(device="cpu", backend="transformers", max_length=32)
         return gather(Wanted(DatasetRequest(name=str(table)), (model,), settings), None, Store(tmp_path / store))
 
     return make

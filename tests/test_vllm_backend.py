@@ -20,6 +20,9 @@ from bodies import BODIES, SEVEN, error, extract, reference
 from conftest import SMALL, lay_out_as_nvembed, save, train_tokenizer
 
 from bench.backends import base
+from bench.backends.resolution import choose
+from bench.backends.resolution import resolve as resolve_settings
+from bench.backends.settings import ResolvedSettings
 from bench.backends.vllm import plan as planning
 from bench.backends.vllm.backend import VLLMBackend
 from bench.errors import BenchError
@@ -27,7 +30,7 @@ from bench.models.resolve import ResolvedModel, resolve
 from bench.specs import ExtractionSettings
 
 backend = base.backend("vllm")
-SETTINGS = ExtractionSettings(backend="vllm", device="cpu", max_length=64)
+SETTINGS = ResolvedSettings(backend="vllm", device="cpu", max_length=64)
 GIB = 2**30
 # vLLM's attention on processors knows no smaller heads.
 WIDE = {"hidden_size": 128, "head_dim": 32}
@@ -282,7 +285,7 @@ CONFIG = SimpleNamespace(num_attention_heads=16, num_key_value_heads=8, head_dim
 GEMMA = SimpleNamespace(
     name="gemma", layers=48, width=3840, causal=True, poolings=("mean", "last"), max_positions=131072
 )
-ON_GPU = ExtractionSettings(backend="vllm", device="cuda", dtype="bfloat16")
+ON_GPU = ResolvedSettings(backend="vllm", device="cuda", dtype="bfloat16")
 PARAMETERS = 11_765_788_416
 
 
@@ -340,7 +343,7 @@ def test_settings_that_cannot_be_had_are_refused(change: dict[str, Any], message
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(BenchError, match=message):
-        backend.resolve_settings(SETTINGS.model_copy(update=change))
+        resolve_settings(SETTINGS.model_copy(update=change))
 
 
 @engine
@@ -351,11 +354,11 @@ def test_identity_holds_what_changes_a_value(minilm: ResolvedModel) -> None:
     for change in ({"dtype": "bfloat16"}, {"max_length": 16}, {"tensor_parallel": 2}, {"attention": "CPU_ATTN_2"}):
         assert backend.identity(minilm, SETTINGS.model_copy(update=change)) != plain
     for change in ({"token_budget": 64}, {"gpu_memory_share": 0.5}, {"device": "auto"}):
-        assert backend.identity(minilm, SETTINGS.model_copy(update=change)) == plain
+        assert backend.identity(minilm, resolve_settings(SETTINGS.model_copy(update=change))) == plain
 
 
 def test_without_vllm_the_reason_and_the_way_are_said(minilm: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "DISTRIBUTIONS", ("a distribution that is not there",))
-    for call in (backend.resolve_settings, lambda given: backend.open(minilm, given)):
+    for call in (resolve_settings, lambda given: choose(given, [minilm.architecture])):
         with pytest.raises(BenchError, match=r"not installed: python -m pip install 'bench\[vllm\]'"):
-            call(SETTINGS)
+            call(ExtractionSettings(backend="vllm", device="cpu"))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from bench.backends.settings import ResolvedSettings
     from bench.models.resolve import ResolvedModel
     from bench.specs import ExtractionSettings
 
@@ -71,7 +72,7 @@ class Backend(Protocol):
     """A loaded model. `weights_gb` is what its weights take, in GiB; `load_seconds` how long they took to load."""
 
     model: ResolvedModel
-    settings: ExtractionSettings
+    settings: ResolvedSettings
     poolings: tuple[str, ...]
     load_seconds: float
     weights_gb: float
@@ -105,7 +106,15 @@ class Backend(Protocol):
 
 
 class BackendModule(Protocol):
-    """What the module behind a registered name provides. Importing it imports no library that may be absent."""
+    """What the module behind a registered name provides. Importing it imports no library that may be absent.
+
+    Attributes:
+        SETTINGS: The settings that it has beside those of every backend; of others it is given the defaults alone.
+        INSTEAD: Setting of another backend → how the same is had here, as a clause.
+    """
+
+    SETTINGS: Collection[str]
+    INSTEAD: Mapping[str, str]
 
     def unavailable(self) -> str | None:
         """Why the backend cannot be used on this machine, and what to do about it; None where it can."""
@@ -123,11 +132,11 @@ class BackendModule(Protocol):
         """
         ...
 
-    def identity(self, model: ResolvedModel, settings: ExtractionSettings) -> Mapping[str, Any]:
+    def identity(self, model: ResolvedModel, settings: ResolvedSettings) -> Mapping[str, Any]:
         """Everything besides the model's own identity that changes a value, as JSON values; loads no weights."""
         ...
 
-    def open(self, model: ResolvedModel, settings: ExtractionSettings, deepest: int | None = None) -> Backend:
+    def open(self, model: ResolvedModel, settings: ResolvedSettings, deepest: int | None = None) -> Backend:
         """Load the model; no layer beyond `deepest` will be asked for, and what lies beyond need not be loaded."""
         ...
 
@@ -148,6 +157,9 @@ def check_finite(
         )
 
 
+AUTO = "auto"
+"""In the place of a backend or a device: whatever is best here (see `bench.backends.resolution`)."""
+
 # Name → module.
 BACKENDS: Registry[str] = Registry("backend")
 BACKENDS.add("transformers", "bench.backends.transformers")
@@ -163,35 +175,3 @@ def backend(name: str) -> BackendModule:
 def supporting(architecture: str) -> tuple[str, ...]:
     """The names of the backends that run bodies of that class, whether or not they can be used on this machine."""
     return tuple(name for name in BACKENDS if backend(name).supports(architecture))
-
-
-AUTO = "auto"
-# What `auto` tries before transformers, by kind of device: the fastest seen there.
-FASTEST = {"cuda": "vllm", "cpu": "openvino"}
-
-
-def choose(settings: ExtractionSettings, architectures: Collection[str] | None = None) -> ExtractionSettings:
-    """`settings` with a concrete backend and device; one backend for all models, whose `architectures` are given.
-
-    ``"auto"`` becomes the fastest backend for the device that is installed and supports every architecture, dtype and
-    option asked for, else transformers. Before the architectures are known (None) it is left as it is.
-
-    Raises:
-        BenchError: there is no such backend, or it cannot do what is asked for here.
-    """
-    if settings.backend != AUTO:
-        return backend(settings.backend).resolve_settings(settings)
-    if architectures is None:
-        return settings
-    plain = settings.model_copy(update={"backend": "transformers"})
-    resolved = backend("transformers").resolve_settings(plain)
-    name = FASTEST.get(resolved.device.partition(":")[0])
-    if name is None:
-        return resolved
-    module = backend(name)
-    if module.unavailable() is not None or not all(map(module.supports, architectures)):
-        return resolved
-    try:
-        return module.resolve_settings(settings.model_copy(update={"backend": name}))
-    except BenchError:
-        return resolved

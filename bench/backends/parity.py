@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.backends.base import BACKENDS, backend
+from bench.backends.resolution import resolve
 from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.backends.settings import ResolvedSettings
     from bench.models.resolve import ResolvedModel
     from bench.specs import ExtractionSettings
 
@@ -119,7 +121,7 @@ def compare(
     Raises:
         BenchError: a backend cannot be used in these settings, or cannot open or run the model.
     """
-    wanted = {name: backend(name).resolve_settings(settings.model_copy(update={"backend": name})) for name in names}
+    wanted = {name: resolve(settings.model_copy(update={"backend": name})) for name in names}
     states = {}
     for name, resolved in wanted.items():
         progress.say(f"extract with {name} on {resolved.device}")
@@ -178,7 +180,7 @@ def to_json(parity: Parity) -> dict[str, Any]:
     }
 
 
-def _states(model: ResolvedModel, settings: ExtractionSettings) -> Tensor:
+def _states(model: ResolvedModel, settings: ResolvedSettings) -> Tensor:
     """[texts, layers + 1, poolings, width] of `TEXTS`."""
     from bench.backends.batches import in_order
 

@@ -8,15 +8,15 @@ import numpy as np
 import transformers
 
 from bench.backends.base import Encoded
+from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError
 from bench.models.quiet import quiet_transformers
 from bench.models.resolve import ResolvedModel
-from bench.specs import ExtractionSettings
 
 TEXTS_AT_ONCE = 1024
 
 
-def token_identity(model: ResolvedModel, settings: ExtractionSettings) -> Mapping[str, Any]:
+def token_identity(model: ResolvedModel, settings: ResolvedSettings) -> Mapping[str, Any]:
     """What decides the tokens of a text, besides the tokenizer's own files; a part of every backend's identity."""
     return {
         "tokenizers": version("tokenizers"),
@@ -27,7 +27,7 @@ def token_identity(model: ResolvedModel, settings: ExtractionSettings) -> Mappin
     }
 
 
-def limit(model: ResolvedModel, settings: ExtractionSettings) -> int:
+def limit(model: ResolvedModel, settings: ResolvedSettings) -> int:
     """The most tokens that a text may have, prompt and special tokens included."""
     return min(settings.max_length, model.max_positions)
 
@@ -35,7 +35,7 @@ def limit(model: ResolvedModel, settings: ExtractionSettings) -> int:
 class Tokenizer:
     """A model's fast tokenizer, which cuts on the right to the maximum length."""
 
-    def __init__(self, model: ResolvedModel, settings: ExtractionSettings) -> None:
+    def __init__(self, model: ResolvedModel, settings: ResolvedSettings) -> None:
         self._model = model
         self._limit = limit(model, settings)
         with quiet_transformers():

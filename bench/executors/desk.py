@@ -5,11 +5,11 @@ from typing import Any
 
 from bench.backends.base import Backend
 from bench.backends.base import backend as backend_module
+from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError
 from bench.executors.base import Failure
 from bench.extraction import Portion, fill
 from bench.models.resolve import ResolvedModel
-from bench.specs import ExtractionSettings
 from bench.store import Store
 
 
@@ -21,7 +21,7 @@ class Desk:
 
     def __init__(self, home: Path, device: str) -> None:
         self._store, self._device = Store(home), device
-        self._model: tuple[ResolvedModel, ExtractionSettings] | None = None
+        self._model: tuple[ResolvedModel, ResolvedSettings] | None = None
         self._backend: Backend | None = None
 
     def answer(self, ask: Any) -> Any:

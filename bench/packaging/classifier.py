@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.backends.base import Backend, backend
+from bench.backends.resolution import applying
+from bench.backends.resolution import resolve as resolve_settings
 from bench.datasets.checks import mended
 from bench.errors import BenchError
 from bench.extraction import STORAGE, identity
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from bench.backends.settings import ResolvedSettings
     from bench.heads import FittedHead
     from bench.models.resolve import ResolvedModel
     from bench.specs import Source
@@ -72,8 +75,9 @@ class Classifier:
         backends: dict[str, Backend] = {}
         try:
             for model in pipeline.models:
-                resolved = _resolved(model, folder)
-                backends[model.name] = backend(model.settings.backend).open(resolved, model.settings, model.deepest)
+                settings = resolve_settings(applying(model.settings))
+                resolved = _resolved(model, settings, folder)
+                backends[model.name] = backend(settings.backend).open(resolved, settings, model.deepest)
         except BaseException:
             _close(backends)
             raise
@@ -130,7 +134,7 @@ class Classifier:
         return {source: matrices[:, place].contiguous() for place, source in enumerate(sources)}
 
 
-def _resolved(model: PackagedModel, folder: Path) -> ResolvedModel:
+def _resolved(model: PackagedModel, settings: ResolvedSettings, folder: Path) -> ResolvedModel:
     """The model, whose identity is that of the search.
 
     Raises:
@@ -140,7 +144,7 @@ def _resolved(model: PackagedModel, folder: Path) -> ResolvedModel:
         found = model.packed.resolved(model.name, folder)
     else:
         found = resolve(model.reference, trust_remote_code=model.settings.trust_remote_code)
-    now = identity(found, model.settings)
+    now = identity(found, settings)
     different = [
         name
         for name in sorted(model.identity.keys() | now)

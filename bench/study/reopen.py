@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.backends.resolution import applying
 from bench.cost import ModelCost
 from bench.errors import BenchError, nearest
 from bench.evaluation.evaluator import Evaluator
@@ -81,10 +82,9 @@ def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:
         raise BenchError(f"The study '{name}' was made by an earlier bench: run its search again, which adds to it.")
     if not journal.of("complete"):
         raise BenchError(f"The study '{name}' has no scored trial yet: let its search go on.")
-    request = SearchRequest.model_validate(kept).model_copy(
-        update={"study": name, "models": tuple(journal.settings["models"])}
-    )
-    return journal, request
+    request = SearchRequest.model_validate(kept)
+    changes = {"study": name, "models": tuple(journal.settings["models"]), "extraction": applying(request.extraction)}
+    return journal, request.model_copy(update=changes)
 
 
 def trial_names(home: Path, name: str) -> list[str]:

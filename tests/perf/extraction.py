@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.backends import base
+from bench.backends.resolution import resolve as resolve_settings
 from bench.errors import BenchError
 from bench.models.package import package_files
 from bench.models.quiet import quiet_transformers
@@ -206,7 +207,7 @@ def side_by_side(model: ResolvedModel, texts: Sequence[str], repeats: int, clock
             module = base.backend(name)
             asked = ExtractionSettings(backend=name, device="cpu", dtype=dtype, max_length=MAX_LENGTH)
             try:
-                opened[name] = module.open(model, module.resolve_settings(asked))
+                opened[name] = module.open(model, resolve_settings(asked))
             except BenchError as error:
                 console.print(f"{name} in {dtype} is left out: {error}")
         tokens = int(next(iter(opened.values())).encode(texts).lengths.sum())

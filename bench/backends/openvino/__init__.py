@@ -5,6 +5,7 @@ What can be said without loading anything; `backend` beside this file computes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,14 @@ from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.backends.openvino.backend import OpenVINOBackend
+    from bench.backends.settings import ResolvedSettings
     from bench.models.resolve import ResolvedModel
     from bench.specs import ExtractionSettings
 
 # To be raised when what is traced, or how it is compiled, changes a value.
 KERNELS = 1
+SETTINGS: frozenset[str] = frozenset()
+INSTEAD: Mapping[str, str] = {}
 
 
 def unavailable() -> str | None:
@@ -39,7 +43,7 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
     """`settings` with the processor as their device.
 
     Raises:
-        BenchError: OpenVINO is not installed, the processor lacks the dtype, or what is asked for is another's.
+        BenchError: OpenVINO is not installed, or the processor lacks the dtype.
     """
     if reason := unavailable():
         raise BenchError(reason)
@@ -48,12 +52,6 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
             f"The openvino backend runs on the processor, not on '{settings.device}': use --device cpu, or "
             "--backend transformers."
         )
-    if settings.quantization != "none":
-        raise BenchError("The openvino backend does not quantise: leave --quantization out.")
-    if settings.attention is not None:
-        raise BenchError("The openvino backend has one attention kernel: leave --attention out.")
-    if settings.tensor_parallel > 1:
-        raise BenchError("The openvino backend runs on one processor: leave --tensor-parallel out.")
     if settings.dtype not in PRECISION:
         raise BenchError(
             f"The openvino backend cannot compute in {settings.dtype}: use --dtype float32, or bfloat16 where the "
@@ -64,11 +62,10 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
     return settings.model_copy(update={"device": "cpu"})
 
 
-def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, Any]:
+def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]:
     """Everything besides the model's own identity that changes a value; loads no weights."""
     from bench.backends.tokenizer import token_identity
 
-    settings = resolve_settings(settings)
     return {
         "backend": "openvino",
         "openvino": version("openvino"),
@@ -84,13 +81,13 @@ def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, An
 
 
 def open(  # noqa: A001 - as the protocol
-    model: ResolvedModel, settings: ExtractionSettings, deepest: int | None = None
+    model: ResolvedModel, settings: ResolvedSettings, deepest: int | None = None
 ) -> OpenVINOBackend:
     """Load `model` up to its layer `deepest` and convert it, which takes seconds.
 
     Raises:
-        BenchError: see `resolve_settings`; or the body cannot be converted, or its graph computes something else.
+        BenchError: the body cannot be converted, or its graph computes something else.
     """
     from bench.backends.openvino.backend import OpenVINOBackend
 
-    return OpenVINOBackend(model, resolve_settings(settings), deepest)
+    return OpenVINOBackend(model, settings, deepest)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from bench.backends.base import Encoded, LayerTimes, Pooled, check_finite
 from bench.backends.batches import run_batches
 from bench.backends.openvino.graph import Graph, build
+from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer
 from bench.models.resolve import ResolvedModel
-from bench.specs import ExtractionSettings
 
 TOKEN_BUDGET = 2048
 
@@ -20,7 +20,7 @@ TOKEN_BUDGET = 2048
 class OpenVINOBackend:
     """A model compiled by OpenVINO (see `bench.backends.base.Backend`)."""
 
-    def __init__(self, model: ResolvedModel, settings: ExtractionSettings, deepest: int | None = None) -> None:
+    def __init__(self, model: ResolvedModel, settings: ResolvedSettings, deepest: int | None = None) -> None:
         started = time.perf_counter()
         self.model = model
         self.settings = settings

@@ -21,12 +21,12 @@ from bench.backends.batches import Batch, Padded
 from bench.backends.body import Body, load_body
 from bench.backends.openvino.runtime import PRECISION, library
 from bench.backends.probe import PROBE, disagreement
+from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer, limit
 from bench.errors import BenchError
 from bench.models.quiet import quiet_transformers
 from bench.models.resolve import ResolvedModel
 from bench.pooling import Tokens, pool
-from bench.specs import ExtractionSettings
 
 # transformers' own attention and masks under another name, the masks built in a way that can be traced.
 TRACED = "bench_traced"
@@ -70,7 +70,7 @@ class Graph:
         return seconds
 
 
-def build(model: ResolvedModel, settings: ExtractionSettings, depth: int, tokenizer: Tokenizer) -> Graph:
+def build(model: ResolvedModel, settings: ResolvedSettings, depth: int, tokenizer: Tokenizer) -> Graph:
     """The model up to layer `depth`, compiled, and shown to compute what the body it is made from computes.
 
     Raises:

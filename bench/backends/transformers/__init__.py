@@ -18,12 +18,15 @@ from bench.backends.transformers.choices import (
 from bench.errors import BenchError, nearest
 
 if TYPE_CHECKING:
+    from bench.backends.settings import ResolvedSettings
     from bench.backends.transformers.backend import TransformersBackend
     from bench.models.resolve import ResolvedModel
     from bench.specs import ExtractionSettings
 
 # To be raised when our own attention, packing or pooling code changes a value.
 KERNELS = 1
+SETTINGS = frozenset({"attention", "quantization"})
+INSTEAD = {"tensor_parallel": "a model is spread over several GPUs with --device balanced"}
 
 
 def unavailable() -> None:
@@ -48,11 +51,6 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if settings.tensor_parallel > 1:
-        raise BenchError(
-            "The transformers backend spreads a model with --device balanced; --tensor-parallel is vLLM's "
-            "(--backend vllm)."
-        )
     if settings.quantization != "none":
         if not find_spec("bitsandbytes"):
             raise BenchError(
@@ -81,7 +79,7 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
     return settings.model_copy(update={"device": device})
 
 
-def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, Any]:
+def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]:
     """Everything besides the model's own identity that changes a value; loads no weights."""
     import torch
     import transformers
@@ -89,7 +87,6 @@ def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, An
     from bench.backends import packed
     from bench.backends.tokenizer import token_identity
 
-    settings = resolve_settings(settings)
     special = uses_packing(model, settings)
     return {
         "backend": "transformers",
@@ -107,13 +104,13 @@ def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, An
 
 
 def open(  # noqa: A001 - as the protocol
-    model: ResolvedModel, settings: ExtractionSettings, deepest: int | None = None
+    model: ResolvedModel, settings: ResolvedSettings, deepest: int | None = None
 ) -> TransformersBackend:
     """Load `model`, up to its layer `deepest` where one is given.
 
     Raises:
-        BenchError: see `resolve_settings`; or the weights do not fit, or the packed kernels disagree with plain ones.
+        BenchError: the weights do not fit, or the packed kernels disagree with plain ones.
     """
     from bench.backends.transformers.backend import TransformersBackend
 
-    return TransformersBackend(model, resolve_settings(settings), deepest)
+    return TransformersBackend(model, settings, deepest)

@@ -16,6 +16,7 @@ from bench.backends.body import Body, load_body
 from bench.backends.linear import pack_linears
 from bench.backends.memory import keep_freed_memory
 from bench.backends.probe import PROBE, disagreement
+from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer
 from bench.backends.transformers.choices import (
     DEFAULT_ATTENTION,
@@ -27,7 +28,6 @@ from bench.backends.transformers.choices import (
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel
 from bench.pooling import Tokens, pool
-from bench.specs import ExtractionSettings
 
 # Tokens a batch: on a processor what stays in its cache, on a graphics processor what keeps it busy.
 TOKEN_BUDGET = {"cpu": 2048}
@@ -37,7 +37,7 @@ DEFAULT_TOKEN_BUDGET = 16384
 class TransformersBackend:
     """A model held by transformers (see `bench.backends.base.Backend`)."""
 
-    def __init__(self, model: ResolvedModel, settings: ExtractionSettings, deepest: int | None = None) -> None:
+    def __init__(self, model: ResolvedModel, settings: ResolvedSettings, deepest: int | None = None) -> None:
         started = time.perf_counter()
         self.model = model
         self.settings = settings
@@ -133,13 +133,13 @@ class TransformersBackend:
             )
 
 
-def _dtype(settings: ExtractionSettings) -> torch.dtype:
+def _dtype(settings: ResolvedSettings) -> torch.dtype:
     dtype: torch.dtype = getattr(torch, settings.dtype)
     return dtype
 
 
 def _load(
-    model: ResolvedModel, settings: ExtractionSettings, deepest: int
+    model: ResolvedModel, settings: ResolvedSettings, deepest: int
 ) -> tuple[transformers.PreTrainedModel, nn.ModuleList]:
     options: dict[str, Any] = {}
     if settings.quantization == "8bit":

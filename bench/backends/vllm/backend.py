@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 
 from bench.backends.base import Encoded, LayerTimes, Pooled, check_finite
+from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer
 from bench.backends.vllm.engine import ENVIRONMENT, Answer, Done, Failure, Finished, Ready, Run, Start
 from bench.backends.vllm.plan import GIB, engine_arguments, weight_bytes
 from bench.errors import BenchError
 from bench.models import checkpoint
 from bench.models.resolve import ResolvedModel
-from bench.specs import ExtractionSettings
 
 # What vLLM and torch say when memory runs out → what to do about it. The first that fits holds.
 MEMORY = {
@@ -44,7 +44,7 @@ LAST_LINES = 15
 class VLLMBackend:
     """A model held by an engine of vLLM's (see `bench.backends.base.Backend`)."""
 
-    def __init__(self, model: ResolvedModel, settings: ExtractionSettings) -> None:
+    def __init__(self, model: ResolvedModel, settings: ResolvedSettings) -> None:
         started = time.perf_counter()
         self.model = model
         self.settings = settings
@@ -136,7 +136,7 @@ def _longest_first(encoded: Encoded, rows: Sequence[int]) -> NDArray[np.int64]:
     return todo[np.argsort(-encoded.lengths[todo], kind="stable")]
 
 
-def _launch(settings: ExtractionSettings, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], Connection]:
+def _launch(settings: ResolvedSettings, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], Connection]:
     here, there = Pipe()
     environment = os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     if index := settings.device.partition(":")[2]:

@@ -12,8 +12,8 @@ from bench.models import checkpoint, hub
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bench.backends.settings import ResolvedSettings
     from bench.models.resolve import ResolvedModel
-    from bench.specs import ExtractionSettings
 
 # Tokens a step of the engine: on a processor what stays in its cache, on a GPU what keeps it busy.
 TOKENS = {"cpu": 2048, "cuda": 8192}
@@ -67,7 +67,7 @@ class Plan:
 
     @classmethod
     def of_size(
-        cls, model: ResolvedModel, settings: ExtractionSettings, config: Any, parameters: int, tokens: int
+        cls, model: ResolvedModel, settings: ResolvedSettings, config: Any, parameters: int, tokens: int
     ) -> Plan:
         """The needs of an engine with `tokens` a step, for a body of that `config` (transformers') and size."""
         from bench.backends.tokenizer import limit
@@ -90,12 +90,12 @@ class Plan:
         )
 
 
-def weight_bytes(settings: ExtractionSettings, parameters: int) -> int:
+def weight_bytes(settings: ResolvedSettings, parameters: int) -> int:
     """What the weights take over all devices. vLLM repacks them, so that a loaded model cannot be asked."""
     return int(parameters * (EIGHT_BIT if settings.quantization == "8bit" else BYTES[settings.dtype]))
 
 
-def plan(model: ResolvedModel, settings: ExtractionSettings, config: Any, parameters: int, memory: int) -> Plan:
+def plan(model: ResolvedModel, settings: ResolvedSettings, config: Any, parameters: int, memory: int) -> Plan:
     """The largest engine up to the default size, or that of --token-budget, that fits into `memory` bytes a device.
 
     Raises:
@@ -116,11 +116,11 @@ def plan(model: ResolvedModel, settings: ExtractionSettings, config: Any, parame
         tokens = max(fewest, tokens // 2)
 
 
-def _kind(settings: ExtractionSettings) -> str:
+def _kind(settings: ResolvedSettings) -> str:
     return settings.device.partition(":")[0]
 
 
-def _too_small(model: ResolvedModel, settings: ExtractionSettings, needs: Plan, allowed: int) -> str:
+def _too_small(model: ResolvedModel, settings: ResolvedSettings, needs: Plan, allowed: int) -> str:
     lower = [
         *(["--token-budget"] if settings.token_budget else []),
         "--max-length",
@@ -146,7 +146,7 @@ def device_memory(device: str) -> int:
     return int(psutil.virtual_memory().total)
 
 
-def engine_arguments(model: ResolvedModel, settings: ExtractionSettings, folder: Path) -> dict[str, Any]:
+def engine_arguments(model: ResolvedModel, settings: ResolvedSettings, folder: Path) -> dict[str, Any]:
     """Keyword arguments of vLLM's `EngineArgs`, as JSON values; writes the body's configuration into `folder`.
 
     Raises:

@@ -1,0 +1,77 @@
+"""From what is asked for to what is done here: one backend, one device, and settings that apply to it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import overload
+
+from bench.backends.base import AUTO, BACKENDS, backend
+from bench.backends.settings import ResolvedSettings
+from bench.errors import BenchError
+from bench.specs import ExtractionSettings
+
+# What `auto` tries before transformers, by kind of device: the fastest seen there.
+FASTEST = {"cuda": "vllm", "cpu": "openvino"}
+
+
+def resolve(asked: ExtractionSettings) -> ResolvedSettings:
+    """`asked` with a concrete device, under the backend that it names.
+
+    Raises:
+        BenchError: there is no such backend, a setting is another's, or what is asked for cannot be had here.
+    """
+    module = backend(asked.backend)
+    for name, owners in _foreign(asked):
+        flag = f"--{name.replace('_', '-')}"
+        instead = module.INSTEAD.get(name, f"leave {flag} out, or use --backend {owners[0]}")
+        raise BenchError(f"The {asked.backend} backend has no {flag}, which is for {' and '.join(owners)}: {instead}.")
+    return ResolvedSettings(**module.resolve_settings(asked).model_dump())
+
+
+@overload
+def choose(asked: ExtractionSettings, architectures: Collection[str]) -> ResolvedSettings: ...
+@overload
+def choose(asked: ExtractionSettings, architectures: None = None) -> ExtractionSettings: ...
+def choose(asked: ExtractionSettings, architectures: Collection[str] | None = None) -> ExtractionSettings:
+    """`asked` with a concrete backend and device; one backend for all models, whose `architectures` are given.
+
+    ``"auto"`` becomes the fastest backend for the device that is installed and supports every architecture, dtype and
+    option asked for, else transformers. Before the architectures are known (None) it is left as it is. What is resolved
+    already is given back.
+
+    Raises:
+        BenchError: there is no such backend, or it cannot do what is asked for here.
+    """
+    if isinstance(asked, ResolvedSettings):
+        return asked
+    if asked.backend != AUTO:
+        return resolve(asked)
+    if architectures is None:
+        return asked
+    plain = asked.model_copy(update={"backend": "transformers"})
+    # Where it would run, whatever else is asked for: that may be for another backend.
+    device = resolve(ExtractionSettings(device=asked.device, dtype=asked.dtype)).device
+    name = FASTEST.get(device.partition(":")[0])
+    if name is not None and backend(name).unavailable() is None and all(map(backend(name).supports, architectures)):
+        try:
+            return resolve(asked.model_copy(update={"backend": name}))
+        except BenchError:
+            pass
+    return resolve(plain)
+
+
+def applying(kept: ExtractionSettings) -> ExtractionSettings:
+    """`kept` without what is for other backends than its own: earlier versions took it, and did without it."""
+    foreign = [name for name, _ in _foreign(kept)]
+    return kept.model_copy(update={name: type(kept).model_fields[name].default for name in foreign})
+
+
+def _foreign(settings: ExtractionSettings) -> Iterator[tuple[str, list[str]]]:
+    """Settings that were changed and are not its backend's, each with the backends that have it."""
+    if settings.backend == AUTO:
+        return
+    for name, field in type(settings).model_fields.items():
+        if getattr(settings, name) != field.default:
+            owners = [each for each in BACKENDS if name in backend(each).SETTINGS]
+            if owners and settings.backend not in owners:
+                yield name, owners
