@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.study.confirm import Entry
     from bench.study.journal import TrialRecord
     from bench.study.reopen import Study
-    from bench.tracking import MlflowTracker
+    from bench.tracking import Tracker
 
 __all__ = [
     "CLOSED",
@@ -62,6 +62,7 @@ def search(
     *,
     home: Path | str = HOME,
     tracking_uri: str | None = None,
+    tracking: bool = True,
     progress: Progress = SILENT,
     **settings: Unpack[SearchKeywords],
 ) -> Searched:
@@ -71,6 +72,7 @@ def search(
         dataset: A name, hub id, or file.
         home: Where the study's journal and MLflow's store lie.
         tracking_uri: MLflow server or database; that of `home` where it is None.
+        tracking: False writes nothing to MLflow; the same call with True writes it later.
         progress: What is told while it runs; nothing by default.
         settings: What may be set, each by the name that `bench search` has for it; None stands for the default.
 
@@ -81,18 +83,23 @@ def search(
     from bench.store import Store
     from bench.study.run import prepare
     from bench.study.run import search as run_search
-    from bench.tracking import MlflowTracker
+    from bench.tracking import tracker_of
 
     request = search_request(dataset=dataset, **settings)
-    tracker = MlflowTracker(Path(home), tracking_uri)
+    tracker = tracker_of(Path(home), tracking_uri, tracking=tracking)
     result = run_search(prepare(request, Store(store_home()), progress), Path(home), tracker, progress)
-    return reopen(result.study, home=home, tracking_uri=tracking_uri, progress=progress)
+    return reopen(result.study, home=home, tracking_uri=tracking_uri, tracking=tracking, progress=progress)
 
 
 def reopen(
-    study: str, *, home: Path | str = HOME, tracking_uri: str | None = None, progress: Progress = SILENT
+    study: str,
+    *,
+    home: Path | str = HOME,
+    tracking_uri: str | None = None,
+    tracking: bool = True,
+    progress: Progress = SILENT,
 ) -> Searched:
-    """A study that was searched before.
+    """A study that was searched before; the arguments are those of `search`.
 
     Raises:
         BenchError: there is no such study, or its data or models have changed.
@@ -100,9 +107,9 @@ def reopen(
     from bench.files import store_home
     from bench.store import Store
     from bench.study.reopen import reopen as reopen_study
-    from bench.tracking import MlflowTracker
+    from bench.tracking import tracker_of
 
-    tracker = MlflowTracker(Path(home), tracking_uri)
+    tracker = tracker_of(Path(home), tracking_uri, tracking=tracking)
     opened = reopen_study(Path(home), study, Store(store_home()), progress)
     return Searched(opened, tracker, Path(home), progress)
 
@@ -112,7 +119,7 @@ class Searched:
     """A searched study. `study` holds its trials, data and evaluator."""
 
     study: Study
-    tracker: MlflowTracker
+    tracker: Tracker
     home: Path
     progress: Progress = SILENT
 

@@ -15,7 +15,7 @@ import pytest
 from browsing import needs_chromium, visit
 from click.testing import CliRunner
 from mlflow import MlflowClient
-from test_search import PROTOCOL, SPACE, NoTracker, cost, request
+from test_search import PROTOCOL, SPACE, cost, request
 
 from bench.cli import main
 from bench.datasets.load import DatasetRequest
@@ -34,7 +34,7 @@ from bench.study.importance import importance
 from bench.study.journal import Journal
 from bench.study.reopen import Study, reopen
 from bench.study.run import prepare, search
-from bench.tracking import MlflowTracker
+from bench.tracking import MlflowTracker, NoTracker
 
 SCRIPT = "</script><script>window.hit=1</script>"
 IMAGE = '<img src=x onerror="window.hit=2">\'&'
@@ -101,7 +101,7 @@ def test_the_folder_holds_the_page_and_every_figure_twice_and_so_does_the_run(ho
     for name in names:
         assert (report.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         ElementTree.parse(report.folder / f"{name}.svg")
-    client = MlflowClient(MlflowTracker(home / "mlruns").address)
+    client = MlflowClient(MlflowTracker(home / "mlruns").store.address)
     assert report.parent_run_id is not None
     logged = {Path(each.path).name for each in client.list_artifacts(report.parent_run_id, "report")}
     assert logged == set(report.files)

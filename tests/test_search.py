@@ -1,7 +1,7 @@
 """Studies on real rows of R8 and a real model, small enough to run many times."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from bench.study.result import SearchResult
 from bench.study.run import prepare, search
 from bench.study.settings import Constraints, SearchRequest
 from bench.study.trials import Trials
-from bench.tracking import MlflowTracker, Record
+from bench.tracking import MlflowTracker, NoTracker
 
 SPACE = SearchSpace.model_validate(
     {
@@ -36,24 +36,6 @@ SPACE = SearchSpace.model_validate(
 )
 PROTOCOL = Protocol(folds=3, repetitions=2, confirm=2)
 Run = Callable[..., SearchResult]
-
-
-class NoTracker:
-    """Writes nothing down."""
-
-    uri = ""
-
-    def open(self, experiment: str, study: str, params: Mapping[str, str | int | float]) -> None: ...
-
-    def find(self, key: str) -> None: ...
-
-    def log(self, record: Record) -> None: ...
-
-    def update(self, run: str | None, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None: ...
-
-    def attach(self, artifacts: Mapping[str, bytes]) -> None: ...
-
-    def close(self, metrics: Mapping[str, float], tags: Mapping[str, str], status: str = "FINISHED") -> None: ...
 
 
 @pytest.fixture(scope="module")

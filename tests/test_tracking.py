@@ -1,13 +1,20 @@
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
+from click.testing import CliRunner
+from formats.make import SEARCH, make_inputs
 from mlflow import MlflowClient
 
+from bench.cli.main import cli
 from bench.errors import BenchError
-from bench.tracking import MlflowTracker, Record, redacted
+from bench.study.journal import read
+from bench.tracking import MlflowTracker, Record, redacted, tracker_of
 from bench.tracking.mlflow.process import used
 
 
@@ -135,3 +142,57 @@ def test_a_store_used_for_a_moment_leaves_no_trace(own: str | None, monkeypatch:
     after = mlflow.get_tracking_uri(), mlflow.get_registry_uri(), dict(os.environ)
     mlflow.set_tracking_uri(None)
     assert after == before
+
+
+UNTRACKED = """
+import sys
+from bench.cli.main import run
+
+sys.argv[0] = "bench"
+try:
+    run()
+except SystemExit as end:
+    assert not end.code, end.code
+assert "mlflow" not in sys.modules
+"""
+
+
+def test_without_tracking_nothing_of_mlflow_is_loaded_and_a_later_search_writes_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path / "store"))
+    # an address for other commands is no reason to use it
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    make_inputs(tmp_path)
+    asked = ["search", *SEARCH, "--trials", "3", "--json"]
+    command = [sys.executable, "-c", UNTRACKED, *asked, "--no-tracking"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    first = json.loads(ran.stdout)
+    assert (first["parent_run_id"], first["tracking_uri"], first["compare_url"]) == (None, None, None)
+    assert Path(first["report"]).is_file()
+    assert first["front"]
+    assert not (tmp_path / "mlruns" / "mlflow.db").exists()
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    second = json.loads(CliRunner().invoke(cli, asked).stdout)
+    assert [entry["trial"] for entry in second["front"]] == [entry["trial"] for entry in first["front"]]
+    mlflow = client(tmp_path / "mlruns")
+    runs = mlflow.search_runs([mlflow.get_run(second["parent_run_id"]).info.experiment_id])
+    written = {run.info.run_id for run in runs if run.data.tags.get("bench.state") in {"complete", "pruned"}}
+    front = {run.info.run_id for run in runs if run.data.tags.get("bench.front") == "true"}
+    assert front == {entry["run_id"] for entry in second["front"]}
+    # the journal knows them from now on
+    records = read(tmp_path / "mlruns", second["study"]).records.values()
+    assert {record.run_id for record in records if record.state in {"complete", "pruned"}} == written
+    assert second["compare_url"] is not None
+
+
+def test_an_address_for_what_is_not_tracked_is_refused(tmp_path: Path) -> None:
+    for words in (["--no-tracking", "--tracking-uri", "http://h"], ["--tracking-uri", "http://h", "--no-tracking"]):
+        ran = CliRunner().invoke(cli, ["search", "--dataset", "r8", *words])
+        assert ran.exit_code == 2
+        assert "leave out one of the two" in ran.output
+    with pytest.raises(BenchError, match="leave out one of the two"):
+        tracker_of(tmp_path, "http://h", tracking=False)

@@ -19,12 +19,27 @@ def _address(_: click.Context, __: click.Parameter, value: str | None) -> str | 
     return value
 
 
+def _off(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+    """Refuse an address that would not be used; one in the environment was not meant for this command."""
+    if value and ctx.get_parameter_source("tracking_uri") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--no-tracking leaves no use for --tracking-uri: leave out one of the two.", ctx)
+    return value
+
+
 tracking_option = click.option(
     "--tracking-uri",
     envvar="MLFLOW_TRACKING_URI",
     callback=_address,
+    is_eager=True,  # before --no-tracking, which asks whether it was given
     metavar="URI",
     help="MLflow's database (sqlite:///FILE, …) or server (http://HOST).  [default: mlruns/mlflow.db]",
+)
+
+no_tracking_option = click.option(
+    "--no-tracking",
+    is_flag=True,
+    callback=_off,
+    help="Write nothing to MLflow. The same command without this writes it later.",
 )
 
 

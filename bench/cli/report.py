@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bench.progress import Progress
     from bench.report import Report
     from bench.store import Store
-    from bench.tracking import MlflowTracker
+    from bench.tracking import Tracker
 
 
 @click.command(short_help="A finished study as one page, with its figures as images.")
@@ -50,7 +50,7 @@ def folder_of(study: str) -> Path:
     return HOME / "reports" / study
 
 
-def report_of(study: str, store: "Store", tracker: "MlflowTracker", progress: "Progress") -> "Report | None":
+def report_of(study: str, store: "Store", tracker: "Tracker", progress: "Progress") -> "Report | None":
     """The report that ends a search, or None: a search is not lost because its report cannot be written."""
     from bench.errors import BenchError
     from bench.report import write

@@ -50,9 +50,10 @@ NOTES = 8
     help="Folder of tables and figures.  [default: mlruns/reproduce]",
 )
 @options.tracking_option
+@options.no_tracking_option
 @options.json_option
 @options.dry_run_option
-def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any) -> None:
+def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: bool, **params: Any) -> None:
     """Reproduce a table or figure of the paper on any data sets and models, the published numbers beside it.
 
     --dataset takes several names, separated by commas. STUDY is one of the paper's (layers, pooling, pairs,
@@ -70,7 +71,7 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: 
     from bench.reproduce.run import prepare
     from bench.reproduce.run import reproduce as run
     from bench.store import Store
-    from bench.tracking import MlflowTracker
+    from bench.tracking import tracker_of
 
     progress = show.progress()
     request, store = _request(params), Store(store_home())
@@ -80,7 +81,8 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: 
         found = [row for each in plans for row in each.to_json()]
         show.json_out(found[0] if len(found) == 1 else {"studies": found}) if as_json else _print_plans(plans)
         return
-    tracker = MlflowTracker(HOME, tracking_uri, source="bench reproduce")
+    uri = None if no_tracking else tracking_uri
+    tracker = tracker_of(HOME, uri, tracking=not no_tracking, source="bench reproduce")
     done = run(prepare(request, store, progress), HOME, tracker, progress)
     if as_json:
         found = [each.to_json() for each in done]
@@ -88,7 +90,8 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: 
         return
     for each in done:
         _print_done(each)
-    click.echo("Compare in the browser: bench ui")
+    if not no_tracking:
+        click.echo("Compare in the browser: bench ui")
 
 
 def _request(params: dict[str, Any]) -> "Request":

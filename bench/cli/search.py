@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 @click.command(short_help="Search, and confirm the front on the test set.")
 @options_of(SEARCH_SETTINGS)
 @options.tracking_option
+@options.no_tracking_option
 @options.json_option
 @options.dry_run_option
-def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any) -> None:
+def search(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: bool, **params: Any) -> None:
     """Search for the best candidates on a data set and confirm the front on its test set.
 
     Hidden states are extracted once and kept. Run the same command again after an interruption, or with more
@@ -37,7 +38,7 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any
     from bench.study.run import prepare
     from bench.study.run import search as run_search
     from bench.study.settings import search_request
-    from bench.tracking import MlflowTracker
+    from bench.tracking import tracker_of
 
     progress = show.progress()
     request, store = search_request(**params), Store(store_home())
@@ -47,7 +48,7 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, **params: Any
         show.json_out(planned.to_json()) if as_json else _print_plan(planned)
         return
     prepared = prepare(request, store, progress)
-    tracker = MlflowTracker(HOME, tracking_uri)
+    tracker = tracker_of(HOME, None if no_tracking else tracking_uri, tracking=not no_tracking)
     result = run_search(prepared, HOME, tracker, progress)
     done = report_of(result.study, store, tracker, progress)
     if as_json:

@@ -23,7 +23,7 @@ from bench.study.journal import TrialRecord
 from bench.study.reopen import Study
 from bench.study.trials import finite
 from bench.tracking.mlflow import MlflowTracker
-from bench.tracking.record import ModelRecord
+from bench.tracking.record import ModelRecord, Tracker
 from bench.version import __version__
 
 CHECKED_ROWS = 200
@@ -115,7 +115,7 @@ def refuse_taken(folder: Path) -> None:
 def log(
     study: Study,
     trial: TrialRecord,
-    tracker: MlflowTracker,
+    tracker: Tracker,
     *,
     chosen: str,
     register: str | None = None,
@@ -128,6 +128,8 @@ def log(
     Raises:
         BenchError: as `export`; or the store lacks the trial's run, or refuses the name.
     """
+    if not isinstance(tracker, MlflowTracker):
+        raise BenchError("The study is opened without tracking, so that no store can take a model: give a folder.")
     run = tracker.trial_run(study.material.dataset.name, study.name, trial.candidate.fingerprint())
     if run is None:
         raise BenchError(

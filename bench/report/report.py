@@ -20,7 +20,7 @@ from bench.study.figure import front_figure, knee_of, score_name
 from bench.study.importance import FEWEST, importance
 from bench.study.journal import TrialRecord
 from bench.study.reopen import CHOICES, Study
-from bench.tracking import MlflowTracker
+from bench.tracking import UNTRACKED, Tracker
 
 PAGE = "report.html"
 
@@ -57,14 +57,14 @@ class Report:
         }
 
 
-def write(study: Study, folder: Path, which: str = "knee", tracker: MlflowTracker | None = None) -> Report:
+def write(study: Study, folder: Path, which: str = "knee", tracker: Tracker = UNTRACKED) -> Report:
     """Write the report of a study to `folder`, and put it on the study's parent run where the tracker has one.
 
     Args:
         study: Reopened.
         folder: Made where it is missing; files of the same names are replaced, each at once.
         which: The candidate that is looked at closely (see `Study.choose`).
-        tracker: None logs nothing.
+        tracker: Where the study may have been written down; nowhere by default.
 
     Raises:
         BenchError: there is no such candidate.
@@ -72,26 +72,26 @@ def write(study: Study, folder: Path, which: str = "knee", tracker: MlflowTracke
     """
     chosen = study.choose(which)
     parent, note = _parent(study, tracker)
-    uri = tracker.uri if tracker is not None and parent is not None else ""
+    uri = None if parent is None else tracker.uri
     found = Findings.of(study, chosen)
     figures = draw(study, chosen, found)
-    files = {PAGE: render(study, chosen, which, found, figures, parent, uri).encode()}
+    files = {PAGE: render(study, chosen, which, found, figures, parent, uri or "").encode()}
     for figure in figures.values():
         files |= {f"{figure.name}.png": figure.png(), f"{figure.name}.svg": figure.svg()}
     for name, content in files.items():
         with atomic(folder / name) as temporary:
             temporary.write_bytes(content)
     url = None
-    if tracker is not None and parent is not None:
+    if parent is not None:
         tracker.attach({f"report/{name}": content for name, content in files.items()})
         runs = [entry.run_id for entry in study.front if entry.run_id is not None]
         url = tracker.compare_url(runs) if runs else None
-    return Report(study.name, chosen.number, folder, tuple(files), parent, uri or None, url, note)
+    return Report(study.name, chosen.number, folder, tuple(files), parent, uri, url, note)
 
 
-def _parent(study: Study, tracker: MlflowTracker | None) -> tuple[str | None, str | None]:
+def _parent(study: Study, tracker: Tracker) -> tuple[str | None, str | None]:
     """The study's parent run, or why there is none."""
-    if tracker is None:
+    if tracker.uri is None:
         return None, "the report is in no tracking store: none was asked for"
     try:
         parent = tracker.look(study.material.dataset.name, study.name)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import optuna
 
 RECORD, SETTINGS, NOTES = "bench", "bench.settings", "bench.notes."
+RUNS = "runs"
 Direction = Literal["maximize", "minimize"]
 State = Literal["complete", "pruned", "infeasible", "failed", "repeat"]
 
@@ -157,10 +158,13 @@ def _fail_unfinished(study: "optuna.Study") -> None:
 def _records(study: "optuna.Study") -> Iterator[TrialRecord]:
     from optuna.trial import TrialState
 
+    # Optuna changes nothing of a finished trial, and its run may be in another tracking store by now
+    moved = study.user_attrs.get(NOTES + RUNS) or {}
     for trial in study.get_trials(deepcopy=False):
         if (content := trial.user_attrs.get(RECORD)) and trial.state.is_finished():
+            run_id = moved.get(str(trial.number), content.get("run_id"))
             try:
-                record = TrialRecord.model_validate({"number": trial.number, **content})
+                record = TrialRecord.model_validate(content | {"number": trial.number, "run_id": run_id})
             except ValidationError as error:
                 raise BenchError(
                     f"Trial {trial.number} of the study '{study.study_name}' was written by another version of bench; "
@@ -216,6 +220,13 @@ class Journal:
         self.records[record.number] = record
         if record.state != "repeat":
             self._by_candidate[record.candidate.fingerprint()] = record
+
+    def move_runs(self, runs: Mapping[int, str]) -> None:
+        """Remember in which run of the tracking store each of some finished trials is now written down."""
+        if runs:
+            self.keep(RUNS, (self.note(RUNS) or {}) | {str(number): run_id for number, run_id in runs.items()})
+        for number, run_id in runs.items():
+            self.records[number] = self.records[number].model_copy(update={"run_id": run_id})
 
     def failed(self) -> int:
         """Trials that were killed (and tried again), or whose training diverged."""

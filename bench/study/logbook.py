@@ -59,18 +59,25 @@ class Logbook:
         return self.dataset.train if self.protocol.name == "cv" else self.dataset.test
 
     def trial(self, record: TrialRecord, scored: Scored) -> str | None:
-        """Write a finished trial and return its run's id."""
+        """Write a finished trial and return its run's id; None where nothing is tracked."""
+        if self.tracker.uri is None:
+            return None
         return self.tracker.log(trial_record(record, scored, self.dataset, self._searched))
 
     def catch_up(self, journal: Journal, evaluator: Evaluator) -> None:
-        """Write the trials of a study that the tracker lacks: it is another than before, or has lost them."""
+        """Write the trials that the tracker lacks: it is another than before, there was none, or it has lost them."""
+        if self.tracker.uri is None:
+            return
+        runs = {}
         for record in [*journal.of("complete"), *journal.of("pruned")]:
             run_id = self.tracker.find(record.candidate.fingerprint())
             if run_id is None:
                 seeds = evaluator.protocol.search_seeds[: len(record.f1)]
                 done = tuple(evaluator.search_repetition(record.candidate, seed) for seed in seeds)
                 run_id = self.trial(record, Scored(done))
-            journal.records[record.number] = record.model_copy(update={"run_id": run_id})
+            if run_id is not None and run_id != record.run_id:
+                runs[record.number] = run_id
+        journal.move_runs(runs)
 
     def study(
         self,
@@ -81,6 +88,8 @@ class Logbook:
         identities: Sequence[Mapping[str, Any]],
     ) -> None:
         """Mark and confirm the front, write the baselines, and close the parent run with what the study stands on."""
+        if self.tracker.uri is None:
+            return
         self._front(result.front, journal)
         for entry in result.baselines:
             self._baseline(entry)

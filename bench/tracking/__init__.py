@@ -1,7 +1,29 @@
 """Where studies and trials are written down for comparison: MLflow, or nowhere."""
 
+from pathlib import Path
+
+from bench.errors import BenchError
 from bench.tracking.addresses import check_address, redacted
 from bench.tracking.mlflow import MlflowTracker
-from bench.tracking.record import NoTracker, Record, Tracker
+from bench.tracking.record import UNTRACKED, NoTracker, Record, Tracker
 
-__all__ = ["MlflowTracker", "NoTracker", "Record", "Tracker", "check_address", "redacted"]
+__all__ = ["UNTRACKED", "MlflowTracker", "NoTracker", "Record", "Tracker", "check_address", "redacted", "tracker_of"]
+
+
+def tracker_of(home: Path, uri: str | None, *, tracking: bool = True, source: str = "bench search") -> Tracker:
+    """The tracker that was asked for.
+
+    Args:
+        home: Where MLflow's database lies, unless there is a `uri`.
+        uri: Another database, or a server.
+        tracking: Whether anything is to be written down.
+        source: What runs name as their source.
+
+    Raises:
+        BenchError: `uri` is no address of a store, or there is one and no `tracking`.
+    """
+    if tracking:
+        return MlflowTracker(home, uri, source)
+    if uri is not None:
+        raise BenchError("Nothing is tracked, so there is no use for a tracking URI: leave out one of the two.")
+    return UNTRACKED

@@ -106,3 +106,7 @@ class NoTracker:
 
     def compare_url(self, runs: Sequence[str]) -> None:
         """There is nothing to be shown."""
+
+
+UNTRACKED = NoTracker()
+"""Nobody writes."""
