@@ -11,6 +11,11 @@ class SearchKeywords(TypedDict, total=False):
     text_column: str | None
     label_column: str | None
     group_column: str | None
+    id_column: str | None
+    drop_unlabelled: bool | None
+    delimiter: str | None
+    encoding: str | None
+    quoting: Literal["double", "none"] | None
     data_home: str | None
     task: str | None
     revision: str | None
@@ -47,6 +52,11 @@ class ExtractKeywords(TypedDict, total=False):
     text_column: str | None
     label_column: str | None
     group_column: str | None
+    id_column: str | None
+    drop_unlabelled: bool | None
+    delimiter: str | None
+    encoding: str | None
+    quoting: Literal["double", "none"] | None
     data_home: str | None
     task: str | None
     revision: str | None
@@ -73,6 +83,11 @@ class ReproduceKeywords(TypedDict, total=False):
     text_column: str | None
     label_column: str | None
     group_column: str | None
+    id_column: str | None
+    drop_unlabelled: bool | None
+    delimiter: str | None
+    encoding: str | None
+    quoting: Literal["double", "none"] | None
     data_home: str | None
     task: str | None
     revision: str | None

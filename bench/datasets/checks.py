@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.datasets.columns import MISSING_WORDS, Rows
 from bench.datasets.dataset import Dataset, split_fingerprint
 from bench.datasets.rows import DatasetRow
 from bench.datasets.splits import group_rows
-from bench.datasets.tables import Rows
-from bench.errors import BenchError, counted, listed
+from bench.errors import BenchError, counted, listed, nearest
 from bench.tasks import TASKS
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -35,8 +35,16 @@ def clean(rows: Rows, split: str, strip: bool) -> Cleaned:
         for row in halves:
             texts[row] = mended(texts[row])
         warnings.append(f"{split}: half of a surrogate pair in {_rows(len(halves))} was replaced by U+FFFD.")
+    labels, ids = _mended_all(rows.labels), _mended_all(rows.ids)
+    groups = [None if group is None else mended(group) for group in rows.groups]
+    for what, before, after in (("label", rows.labels, labels), ("id", rows.ids, ids), ("group", rows.groups, groups)):
+        if before != after:
+            count = sum(old != new for old, new in zip(before, after, strict=True))
+            warnings.append(
+                f"{split}: half of a surrogate pair in the {what} of {_rows(count)} was replaced by U+FFFD."
+            )
     kept = [row for row, text in enumerate(texts) if text and not text.isspace()]
-    rows = Rows(rows.ids, texts, rows.labels, rows.groups)
+    rows = replace(rows, ids=ids, texts=texts, labels=labels, groups=groups)
     if len(kept) < len(texts):
         warnings.append(f"{split}: {_rows(len(texts) - len(kept))} with an empty text left out.")
         rows = rows.take(kept)
@@ -50,9 +58,20 @@ def mended(text: str) -> str:
     return _SURROGATES.sub("\ufffd", text)
 
 
+def _mended_all(values: list[str]) -> list[str]:
+    return [value if value.isascii() else mended(value) for value in values]
+
+
 def row_warnings(rows: Rows, split: str) -> list[str]:
-    """Oddities within one split: control characters, replacement characters, contradicting labels."""
+    """Oddities within one split: what may be missing, control and replacement characters, contradicting labels."""
     warnings = []
+    for what, values in (("label", rows.labels), ("text", rows.texts)):
+        words = [value for value in values if value.strip().lower() in MISSING_WORDS]
+        if words:
+            warnings.append(
+                f"{split}: {_rows(len(words))} with the {what} {listed(sorted(set(words)))}, as missing values are "
+                f"written (kept as a {what})."
+            )
     controls = sum(not text.isprintable() and _CONTROLS.search(text) is not None for text in rows.texts)
     if controls:
         warnings.append(f"{split}: {_rows(controls)} with control characters (kept).")
@@ -68,8 +87,8 @@ def row_warnings(rows: Rows, split: str) -> list[str]:
     return warnings
 
 
-def side_warnings(train: Rows, test: Rows, test_only: Sequence[str]) -> list[str]:
-    """What the two sides share, and the labels that the test side alone has."""
+def side_warnings(train: Rows, test: Rows, labels: Sequence[str], test_only: Sequence[str]) -> list[str]:
+    """What the two sides share, and the labels that one of them alone has; `labels` are those of the training rows."""
     warnings = []
     texts = set(train.texts)
     if shared := sum(text in texts for text in test.texts):
@@ -77,11 +96,25 @@ def side_warnings(train: Rows, test: Rows, test_only: Sequence[str]) -> list[str
     groups = {group for group in train.groups if group is not None}
     if shared := sum(group in groups for group in test.groups):
         warnings.append(f"{_rows(shared)} of test in a group that is also in train (kept).")
+    seen = set(test.labels)
+    if absent := [label for label in labels if label not in seen]:
+        warnings.append(f"test has no row of {counted(len(absent), 'class')} of train: {listed(absent)}.")
     if test_only:
         known = set(train.labels)
         count = sum(label not in known for label in test.labels)
         warnings.append(f"{_rows(count)} of test with a label that train has not: {listed(sorted(test_only))}.")
     return warnings
+
+
+def require_known_labels(labels: Sequence[str], test_only: Sequence[str], test: Rows) -> None:
+    """Refuse a test side of whose labels training knows none: two files that write the same classes differently."""
+    if not labels or not test_only or set(labels) & set(test.labels):
+        return
+    spelled = [f"'{label}' ({nearest(label, labels).rstrip('?.')})" for label in test_only[:3]]
+    raise BenchError(
+        f"No test row has a label that training knows: test has {listed(list(test_only))}, train "
+        f"{listed(list(labels))}, e.g. {'; '.join(spelled)}. Write both sides' labels alike."
+    )
 
 
 def published_warnings(row: DatasetRow, train: Rows, test: Rows) -> list[str]:

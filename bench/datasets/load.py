@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.datasets import checks, splits
+from bench.datasets import checks, spellings, splits
+from bench.datasets.columns import Columns, Rows
 from bench.datasets.dataset import Dataset, Split, split_fingerprint
 from bench.datasets.request import DatasetRequest
 from bench.datasets.rows import DATASETS, DatasetRow, legalbench_task
 from bench.datasets.sources import Fetched, UnavailableError, file, home, hub, package
-from bench.datasets.tables import Columns, Rows, suffix_of
+from bench.datasets.tables import Hints, refusal, suffix_of
 from bench.errors import BenchError, nearest
 from bench.tasks import TASKS, Task
 
@@ -36,8 +37,12 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
     for side, rows in (("train", fetched.train), ("test", fetched.test)):
         if rows is not None:
             cleaned = checks.clean(rows, side, strip=row is not None and row.strip)
-            warnings += cleaned.warnings
+            warnings += [*rows.notes, *cleaned.warnings]
             sides[side] = cleaned.rows
+    if task.labels(sides["train"].labels, ()):
+        folded, alike = spellings.fold(list(sides.values()))
+        sides = dict(zip(sides, folded, strict=True))
+        warnings += alike
     if row is not None and row.resplit:
         sides = _resplit(sides, task)
     elif "test" not in sides:
@@ -56,8 +61,9 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
     task.refuse(train.labels, request.name)
     labels = task.labels(train.labels, ())
     test_only = task.labels(test.labels, labels)
+    checks.require_known_labels(labels, test_only, test)
     warnings += checks.row_warnings(train, "train") + checks.row_warnings(test, "test")
-    warnings += checks.side_warnings(train, test, test_only)
+    warnings += checks.side_warnings(train, test, labels, test_only)
     return Dataset(
         name=Path(request.name).name if fetched.provenance.kind == "file" else request.name,
         source=fetched.provenance,
@@ -126,7 +132,7 @@ def _fetch(request: DatasetRequest, row: DatasetRow | None, download: bool) -> F
     folder = home.data_home(request.data_home)
     online = _hub_request(request, row)
     if online is None and (folder is None or not home.has_folder(folder, request.name)):
-        raise BenchError(_unknown(request.name, folder))
+        raise BenchError(refusal(Path(request.name).expanduser()) or _unknown(request.name, folder))
     columns = _columns(request, None)
     attempts: list[Callable[[], Fetched]] = []
     # A revision is the hub's: who names one means the hub.
@@ -154,7 +160,7 @@ def _fetch(request: DatasetRequest, row: DatasetRow | None, download: bool) -> F
 
 def _refuse_columns(request: DatasetRequest) -> None:
     """A registered data set has the columns that its sources give it."""
-    for option in ("text_column", "label_column", "group_column"):
+    for option in ("text_column", "label_column", "group_column", "id_column"):
         if getattr(request, option) is not None:
             flag = "--" + option.replace("_", "-")
             raise BenchError(f"{flag} is for files and hub ids; '{request.name}' has columns of its own: leave it out.")
@@ -165,7 +171,8 @@ def _fetch_file(request: DatasetRequest) -> Fetched:
         raise BenchError(f"--revision is for data sets of the hub, and '{request.name}' is a file.")
     columns = _columns(request, None)
     test = None if request.test_file is None else Path(request.test_file).expanduser()
-    return file.fetch(Path(request.name).expanduser(), test, columns)
+    hints = Hints(request.delimiter, request.encoding, request.quoting)
+    return file.fetch(Path(request.name).expanduser(), test, columns, hints)
 
 
 def _hub_request(request: DatasetRequest, row: DatasetRow | None) -> hub.Request | None:
@@ -179,8 +186,14 @@ def _hub_request(request: DatasetRequest, row: DatasetRow | None) -> hub.Request
 
 def _columns(request: DatasetRequest, row: DatasetRow | None) -> Columns:
     text, label = ("text", "label") if row is None else (row.text_column, row.label_column)
-    read = TASKS[request.task].read
-    return Columns(request.text_column or text, request.label_column or label, request.group_column, read)
+    return Columns(
+        text=request.text_column or text,
+        label=request.label_column or label,
+        group=request.group_column,
+        ids=request.id_column,
+        drop_unlabelled=request.drop_unlabelled,
+        read=TASKS[request.task].read,
+    )
 
 
 def _unknown(name: str, folder: Path | None) -> str:

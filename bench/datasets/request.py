@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from bench.datasets.tables.table import Quoting
 from bench.specs import DEFAULT_TASK, Hint, Seed, Spec
 
 
@@ -12,7 +13,8 @@ class DatasetRequest(Spec):
 
     `name` is a registered name, a folder of the data home, ``legalbench/TASK``, the hub's ``owner/name`` or
     ``owner/name:config``, or the path of a table. Columns of None are the data set's own, else ``text`` and
-    ``label``. `seed` orders the split of a file without a test file, and the subsets.
+    ``label``. `seed` orders the split of a file without a test file, and the subsets. `delimiter`, `encoding` and
+    `quoting` are those of csv and tsv files; None is found out.
     """
 
     name: Annotated[
@@ -33,6 +35,29 @@ class DatasetRequest(Spec):
     label_column: Annotated[str | None, Field(description="Column of the labels."), Hint(unset="label")] = None
     group_column: Annotated[
         str | None, Field(description="Rows with one value here stay in one fold (a document, an author …).")
+    ] = None
+    id_column: Annotated[
+        str | None,
+        Field(description="Column of the rows' ids, by which messages and predictions name them."),
+        Hint(unset="id, where it tells all rows apart"),
+    ] = None
+    drop_unlabelled: Annotated[
+        bool, Field(description="Leave out rows without a label, which are otherwise refused.")
+    ] = False
+    delimiter: Annotated[
+        str | None,
+        Field(min_length=1, max_length=1, description="Sign between the fields of a csv or tsv file."),
+        Hint(unset="found out"),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        Field(description="Encoding of a file, such as windows-1252."),
+        Hint(unset="UTF-8, or UTF-16 where it shows"),
+    ] = None
+    quoting: Annotated[
+        Quoting | None,
+        Field(description="Whether quotation marks in a csv or tsv file enclose fields (double), or not (none)."),
+        Hint(unset="found out"),
     ] = None
     data_home: Annotated[
         str | None,

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bench.datasets.tables import decoded, read_table, suffix_of
+from bench.datasets.tables import read_table, suffix_of
+from bench.datasets.tables.encoding import decoded
 from bench.errors import BenchError, nearest
 
 
@@ -42,7 +43,7 @@ def _lines(path: Path, column: str | None) -> list[str]:
     except OSError as error:
         raise BenchError(f"{path} cannot be read: {error.strerror}.") from None
     # Only a line feed ends a text: str.splitlines would also cut at characters that texts may hold.
-    texts = [line.removesuffix("\r") for line in decoded(raw, path.name).removesuffix("\n").split("\n")]
+    texts = [line.removesuffix("\r") for line in decoded(raw, path.name)[0].removesuffix("\n").split("\n")]
     for number, text in enumerate(texts, 1):
         if not text or text.isspace():
             raise BenchError(f"{path.name}, line {number}: the text is empty: leave the line out.")

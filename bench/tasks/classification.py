@@ -1,6 +1,5 @@
 """One label a row, out of a list: numbers are indices of the list, and a prediction is the likeliest class."""
 
-import math
 import re
 from typing import Any
 
@@ -9,11 +8,11 @@ import numpy as np
 from bench.errors import BenchError, counted, listed
 from bench.tasks.face import TASKS, Labels, Task, Written
 
+TRUTH_WORDS = frozenset({"true", "false"})
+
 
 def read_class(value: Any, names: Labels | None) -> str:
     """A class as text: whole numbers without a point, truth values in lower case, class numbers by their names."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        raise ValueError("the label is missing")
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -29,9 +28,8 @@ def read_class(value: Any, names: Labels | None) -> str:
     if not isinstance(value, str):
         raise ValueError(f"the label is a {type(value).__name__}, not a class")
     text = re.sub(r"^([+-]?\d+)\.0+$", r"\1", value.strip())
-    if not text:
-        raise ValueError("the label is missing")
-    return text
+    # the same class whether JSON wrote a truth value or a data frame its word
+    return text.lower() if text.lower() in TRUTH_WORDS else text
 
 
 def refuse_single_class(train: Written, name: str) -> None:
@@ -65,11 +63,16 @@ def few_rows(numbers: np.ndarray, labels: Labels, folds: int, name: str) -> tupl
     """A sentence on classes that cannot be in each of `folds` folds.
 
     Raises:
-        BenchError: no class has two rows.
+        BenchError: no class has two rows, or as many as there are folds.
     """
     counts = np.bincount(numbers, minlength=len(labels))
     if counts.max() < 2:
         raise BenchError(f"No class of {name} has two training rows: nothing can be learnt for unseen ones.")
+    if counts.max() < folds:
+        raise BenchError(
+            f"No class of {name} has as many training rows as there are folds (at most {counts.max()}, and {folds} "
+            "folds): take fewer folds (protocol.folds of the space), or more rows."
+        )
     few = [label for label, count in zip(labels, counts.tolist(), strict=True) if count < folds]
     if not few:
         return ()

@@ -27,8 +27,8 @@ class Task:
 
     Attributes:
         name: What a data set's request says.
-        read: From a value of a label column, and the names of its integer classes where the file states them, to its
-            written form. Raises ValueError with a clause on what is wrong.
+        read: From a value of a label column that is not missing, and the names of its integer classes where the file
+            states them, to its written form. Raises ValueError with a clause on what is wrong.
         refuse: Raises BenchError where nothing can be learnt from training rows with these written forms, of the data
             set of that name.
         labels: The names that occur in written forms and are not among those already known, in their order.

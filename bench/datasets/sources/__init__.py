@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from bench.datasets.columns import Rows
 from bench.datasets.dataset import Provenance
-from bench.datasets.tables import Rows
 
 
 class UnavailableError(Exception):

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
+from bench.datasets.columns import Columns, rows_of
 from bench.datasets.dataset import Provenance
 from bench.datasets.sources import Fetched
-from bench.datasets.tables import Columns, read_table, rows_of
+from bench.datasets.tables import Hints, read_table
 
 
-def fetch(train: Path, test: Path | None, columns: Columns) -> Fetched:
+def fetch(train: Path, test: Path | None, columns: Columns, hints: Hints) -> Fetched:
     """The rows of a file, and of the test file where there is one."""
-    wanted = {columns.text, columns.label, columns.group or columns.label, "id"}
-    table = read_table(train, wanted)
-    other = None if test is None else read_table(test, wanted)
+    table = read_table(train, columns.wanted, hints=hints)
+    other = None if test is None else read_table(test, columns.wanted, hints=hints)
     files = {each.file: each.sha256 for each in (table, other) if each is not None}
     return Fetched(
         rows_of(table, "train", columns),

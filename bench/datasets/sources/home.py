@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bench.datasets.columns import Columns, rows_of
 from bench.datasets.dataset import Provenance
 from bench.datasets.sources import Fetched, UnavailableError
-from bench.datasets.tables import Columns, Table, read_table, rows_of
+from bench.datasets.tables import Table, read_table
 from bench.errors import BenchError
 
 ENVIRONMENT = "BENCH_DATA_HOME"
@@ -85,10 +86,9 @@ def fetch(home: Path, name: str, columns: Columns) -> Fetched:
         )
         raise UnavailableError(f"data home: {home / name} has no {lacking}{_others(home, name)}")
     recorded = manifest(home).get(name, {})
-    wanted = {columns.text, columns.label, columns.group or columns.label, "id"}
     tables: dict[str, Table] = {}
     for split, path in (("train", train), ("test", test)):
-        tables[split] = read_table(path, wanted)
+        tables[split] = read_table(path, columns.wanted)
         expected = recorded.get(split, {}).get("sha256")
         if expected and recorded[split].get("file", f"{name}/{path.name}") == f"{name}/{path.name}":
             _verify(path, tables[split].sha256, expected)

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.datasets.columns import Columns, Rows, rows_of
 from bench.datasets.dataset import Provenance
 from bench.datasets.rows import CONVERTED
 from bench.datasets.sources import Fetched, UnavailableError
-from bench.datasets.tables import Columns, Rows, Table, read_table, rows_of, suffix_of
+from bench.datasets.tables import FORMATS, Table, read_table, suffix_of
 from bench.errors import BenchError, nearest
 
 _PARTS = re.compile(r"-\d+-of-(\d+)\.")
@@ -113,8 +114,7 @@ class Snapshot:
         parts = {len(names)} | {int(part[1]) for name in names if (part := _PARTS.search(name))}
         if len(parts) > 1 or not all((folder / name).is_file() for name in names):
             raise UnavailableError(f"hub: {self.repo} is incomplete in the cache, and the hub was not reached")
-        wanted = {columns.text, columns.label, columns.group or columns.label, "id"}
-        return [read_table(folder / name, wanted, name) for name in names]
+        return [read_table(folder / name, columns.wanted, name) for name in names]
 
 
 def fetch(request: Request, columns: Columns, *, download: bool = True) -> Fetched:
@@ -222,7 +222,7 @@ def _tables(names: Iterator[str]) -> tuple[str, ...]:
 
 def _of_one_format(names: list[str]) -> list[str]:
     """The names in the best typed format: a split that is there in several has the same rows in each."""
-    formats = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
+    formats = list(FORMATS)
     best = min((suffix_of(name) or "" for name in names), key=formats.index)
     return [name for name in names if suffix_of(name) == best]
 

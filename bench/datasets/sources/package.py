@@ -4,10 +4,10 @@ import hashlib
 from importlib import metadata
 from pathlib import Path
 
+from bench.datasets.columns import Rows
 from bench.datasets.dataset import Provenance
 from bench.datasets.rows import PackageFiles
 from bench.datasets.sources import Fetched, UnavailableError
-from bench.datasets.tables import Rows
 
 _HEADER_LINES = 3
 

@@ -1,0 +1,178 @@
+"""From the columns of a table to rows: texts, labels as words, groups and ids, and what is missing."""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.datasets.tables import Table
+from bench.datasets.tables.table import refuse_all
+from bench.errors import BenchError, counted, nearest
+from bench.tasks.classification import read_class
+
+MISSING_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "?"})
+"""How spreadsheets and data frames write what is missing. A class may be called so, and thus they are only told of."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a file hold what.
+
+    Rows whose `group` is equal must stay together; one without a group is on its own. `ids` None takes a column
+    ``id`` where it names every row. With `drop_unlabelled`, rows without a label are left out instead of refused.
+    `read` gives a label's written form, see `bench.tasks`.
+    """
+
+    text: str = "text"
+    label: str = "label"
+    group: str | None = None
+    ids: str | None = None
+    drop_unlabelled: bool = False
+    read: Callable[[Any, Sequence[str] | None], str] = read_class
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The columns to read."""
+        return frozenset({self.text, self.label, self.group or self.label, self.ids or "id"})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one split in order; `groups` holds a value a row, None where a row is on its own.
+
+    `notes` are sentences on how they were read.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    labels: list[str]
+    groups: list[str | None]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Collection[int]) -> "Rows":
+        """The rows at `indices`, in the order given."""
+        return Rows(
+            [self.ids[i] for i in indices],
+            [self.texts[i] for i in indices],
+            [self.labels[i] for i in indices],
+            [self.groups[i] for i in indices],
+            self.notes,
+        )
+
+    def __add__(self, other: "Rows") -> "Rows":
+        return Rows(
+            self.ids + other.ids,
+            self.texts + other.texts,
+            self.labels + other.labels,
+            self.groups + other.groups,
+            tuple(dict.fromkeys((*self.notes, *other.notes))),
+        )
+
+
+def rows_of(table: Table, split: str, columns: Columns, label_names: Sequence[str] | None = None) -> Rows:
+    """The rows of a table, with labels in their written form and ids from their column, else ``split/n``.
+
+    Raises:
+        BenchError: A column is missing, or rows cannot be used (a text is not a string, a label is missing or not a
+            class); all of them are named, by line and id.
+    """
+    texts = _required(table, columns.text, "--text-column")
+    values = _required(table, columns.label, "--label-column")
+    ids = _ids(table, split, columns)
+    wrong: dict[int, str] = {}
+    for index, text in enumerate(texts):
+        if not is_missing(text) and not isinstance(text, str):
+            wrong[index] = f"column '{columns.text}' holds {type(text).__name__}, not text"
+    remedy = " Choose the column with --text-column." if wrong else ""
+    labels, unlabelled = _labels(values, label_names or table.class_names.get(columns.label), columns, wrong)
+    groups: list[str | None] = [None] * len(texts)
+    if columns.group is not None:
+        found = _required(table, columns.group, "--group-column")
+        groups = [None if is_missing(value) else str(value) for value in found]
+    if columns.drop_unlabelled:
+        wrong = {index: what for index, what in wrong.items() if index not in unlabelled}
+    elif unlabelled and len(wrong) == len(unlabelled):
+        remedy = " Give them one, or leave them out with --drop-unlabelled." if len(unlabelled) > 1 else ""
+    own = columns.ids or "id"
+    refuse_all(
+        table.file,
+        [
+            (
+                table.place(index) + (f" (id {ids[index]})" if own in table.columns and len(wrong) > 1 else ""),
+                wrong[index],
+            )
+            for index in sorted(wrong)
+        ],
+        remedy,
+    )
+    rows = Rows(ids, ["" if is_missing(text) else text for text in texts], labels, groups, table.notes)
+    if columns.drop_unlabelled and unlabelled:
+        kept = [index for index in range(len(texts)) if index not in unlabelled]
+        note = f"{split}: {counted(len(unlabelled), 'row')} without a label left out (--drop-unlabelled)."
+        rows = Rows(rows.ids, rows.texts, rows.labels, rows.groups, (*rows.notes, note)).take(kept)
+    return rows
+
+
+def is_missing(value: Any) -> bool:
+    """The one rule for texts, labels, groups and ids of every format: nothing, blank, or not a number."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _labels(
+    values: Sequence[Any], names: Sequence[str] | None, columns: Columns, wrong: dict[int, str]
+) -> tuple[list[str], frozenset[int]]:
+    """Labels as strings, and the rows without one; what is wrong with a row is entered in `wrong`."""
+    known: dict[tuple[type, Any], str] = {}
+    labels, unlabelled = [], []
+    for index, value in enumerate(values):
+        key = (type(value), value if not isinstance(value, list | dict) else None)
+        if is_missing(value):
+            unlabelled.append(index)
+            wrong.setdefault(index, f"the label is missing (column '{columns.label}')")
+            labels.append("")
+            continue
+        if key not in known:
+            try:
+                known[key] = columns.read(value, names)
+            except ValueError as error:
+                wrong.setdefault(index, f"{error} (column '{columns.label}')")
+                labels.append("")
+                continue
+        labels.append(known[key])
+    return labels, frozenset(unlabelled)
+
+
+def _ids(table: Table, split: str, columns: Columns) -> list[str]:
+    """Every row's own id; where the user named no column and the usual one does not tell rows apart, their numbers."""
+    count = len(next(iter(table.columns.values())))
+    if columns.ids is not None:
+        values = _required(table, columns.ids, "--id-column")
+        seen: dict[str, int] = {}
+        problems = []
+        for index, value in enumerate(values):
+            if is_missing(value):
+                problems.append((table.place(index), "the id is missing"))
+            elif (first := seen.setdefault(str(value), index)) != index:
+                problems.append((table.place(index), f"the id {value} is that of {table.place(first)} too"))
+        refuse_all(table.file, problems)
+        return [str(value) for value in values]
+    values = table.columns.get("id", [])
+    ids = [str(value) for value in values]
+    if len(set(ids)) != count or any(map(is_missing, values)):
+        return [f"{split}/{number}" for number in range(count)]
+    return ids
+
+
+def _required(table: Table, name: str, option: str) -> list[Any]:
+    if name not in table.names:
+        # A header is as hostile as any text: what is not printable is shown escaped.
+        shown = [repr(known)[1:-1] for known in table.names[:20]]
+        raise BenchError(f"{table.file} has no column '{name}' (choose with {option}): {nearest(name, shown)}")
+    return table.columns[name]
