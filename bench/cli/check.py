@@ -193,7 +193,7 @@ def _print_update(old: "Baseline | None", new: "Baseline", verdict: "Verdict | N
     summaries = [(each.name, summarise(each.f1 or [float("nan")])) for each in new.scores]
     show.table(
         "",
-        ("candidate", "macro-F1 mean ± std", "seeds"),
+        ("candidate", f"{new.measure.title} mean ± std", "seeds"),
         [(name, f"{show.number(f1.mean)} ± {show.number(f1.std)}", f1.n) for name, f1 in summaries],
         right=(1, 2),
     )
@@ -205,7 +205,7 @@ def _print(verdict: "Verdict") -> None:
     click.echo()
     scored = [finding for finding in verdict.findings if finding.change is not None]
     show.table(
-        "Macro-F1, paired by seed",
+        f"{verdict.measure[:1].upper()}{verdict.measure[1:]}, paired by seed",
         ("", "candidate", "baseline", "now", "difference", "p", "detectable"),
         [
             (

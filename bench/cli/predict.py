@@ -2,19 +2,16 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TextIO
 
 import click
 
 from bench.api import EXTRACT_SETTINGS, HOME
 from bench.cli import options
 from bench.cli.fields import options_of
-
-if TYPE_CHECKING:
-    from bench.packaging.classifier import Classifier
 
 TEXTS_AT_ONCE = 256
 
@@ -50,20 +47,13 @@ def predict(model: str, file: Path, out: Path | None, text_column: str | None, t
         with _opened(out) as lines, show.progress().task(f"predict {file.name}", len(texts), "texts") as task:
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 chunk = texts[start : start + TEXTS_AT_ONCE]
-                for row in _rows(classifier, chunk):
+                # the shortest decimals that are these float32
+                for row in classifier.said(classifier.predict(chunk), lambda number: float(str(number))):
                     lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
                 lines.flush()
                 task.advance(len(chunk))
     finally:
         classifier.close()
-
-
-def _rows(classifier: "Classifier", texts: Sequence[str]) -> Iterator[dict[str, Any]]:
-    predictions, labels = classifier.predict(texts), classifier.pipeline.labels
-    for label, probabilities in zip(predictions.labels, predictions.probabilities, strict=True):
-        # the shortest decimals that are these float32
-        shown = {name: float(str(value)) for name, value in zip(labels, probabilities, strict=True)}
-        yield {"label": label, "probabilities": shown}
 
 
 @contextmanager

@@ -11,7 +11,9 @@ from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.files import atomic
+from bench.measures import Measure
 from bench.specs import DEFAULT_TASK, MLP, Candidate, ExtractionSettings, Spec
+from bench.tasks import TASKS
 
 FORMAT = 1
 WIDTH = 110
@@ -84,7 +86,9 @@ class ModelFacts(Spec):
 
 
 class CandidateScores(Spec):
-    """Macro-F1 by seed over all rows, and by seed and fold; empty where its training diverged.
+    """Scores by seed over all rows, and by seed and fold; empty where its training diverged.
+
+    They are by the first measure of the data set's task, which is macro-F1 in classification.
 
     `name` describes the candidate for the reader of the file; the order is that of the pinned candidates.
     """
@@ -103,6 +107,11 @@ class Baseline(Spec):
     data: Data
     models: dict[str, ModelFacts]
     scores: tuple[CandidateScores, ...]
+
+    @property
+    def measure(self) -> Measure:
+        """What the scores are."""
+        return TASKS[self.pinned.dataset.task].measure
 
     @property
     def by_candidate(self) -> dict[Candidate, CandidateScores]:

@@ -26,7 +26,7 @@ def check(baseline: Baseline, *, fail_on_latency: float | None = None, progress:
         data = judge_data(baseline.data, data_of(material.dataset))
         if any(finding.status == "failed" for finding in data):
             left = Finding("quality", "candidates", "skipped", "not evaluated: the rows are not the baseline's")
-            return Verdict((*data, left))
+            return Verdict((*data, left), baseline.measure.title)
         return judge(baseline, measure(baseline.pinned, material, progress), fail_on_latency)
 
 

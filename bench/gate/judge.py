@@ -34,9 +34,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All findings of a check."""
+    """All findings of a check, and what its scores are called."""
 
     findings: tuple[Finding, ...]
+    measure: str = "score"
 
     @property
     def failed(self) -> tuple[Finding, ...]:
@@ -78,7 +79,8 @@ def judge(baseline: Baseline, now: Baseline, fail_on_latency: float | None = Non
     same_rows = baseline.data.train == now.data.train and baseline.pinned.protocol == now.pinned.protocol
     findings += _quality(baseline, now, same_rows=same_rows)
     software = _changed(baseline.software, now.software)
-    return Verdict((*findings, Finding("software", "versions", "note" if software else "passed", software or "equal")))
+    findings.append(Finding("software", "versions", "note" if software else "passed", software or "equal"))
+    return Verdict(tuple(findings), now.measure.title)
 
 
 def judge_data(then: Data, now: Data) -> list[Finding]:
@@ -162,7 +164,7 @@ def _quality(baseline: Baseline, now: Baseline, *, same_rows: bool) -> list[Find
             continue
         change = next(found)
         status: Status = "failed" if change.fell else "passed"
-        findings.append(Finding("quality", describe(candidate), status, in_words(change), change))
+        findings.append(Finding("quality", describe(candidate), status, in_words(change, now.measure.title), change))
     return findings
 
 
@@ -170,15 +172,15 @@ def _scores(scores: CandidateScores) -> Scores:
     return Scores(scores.f1, scores.folds)
 
 
-def in_words(change: Change) -> str:
-    """What became of a candidate's macro-F1."""
+def in_words(change: Change, measure: str) -> str:
+    """What became of a candidate's scores by the measure of that title."""
     where = f"{change.before.mean:.4f} → {change.after.mean:.4f} ({change.difference:+.4f}, {change.after.n} seeds)"
     if change.fell:
-        return f"macro-F1 fell {where}: more than chance explains (p = {change.p:.2g}, corrected)"
+        return f"{measure} fell {where}: more than chance explains (p = {change.p:.2g}, corrected)"
     if change.difference >= 0:
-        return f"macro-F1 {where}"
+        return f"{measure} {where}"
     reason = f"less than {MARGIN:g}" if change.difference > -MARGIN else "within chance"
-    return f"macro-F1 {where}: {reason} (p = {change.p:.2g}; a fall of {change.detectable:.3f} would be found)"
+    return f"{measure} {where}: {reason} (p = {change.p:.2g}; a fall of {change.detectable:.3f} would be found)"
 
 
 def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

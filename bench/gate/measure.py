@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.backends.base import backend as backend_module
 from bench.datasets.dataset import Dataset, Split
 from bench.errors import BenchError
@@ -32,11 +34,12 @@ from bench.gate.baseline import (
 from bench.gate.latency import relative_latency
 from bench.heads import DivergedError
 from bench.material import Material, Wanted, gather
-from bench.metrics import score
+from bench.measures import Predictions
 from bench.models.resolve import ResolvedModel
 from bench.progress import SILENT, Progress
 from bench.specs import Candidate
 from bench.store import Shelf, Store, text_key
+from bench.tasks import TASKS
 
 DIGITS = 6
 SKETCH = 4
@@ -188,16 +191,22 @@ def _scores(evaluator: Evaluator, candidate: Candidate) -> CandidateScores:
         repetitions = evaluator.search(candidate).repetitions
     except DivergedError:
         return CandidateScores(name=describe(candidate), f1=(), folds=())
-    train, classes = evaluator.dataset.train, len(evaluator.dataset.labels)
+    dataset, protocol = evaluator.dataset, evaluator.protocol
+    task, train = TASKS[dataset.task], dataset.train
+
+    def value(rows: np.ndarray, predicted: np.ndarray) -> float:
+        said = Predictions(train.labels[rows], predicted, dataset.labels)
+        return round(task.measure.compute(said), DIGITS)
+
     by_fold = tuple(
         tuple(
-            round(score(train.labels[part.predict], repetition.predicted[part.predict], classes).macro_f1, DIGITS)
-            for part in folds(train.labels, train.groups, evaluator.protocol, repetition.seed)
+            value(part.predict, repetition.predicted[part.predict])
+            for part in folds(task.fold_strata(train.labels), train.groups, protocol, repetition.seed)
         )
         for repetition in repetitions
     )
-    f1 = tuple(round(repetition.scores.macro_f1, DIGITS) for repetition in repetitions)
-    return CandidateScores(name=describe(candidate), f1=f1, folds=by_fold)
+    whole = tuple(value(repetition.rows, repetition.predicted) for repetition in repetitions)
+    return CandidateScores(name=describe(candidate), f1=whole, folds=by_fold)
 
 
 def _software() -> dict[str, str]:

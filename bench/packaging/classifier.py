@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from bench.errors import BenchError
 from bench.extraction import STORAGE, identity
 from bench.models.resolve import resolve
 from bench.packaging.pipeline import PackagedModel, Pipeline, read
+from bench.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +50,10 @@ MEANING = WEIGHTS | {
 
 @dataclass(frozen=True)
 class Predictions:
-    """A label a text, and `probabilities`, float32 [texts, classes], over the pipeline's labels in their order."""
+    """A label a text in its written form, and `probabilities`: the head's scores, float32 [texts, outputs].
+
+    In classification these are the probabilities of the pipeline's labels in their order.
+    """
 
     labels: list[str]
     probabilities: NDArray[np.float32]
@@ -83,6 +87,11 @@ class Classifier:
             raise
         return cls(pipeline, head, backends)
 
+    @property
+    def task(self) -> Task:
+        """What the pipeline's labels are."""
+        return TASKS[self.pipeline.task]
+
     def predict(self, texts: Sequence[str]) -> Predictions:
         """Classify `texts`.
 
@@ -90,13 +99,18 @@ class Classifier:
             BenchError: a text is no string or blank, or memory is too small for it.
         """
         if not texts:
-            return Predictions([], np.empty((0, len(self.pipeline.labels)), dtype=np.float32))
+            return Predictions([], np.empty((0, self.task.outputs(self.pipeline.labels)), dtype=np.float32))
         cleaned = [self._cleaned(text, number) for number, text in enumerate(texts, 1)]
         with self._turn:
             features = self.features(cleaned)
         probabilities = self.head.predict(features, np.arange(len(cleaned)))
-        labels = [self.pipeline.labels[place] for place in probabilities.argmax(axis=1)]
+        labels = self.task.written(self.task.decide(probabilities), self.pipeline.labels)
         return Predictions(labels, probabilities)
+
+    def said(self, predictions: Predictions, number: Callable[[np.float32], float] = float) -> list[dict[str, Any]]:
+        """The columns of the task's answer, a mapping a text; `number` makes their numbers plain."""
+        rows = self.task.say(predictions.probabilities, self.pipeline.labels)
+        return [{name: _plain(value, number) for name, value in row.items()} for row in rows]
 
     def features(self, texts: Sequence[str]) -> list[Tensor]:
         """What the head reads: float32 [texts, width] a source, rounded as in the store that it was trained from."""
@@ -163,6 +177,12 @@ def _resolved(model: PackagedModel, settings: ResolvedSettings, folder: Path) ->
             "%s runs otherwise than in the search, so that values may round otherwise: %s", model.name, "; ".join(shown)
         )
     return found
+
+
+def _plain(value: Any, number: Callable[[np.float32], float]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(each, number) for name, each in value.items()}
+    return number(value) if isinstance(value, np.floating) else value
 
 
 def _short(value: Any) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from bench.packaging.pipeline import Pipeline
 from bench.packaging.requirements import pinned
+from bench.tasks import TASKS
+from bench.tasks.face import Column
 from bench.tracking.mlflow.process import variables
 from bench.tracking.record import ModelPlace
 
@@ -34,6 +36,11 @@ def save(target: Path, pipeline: Path, made: Pipeline, place: ModelPlace | None 
     model = None
     if place is not None:
         model = Model(artifact_path=place.location, run_id=place.run, model_uuid=place.model, model_id=place.model)
+    kinds: dict[Column, Any] = {
+        "text": DataType.string,
+        "number": DataType.double,
+        "numbers by name": Map(DataType.double),
+    }
     with _quiet():
         mlflow.pyfunc.save_model(
             path=target,
@@ -43,7 +50,7 @@ def save(target: Path, pipeline: Path, made: Pipeline, place: ModelPlace | None 
             artifacts={"pipeline": str(pipeline)},
             signature=ModelSignature(
                 Schema([ColSpec(DataType.string, "text")]),
-                Schema([ColSpec(DataType.string, "label"), ColSpec(Map(DataType.double), "probabilities")]),
+                Schema([ColSpec(kinds[kind], name) for name, kind in TASKS[made.task].columns.items()]),
             ),
             input_example=pd.DataFrame({"text": EXAMPLES}),
             pip_requirements=pinned({packaged.settings.backend for packaged in made.models}),

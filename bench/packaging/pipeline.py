@@ -11,7 +11,7 @@ from bench import files
 from bench.errors import BenchError
 from bench.heads import FittedHead
 from bench.models.resolve import ResolvedModel
-from bench.specs import Candidate, ExtractionSettings, Spec
+from bench.specs import DEFAULT_TASK, Candidate, ExtractionSettings, Spec
 
 FORMAT = 1
 DESCRIPTION, HEAD, CHECKSUMS = "pipeline.json", "head.safetensors", "checksums.json"
@@ -81,9 +81,10 @@ class Agreement(Spec):
 class Pipeline(Spec):
     """The description of a packaged candidate.
 
-    `chosen` is how it was chosen among the study's trials, by search scores. `seed` is the confirmation's seed that
-    the head was trained under, on all `rows` training rows. `strip`: white space around a text is removed, as the
-    data set's loader did. `remote_code`: a model runs code from its repository. `search` and `test` are its scores.
+    `chosen` is how it was chosen among the study's trials, by search scores. `task` is what the labels are. `seed` is
+    the confirmation's seed that the head was trained under, on all `rows` training rows. `strip`: white space around a
+    text is removed, as the data set's loader did. `remote_code`: a model runs code from its repository. `search` and
+    `test` are its scores.
     """
 
     format: int = FORMAT
@@ -92,6 +93,7 @@ class Pipeline(Spec):
     trial: int
     chosen: str
     candidate: Candidate
+    task: str = DEFAULT_TASK
     labels: tuple[str, ...]
     dataset: str
     dataset_fingerprint: str

@@ -16,7 +16,7 @@ from bench.packaging.classifier import Classifier
 
 
 class TextClassifier(PythonModel):
-    """Texts in a column `text` → a `label` and `probabilities` (label → probability) a text.
+    """Texts in a column `text` → the columns of the task's answer: in classification a `label` and `probabilities`.
 
     What a caller can mend is an MlflowException, which MLflow's server answers with status 400.
     """
@@ -39,9 +39,7 @@ class TextClassifier(PythonModel):
             predictions = self._classifier.predict(model_input["text"].tolist())
         except BenchError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        labels = self._classifier.pipeline.labels
-        probabilities = [dict(zip(labels, row, strict=True)) for row in predictions.probabilities.tolist()]
-        return pd.DataFrame({"label": predictions.labels, "probabilities": probabilities})
+        return pd.DataFrame(self._classifier.said(predictions), columns=list(self._classifier.task.columns))
 
 
 mlflow.models.set_model(TextClassifier())

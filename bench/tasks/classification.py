@@ -81,6 +81,20 @@ def few_rows(numbers: np.ndarray, labels: Labels, folds: int, name: str) -> tupl
     )
 
 
+def likeliest(scores: np.ndarray) -> np.ndarray:
+    """The class with the largest score, int64 [rows]; the first of equal ones."""
+    found: np.ndarray = scores.argmax(axis=1)
+    return found
+
+
+def label_and_probabilities(scores: np.ndarray, labels: Labels) -> list[dict[str, Any]]:
+    """The likeliest label, and the probability of every label."""
+    return [
+        {"label": label, "probabilities": dict(zip(labels, row, strict=True))}
+        for label, row in zip(class_names(likeliest(scores), labels), scores, strict=True)
+    ]
+
+
 TASKS.add(
     "classification",
     Task(
@@ -93,5 +107,10 @@ TASKS.add(
         strata=lambda written: written,
         fold_strata=lambda numbers: numbers,
         fold_warnings=few_rows,
+        outputs=len,
+        decide=likeliest,
+        measures=("f1", "accuracy"),
+        columns={"label": "text", "probabilities": "numbers by name"},
+        say=label_and_probabilities,
     ),
 )

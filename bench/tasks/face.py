@@ -8,17 +8,21 @@ that follows from it, is the task's; nothing else in the project knows what kind
 A task is composed of functions, so that another one can take those of the first that serve it too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from bench.measures import MEASURES, Measure
 from bench.registry import Registry
 
 Written = Sequence[str]
 Labels = Sequence[str]
 """The names that numbers are indices of, such as the label list; empty where a task names nothing."""
+
+
+Column = Literal["text", "number", "numbers by name"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +42,12 @@ class Task:
         fold_strata: One stratum a row, of numbers, int [rows]: folds keep the strata's shares.
         fold_warnings: Sentences on what so many folds cannot do with these numbers, by the names, of the data set of
             that name. Raises BenchError where nothing can be learnt in them.
+        outputs: How many outputs a head has, by the names.
+        decide: From a head's scores, float32 [rows, outputs], to the numbers that it predicts, [rows, …].
+        measures: Names of the measures that are kept of every candidate. The first one is what baselines and checks are
+            about where no objective says otherwise; more of it is better, and 0.01 of it matter.
+        columns: What is said of a text, by column.
+        say: Those columns, a mapping a text, from a head's scores and the names; numbers are float32.
     """
 
     name: str
@@ -49,6 +59,16 @@ class Task:
     strata: Callable[[Written], Written]
     fold_strata: Callable[[np.ndarray], np.ndarray]
     fold_warnings: Callable[[np.ndarray, Labels, int, str], tuple[str, ...]]
+    outputs: Callable[[Labels], int]
+    decide: Callable[[np.ndarray], np.ndarray]
+    measures: tuple[str, ...]
+    columns: Mapping[str, Column]
+    say: Callable[[np.ndarray, Labels], list[dict[str, Any]]]
+
+    @property
+    def measure(self) -> Measure:
+        """The first of its measures."""
+        return MEASURES[self.measures[0]]
 
 
 TASKS: Registry[Task] = Registry("task", pluggable=True)
