@@ -8,7 +8,7 @@ from bench.api import HOME
 from bench.cli import completers, options
 
 if TYPE_CHECKING:
-    from bench.comparison import Compared, Side
+    from bench.comparison import Compared, Contender
     from bench.study.reopen import Study
 
 
@@ -92,7 +92,7 @@ def _print(found: "Compared") -> None:
     click.echo(f"{found.words()}\n")
 
 
-def _describe(side: "Side") -> str:
+def _describe(side: "Contender") -> str:
     return (
         f"{side.label}: trial {side.record.number}, {side.candidate}, {side.record.metrics['latency_ms']:.2f} ms/text"
     )

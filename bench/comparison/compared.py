@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.comparison.contenders import Contender
 from bench.comparison.pairing import Examples, Paired, SeedDifference, by_seed, examples, paired, same_training_rows
-from bench.comparison.sides import Side
 from bench.errors import BenchError
 from bench.metrics import holm
 
@@ -18,8 +18,8 @@ SIGNIFICANT = 0.05
 class Compared:
     """A pair of candidates compared. `by_seed` is empty where the two were not searched on the same rows and folds."""
 
-    a: Side
-    b: Side
+    a: Contender
+    b: Contender
     test: tuple[Paired, ...]
     by_seed: tuple[SeedDifference, ...]
     examples: Examples
@@ -60,7 +60,7 @@ class Compared:
         }
 
 
-def compare(a: Mapping[str, Side], b: Mapping[str, Side]) -> list[Compared]:
+def compare(a: Mapping[str, Contender], b: Mapping[str, Contender]) -> list[Compared]:
     """Compare the sides role by role, p values corrected over all of them.
 
     Two whole studies are compared by their knees, their best and their cheapest candidates; where one of the two is a
@@ -79,7 +79,7 @@ def compare(a: Mapping[str, Side], b: Mapping[str, Side]) -> list[Compared]:
     return [replace(each, test=tuple(replace(one, p=next(corrected)) for one in each.test)) for each in found]
 
 
-def _compared(a: Side, b: Side) -> Compared:
+def _compared(a: Contender, b: Contender) -> Compared:
     left, right = a.study.material.dataset, b.study.material.dataset
     names = [(*each.labels, *each.test_only_labels) for each in (left, right)]
     if left.test.fingerprint != right.test.fingerprint or names[0] != names[1]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.comparison.sides import Side
+from bench.comparison.contenders import Contender
 from bench.evaluation.protocol import folds
 from bench.metrics import paired_interval, paired_permutation, score
 
@@ -72,13 +72,13 @@ def paired(statistic: Any, truth: np.ndarray, predicted: Sequence[np.ndarray], c
     )
 
 
-def same_training_rows(a: Side, b: Side) -> bool:
+def same_training_rows(a: Contender, b: Contender) -> bool:
     """Whether both were trained on the same texts, labels and groups."""
     first, second = (side.study.material.dataset.train.fingerprint for side in (a, b))
     return first == second
 
 
-def by_seed(a: Side, b: Side) -> tuple[SeedDifference, ...]:
+def by_seed(a: Contender, b: Contender) -> tuple[SeedDifference, ...]:
     """Differences over the training rows, out of fold; none where the two were not searched on the same folds."""
     if not same_training_rows(a, b):
         return ()

@@ -17,7 +17,7 @@ Open = Callable[[str], Study]
 
 
 @dataclass(frozen=True)
-class Side:
+class Contender:
     """One of the two: a scored trial of a study. `label` is how the user named it."""
 
     label: str
@@ -59,11 +59,11 @@ class Named:
     study: str
     trials: Mapping[str, TrialRecord]
 
-    def sides(self, opened: Open) -> dict[str, Side]:
+    def sides(self, opened: Open) -> dict[str, Contender]:
         """The same with the study opened."""
         study = opened(self.study)
         return {
-            role: Side(f"{self.label}:{role}" if role else self.label, study, record)
+            role: Contender(f"{self.label}:{role}" if role else self.label, study, record)
             for role, record in self.trials.items()
         }
 
