@@ -4,9 +4,9 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,20 +25,29 @@ def atomic(path: Path) -> Iterator[Path]:
     A reader sees the old file, or the whole new one; a kill leaves at most a `.tmp` file, which nothing reads.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _created_beside(path)
+    public = temporary.stat().st_mode
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files private to the user; what is written here is as public as any other new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(public)  # safetensors puts a private file of its own in its place
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _created_beside(path: Path) -> Path:
+    """A new empty file, as public as any other new file.
+
+    Those of `tempfile` are private to the user. To widen one would take the umask, which can only be read by setting
+    it, for all threads; so the file is made by the call to which the system applies it.
+    """
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with suppress(FileExistsError):
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return temporary
 
 
 def final(path: Path) -> Path:

@@ -20,7 +20,7 @@ class Partition:
     test: list[int]
 
 
-def text_key(text: str, salt: str = "") -> bytes:
+def order_key(text: str, salt: str = "") -> bytes:
     """The hash that stands for a text wherever an order must not depend on where the text came from."""
     return hashlib.sha256(f"{salt}{text}".encode()).digest()
 
@@ -74,7 +74,7 @@ def hold_out(texts: Sequence[str], strata: Sequence[str], groups: npt.NDArray[np
     every stratum that it holds still has room. So the sides depend on the rows alone, not on their order.
     Where no group fits, the smallest is held out, unless it is the only one.
     """
-    keys = [text_key(text, salt) for text in texts]
+    keys = [order_key(text, salt) for text in texts]
     members: dict[int, list[int]] = {}
     for row, group in enumerate(groups.tolist()):
         members.setdefault(group, []).append(row)
@@ -96,7 +96,7 @@ def hold_out(texts: Sequence[str], strata: Sequence[str], groups: npt.NDArray[np
 
 def hash_order(texts: Sequence[str], labels: Sequence[str]) -> list[int]:
     """Row numbers in the order of their texts' hashes; equal texts in the order of their labels."""
-    return sorted(range(len(texts)), key=lambda row: (text_key(texts[row]), labels[row]))
+    return sorted(range(len(texts)), key=lambda row: (order_key(texts[row]), labels[row]))
 
 
 def subset(texts: Sequence[str], strata: Sequence[str], size: int, seed: int) -> list[int]:
@@ -106,7 +106,7 @@ def subset(texts: Sequence[str], strata: Sequence[str], size: int, seed: int) ->
     first `size` are taken; the first row of each stratum comes before all others, so that strata vanish only where
     `size` is less than their number. A group may be cut: what is left of it still stays in one fold.
     """
-    keys = [text_key(text, f"subset {seed} ") for text in texts]
+    keys = [order_key(text, f"subset {seed} ") for text in texts]
     counts = Counter(strata)
     seen: Counter[str] = Counter()
     queue = []
