@@ -117,7 +117,7 @@ def extract(
     with progress.task(f"extract {need.model.name}", len(need.missing), "texts") as task:
         opened = backend or backend_module(settings.backend).open(need.model, settings)
         try:
-            _Worker(need, settings, texts, opened, task).run()
+            _Extraction(need, settings, texts, opened, task).run()
         finally:
             if backend is None:
                 opened.close()
@@ -157,7 +157,7 @@ def unit_rows(need: Need, settings: ResolvedSettings) -> int:
 
 
 @dataclass
-class _Worker:
+class _Extraction:
     """Works through units of rows; a unit that another process has claimed is left to it, and checked at the end."""
 
     need: Need

@@ -20,18 +20,17 @@ def test_imports_go_one_way() -> None:
 def test_a_class_has_a_name_of_its_own() -> None:
     """A name that means two things makes one of them hard to find; what is listed here is still to be renamed."""
     still = {
-        "Agreement",
-        "Batch",
         "Done",
-        "Failure",
         "Finding",
         "Findings",
-        "ModelRow",
         "Pipeline",
         "Plan",
         "Predictions",
+        "Prepared",
+        "Request",
+        "Setting",
+        "Study",
     }
-    still |= {"Prepared", "Request", "Rows", "Run", "Scores", "Setting", "Study", "_Worker"}
     assert set(places.homonyms(places.here())) - still == set()
 
 

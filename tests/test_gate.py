@@ -31,7 +31,7 @@ from bench.gate.judge import Finding, Verdict, distance, judge
 from bench.gate.latency import Reference, relative_latency
 from bench.gate.measure import fresh_store
 from bench.gate.reports import junit, junit_error, markdown, markdown_error
-from bench.gate.rule import LEVEL, Change, Scores, changes
+from bench.gate.rule import LEVEL, Change, RepeatedF1, changes
 from bench.heads import DivergedError
 from bench.metrics import summarise
 from bench.models.resolve import ResolvedModel
@@ -64,7 +64,7 @@ def simulated(
     noise: float = 0.3,
     common: float = 0.5,
     fall: float = 0.0,
-) -> list[tuple[Scores, Scores]]:
+) -> list[tuple[RepeatedF1, RepeatedF1]]:
     """Pairs of scores of a pipeline that is right on 85 % of the rows, before and after a change.
 
     A row is right where its ease plus chance of the seed plus chance of the change exceeds a threshold. `noise` is the
@@ -94,17 +94,17 @@ def simulated(
     cells = np.broadcast_to(np.arange(checks * seeds).reshape(checks, seeds, 1), shape)
     truth = np.broadcast_to(labels, shape).ravel()
 
-    def scores(accuracy: float) -> list[Scores]:
+    def scores(accuracy: float) -> list[RepeatedF1]:
         predicted = np.where(right(accuracy), labels, wrong).ravel()
         count = checks * seeds
         f1 = macro_f1(truth, predicted, classes, cells.ravel(), count).reshape(checks, seeds)
         by_fold = macro_f1(truth, predicted, classes, (cells * folds + fold).ravel(), count * folds)
-        return [Scores(*pair) for pair in zip(f1, by_fold.reshape(checks, seeds, folds), strict=True)]
+        return [RepeatedF1(*pair) for pair in zip(f1, by_fold.reshape(checks, seeds, folds), strict=True)]
 
     return list(zip(scores(0.85), scores(0.85 - fall), strict=True))
 
 
-def rate(pairs: list[tuple[Scores, Scores]], candidates: int = 1, rows: int = 200) -> float:
+def rate(pairs: list[tuple[RepeatedF1, RepeatedF1]], candidates: int = 1, rows: int = 200) -> float:
     """The share of checks of `candidates` candidates each that fail."""
     checks = [pairs[start : start + candidates] for start in range(0, len(pairs), candidates)]
     return float(np.mean([any(change.fell for change in changes(check, rows)) for check in checks]))
@@ -146,15 +146,15 @@ def test_power_is_what_the_rule_says(rows: int, noise: float, fall: float, power
 
 def test_equal_scores_never_fail_and_a_plain_fall_always_does() -> None:
     generator = np.random.default_rng(0)
-    before = Scores([0.8, 0.81, 0.79], generator.uniform(0.7, 0.9, (3, 5)).tolist())
+    before = RepeatedF1([0.8, 0.81, 0.79], generator.uniform(0.7, 0.9, (3, 5)).tolist())
     [same] = changes([(before, before)], 200)
     assert (same.difference, same.p, same.fell) == (0.0, 1.0, False) or same.p >= 0.5
-    lower = Scores([f1 - 0.1 for f1 in before.f1], (np.array(before.folds) - 0.1).tolist())
+    lower = RepeatedF1([f1 - 0.1 for f1 in before.f1], (np.array(before.folds) - 0.1).tolist())
     [fell] = changes([(before, lower)], 200)
     assert fell.fell
     assert fell.difference == pytest.approx(-0.1)
     # certain, but too small to matter
-    slightly = Scores([f1 - 0.005 for f1 in before.f1], (np.array(before.folds) - 0.005).tolist())
+    slightly = RepeatedF1([f1 - 0.005 for f1 in before.f1], (np.array(before.folds) - 0.005).tolist())
     assert not changes([(before, slightly)], 200)[0].fell
     assert not changes([(lower, before)], 200)[0].fell
     assert changes([], 200) == []

@@ -289,7 +289,7 @@ ON_GPU = ResolvedSettings(backend="vllm", device="cuda", dtype="bfloat16")
 PARAMETERS = 11_765_788_416
 
 
-def planned(memory_gb: float, model: Any = GEMMA, **changes: Any) -> planning.Plan:
+def planned(memory_gb: float, model: Any = GEMMA, **changes: Any) -> planning.EnginePlan:
     settings = ON_GPU.model_copy(update=changes)
     return planning.plan(model, settings, CONFIG, PARAMETERS, int(memory_gb * GIB))
 

@@ -49,7 +49,7 @@ TEXTS = (
 
 
 @dataclass(frozen=True)
-class Agreement:
+class StateAgreement:
     """How far the states of one backend lie from the reference's, at one layer under one pooling.
 
     `error` is the relative error ‖a − b‖ / ‖b‖ of the worst text. `cosine` is that of the worst text between features
@@ -72,7 +72,7 @@ class Parity:
     backend: str
     dtype: str
     texts: int
-    agreements: tuple[Agreement, ...]
+    agreements: tuple[StateAgreement, ...]
 
     @property
     def worst_error(self) -> float:
@@ -140,7 +140,7 @@ def compare(
     ]
 
 
-def agreements(expected: Tensor, found: Tensor, poolings: Sequence[str]) -> list[Agreement]:
+def agreements(expected: Tensor, found: Tensor, poolings: Sequence[str]) -> list[StateAgreement]:
     """Every layer and pooling of `found` beside `expected`, both [texts, layers, poolings, width]."""
     import torch
 
@@ -152,7 +152,7 @@ def agreements(expected: Tensor, found: Tensor, poolings: Sequence[str]) -> list
     scale = torch.where(varies, spread, torch.inf)
     cosine = torch.cosine_similarity((expected - mean) / scale, (found - mean) / scale, dim=-1)
     return [
-        Agreement(
+        StateAgreement(
             layer,
             pooling,
             float(errors[:, layer, place].max()),

@@ -46,7 +46,7 @@ class Pinned(Spec):
     candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
 
 
-class Rows(Spec):
+class RowsDigest(Spec):
     """How many rows, and the fingerprint of their texts, labels, groups and order."""
 
     rows: int
@@ -56,8 +56,8 @@ class Rows(Spec):
 class Data(Spec):
     """Both sides of the data set; `labels` counts those of the training rows."""
 
-    train: Rows
-    test: Rows
+    train: RowsDigest
+    test: RowsDigest
     labels: int
 
 

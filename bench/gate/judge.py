@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.gate.baseline import Baseline, CandidateScores, Data, ModelFacts, describe
-from bench.gate.rule import LEVEL, MARGIN, Change, Scores, changes
+from bench.gate.rule import LEVEL, MARGIN, Change, RepeatedF1, changes
 
 Status = Literal["passed", "failed", "warning", "note", "skipped"]
 
@@ -168,8 +168,8 @@ def _quality(baseline: Baseline, now: Baseline, *, same_rows: bool) -> list[Find
     return findings
 
 
-def _scores(scores: CandidateScores) -> Scores:
-    return Scores(scores.f1, scores.folds)
+def _scores(scores: CandidateScores) -> RepeatedF1:
+    return RepeatedF1(scores.f1, scores.folds)
 
 
 def in_words(change: Change, measure: str) -> str:

@@ -27,7 +27,7 @@ from bench.gate.baseline import (
     Data,
     ModelFacts,
     Pinned,
-    Rows,
+    RowsDigest,
     describe,
     slots_by_model,
 )
@@ -105,8 +105,8 @@ def look(pinned: Pinned, store: Store, progress: Progress = SILENT) -> Material:
 def data_of(dataset: Dataset) -> Data:
     """Sizes and fingerprints of the rows."""
 
-    def rows(split: Split) -> Rows:
-        return Rows(rows=len(split), contents=split.fingerprint)
+    def rows(split: Split) -> RowsDigest:
+        return RowsDigest(rows=len(split), contents=split.fingerprint)
 
     return Data(train=rows(dataset.train), test=rows(dataset.test), labels=len(dataset.labels))
 

@@ -43,7 +43,7 @@ MARGIN = 0.01
 
 
 @dataclass(frozen=True)
-class Scores:
+class RepeatedF1:
     """Macro-F1 of one candidate: `f1` [seeds] over all rows, `folds` [seeds, folds] over those of each fold."""
 
     f1: Sequence[float]
@@ -72,7 +72,7 @@ class Change:
     fell: bool
 
 
-def changes(pairs: Sequence[tuple[Scores, Scores]], rows: int) -> list[Change]:
+def changes(pairs: Sequence[tuple[RepeatedF1, RepeatedF1]], rows: int) -> list[Change]:
     """Judge candidates of one check on `rows` rows, each given as it was and as it is, with equal seeds and folds."""
     from scipy.stats import t as student
 

@@ -20,7 +20,7 @@ def padded(rows: int) -> int:
     return -(-rows // ROW_MULTIPLE) * ROW_MULTIPLE
 
 
-class Batch(NamedTuple):
+class Minibatch(NamedTuple):
     """One step's rows for every head.
 
     Attributes:
@@ -77,7 +77,7 @@ class Batches:
         self.kept = self._standardised(self.rows) if needed <= room and not single else None
         self.whole = self._batch([torch.arange(count) for count in self.counts]) if single else None
 
-    def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Batch]:
+    def epoch(self, generators: Sequence[torch.Generator]) -> Iterator[Minibatch]:
         """The batches of one epoch, in the order that each head's generator draws; the last one may be smaller."""
         if self.whole is not None:
             # The order of rows within a single batch changes nothing but rounding, so it is not drawn.
@@ -87,7 +87,7 @@ class Batches:
         for start in range(0, max(self.counts), self.size):
             yield self._batch([order[start : start + self.size] for order in orders])
 
-    def _batch(self, picks: Sequence[Tensor]) -> Batch:
+    def _batch(self, picks: Sequence[Tensor]) -> Minibatch:
         """The batch of given positions within each head's training rows."""
         positions = torch.zeros(len(picks), padded(max(map(len, picks))), dtype=torch.int64)
         weights = torch.zeros(*positions.shape, 1)
@@ -100,7 +100,7 @@ class Batches:
         else:
             flat = (positions + self.offsets).flatten()
             inputs = [kept.flatten(0, 1).index_select(0, flat).unflatten(0, positions.shape) for kept in self.kept]
-        return Batch(inputs, self.labels.gather(1, positions).unsqueeze(-1), weights.to(positions.device))
+        return Minibatch(inputs, self.labels.gather(1, positions).unsqueeze(-1), weights.to(positions.device))
 
     def _standardised(self, rows: Tensor) -> list[Tensor]:
         """The inputs of given rows [heads, rows] of the features."""

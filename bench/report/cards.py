@@ -20,7 +20,7 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
-class ModelRow:
+class ModelCard:
     """One model: identity, and cost where it was measured."""
 
     name: str
@@ -67,7 +67,7 @@ def class_rows(study: Study) -> list[ClassRow]:
     return sorted(rows, key=lambda row: -row.train)
 
 
-def model_rows(study: Study) -> list[ModelRow]:
+def model_rows(study: Study) -> list[ModelCard]:
     """The models that took part."""
     truncated, rows = study.material.truncated, []
     for name, model in study.material.models.items():
@@ -75,7 +75,7 @@ def model_rows(study: Study) -> list[ModelRow]:
         facts = [(key, str(value)) for key, value in identity.items() if key not in {"model", "kernels"}]
         facts += [("revision", model.revision)] if model.revision else []
         body = f"{model.architecture}, {model.layers} layers of width {model.width}"
-        rows.append(ModelRow(name, body, [fact for fact in facts if fact[1]], truncated[name], study.costs.get(name)))
+        rows.append(ModelCard(name, body, [fact for fact in facts if fact[1]], truncated[name], study.costs.get(name)))
     return rows
 
 

@@ -73,7 +73,7 @@ def write(study: Study, folder: Path, which: str = "knee", tracker: Tracker = UN
     chosen = study.choose(which)
     parent, note = _parent(study, tracker)
     uri = None if parent is None else tracker.uri
-    found = Findings.of(study, chosen)
+    found = ReportData.of(study, chosen)
     figures = draw(study, chosen, found)
     files = {PAGE: render(study, chosen, which, found, figures, parent, uri or "").encode()}
     for figure in figures.values():
@@ -102,7 +102,7 @@ def _parent(study: Study, tracker: Tracker) -> tuple[str | None, str | None]:
 
 
 @dataclass(frozen=True)
-class Findings:
+class ReportData:
     """What both figures and tables show; `confusion` is of the chosen candidate, mean test rows [label, predicted]."""
 
     gaps: list[Gap]
@@ -110,12 +110,12 @@ class Findings:
     confusion: np.ndarray
 
     @classmethod
-    def of(cls, study: Study, chosen: TrialRecord) -> "Findings":
+    def of(cls, study: Study, chosen: TrialRecord) -> "ReportData":
         """Of a study and its chosen candidate."""
         return cls(gaps(study), spreads(study, chosen), confusion(study, chosen))
 
 
-def draw(study: Study, chosen: TrialRecord, findings: Findings) -> dict[str, Figure]:
+def draw(study: Study, chosen: TrialRecord, findings: ReportData) -> dict[str, Figure]:
     """The figures of a report by name; those that the study has nothing for are missing."""
     score, test = score_of(study), study.evaluator.dataset.test
     protocol = study.request.protocol
@@ -151,7 +151,7 @@ def render(
     study: Study,
     chosen: TrialRecord,
     which: str,
-    findings: Findings,
+    findings: ReportData,
     figures: Mapping[str, Figure],
     parent: str | None,
     uri: str,

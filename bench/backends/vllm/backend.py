@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench.backends.base import Encoded, LayerTimes, Pooled, check_finite
 from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer
-from bench.backends.vllm.engine import ENVIRONMENT, Answer, Done, Failure, Finished, Ready, Run, Start
+from bench.backends.vllm.engine import ENVIRONMENT, Answer, Broken, Compute, Computed, Finished, Ready, Start
 from bench.backends.vllm.plan import GIB, engine_arguments, weight_bytes
 from bench.errors import BenchError
 from bench.models import checkpoint
@@ -71,7 +71,7 @@ class VLLMBackend:
     def hidden_states(self, encoded: Encoded, rows: Sequence[int], layers: Sequence[int]) -> Iterator[Pooled]:
         """Pooled states as vLLM's steps finish; see the protocol. All layers are computed, those asked for kept."""
         todo = _longest_first(encoded, rows)
-        self._send(Run([encoded.text(row) for row in todo], tuple(layers)))
+        self._send(Compute([encoded.text(row) for row in todo], tuple(layers)))
         try:
             while isinstance(answer := self._receive(), Finished):
                 states, batch = torch.from_numpy(answer.states), todo[answer.texts]
@@ -88,9 +88,11 @@ class VLLMBackend:
         What passes outside of the model (scheduling, handing over) counts for every layer.
         """
         started = time.perf_counter()
-        self._send(Run([encoded.text(row) for row in _longest_first(encoded, rows)], (self.model.layers,), timing=True))
+        self._send(
+            Compute([encoded.text(row) for row in _longest_first(encoded, rows)], (self.model.layers,), timing=True)
+        )
         done = self._receive()
-        assert isinstance(done, Done)
+        assert isinstance(done, Computed)
         outside = time.perf_counter() - started - done.seconds[-1]
         return LayerTimes(tuple(outside + inside for inside in done.seconds))
 
@@ -98,7 +100,7 @@ class VLLMBackend:
         """End the engine and its workers, and with them all that they hold."""
         self._stop()
 
-    def _send(self, run: Run) -> None:
+    def _send(self, run: Compute) -> None:
         try:
             self._connection.send(run)
         except OSError as error:
@@ -109,7 +111,7 @@ class VLLMBackend:
             answer: Answer = self._connection.recv()
         except (EOFError, OSError) as error:
             raise self._stopped("") from error
-        if isinstance(answer, Failure):
+        if isinstance(answer, Broken):
             if answer.ours:
                 self.close()
                 raise BenchError(f"Model '{self.model.name}': {answer.message.partition(': ')[2]}")

@@ -42,7 +42,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Run:
+class Compute:
     """Compute `texts`, token ids [t] each: pooled states of `layers`, or with `timing` the seconds of every layer."""
 
     texts: list[NDArray[np.int32]]
@@ -64,21 +64,21 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Done:
+class Computed:
     """All texts of a run are finished; `seconds` [layers + 1] where times were taken."""
 
     seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
-class Failure:
+class Broken:
     """The engine cannot go on. `ours` where the message is bench's own."""
 
     message: str
     ours: bool
 
 
-Answer = Ready | Finished | Done | Failure
+Answer = Ready | Finished | Computed | Broken
 
 
 def main(descriptor: int) -> None:
@@ -95,7 +95,7 @@ def main(descriptor: int) -> None:
             from bench.errors import BenchError
 
             traceback.print_exc()
-            connection.send(Failure(f"{type(error).__name__}: {error}", isinstance(error, BenchError)))
+            connection.send(Broken(f"{type(error).__name__}: {error}", isinstance(error, BenchError)))
             os._exit(1)
 
 
@@ -113,13 +113,13 @@ def _serve(connection: Connection) -> None:
     engine.collective_rpc("bench_install", args=(start.layers, start.width, start.poolings))
     connection.send(Ready())
     while True:
-        run: Run = connection.recv()
+        run: Compute = connection.recv()
         engine.collective_rpc("bench_watch", args=(run.layers, run.timing))
         for finished in _states(engine, run.texts):
             if not run.timing:
                 connection.send(finished)
         seconds = engine.collective_rpc("bench_seconds")[0] if run.timing else ()
-        connection.send(Done(tuple(seconds)))
+        connection.send(Computed(tuple(seconds)))
 
 
 def _states(engine: Any, texts: Sequence[NDArray[np.int32]]) -> Iterator[Finished]:

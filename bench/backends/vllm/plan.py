@@ -47,7 +47,7 @@ def check_model(model: ResolvedModel) -> None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EnginePlan:
     """How large an engine may be. `tokens` and `texts` bound a step; the rest is in bytes on each device.
 
     `states` is what the hooks hold at the most: (layers + 1) × (tokens of a step and of an unfinished text) × width,
@@ -68,7 +68,7 @@ class Plan:
     @classmethod
     def of_size(
         cls, model: ResolvedModel, settings: ResolvedSettings, config: Any, parameters: int, tokens: int
-    ) -> Plan:
+    ) -> EnginePlan:
         """The needs of an engine with `tokens` a step, for a body of that `config` (transformers') and size."""
         from bench.backends.tokenizer import limit
 
@@ -95,7 +95,7 @@ def weight_bytes(settings: ResolvedSettings, parameters: int) -> int:
     return int(parameters * (EIGHT_BIT if settings.quantization == "8bit" else BYTES[settings.dtype]))
 
 
-def plan(model: ResolvedModel, settings: ResolvedSettings, config: Any, parameters: int, memory: int) -> Plan:
+def plan(model: ResolvedModel, settings: ResolvedSettings, config: Any, parameters: int, memory: int) -> EnginePlan:
     """The largest engine up to the default size, or that of --token-budget, that fits into `memory` bytes a device.
 
     Raises:
@@ -108,7 +108,7 @@ def plan(model: ResolvedModel, settings: ResolvedSettings, config: Any, paramete
     tokens = max(settings.token_budget or TOKENS[_kind(settings)], 1 if model.causal else fewest)
     allowed = int(memory * settings.gpu_memory_share)
     while True:
-        found = Plan.of_size(model, settings, config, parameters, tokens)
+        found = EnginePlan.of_size(model, settings, config, parameters, tokens)
         if found.needed <= allowed:
             return found
         if settings.token_budget or tokens <= fewest:
@@ -120,7 +120,7 @@ def _kind(settings: ResolvedSettings) -> str:
     return settings.device.partition(":")[0]
 
 
-def _too_small(model: ResolvedModel, settings: ResolvedSettings, needs: Plan, allowed: int) -> str:
+def _too_small(model: ResolvedModel, settings: ResolvedSettings, needs: EnginePlan, allowed: int) -> str:
     lower = [
         *(["--token-budget"] if settings.token_budget else []),
         "--max-length",
