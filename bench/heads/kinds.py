@@ -95,7 +95,7 @@ def head(settings: type[HeadSettings]) -> Callable[[Train], Train]:
     """Register the decorated function as the kind of head that is made with `settings`, whose `kind` has a default."""
     name: str = settings.model_fields["kind"].default
     if name not in HEAD_SETTINGS:
-        HEAD_SETTINGS.add(name, settings)
+        HEAD_SETTINGS.add(name, settings, settings)
 
     def register(train: Train) -> Train:
         HEAD_KINDS.add(name, HeadKind(name, (train.__doc__ or name).splitlines()[0].rstrip("."), train), train)

@@ -27,6 +27,7 @@ from bench.heads.design import Design
 from bench.heads.kinds import Job, Problem, Trained, head
 from bench.heads.lbfgs import HISTORY, Objective, Solution, minimise
 from bench.heads.pipeline import Affine, Pipeline, Scaling, standardisation, standardisations
+from bench.heads.projections import random_projections
 from bench.specs import Logistic
 
 GRID = tuple(10.0**exponent for exponent in range(-5, 3))
@@ -46,7 +47,7 @@ def train(problem: Problem) -> list[Trained]:
 
 def _train(problem: Problem, job: Job) -> Trained:
     rows = problem.rows(job)
-    base = Pipeline(standardisations(problem.features, rows), _projections(problem, job), problem.operator, ())
+    base = Pipeline(standardisations(problem.features, rows), random_projections(problem, job), problem.operator, ())
     # Sources that are joined as they are are standardised already.
     changed = base.projections or (problem.operator is not None and problem.operator.weighted)
     again = standardisation(lambda chunk: base.fused(problem.features, chunk), rows) if changed else None
@@ -67,19 +68,6 @@ def _train(problem: Problem, job: Job) -> Trained:
         "converged": bool(solution.converged[0]),
     }
     return Trained(Pipeline(base.scalings, base.projections, base.operator, (layer,)), report)
-
-
-def _projections(problem: Problem, job: Job) -> tuple[Affine, ...]:
-    """Random orthonormal rows (or columns, where the common width is the larger), without bias."""
-    if problem.operator is None or problem.width is None:
-        return ()
-    generator = torch.Generator().manual_seed(job.seed)
-    affine = []
-    for x in problem.features:
-        weight = torch.empty(problem.operator.parts * problem.width, x.shape[1])
-        torch.nn.init.orthogonal_(weight, generator=generator)
-        affine.append(Affine(weight.to(problem.device), torch.zeros(len(weight), device=problem.device)))
-    return tuple(affine)
 
 
 def _inner_folds(labels: Tensor, seed: int) -> Tensor:
