@@ -1,9 +1,11 @@
 """What of a candidate, or of a space, comes from plugins: a part of every identity that it enters."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from bench.fusion import FUSIONS
 from bench.pooling import POOLINGS
+from bench.registry import Registry
 from bench.specs import HEAD_SETTINGS, Candidate
 
 
@@ -11,7 +13,7 @@ def foreign_parts(
     operators: Iterable[str] = (), heads: Iterable[str] = (), poolings: Iterable[str] = ()
 ) -> dict[str, str]:
     """Name → hash of the source behind it, of those that are not bench's own; mostly none."""
-    named = [
+    named: list[tuple[Registry[Any], str]] = [
         *((FUSIONS, name) for name in operators if name != "none"),
         *((HEAD_SETTINGS, name) for name in heads),
         *((POOLINGS, name) for name in poolings),

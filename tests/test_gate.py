@@ -388,6 +388,13 @@ def test_other_library_versions_are_told_and_do_not_fail(pipeline: Path) -> None
     ("change", "words"),
     [
         (lambda content: content.update(extra=1), "not valid at extra"),
+        (lambda content: content["scores"][0]["f1"].__setitem__(0, float("nan")), "not valid at scores.0.f1"),
+        (
+            lambda content: content["scores"][0]["folds"][0].__setitem__(0, float("inf")),
+            "not valid at scores.0.folds",
+        ),
+        (lambda content: content["scores"][0]["f1"].__setitem__(0, 1.5), "no macro-F1 is better than 1"),
+        (lambda content: next(iter(content["models"].values())).update(latency=float("nan")), "latency"),
         (lambda content: content["pinned"]["protocol"].update(fold=5), "not valid at pinned.protocol.fold"),
         (lambda content: content.update(format=2), "of format 2"),
         (lambda content: content["scores"].pop(), "contradicts itself"),

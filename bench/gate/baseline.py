@@ -20,6 +20,10 @@ WIDTH = 110
 MOST_ROWS = 20_000
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""JSON as Python reads it knows NaN, and nothing that is compared with NaN ever fails."""
+
+
 class Repeats(Spec):
     """How each candidate is scored: every training row once out of fold, under as many seeds as `repetitions`.
 
@@ -80,9 +84,9 @@ class ModelFacts(Spec):
     texts: int
     tokens: int
     truncated: int
-    latency: float
+    latency: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     places: dict[Literal["rows", "dimensions"], tuple[int, ...]]
-    values: dict[str, tuple[tuple[float, ...], ...]]
+    values: dict[str, tuple[tuple[Finite, ...], ...]]
 
 
 class CandidateScores(Spec):
@@ -94,8 +98,8 @@ class CandidateScores(Spec):
     """
 
     name: str
-    f1: tuple[float, ...]
-    folds: tuple[tuple[float, ...], ...]
+    f1: tuple[Finite, ...]
+    folds: tuple[tuple[Finite, ...], ...]
 
 
 class Baseline(Spec):
@@ -172,6 +176,15 @@ def _check_whole(path: Path, baseline: Baseline) -> None:
             f"The baseline {path} contradicts itself: its scores or models are not those of its candidates and "
             f"protocol ({shape[0]} seeds, {shape[1]} folds). Restore it, or write it again with --update."
         )
+    measure = baseline.measure
+    sign = 1 if measure.direction == "maximize" else -1
+    for scores in baseline.scores:
+        for value in (*scores.f1, *(each for folds in scores.folds for each in folds)):
+            if sign * value > sign * measure.best:
+                raise BenchError(
+                    f"The baseline {path} is not valid: {scores.name} has {value:g}, and no {measure.title} is better "
+                    f"than {measure.best:g}. Restore it, or write it again with --update."
+                )
 
 
 def slots_by_model(pinned: Pinned) -> dict[str, set[str]]:

@@ -163,7 +163,8 @@ def _quality(baseline: Baseline, now: Baseline, *, same_rows: bool) -> list[Find
             findings.append(Finding("quality", describe(candidate), "failed", "its training diverges"))
             continue
         change = next(found)
-        status: Status = "failed" if change.fell else "passed"
+        # what cannot be compared has not been shown to hold
+        status: Status = "passed" if math.isfinite(change.difference) and not change.fell else "failed"
         findings.append(Finding("quality", describe(candidate), status, in_words(change, now.measure.title), change))
     return findings
 
@@ -175,6 +176,8 @@ def _scores(scores: CandidateScores) -> RepeatedF1:
 def in_words(change: Change, measure: str) -> str:
     """What became of a candidate's scores by the measure of that title."""
     where = f"{change.before.mean:.4f} → {change.after.mean:.4f} ({change.difference:+.4f}, {change.after.n} seeds)"
+    if not math.isfinite(change.difference):
+        return f"{measure} {where}: cannot be compared"
     if change.fell:
         return f"{measure} fell {where}: more than chance explains (p = {change.p:.2g}, corrected)"
     if change.difference >= 0:

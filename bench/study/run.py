@@ -1,5 +1,6 @@
 """A search from request to result: extract, measure the cost, try candidates, confirm the front, write it all down."""
 
+import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -53,13 +54,14 @@ def prepare(request: SearchRequest, store: Store, progress: Progress, *, downloa
         protocol=request.protocol,
         constraints=request.constraints,
     )
-    name = _default_name(request, settings) if request.study is None else request.study
+    name = default_name(request, settings) if request.study is None else request.study
     return Prepared(request, material, settings, name)
 
 
-def _default_name(request: SearchRequest, settings: StudySettings) -> str:
-    """The same command finds its study again; a changed one begins another."""
-    name = Path(request.dataset.name).stem.replace("/", "-") or "study"
+def default_name(request: SearchRequest, settings: StudySettings) -> str:
+    """The same command finds its study again; a changed one begins another. A file may be called as no study can."""
+    stem = Path(request.dataset.name).stem.replace("/", "-")
+    name = re.sub(r"\s*[^\w .,=@+-]+\s*", "_", stem).strip("_ ") or "study"
     return f"{name}-{request.space_name}-{settings.fingerprint()[:8]}"
 
 
