@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
 import pytest
 import torch
+from contracts.fusions import FusionContract
 from contracts.heads import HeadContract
+from contracts.sources import SOURCES, Sides, SourceContract, source
 
+from bench.datasets.request import DatasetRequest
+from bench.fusion import FUSIONS, fusion
 from bench.heads import HEAD_KINDS
 from bench.heads.kinds import Problem, Trained, head
 from bench.heads.pipeline import Affine, Pipeline, standardisations
@@ -17,6 +22,14 @@ pytest_plugins = ["pytester"]
 
 
 class TestHeads(HeadContract):
+    pass
+
+
+class TestFusions(FusionContract):
+    pass
+
+
+class TestSources(SourceContract):
     pass
 
 
@@ -49,12 +62,43 @@ def nearest_mean() -> Iterator[str]:
         del registry._entries["nearest-mean"]
 
 
-def test_a_registered_head_has_its_suite_collected_and_passes(nearest_mean: str, pytester: pytest.Pytester) -> None:
+def run_suite(pytester: pytest.Pytester, name: str, like: str) -> None:
+    """Collect this file again and run what is there for `name`: as much as for `like`, and it passes."""
     items, _ = pytester.inline_genitems(Path(__file__))
-    suite = [item for item in items if f"[{nearest_mean}" in item.name]
-    assert len(suite) == sum("[logistic" in item.name for item in items) > 10
-    run = pytester.inline_run("-k", nearest_mean, "-p", "no:cacheprovider", str(Path(__file__)))
+    suite = [item for item in items if f"[{name}" in item.name]
+    assert len(suite) == sum(f"[{like}" in item.name for item in items) > 5
+    run = pytester.inline_run("-k", name, "-p", "no:cacheprovider", str(Path(__file__)))
     run.assertoutcome(passed=len(suite))
+
+
+def test_a_registered_head_has_its_suite_collected_and_passes(nearest_mean: str, pytester: pytest.Pytester) -> None:
+    run_suite(pytester, nearest_mean, like="logistic")
+
+
+def test_a_registered_operator_has_its_suite_collected_and_passes(pytester: pytest.Pytester) -> None:
+    @fusion("largest-of-two", commutative=True)
+    def largest(tensors):  # type: ignore[no-untyped-def]
+        """Elementwise maximum."""
+        return torch.stack(list(tensors)).amax(0)
+
+    try:
+        run_suite(pytester, "largest-of-two", like="hadamard]")
+    finally:
+        del FUSIONS._entries["largest-of-two"]
+
+
+def test_a_registered_source_has_its_suite_collected_and_passes(pytester: pytest.Pytester) -> None:
+    @source("parquet-files", kind="file")
+    def lay_out(folder: Path, sides: Sides, _: pytest.MonkeyPatch) -> DatasetRequest:
+        folder.mkdir(parents=True)
+        for side, rows in sides.items():
+            pd.DataFrame(rows, columns=["text", "label"]).to_parquet(folder / f"{side}.parquet", compression=None)
+        return DatasetRequest(name=str(folder / "train.parquet"), test_file=str(folder / "test.parquet"))
+
+    try:
+        run_suite(pytester, "parquet-files", like="package")
+    finally:
+        del SOURCES._entries["parquet-files"]
 
 
 def test_a_registered_head_is_part_of_a_candidate(nearest_mean: str) -> None:

@@ -41,21 +41,6 @@ def test_the_table_loads_without_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@given(seed=seeds, count=st.integers(2, 5), name=st.sampled_from(sorted(set(FUSIONS) - {"concat"})))
-@settings(deadline=None)
-def test_commutative_operators_do_not_care_about_order(seed: int, count: int, name: str) -> None:
-    operator, tensors = FUSIONS[name], sources(seed, count, 3, 16)
-    shuffled = [tensors[i] for i in torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
-    if operator.commutative:
-        torch.testing.assert_close(operator.fuse(shuffled), operator.fuse(tensors))
-
-
-@pytest.mark.parametrize("name", [name for name, operator in FUSIONS.items() if not operator.commutative])
-def test_the_others_do(name: str) -> None:
-    a, b = sources(0, 2, 3, 16)
-    assert not torch.allclose(FUSIONS[name].fuse([a, b]), FUSIONS[name].fuse([b, a]))
-
-
 def test_swapped_concatenation_only_permutes_columns() -> None:
     a, b = sources(0, 2, 3, 4)
     assert torch.equal(FUSIONS["concat"].fuse([a, b]), FUSIONS["concat"].fuse([b, a])[:, [4, 5, 6, 7, 0, 1, 2, 3]])
@@ -106,29 +91,9 @@ def test_products_of_unit_variance_sources_have_unit_variance(name: str) -> None
     assert fused.var().item() == pytest.approx(1, abs=0.05)
 
 
-@given(
-    seed=seeds, count=st.integers(2, 30), name=st.sampled_from(ALIGNED), scale=st.sampled_from([1e-20, 1.0, 1e3, 1e30])
-)
-@settings(max_examples=150, deadline=None)
-def test_folds_of_many_sources_stay_finite_with_their_gradients(seed: int, count: int, name: str, scale: float) -> None:
-    tensors = [(x * scale).requires_grad_() for x in sources(seed, count, 2, 16, dtype=torch.float32)]
-    fused = FUSIONS[name].fuse(tensors)
-    assert fused.isfinite().all()
-    fused.mean().backward()
-    assert all(x.grad is not None and x.grad.isfinite().all() for x in tensors)
-
-
 def test_rows_within_the_limit_are_left_alone_and_zero_rows_too() -> None:
     rows = torch.tensor([[ROW_LIMIT / 2, ROW_LIMIT / 2], [0.0, 0.0]])
     assert torch.equal(fold(lambda left, right: left + right, [rows, torch.zeros_like(rows)]), rows)
-
-
-@given(seed=seeds, name=st.sampled_from(sorted(set(FUSIONS) - {"late"})))
-@settings(deadline=None)
-def test_leading_dimensions_are_batched_over(seed: int, name: str) -> None:
-    tensors = sources(seed, 3, 2, 5, 16)
-    each = torch.stack([FUSIONS[name].fuse([x[head] for x in tensors]) for head in range(2)])
-    torch.testing.assert_close(FUSIONS[name].fuse(tensors), each)
 
 
 def test_a_gate_scales_its_own_value() -> None:
@@ -166,19 +131,12 @@ def test_late_fusion_averages_probabilities() -> None:
     assert torch.equal(FUSIONS["late"].fuse([a, b]), torch.tensor([[0.75, 0.25]]))
 
 
-@given(width=st.integers(4, 10_000), name=st.sampled_from(sorted(FUSIONS)))
-@settings(deadline=None)
-def test_fitted_widths_are_the_largest_that_the_operator_can_fuse(width: int, name: str) -> None:
-    operator = FUSIONS[name]
-    fitted = operator.fit_width(width)
-    assert 0 < fitted <= width
-    assert operator.fit_width(fitted) == fitted
-    assert all(operator.fit_width(between) == fitted for between in (fitted, (fitted + width) // 2, width))
-    if operator.name.startswith("multiplication"):
-        assert math.isqrt(fitted) ** 2 == fitted > width - 2 * math.isqrt(width) - 1
-    if operator.name.startswith("quaternion"):
-        assert fitted % 4 == 0
-        assert fitted > width - 4
+@given(width=st.integers(4, 10_000))
+def test_squares_and_quarters_are_the_largest_that_fit(width: int) -> None:
+    square, quarters = (FUSIONS[name].fit_width(width) for name in ("multiplication", "quaternion"))
+    assert math.isqrt(square) ** 2 == square > width - 2 * math.isqrt(width) - 1
+    assert quarters % 4 == 0
+    assert width - 4 < quarters <= width
 
 
 def test_common_width_is_the_smallest_source_adjusted() -> None:
