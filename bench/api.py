@@ -79,7 +79,7 @@ def search(
     Raises:
         BenchError: there is no such setting, data or models cannot be had, or the study was made with other settings.
     """
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.store import Store
     from bench.study.run import prepare
     from bench.study.run import search as run_search
@@ -104,7 +104,7 @@ def reopen(
     Raises:
         BenchError: there is no such study, or its data or models have changed.
     """
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.store import Store
     from bench.study.reopen import reopen as reopen_study
     from bench.tracking import tracker_of
@@ -170,7 +170,7 @@ def compare(a: Searched | str, b: Searched | str, *, home: Path | str = HOME) ->
         BenchError: there is no such thing, or the two share no test rows.
     """
     from bench import comparison
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.store import Store
     from bench.study.reopen import reopen as reopen_study
 

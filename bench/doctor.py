@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from bench.files import existing_parent, store_home
+from bench.files import existing_parent
+from bench.home import Home
 
 NEEDED = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "datasets", "safetensors", "accelerate", "gguf")
 OPTIONAL = {
@@ -32,7 +33,7 @@ class Finding:
     detail: str
 
 
-def examine(home: Path) -> list[Finding]:
+def examine(home: Home) -> list[Finding]:
     """Look at libraries, devices, memory, disk, store, tracking and sources."""
     return [*_libraries(), *_devices(), *_disk(home), *_sources()]
 
@@ -76,10 +77,10 @@ def _devices() -> Iterator[Finding]:
         yield Finding("note", "cuda", "no GPU that torch can use; models run on the processor")
 
 
-def _disk(home: Path) -> Iterator[Finding]:
+def _disk(home: Home) -> Iterator[Finding]:
     for what, folder, remedy in (
-        ("store (BENCH_STORE)", store_home(), "set BENCH_STORE to a folder that can"),
-        ("tracking", home.absolute(), "run bench in a folder that can"),
+        ("store (BENCH_STORE)", home.store, "set BENCH_STORE to a folder that can"),
+        ("tracking", home.runs.absolute(), "run bench in a folder that can"),
     ):
         parent = existing_parent(folder)
         if reason := _unwritable(parent):

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, digests, and where bench keeps its things."""
+"""Files that are whole or absent: atomic writes and digests."""
 
 import hashlib
 import json
@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import platformdirs
 
 if TYPE_CHECKING:
     import torch
@@ -82,13 +80,6 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def store_home() -> Path:
-    """The folder of embeddings and evaluations: `BENCH_STORE`, else a folder of the user's cache."""
-    if folder := os.environ.get("BENCH_STORE"):
-        return Path(folder).expanduser().resolve()
-    return platformdirs.user_cache_path("bench", appauthor=False)
 
 
 def existing_parent(path: Path) -> Path:

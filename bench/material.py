@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bench.backends.base import AUTO
@@ -35,8 +36,8 @@ BUSY = 0.2
 class Wanted:
     """What to gather. `named`: the user named the models, so that each must be there.
 
-    `layers` limits what is extracted of a model (all layers where it is not mentioned). Without `download`, nothing is
-    fetched from the hub: only what its cache holds can be had.
+    `layers` limits what is extracted of a model (all layers where it is not mentioned). `scratch` makes it a dry run:
+    nothing is fetched from the hub, and what resolving a model writes goes to that folder (see `bench.models.scratch`).
     """
 
     dataset: DatasetRequest
@@ -44,7 +45,12 @@ class Wanted:
     settings: ExtractionSettings
     named: bool = True
     layers: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    download: bool = True
+    scratch: Path | None = None
+
+    @property
+    def download(self) -> bool:
+        """Whether the hub may be asked."""
+        return self.scratch is None
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,9 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
     warnings = (*dataset.warnings, *(check_folds(dataset, folds) if folds else ()))
     for warning in warnings:
         progress.warn(f"{dataset.name}: {warning}")
-    selection = select(wanted.models, asked, progress, named=wanted.named, download=wanted.download)
+    selection = select(
+        wanted.models, asked, wanted.scratch or store.home, progress, named=wanted.named, download=wanted.download
+    )
     settings = choose(asked, [model.architecture for model in selection.models])
     if wanted.settings.backend == AUTO:
         progress.say(f"backend: {settings.backend} on {settings.device}")

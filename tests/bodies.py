@@ -9,7 +9,15 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from bench.home import store_home
+from bench.models import resolve as models
 from bench.models.resolve import ResolvedModel
+
+
+def resolve(name: str, **options: Any) -> ResolvedModel:
+    """The model `name`, with the store that the test's environment names."""
+    return models.resolve(name, store_home(), **options)
+
 
 BODIES = {
     "LlamaConfig": {"num_key_value_heads": 2},

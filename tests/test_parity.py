@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from bodies import resolve
 
 from bench.backends import base
 from bench.backends.parity import TEXTS, agreements, compare, to_compare
 from bench.backends.settings import ResolvedSettings
 from bench.cli.main import cli
 from bench.errors import BenchError
-from bench.models.resolve import ResolvedModel, resolve
+from bench.models.resolve import ResolvedModel
 from bench.specs import ExtractionSettings
 
 

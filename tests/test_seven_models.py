@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from bodies import COMMIT, SEVEN, error, extract, in_cache, reference
+from bodies import COMMIT, SEVEN, error, extract, in_cache, reference, resolve
 from safetensors.torch import load_file, save_file
 
 from bench.backends import base
@@ -17,7 +17,7 @@ from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError
 from bench.models.availability import availability
 from bench.models.checkpoint import parameters, tensor_shapes
-from bench.models.resolve import ResolvedModel, resolve
+from bench.models.resolve import ResolvedModel
 from bench.models.rows import MODELS
 
 backend = base.backend("transformers")

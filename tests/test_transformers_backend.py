@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from bodies import BODIES, error, extract, reference
+from bodies import BODIES, error, extract, reference, resolve
 
 from bench.backends import base, linear, packed
 from bench.backends.architectures import ARCHITECTURES
@@ -15,7 +15,7 @@ from bench.backends.batches import Packed, Padded
 from bench.backends.memory import keep_freed_memory
 from bench.backends.resolution import resolve as resolve_settings
 from bench.errors import BenchError
-from bench.models.resolve import ResolvedModel, resolve
+from bench.models.resolve import ResolvedModel
 from bench.specs import ExtractionSettings
 
 backend = base.backend("transformers")

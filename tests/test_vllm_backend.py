@@ -16,7 +16,7 @@ import psutil
 import pytest
 import torch
 import transformers
-from bodies import BODIES, SEVEN, error, extract, reference
+from bodies import BODIES, SEVEN, error, extract, reference, resolve
 from conftest import SMALL, lay_out_as_nvembed, save, train_tokenizer
 
 from bench.backends import base
@@ -26,7 +26,7 @@ from bench.backends.settings import ResolvedSettings
 from bench.backends.vllm import plan as planning
 from bench.backends.vllm.backend import VLLMBackend
 from bench.errors import BenchError
-from bench.models.resolve import ResolvedModel, resolve
+from bench.models.resolve import ResolvedModel
 from bench.specs import ExtractionSettings
 
 backend = base.backend("vllm")

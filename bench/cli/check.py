@@ -99,9 +99,10 @@ def _check(file: Path, params: dict[str, Any], reports: "_Reports", *, as_json: 
     from bench.cli import show
     from bench.gate.baseline import read
     from bench.gate.check import check as run_check
+    from bench.home import store_home
 
     baseline = _at_home(read(file), params["data_home"])
-    verdict = run_check(baseline, fail_on_latency=params["fail_on_latency"], progress=show.progress())
+    verdict = run_check(baseline, store_home(), fail_on_latency=params["fail_on_latency"], progress=show.progress())
     reports.write(verdict)
     show.json_out({"baseline": str(file), **verdict.to_json()}) if as_json else _print(verdict)
     if verdict.failed:
@@ -113,6 +114,7 @@ def _update(file: Path, params: dict[str, Any], reports: "_Reports", *, as_json:
     from bench.gate.baseline import read, write
     from bench.gate.check import from_study, measured
     from bench.gate.judge import judge
+    from bench.home import store_home
 
     old = read(file) if params["study"] is None or file.exists() else None
     if params["study"] is not None:
@@ -125,7 +127,7 @@ def _update(file: Path, params: dict[str, Any], reports: "_Reports", *, as_json:
         pinned = pinned.model_copy(
             update={"dataset": pinned.dataset.model_copy(update={"data_home": params["data_home"]})}
         )
-    new = measured(pinned, show.progress())
+    new = measured(pinned, store_home(), show.progress())
     verdict = None if old is None else judge(old, new)
     if verdict is not None:
         reports.write(verdict)

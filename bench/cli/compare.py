@@ -28,7 +28,7 @@ def compare(a: str, b: str, within: str | None, as_json: bool) -> None:
     from bench.cli import show
     from bench.comparison import compare as run_compare
     from bench.comparison import find
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.store import Store
     from bench.study.reopen import reopen
 

@@ -43,8 +43,9 @@ def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, as_j
 
     from bench.cli import show
     from bench.doctor import examine
+    from bench.home import Home
 
-    found = examine(HOME)
+    found = examine(Home.at(HOME))
     if as_json:
         show.json_out({"findings": [asdict(each) for each in found]})
     else:
@@ -57,11 +58,12 @@ def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, as_j
 def _parity(name: str, backends: tuple[str, ...] | None, dtype: str, as_json: bool) -> None:
     from bench.backends.parity import compare, to_compare, to_json
     from bench.cli import show
+    from bench.home import store_home
     from bench.models.resolve import resolve
     from bench.specs import ExtractionSettings
 
     progress = show.progress()
-    model = resolve(name, progress=progress)
+    model = resolve(name, store_home(), progress=progress)
     settings = ExtractionSettings.model_validate({"dtype": dtype})
     found = compare(model, settings, to_compare(model.architecture, backends), progress)
     if as_json:

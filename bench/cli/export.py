@@ -50,7 +50,7 @@ def export(
     if out and given is click.core.ParameterSource.COMMANDLINE:
         raise BenchError("--tracking-uri says where a logged model goes: leave it out, or --out.")
     from bench.cli import show
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.packaging.package import export as export_to
     from bench.packaging.package import log, refuse_taken
     from bench.store import Store

@@ -25,7 +25,7 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
     """Fill the store with the hidden states of a data set, without searching."""
     from bench.cli import show
     from bench.datasets.request import DatasetRequest
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.material import Wanted, gather
     from bench.settings import given
     from bench.specs import ExtractionSettings

@@ -35,6 +35,7 @@ def predict(model: str, file: Path, out: Path | None, text_column: str | None, t
     FILE is csv, tsv, jsonl, json or Parquet, or has a text a line.
     """
     from bench.cli import show
+    from bench.home import store_home
     from bench.packaging.classifier import Classifier
     from bench.packaging.home import pipeline_folder
     from bench.packaging.texts import read_texts
@@ -42,7 +43,7 @@ def predict(model: str, file: Path, out: Path | None, text_column: str | None, t
 
     texts = read_texts(file, text_column)
     models = MlflowModels(MlflowStore(HOME, tracking_uri))
-    classifier = Classifier.open(pipeline_folder(model, models))
+    classifier = Classifier.open(pipeline_folder(model, models), store_home())
     try:
         with _opened(out) as lines, show.progress().task(f"predict {file.name}", len(texts), "texts") as task:
             for start in range(0, len(texts), TEXTS_AT_ONCE):

@@ -31,7 +31,7 @@ def report(study: str, out: Path | None, trial: str, tracking_uri: str | None, a
     The report is also put on the study's run in the tracking store.
     """
     from bench.cli import show
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.report import write
     from bench.store import Store
     from bench.study.reopen import reopen

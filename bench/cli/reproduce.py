@@ -65,8 +65,8 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, no_trackin
     or data sets, a list of these under "studies", with what a study says across data sets at its end.
     """
     from bench.cli import show
-    from bench.cli.search import scratch
-    from bench.files import store_home
+    from bench.home import store_home
+    from bench.models.scratch import scratch
     from bench.reproduce.plan import plan
     from bench.reproduce.run import prepare
     from bench.reproduce.run import reproduce as run
@@ -76,8 +76,8 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, no_trackin
     progress = show.progress()
     request, store = _request(params), Store(store_home())
     if dry_run:
-        with scratch(store.home):
-            plans = [plan(each, progress) for each in prepare(request, store, progress, download=False)]
+        with scratch(store.home) as folder:
+            plans = [plan(each, progress) for each in prepare(request, store, progress, scratch=folder)]
         found = [row for each in plans for row in each.to_json()]
         show.json_out(found[0] if len(found) == 1 else {"studies": found}) if as_json else _print_plans(plans)
         return

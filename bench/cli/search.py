@@ -1,9 +1,6 @@
 """`bench search`."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,7 +29,8 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: 
     """
     from bench.cli import show
     from bench.cli.report import print_report, report_of
-    from bench.files import store_home
+    from bench.home import store_home
+    from bench.models.scratch import scratch
     from bench.store import Store
     from bench.study.plan import plan
     from bench.study.run import prepare
@@ -43,8 +41,8 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: 
     progress = show.progress()
     request, store = search_request(**params), Store(store_home())
     if dry_run:
-        with scratch(store.home):
-            planned = plan(prepare(request, store, progress, download=False), HOME)
+        with scratch(store.home) as folder:
+            planned = plan(prepare(request, store, progress, scratch=folder), HOME)
         show.json_out(planned.to_json()) if as_json else _print_plan(planned)
         return
     prepared = prepare(request, store, progress)
@@ -58,28 +56,6 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: 
     _print_result(result)
     if done is not None:
         print_report(done)
-
-
-@contextmanager
-def scratch(home: Path) -> Iterator[None]:
-    """What resolving a model leaves in the store (its conversion, its digests) goes to a folder that is deleted."""
-    import os
-    import shutil
-    import tempfile
-
-    before = os.environ.get("BENCH_STORE")
-    with tempfile.TemporaryDirectory(prefix="bench-dry-run-") as name:
-        (converted := Path(name) / "converted").mkdir()
-        for made in (home / "converted").glob("*"):
-            if made.is_dir():
-                (converted / made.name).symlink_to(made)
-        if (digests := home / "digests.json").is_file():
-            shutil.copy(digests, name)
-        os.environ["BENCH_STORE"] = name
-        try:
-            yield
-        finally:
-            os.environ.pop("BENCH_STORE") if before is None else os.environ.update(BENCH_STORE=before)
 
 
 def _print_result(result: "SearchResult") -> None:

@@ -21,7 +21,7 @@ def store() -> None:
 def list_(as_json: bool) -> None:
     """What is stored: one line a model and settings."""
     from bench.cli import show
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.store import Store
 
     home = store_home()
@@ -59,7 +59,7 @@ def list_(as_json: bool) -> None:
 def verify(as_json: bool) -> None:
     """Read every byte and check it; damaged files are set aside, their rows will be extracted again."""
     from bench.cli import show
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.store import Store
 
     progress, found = show.progress(), list(Store(store_home()).shelves())
@@ -86,7 +86,7 @@ def verify(as_json: bool) -> None:
 def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -> None:
     """Delete damaged files and parts of interrupted writes; with --shelf, whole shelves."""
     from bench.cli import show
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.store import Store
 
     opened = Store(store_home())
@@ -125,7 +125,7 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     from bench.cli import show
     from bench.datasets.request import DatasetRequest
     from bench.extraction import heal
-    from bench.files import store_home
+    from bench.home import store_home
     from bench.material import Wanted, gather
     from bench.settings import given
     from bench.specs import ExtractionSettings

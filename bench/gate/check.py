@@ -13,16 +13,19 @@ from bench.study.reopen import CHOICES, choose, searched
 MOST_CANDIDATES = 5
 
 
-def check(baseline: Baseline, *, fail_on_latency: float | None = None, progress: Progress = SILENT) -> Verdict:
+def check(
+    baseline: Baseline, store: Path, *, fail_on_latency: float | None = None, progress: Progress = SILENT
+) -> Verdict:
     """Evaluate the candidates of `baseline` again, from the data and the models' files on, and compare.
 
-    Where the rows are not the same, nothing else is: the check ends there.
+    Where the rows are not the same, nothing else is: the check ends there. Of the folder `store`, nothing but converted
+    models is read.
 
     Raises:
         BenchError: the check could not run: data or models cannot be had, or not be run.
     """
-    with fresh_store() as store:
-        material = look(baseline.pinned, store, progress)
+    with fresh_store(store) as fresh:
+        material = look(baseline.pinned, fresh, progress)
         data = judge_data(baseline.data, data_of(material.dataset))
         if any(finding.status == "failed" for finding in data):
             left = Finding("quality", "candidates", "skipped", "not evaluated: the rows are not the baseline's")
@@ -30,14 +33,14 @@ def check(baseline: Baseline, *, fail_on_latency: float | None = None, progress:
         return judge(baseline, measure(baseline.pinned, material, progress), fail_on_latency)
 
 
-def measured(pinned: Pinned, progress: Progress = SILENT) -> Baseline:
-    """A new baseline of what is pinned.
+def measured(pinned: Pinned, store: Path, progress: Progress = SILENT) -> Baseline:
+    """A new baseline of what is pinned; `store` as in `check`.
 
     Raises:
         BenchError: data or models cannot be had, or not be run.
     """
-    with fresh_store() as store:
-        material = look(pinned, store, progress)
+    with fresh_store(store) as fresh:
+        material = look(pinned, fresh, progress)
         # what `auto` chose here is what a check elsewhere must run; the device stays open
         extraction = pinned.extraction.model_copy(update={"backend": material.settings.backend})
         return measure(pinned.model_copy(update={"extraction": extraction}), material, progress)

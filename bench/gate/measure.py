@@ -1,6 +1,5 @@
 """What a baseline's candidates are and score now, computed anew: nothing is read from a store that was there before."""
 
-import os
 import platform
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,6 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.features import Features
 from bench.evaluation.protocol import folds
 from bench.extraction import check_disk, extract, survey
-from bench.files import store_home
 from bench.gate.baseline import (
     MOST_ROWS,
     Baseline,
@@ -35,6 +33,7 @@ from bench.gate.latency import relative_latency
 from bench.heads import DivergedError
 from bench.material import Material, Wanted, gather
 from bench.measures import Predictions
+from bench.models.package import CONVERTED
 from bench.models.resolve import ResolvedModel
 from bench.progress import SILENT, Progress
 from bench.specs import Candidate
@@ -50,32 +49,28 @@ PINNED_KEYS = ("dtype", "quantization", "storage_dtype", "max_length", "truncati
 
 
 @contextmanager
-def fresh_store(home: Path | None = None) -> Iterator[Store]:
-    """A store in a folder of `home` (the usual one by default) that is deleted afterwards.
+def fresh_store(usual: Path) -> Iterator[Store]:
+    """A store in a folder of the `usual` one that is deleted afterwards.
 
     A check that read yesterday's hidden states, evaluations or digests would find nothing changed. Only models that
-    were converted to safetensors are shared: they are found by the digest of what they were made from. Within the
-    block `BENCH_STORE` names the folder. What a kill leaves behind is deleted by the next check.
+    were converted to safetensors are shared: they are found by the digest of what they were made from. What a kill
+    leaves behind is deleted by the next check.
     """
     from filelock import FileLock, Timeout
 
-    usual = store_home() if home is None else home
-    checks, converted = usual / "checks", usual / "converted"
+    checks, converted = usual / "checks", usual / CONVERTED
     for folder in (checks, converted):
         folder.mkdir(parents=True, exist_ok=True)
     for left in checks.glob("*.lock"):
         with suppress(Timeout), FileLock(left, timeout=0):
             _delete(left.with_suffix(""))
             left.unlink(missing_ok=True)
-    before = os.environ.get("BENCH_STORE")
     folder = Path(tempfile.mkdtemp(dir=checks))
     with FileLock(f"{folder}.lock"):
-        (folder / "converted").symlink_to(converted.resolve(), target_is_directory=True)
-        os.environ["BENCH_STORE"] = str(folder)
+        (folder / CONVERTED).symlink_to(converted.resolve(), target_is_directory=True)
         try:
             yield Store(folder)
         finally:
-            os.environ.pop("BENCH_STORE") if before is None else os.environ.update(BENCH_STORE=before)
             _delete(folder)
             Path(f"{folder}.lock").unlink(missing_ok=True)
 

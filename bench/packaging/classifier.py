@@ -69,8 +69,8 @@ class Classifier:
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def open(cls, folder: Path) -> Classifier:
-        """Check and load what `bench.packaging.package` wrote to `folder`.
+    def open(cls, folder: Path, store: Path) -> Classifier:
+        """Check and load what `bench.packaging.package` wrote to `folder`; `store` is for models that it names.
 
         Raises:
             BenchError: a file was altered, or a model cannot be had here or is not the one that was searched.
@@ -80,7 +80,7 @@ class Classifier:
         try:
             for model in pipeline.models:
                 settings = resolve_settings(applying(model.settings))
-                resolved = _resolved(model, settings, folder)
+                resolved = _resolved(model, settings, folder, store)
                 backends[model.name] = backend(settings.backend).open(resolved, settings, model.deepest)
         except BaseException:
             _close(backends)
@@ -148,7 +148,7 @@ class Classifier:
         return {source: matrices[:, place].contiguous() for place, source in enumerate(sources)}
 
 
-def _resolved(model: PackagedModel, settings: ResolvedSettings, folder: Path) -> ResolvedModel:
+def _resolved(model: PackagedModel, settings: ResolvedSettings, folder: Path, store: Path) -> ResolvedModel:
     """The model, whose identity is that of the search.
 
     Raises:
@@ -157,7 +157,7 @@ def _resolved(model: PackagedModel, settings: ResolvedSettings, folder: Path) ->
     if model.packed is not None:
         found = model.packed.resolved(model.name, folder)
     else:
-        found = resolve(model.reference, trust_remote_code=model.settings.trust_remote_code)
+        found = resolve(model.reference, store, trust_remote_code=model.settings.trust_remote_code)
     now = identity(found, settings)
     different = [
         name

@@ -205,7 +205,7 @@ def build(
     )
     files.write(folder, made, head)
     progress.say(f"open the package: {', '.join(f'{model.name} to layer {model.deepest}' for model in models)}")
-    classifier = Classifier.open(folder)
+    classifier = Classifier.open(folder, study.material.store.home)
     try:
         latency = _latency(study, trial, classifier)
         agreement = _agreement(study, classifier, scored.repetitions[0].predicted)

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from bench.errors import BenchError
+from bench.home import store_home
 from bench.packaging.classifier import Classifier
 
 
@@ -24,7 +25,7 @@ class TextClassifier(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Open the pipeline."""
         try:
-            self._classifier = Classifier.open(Path(context.artifacts["pipeline"]))
+            self._classifier = Classifier.open(Path(context.artifacts["pipeline"]), store_home())
         except BenchError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
 

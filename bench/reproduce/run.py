@@ -100,15 +100,15 @@ def _plain(row: Row) -> Row:
     return {name: None if value != value else value for name, value in row.items()}
 
 
-def prepare(request: Request, store: Store, progress: Progress, *, download: bool = True) -> list[Prepared]:
-    """Load the data, resolve the models and look up what is stored; without `download`, nothing comes from the hub.
+def prepare(request: Request, store: Store, progress: Progress, *, scratch: Path | None = None) -> list[Prepared]:
+    """Load the data, resolve the models and look up what is stored; a `scratch` folder makes it a dry run.
 
     Raises:
         BenchError: data cannot be had, no model can, or the settings contradict this machine.
     """
     materials = []
     for dataset in request.datasets:
-        wanted = Wanted(dataset, request.models, request.extraction, named=False, download=download)
+        wanted = Wanted(dataset, request.models, request.extraction, named=False, scratch=scratch)
         materials.append(gather(wanted, request.protocol.folds, store, progress))
     prepared = []
     for material in materials:

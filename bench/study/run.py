@@ -32,10 +32,10 @@ class Prepared:
     study: str
 
 
-def prepare(request: SearchRequest, store: Store, progress: Progress, *, download: bool = True) -> Prepared:
+def prepare(request: SearchRequest, store: Store, progress: Progress, *, scratch: Path | None = None) -> Prepared:
     """Load the data, resolve the models and look up what is stored. Extracts nothing.
 
-    Without `download`, nothing is fetched from the hub either.
+    A `scratch` folder makes it a dry run (see `bench.material.Wanted`).
 
     Raises:
         BenchError: data or models cannot be had, or the request contradicts itself.
@@ -44,7 +44,7 @@ def prepare(request: SearchRequest, store: Store, progress: Progress, *, downloa
         check_name(request.study)
     models = request.models or request.space.sources.models
     named = request.models is not None
-    wanted = Wanted(request.dataset, models, request.extraction, named=named, download=download)
+    wanted = Wanted(request.dataset, models, request.extraction, named=named, scratch=scratch)
     material = gather(wanted, request.protocol.folds, store, progress)
     settings = StudySettings(
         dataset=material.dataset.name,

@@ -21,6 +21,7 @@ from rich.table import Table
 from bench.backends import base
 from bench.backends.resolution import resolve as resolve_settings
 from bench.errors import BenchError
+from bench.home import store_home
 from bench.models.package import package_files
 from bench.models.quiet import quiet_transformers
 from bench.models.resolve import ResolvedModel, resolve
@@ -252,7 +253,7 @@ def main() -> None:
         if not package_files(MODELS[name]):
             console.print(f"{name}: not installed, left out")
             continue
-        model, texts = resolve(name), r8_texts(options.texts or MODEL_TEXTS[name])
+        model, texts = resolve(name, store_home()), r8_texts(options.texts or MODEL_TEXTS[name])
         show = side_by_side if options.backends else compare
         show(model, texts, options.repeats, clock)
 

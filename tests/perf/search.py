@@ -18,7 +18,7 @@ from typing import Any
 from bench.datasets.load import DatasetRequest
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.protocol import Protocol
-from bench.files import store_home
+from bench.home import store_home
 from bench.progress import SILENT
 from bench.space.candidates import Shape, suggest
 from bench.space.files import load
