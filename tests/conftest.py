@@ -21,6 +21,7 @@ pytest.register_assert_rewrite("contracts")
 # follow from the tests. HYPOTHESIS_PROFILE=explore draws new ones.
 settings.register_profile("bench", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
+settings.register_profile("long", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "bench"))
 
 TEXTS = (
