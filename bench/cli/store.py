@@ -129,8 +129,8 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     from bench.material import Wanted, gather
     from bench.settings import given
     from bench.specs import ExtractionSettings
-    from bench.states import export_states
     from bench.store import Store
+    from bench.store.export import export_states
 
     progress = show.progress()
     wanted = Wanted(given(DatasetRequest, params), (model,), given(ExtractionSettings, params))
@@ -138,7 +138,14 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     material.extract(progress)
     (need,) = material.needs
     dataset = material.dataset
-    export_states(need, dataset, file, lambda: heal(need, material.settings, material.texts, progress))
+    export_states(
+        need.shelf,
+        need.layers,
+        need.model.poolings,
+        dataset,
+        file,
+        lambda: heal(need, material.settings, material.texts, progress),
+    )
     written = file.stat().st_size
     if as_json:
         show.json_out({"file": str(file), "bytes": written, "model": model, "dataset": dataset.name})
