@@ -16,7 +16,9 @@ from bench import plugins
 from bench.errors import BenchError
 from bench.foreign import foreign_parts
 from bench.fusion import FUSIONS, fusion
+from bench.pooling import POOLINGS, pooling
 from bench.registry import Registry
+from bench.store import slot
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "docs" / "examples" / "plugin"
@@ -135,3 +137,15 @@ def test_the_example_is_found_searched_and_identified(installed: Path, tmp_path:
     refused = run(changed, tmp_path, *SEARCH, "--study", first["study"])
     assert refused.returncode == 2
     assert "plugins.fusion operator strongest" in refused.stderr
+
+
+def test_a_pooling_of_ones_own_has_slots_of_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(POOLINGS, "_entries", dict(POOLINGS._entries))
+    monkeypatch.setattr(POOLINGS, "_functions", dict(POOLINGS._functions))
+
+    @pooling("tenth")
+    def tenth(hidden: Any, tokens: Any) -> Any:
+        raise NotImplementedError
+
+    assert slot(3, "mean") == "3.mean"
+    assert slot(3, "tenth") == f"3.tenth@{plugins.source_of(tenth)}"

@@ -37,7 +37,7 @@ from bench.models.package import CONVERTED
 from bench.models.resolve import ResolvedModel
 from bench.progress import SILENT, Progress
 from bench.specs import Candidate
-from bench.store import Shelf, Store, text_key
+from bench.store import Shelf, Store, slot, text_key
 from bench.tasks import TASKS
 
 DIGITS = 6
@@ -177,7 +177,8 @@ def _spread(size: int) -> tuple[int, ...]:
 def _sketch(
     shelf: Shelf, keys: Sequence[bytes], name: str, rows: Sequence[int], dimensions: Sequence[int]
 ) -> tuple[tuple[float, ...], ...]:
-    values = shelf.matrix([keys[row] for row in rows], name)[:, list(dimensions)].double().tolist()
+    layer, _, pooling = name.partition(".")
+    values = shelf.matrix([keys[row] for row in rows], slot(int(layer), pooling))[:, list(dimensions)].double().tolist()
     return tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in values)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.files import write_json
+from bench.pooling import POOLINGS
 from bench.specs import fingerprint
 from bench.store.segment import FORMAT, KEY_BYTES, KEYS, TOKENS, TRUNCATED, DamagedError, Segment, write
 
@@ -24,8 +25,9 @@ def text_key(text: str) -> bytes:
 
 
 def slot(layer: int, pooling: str) -> str:
-    """The name of a layer's pooled states inside a segment."""
-    return f"{layer}.{pooling}"
+    """The name of a layer's pooled states inside a segment; that of a plugin's pooling holds a hash of its source."""
+    source = POOLINGS.source(pooling)
+    return f"{layer}.{pooling}" if source is None else f"{layer}.{pooling}@{source}"
 
 
 def identity_fingerprint(identity: Mapping[str, Any]) -> str:
