@@ -22,7 +22,7 @@ from bench.study.settings import SEARCH_SETTINGS, search_request
 if TYPE_CHECKING:
     from bench import comparison
     from bench.keywords import SearchKeywords
-    from bench.packaging.package import Exported
+    from bench.packaging.export import Exported
     from bench.report import Report
     from bench.study.confirm import Entry
     from bench.study.journal import TrialRecord
@@ -154,7 +154,7 @@ class Searched:
         with_weights: bool = False,
     ) -> Exported:
         """Package a candidate as an MLflow model: in the new folder `out`, else in the tracking store."""
-        from bench.packaging.package import export, log
+        from bench.packaging.export import export, log
 
         shared: dict[str, Any] = {"chosen": str(trial), "with_weights": with_weights, "progress": self.progress}
         record = self.choose(trial)

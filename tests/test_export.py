@@ -34,9 +34,10 @@ from bench.fusion import FUSIONS
 from bench.home import store_home
 from bench.models.resolve import ResolvedModel
 from bench.packaging import classifier as classifiers
+from bench.packaging.build import build
 from bench.packaging.classifier import Classifier
+from bench.packaging.export import export, log
 from bench.packaging.home import pipeline_folder
-from bench.packaging.package import build, export, log
 from bench.packaging.pipeline import read
 from bench.packaging.requirements import pinned
 from bench.packaging.texts import read_texts
@@ -75,7 +76,7 @@ def study(home: Path, tracker: MlflowTracker, in_model_store: None, tmp_path_fac
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timing takes seconds, and is tried elsewhere."""
-    monkeypatch.setattr("bench.packaging.package.measure", cost)
+    monkeypatch.setattr("bench.packaging.build.measure", cost)
 
 
 @pytest.fixture(scope="module")

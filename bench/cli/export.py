@@ -10,7 +10,7 @@ from bench.cli import completers, options
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.packaging.package import Exported
+    from bench.packaging.export import Exported
 
 
 @click.command(short_help="Package a candidate of a study as an MLflow model.")
@@ -51,8 +51,8 @@ def export(
         raise BenchError("--tracking-uri says where a logged model goes: leave it out, or --out.")
     from bench.cli import show
     from bench.home import store_home
-    from bench.packaging.package import export as export_to
-    from bench.packaging.package import log, refuse_taken
+    from bench.packaging.export import export as export_to
+    from bench.packaging.export import log, refuse_taken
     from bench.store import Store
     from bench.study.reopen import reopen
     from bench.tracking import MlflowTracker

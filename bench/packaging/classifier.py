@@ -48,7 +48,7 @@ MEANING = WEIGHTS | {
 """Parts of an identity that make other values; what else it holds (versions, kernels, the device) rounds otherwise."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Predictions:
     """A label a text in its written form, and `probabilities`: the head's scores, float32 [texts, outputs].
 
@@ -59,18 +59,18 @@ class Predictions:
     probabilities: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Classifier:
     """An open pipeline, which holds its models' weights up to the deepest layer that it uses. Threads take turns."""
 
     pipeline: Pipeline
     head: FittedHead
     backends: Mapping[str, Backend]
-    _turn: threading.Lock = field(default_factory=threading.Lock)
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @classmethod
     def open(cls, folder: Path, store: Path) -> Classifier:
-        """Check and load what `bench.packaging.package` wrote to `folder`; `store` is for models that it names.
+        """Check and load what `bench.packaging.build` wrote to `folder`; `store` is for models that it names.
 
         Raises:
             BenchError: a file was altered, or a model cannot be had here or is not the one that was searched.

@@ -1,4 +1,4 @@
-"""A trial of a study as an MLflow model: fitted on all training rows, packed, opened again, timed and compared."""
+"""Where a packaged trial goes: into a new folder, or into a tracking store."""
 
 import tempfile
 from collections.abc import Iterator
@@ -7,29 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bench.cost import latency_ms, measure
-from bench.datasets.load import strips
 from bench.errors import BenchError
-from bench.models.resolve import ResolvedModel
-from bench.packaging import pipeline as files
-from bench.packaging import weights
-from bench.packaging.classifier import Classifier
+from bench.packaging.build import build
 from bench.packaging.mlmodel import save
-from bench.packaging.pipeline import Agreement, Latency, PackagedModel, Pipeline
+from bench.packaging.pipeline import Pipeline
 from bench.progress import SILENT, Progress
 from bench.study.journal import TrialRecord
 from bench.study.reopen import Study
-from bench.study.trials import finite
-from bench.tasks import TASKS
 from bench.tracking.mlflow import MlflowTracker
 from bench.tracking.record import ModelRecord, Tracker
-from bench.version import __version__
-
-CHECKED_ROWS = 200
-# More labels that differ than ties and rounding explain.
-TOLERATED = 0.02
 
 
 @dataclass(frozen=True)
@@ -157,115 +143,6 @@ def _model_record(made: Pipeline) -> ModelRecord:
         tags={"bench.study": made.study, "bench.trial": str(made.trial), "bench.chosen": made.chosen},
         metrics={"export_latency_ms": made.latency.measured_ms, "export_latency_ratio": made.latency.ratio},
     )
-
-
-def build(
-    study: Study, trial: TrialRecord, folder: Path, chosen: str, with_weights: bool, progress: Progress
-) -> Pipeline:
-    """Fit a trial and write its pipeline to a new `folder`; then open it again, time it and compare it.
-
-    Raises:
-        BenchError: the weights cannot be packed, or the pipeline does not predict as the search.
-    """
-    folder.mkdir(parents=True)
-    protocol, dataset = study.evaluator.protocol, study.material.dataset
-    seed = protocol.confirm_seeds[0]
-    with progress.task(f"fit trial {trial.number} on {len(dataset.train)} rows", 1, "heads") as task:
-        head = study.evaluator.fitted(trial.candidate, seed)
-        scored = study.evaluator.confirm(trial.candidate)
-        task.advance()
-    models = []
-    for name in trial.candidate.models:
-        models.append(_model(study, trial, name))
-        if with_weights:
-            progress.say(f"pack the weights of {name}")
-            last = models[-1]
-            body = weights.pack(
-                study.material.models[name], last.settings, last.deepest, folder, f"models/{len(models) - 1}"
-            )
-            models[-1] = last.model_copy(update={"packed": body})
-    search = {key: value for key, value in trial.metrics.items() if key not in {"latency_ms", "memory_gb"}}
-    made = Pipeline(
-        bench=__version__,
-        study=study.name,
-        trial=trial.number,
-        chosen=chosen,
-        candidate=trial.candidate,
-        task=dataset.task,
-        labels=dataset.labels,
-        dataset=dataset.name,
-        dataset_fingerprint=dataset.fingerprint,
-        rows=len(dataset.train),
-        seed=seed,
-        strip=strips(study.request.dataset.name),
-        remote_code=any(study.material.models[name].remote_code for name in trial.candidate.models),
-        models=tuple(models),
-        search=finite(search),
-        test=finite(scored.metrics()),
-    )
-    files.write(folder, made, head)
-    progress.say(f"open the package: {', '.join(f'{model.name} to layer {model.deepest}' for model in models)}")
-    classifier = Classifier.open(folder, study.material.store.home)
-    try:
-        latency = _latency(study, trial, classifier)
-        agreement = _agreement(study, classifier, scored.repetitions[0].predicted)
-    finally:
-        classifier.close()
-    made = made.model_copy(update={"latency": latency, "agreement": agreement})
-    files.write(folder, made, head)
-    return made
-
-
-def _model(study: Study, trial: TrialRecord, name: str) -> PackagedModel:
-    resolved = study.material.models[name]
-    identity = study.material.identities[name]
-    return PackagedModel(
-        name=name,
-        reference=_reference(resolved),
-        layers=resolved.layers,
-        deepest=max(source.layer for source in trial.candidate.sources if source.model == name),
-        settings=study.material.settings.model_copy(update={"backend": identity["backend"]}),
-        identity=identity,
-    )
-
-
-def _reference(model: ResolvedModel) -> str:
-    """The name by which the model is found from any folder, at the commit that was searched."""
-    if model.revision is not None:
-        return f"{model.name.partition('@')[0]}@{model.revision}"
-    return str(model.folder.resolve()) if Path(model.name).expanduser().is_dir() else model.name
-
-
-def _latency(study: Study, trial: TrialRecord, classifier: Classifier) -> Latency:
-    """Timed as the search timed its models, on the same texts; each model ends at the deepest layer that is used."""
-    texts, seed = study.material.dataset.train.texts, study.evaluator.protocol.seed
-    costs = {name: measure(opened, texts, seed=seed) for name, opened in classifier.backends.items()}
-    return Latency(
-        predicted_ms=latency_ms(study.costs, trial.candidate),
-        measured_ms=latency_ms(costs, trial.candidate),
-        texts=next(iter(costs.values())).texts,
-    )
-
-
-def _agreement(study: Study, classifier: Classifier, expected: np.ndarray) -> Agreement:
-    """How many of a seeded sample of test rows get the label that the confirmation gave them.
-
-    Raises:
-        BenchError: fewer than rounding explains.
-    """
-    dataset = study.material.dataset
-    count = min(CHECKED_ROWS, len(dataset.test))
-    rows = np.random.default_rng(study.evaluator.protocol.seed).permutation(len(dataset.test))[:count]
-    found = classifier.predict([dataset.test.texts[row] for row in rows]).labels
-    known = TASKS[dataset.task].written(expected[rows], dataset.labels)
-    same = sum(one == other for one, other in zip(known, found, strict=True))
-    if count - same > TOLERATED * count:
-        raise BenchError(
-            f"The package gives {count - same} of {count} test rows another label than the search's evaluation did, "
-            "more than rounding explains, so it is not written. Has the machine or a library changed since? "
-            "Run the search again."
-        )
-    return Agreement(rows=count, same=same)
 
 
 @contextmanager
