@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.files import atomic
+from bench.identity import PINNED, KeyGroup, only
 from bench.measures import Measure
 from bench.specs import DEFAULT_TASK, MLP, Candidate, ExtractionSettings, Spec
 from bench.tasks import TASKS
@@ -69,7 +70,7 @@ class ModelFacts(Spec):
     """What one model was and gave.
 
     Attributes:
-        identity: Digests of the model's files and what else decides its input; must be equal.
+        identity: What makes the values those of the same computation (`bench.identity.PINNED`); must be equal.
         environment: Library versions, device and kernels; may differ as long as the values hold.
         texts: Distinct texts extracted.
         tokens: Tokens of all training texts, one count a row.
@@ -87,6 +88,17 @@ class ModelFacts(Spec):
     latency: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     places: dict[Literal["rows", "dimensions"], tuple[int, ...]]
     values: dict[str, tuple[tuple[Finite, ...], ...]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grouped(cls, data: Any) -> Any:
+        """Earlier versions counted backend and norm as environment."""
+        if not isinstance(data, Mapping) or not all(
+            isinstance(data.get(name), Mapping) for name in ("identity", "environment")
+        ):
+            return data
+        whole = {**data["identity"], **data["environment"]}
+        return {**data, "identity": only(whole, *PINNED), "environment": only(whole, KeyGroup.ENVIRONMENT)}
 
 
 class CandidateScores(Spec):

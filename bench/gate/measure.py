@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,10 +30,10 @@ from bench.gate.baseline import (
 )
 from bench.gate.latency import relative_latency
 from bench.heads import DivergedError
+from bench.identity import PINNED, KeyGroup, only
 from bench.material import Material, Wanted, gather
 from bench.measures import Predictions
 from bench.models.package import CONVERTED
-from bench.models.resolve import ResolvedModel
 from bench.progress import SILENT, Progress
 from bench.specs import Candidate
 from bench.store import Shelf, Store, slot, text_key
@@ -44,8 +43,6 @@ DIGITS = 6
 SKETCH = 4
 """Rows, and dimensions of each, whose values are kept of every source."""
 PACKAGES = ("bench", "numpy", "scikit-learn", "torch", "transformers")
-# Besides the digests of the model's files: what decides its input and the precision of its output.
-PINNED_KEYS = ("dtype", "quantization", "storage_dtype", "max_length", "truncation", "special_tokens", "prompt")
 
 
 @contextmanager
@@ -146,10 +143,9 @@ def _model(material: Material, name: str, slots: set[str], progress: Progress) -
     need.shelf.refresh()
     tokens, truncated = need.shelf.counts(keys)
     places = _spread(len(texts)), _spread(model.width)
-    identity, environment = _identity(model, need.shelf.identity)
     return ModelFacts(
-        identity=identity,
-        environment=environment,
+        identity=only(need.shelf.identity, *PINNED),
+        environment=only(need.shelf.identity, KeyGroup.ENVIRONMENT),
         texts=need.texts,
         tokens=int(tokens.sum()),
         truncated=int(truncated.sum()),
@@ -157,15 +153,6 @@ def _model(material: Material, name: str, slots: set[str], progress: Progress) -
         places={"rows": places[0], "dimensions": places[1]},
         values={each: _sketch(need.shelf, keys, each, *places) for each in sorted(slots)},
     ), need.shelf
-
-
-def _identity(model: ResolvedModel, identity: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What must stay equal, and what is only told when it changes; the name is a label."""
-    fixed = {*model.identity, *PINNED_KEYS}
-    return (
-        {key: value for key, value in identity.items() if key in fixed},
-        {key: value for key, value in identity.items() if key not in fixed | {"model"}},
-    )
 
 
 def _spread(size: int) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from bench.backends.resolution import resolve as resolve_settings
 from bench.datasets.checks import mended
 from bench.errors import BenchError
 from bench.extraction import STORAGE, identity
+from bench.identity import PINNED, KeyGroup, group_of
 from bench.models.resolve import resolve
 from bench.packaging.pipeline import PackagedModel, Pipeline, read
 from bench.tasks import TASKS, Task
@@ -31,21 +32,6 @@ if TYPE_CHECKING:
     from bench.specs import Source
 
 log = logging.getLogger(__name__)
-
-WEIGHTS = frozenset({"weights", "tokenizer", "config", "code"})
-"""Parts of an identity that are files of the model."""
-MEANING = WEIGHTS | {
-    "backend",
-    "dtype",
-    "max_length",
-    "norm",
-    "prompt",
-    "quantization",
-    "special_tokens",
-    "storage_dtype",
-    "truncation",
-}
-"""Parts of an identity that make other values; what else it holds (versions, kernels, the device) rounds otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,15 +145,15 @@ def _resolved(model: PackagedModel, settings: ResolvedSettings, folder: Path, st
     else:
         found = resolve(model.reference, store, trust_remote_code=model.settings.trust_remote_code)
     now = identity(found, settings)
+    # What is packed is known by the package's checksums.
+    left_out = {KeyGroup.LABEL, KeyGroup.WEIGHTS} if model.packed else {KeyGroup.LABEL}
     different = [
         name
         for name in sorted(model.identity.keys() | now)
-        if name != "model"
-        and not (model.packed and name in WEIGHTS)
-        and str(model.identity.get(name)) != str(now.get(name))
+        if group_of(name) not in left_out and str(model.identity.get(name)) != str(now.get(name))
     ]
     shown = [f"{name}: {_short(model.identity.get(name))} → {_short(now.get(name))}" for name in different]
-    if MEANING & set(different):
+    if any(group_of(name) in PINNED for name in different):
         raise BenchError(
             f"The model '{model.reference}' is not what the pipeline was searched and trained with "
             f"({'; '.join(shown)}). Get that version of it again, or search and export anew."

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.files import write_json
+from bench.identity import KeyGroup, group_of
 from bench.pooling import POOLINGS
 from bench.specs import fingerprint
 from bench.store.segment import FORMAT, KEY_BYTES, KEYS, TOKENS, TRUNCATED, DamagedError, Segment, write
@@ -33,7 +34,7 @@ def slot(layer: int, pooling: str) -> str:
 def identity_fingerprint(identity: Mapping[str, Any]) -> str:
     """16 hex digits of the identity of an extraction, the model's name left out."""
     # The name is a label: a hub id, a row and a folder with the same weights are one model.
-    return fingerprint({key: value for key, value in identity.items() if key != "model"})
+    return fingerprint({key: value for key, value in identity.items() if group_of(key) is not KeyGroup.LABEL})
 
 
 @dataclass
