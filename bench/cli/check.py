@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FAILED = 1
 
 
-@click.command(short_help="Check that pinned candidates are as good as a baseline says.")
+@click.command()
 @click.option(
     "--baseline",
     "file",

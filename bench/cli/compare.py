@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bench.study.reopen import Study
 
 
-@click.command(short_help="Two studies, runs or model selections side by side, paired.")
+@click.command()
 @click.argument("a", shell_complete=completers.studies)
 @click.argument("b", shell_complete=completers.studies)
 @click.option("--study", "within", shell_complete=completers.studies, help="The study in which A and B select models.")

@@ -5,7 +5,7 @@ import click
 from bench.cli.fields import Choice
 
 
-@click.command(short_help="Print the completion script of a shell.")
+@click.command()
 @click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of a shell: eval "$(bench completion bash)"."""

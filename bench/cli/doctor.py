@@ -18,7 +18,7 @@ MARKS = {
 }
 
 
-@click.command(short_help="Say what is at hand, and what to fix.")
+@click.command()
 @click.option(
     "--parity",
     "model",

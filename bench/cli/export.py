@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bench.packaging.export import Exported
 
 
-@click.command(short_help="Package a candidate of a study as an MLflow model.")
+@click.command()
 @click.argument("study", shell_complete=completers.studies)
 @options.trial_option("Which candidate, by search scores alone.")
 @click.option(

@@ -9,7 +9,7 @@ from bench.cli import completers, options
 from bench.cli.fields import names, options_of
 
 
-@click.command(short_help="Fill the store with hidden states, without searching.")
+@click.command()
 @click.option(
     "--models",
     callback=names,

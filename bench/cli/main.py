@@ -2,31 +2,74 @@
 
 import os
 import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
 
 import click
 
-from bench.cli.check import check
-from bench.cli.compare import compare
-from bench.cli.completion import completion
-from bench.cli.doctor import doctor
-from bench.cli.export import export
-from bench.cli.extract import extract
-from bench.cli.listing import listing
-from bench.cli.predict import predict
-from bench.cli.report import report
-from bench.cli.reproduce import reproduce
-from bench.cli.search import search
-from bench.cli.space import space
-from bench.cli.store import store
-from bench.cli.ui import ui
 from bench.errors import BenchError, nearest
 from bench.version import __version__
 
 INTERRUPTED = 130
+COMMANDS = {
+    "check": "Check that pinned candidates are as good as a baseline says.",
+    "compare": "Two studies, runs or model selections side by side, paired.",
+    "completion": "Print the completion script of a shell.",
+    "doctor": "Say what is at hand, and what to fix.",
+    "export": "Package a candidate of a study as an MLflow model.",
+    "extract": "Fill the store with hidden states, without searching.",
+    "list": "List models, data sets, fusion operators, or studies.",
+    "predict": "Classify the texts of a file with an exported candidate.",
+    "report": "A finished study as one page, with its figures as images.",
+    "reproduce": "The paper's tables and figures, and what it leaves open.",
+    "search": "Search, and confirm the front on the test set.",
+    "space": "Check search spaces.",
+    "store": "List, verify, prune or export what is stored.",
+    "ui": "Open MLflow's UI on the tracking store.",
+}
+"""What each does. It stands in the module of its name, which is imported when the command is asked for."""
+MODULES = {"list": "listing"}
+"""Where a module cannot have the name of its command."""
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """Commands by name, each imported when it is taken out."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = dict(names)
+        self._taken: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name in self._names and name not in self._taken:
+            module = MODULES.get(name, name)
+            self._taken[name] = getattr(import_module(f"bench.cli.{module}"), module)
+        return self._taken[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._names[name] = command.get_short_help_str()
+        self._taken[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._names[name]
+        self._taken.pop(name, None)
 
 
 class Group(click.Group):
-    """A group that answers a mistyped command with the nearest one."""
+    """A group that lists its commands without importing them, and answers a mistyped one with the nearest."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """A line a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -37,7 +80,11 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group,
+    commands=Commands(COMMANDS),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="bench")
 def cli() -> None:
     """Search for the best fusion of frozen language models' hidden states for text classification.
@@ -51,25 +98,6 @@ def cli() -> None:
 
         bench ui
     """
-
-
-for command in (
-    search,
-    reproduce,
-    report,
-    compare,
-    export,
-    predict,
-    check,
-    extract,
-    listing,
-    space,
-    store,
-    ui,
-    doctor,
-    completion,
-):
-    cli.add_command(command)
 
 
 def _of_file(error: OSError) -> str:

@@ -16,7 +16,7 @@ from bench.cli.fields import options_of
 TEXTS_AT_ONCE = 256
 
 
-@click.command(short_help="Classify the texts of a file with an exported candidate.")
+@click.command()
 @click.option(
     "--model",
     required=True,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.tracking import Tracker
 
 
-@click.command(short_help="A finished study as one page, with its figures as images.")
+@click.command()
 @click.argument("study", shell_complete=completers.studies)
 @click.option(
     "--out",

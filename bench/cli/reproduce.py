@@ -34,7 +34,7 @@ NOTES = 8
 """Sentences that a terminal shows of a study; its page has all of them."""
 
 
-@click.command(short_help="The paper's tables and figures, and what it leaves open.")
+@click.command()
 @click.argument("study", type=Choice([*STUDIES, "all"]))
 @click.option(
     "--models",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.study.result import SearchResult
 
 
-@click.command(short_help="Search, and confirm the front on the test set.")
+@click.command()
 @options_of(SEARCH_SETTINGS)
 @options.tracking_option
 @options.no_tracking_option

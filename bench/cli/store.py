@@ -11,7 +11,7 @@ from bench.cli.fields import options_of
 from bench.errors import BenchError
 
 
-@click.group(short_help="List, verify, prune or export what is stored.")
+@click.group()
 def store() -> None:
     """Look into, verify, prune or export the store of hidden states (BENCH_STORE)."""
 
