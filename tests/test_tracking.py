@@ -8,7 +8,7 @@ from typing import Any
 import mlflow
 import pytest
 from click.testing import CliRunner
-from formats.make import SEARCH, make_inputs
+from formats.make import DATA, SEARCH, make_inputs
 from mlflow import MlflowClient
 
 from bench.cli.main import cli
@@ -144,17 +144,24 @@ def test_a_store_used_for_a_moment_leaves_no_trace(own: str | None, monkeypatch:
     assert after == before
 
 
-UNTRACKED = """
-import sys
-from bench.cli.main import run
+WITHOUT_MLFLOW = """
+import json, sys
+from bench.cli.main import cli
 
-sys.argv[0] = "bench"
-try:
-    run()
-except SystemExit as end:
-    assert not end.code, end.code
+for arguments in json.loads(sys.argv[1]):
+    cli([*arguments, "--no-tracking", "--json"], standalone_mode=False)
 assert "mlflow" not in sys.modules
 """
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """JSON objects one after the other."""
+    found, decoder = [], json.JSONDecoder()
+    while text := text.strip():
+        value, end = decoder.raw_decode(text)
+        found.append(value)
+        text = text[end:]
+    return found
 
 
 def test_without_tracking_nothing_of_mlflow_is_loaded_and_a_later_search_writes_what_is_missing(
@@ -165,18 +172,21 @@ def test_without_tracking_nothing_of_mlflow_is_loaded_and_a_later_search_writes_
     # an address for other commands is no reason to use it
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     make_inputs(tmp_path)
-    asked = ["search", *SEARCH, "--trials", "3", "--json"]
-    command = [sys.executable, "-c", UNTRACKED, *asked, "--no-tracking"]
+    asked = ["search", *SEARCH, "--trials", "3"]
+    reproduced = ["reproduce", "layers", *DATA, "--models", "./model", "--folds", "2", "--repetitions", "1"]
+    command = [sys.executable, "-c", WITHOUT_MLFLOW, json.dumps([asked, reproduced])]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    first = json.loads(ran.stdout)
+    first, layers = objects(ran.stdout)
+    assert (layers["parent_run_id"], layers["tracking_uri"]) == (None, None)
+    assert layers["rows"]
     assert (first["parent_run_id"], first["tracking_uri"], first["compare_url"]) == (None, None, None)
     assert Path(first["report"]).is_file()
     assert first["front"]
     assert not (tmp_path / "mlruns" / "mlflow.db").exists()
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    second = json.loads(CliRunner().invoke(cli, asked).stdout)
+    second = json.loads(CliRunner().invoke(cli, [*asked, "--json"]).stdout)
     assert [entry["trial"] for entry in second["front"]] == [entry["trial"] for entry in first["front"]]
     mlflow = client(tmp_path / "mlruns")
     runs = mlflow.search_runs([mlflow.get_run(second["parent_run_id"]).info.experiment_id])
