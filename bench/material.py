@@ -17,9 +17,12 @@ from bench.datasets.dataset import Dataset
 from bench.datasets.load import load
 from bench.datasets.request import DatasetRequest
 from bench.evaluation.cache import EvaluationCache
-from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.evaluator import Evaluator, Texts
 from bench.evaluation.features import Features
+from bench.evaluation.inputs import stored
 from bench.evaluation.protocol import Protocol
+from bench.evaluation.rows import keep, sides
+from bench.evaluation.scoring import Scorer
 from bench.executors.base import Failure, Place, WorkerDiedError, open_executor
 from bench.extraction import Need, all_devices, check_disk, extract, heal, portions, survey, truncated
 from bench.models.resolve import ResolvedModel
@@ -118,16 +121,32 @@ class Material:
         if died:
             raise died[0].error
 
-    def evaluator(self, protocol: Protocol, progress: Progress = SILENT) -> Evaluator:
-        """Scores candidates on this material, which must have been extracted; damaged files are extracted again."""
-        needs = {need.model.name: need for need in self.needs}
+    def scorer(self, protocol: Protocol, progress: Progress = SILENT) -> Scorer:
+        """Scores candidates on this material; `evaluator` answers."""
+        return Scorer(self.dataset, protocol, self.evaluator(progress), stored(self.shelves))
+
+    @property
+    def shelves(self) -> dict[str, str]:
+        """Name → fingerprint of its extraction."""
+        return {need.model.name: need.shelf.fingerprint for need in self.needs}
+
+    def evaluator(self, progress: Progress = SILENT) -> Evaluator:
+        """Answers asks about this material, which must have been extracted; damaged files are extracted again.
+
+        From then on the store holds the rows (not their texts), so that asks about them can be answered elsewhere.
+        """
+        needs = {need.shelf.fingerprint: need for need in self.needs}
+        train, test = sides(self.dataset)
+        for side in (train, test):
+            keep(self.store.home, self.dataset.name, side)
         features = Features(
-            self.dataset.train.texts,
-            self.dataset.test.texts,
-            {name: need.shelf for name, need in needs.items()},
-            lambda name: heal(needs[name], self.settings, self.texts, progress),
+            train.keys,
+            test.keys,
+            lambda shelf: needs[shelf].shelf,
+            lambda shelf: heal(needs[shelf], self.settings, self.texts, progress),
         )
-        return Evaluator(self.dataset, protocol, features, EvaluationCache(self.store.home))
+        texts = Texts(self.dataset.train.texts, self.dataset.test.texts)
+        return Evaluator(train, test, features, EvaluationCache(self.store.home), texts)
 
 
 def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress = SILENT) -> Material:

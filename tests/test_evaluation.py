@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from bench.datasets.dataset import Dataset
 from bench.datasets.load import DatasetRequest, load
 from bench.evaluation.cache import EvaluationCache
-from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.evaluator import Evaluator, Texts
 from bench.evaluation.features import Features
+from bench.evaluation.inputs import stored
 from bench.evaluation.protocol import Protocol, folds, predicted_rows
+from bench.evaluation.rows import sides
+from bench.evaluation.scoring import Scorer
 from bench.specs import MLP, Candidate, Logistic, Source
 from bench.store import Shelf, Store, slot, text_key
 
@@ -43,10 +46,13 @@ def shelf_for(home: Path, dataset: Dataset) -> Shelf:
     return shelf
 
 
-def evaluator(home: Path, dataset: Dataset, protocol: Protocol, cache: Path | None = None) -> Evaluator:
+def scorer(home: Path, dataset: Dataset, protocol: Protocol, cache: Path | None = None) -> Scorer:
     shelf = shelf_for(home, dataset)
-    features = Features(dataset.train.texts, dataset.test.texts, {"m": shelf})
-    return Evaluator(dataset, protocol, features, EvaluationCache(cache))
+    train, test = sides(dataset)
+    features = Features(train.keys, test.keys, {shelf.fingerprint: shelf}.__getitem__)
+    texts = Texts(dataset.train.texts, dataset.test.texts)
+    answers = Evaluator(train, test, features, EvaluationCache(cache), texts)
+    return Scorer(dataset, protocol, answers, stored({"m": shelf.fingerprint}))
 
 
 @given(st.integers(0, 10_000), st.integers(2, 6), st.lists(st.integers(0, 3), min_size=40, max_size=80))
@@ -91,20 +97,20 @@ def test_the_search_cannot_see_the_test_set(tmp_path: Path, r8: Dataset) -> None
     """Poison every test label and every test feature: no score of the search may move by a hair."""
     candidate = Candidate(sources=(SOURCE,), head=QUICK)
     protocol = Protocol(folds=3, repetitions=2)
-    honest = evaluator(tmp_path / "a", r8, protocol).search(candidate)
+    honest = scorer(tmp_path / "a", r8, protocol).scored(candidate, "search")
 
     rng = np.random.default_rng(0)
     poisoned = replace(r8, test=replace(r8.test, labels=rng.permutation(r8.test.labels), texts=r8.test.texts[::-1]))
-    other = evaluator(tmp_path / "b", poisoned, protocol)
-    other.features.test = None  # type: ignore[assignment,method-assign] - any use would raise
-    again = other.search(candidate)
+    other = scorer(tmp_path / "b", poisoned, protocol)
+    other.evaluator.features.test = None  # type: ignore[assignment,method-assign] - any use would raise
+    again = other.scored(candidate, "search")
     assert (again.predicted == honest.predicted).all()
     assert again.metrics() == honest.metrics()
 
 
 def test_the_paper_protocol_does_see_it_and_says_so(tmp_path: Path, r8: Dataset) -> None:
     protocol = Protocol(name="paper", repetitions=2)
-    scored = evaluator(tmp_path, r8, protocol).search(Candidate(sources=(SOURCE,), head=QUICK))
+    scored = scorer(tmp_path, r8, protocol).scored(Candidate(sources=(SOURCE,), head=QUICK), "search")
     assert scored.predicted.shape == (2, len(r8.test))
     assert "optimistic" in protocol.describe(160)
 
@@ -117,26 +123,26 @@ def test_seeds_of_search_and_confirmation_never_meet() -> None:
 
 def test_a_repetition_once_computed_is_read_back_and_a_torn_one_is_not(tmp_path: Path, r8: Dataset) -> None:
     candidate = Candidate(sources=(SOURCE,), head=QUICK)
-    first = evaluator(tmp_path, r8, Protocol(folds=3), tmp_path).search_repetition(candidate, 0)
-    second = evaluator(tmp_path, r8, Protocol(folds=3), tmp_path)
-    second.features.train = None  # type: ignore[assignment,method-assign] - nothing may be trained
-    assert (second.search_repetition(candidate, 0).predicted == first.predicted).all()
+    first = scorer(tmp_path, r8, Protocol(folds=3), tmp_path).scored(candidate, "search", (0,))
+    second = scorer(tmp_path, r8, Protocol(folds=3), tmp_path)
+    second.evaluator.features.train = None  # type: ignore[assignment,method-assign] - nothing may be trained
+    assert (second.scored(candidate, "search", (0,)).predicted == first.predicted).all()
 
     (path,) = (tmp_path / "evaluations").rglob("*.safetensors")
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    third = evaluator(tmp_path, r8, Protocol(folds=3), tmp_path)
-    assert (third.search_repetition(candidate, 0).predicted == first.predicted).all()
+    third = scorer(tmp_path, r8, Protocol(folds=3), tmp_path)
+    assert (third.scored(candidate, "search", (0,)).predicted == first.predicted).all()
     with pytest.raises(TypeError):
-        second.search_repetition(candidate, 1)  # another seed is another evaluation
+        second.scored(candidate, "search", (1,))  # another seed is another evaluation
 
 
 @pytest.mark.parametrize("head", [QUICK, Logistic()], ids=["mlp", "logistic"])
 def test_features_that_carry_the_class_beat_the_majority(tmp_path: Path, r8: Dataset, head: MLP | Logistic) -> None:
-    found = evaluator(tmp_path, r8, Protocol(folds=3, repetitions=2))
-    scored = found.search(Candidate(sources=(SOURCE,), head=head))
-    assert scored.f1.mean > found.text_baseline("majority", "search").f1.mean + 0.1
+    found = scorer(tmp_path, r8, Protocol(folds=3, repetitions=2))
+    scored = found.scored(Candidate(sources=(SOURCE,), head=head), "search")
+    assert scored.f1.mean > found.scored("majority", "search").f1.mean + 0.1
     assert scored.f1.floor == min(each.scores.macro_f1 for each in scored.repetitions)
 
 
@@ -144,7 +150,7 @@ def test_a_label_that_only_the_test_set_has_counts_as_missed(tmp_path: Path, r8:
     labels = r8.test.labels.copy()
     labels[:5] = len(r8.labels)
     odd = replace(r8, test=replace(r8.test, labels=labels), test_only_labels=("odd",))
-    scores = evaluator(tmp_path, odd, Protocol(confirm=1)).confirm(Candidate(sources=(SOURCE,), head=QUICK))
+    scores = scorer(tmp_path, odd, Protocol(confirm=1)).scored(Candidate(sources=(SOURCE,), head=QUICK), "confirm")
     only = scores.repetitions[0].scores
     assert len(only.f1) == len(r8.labels) + 1
     assert only.f1[-1] == 0
@@ -152,8 +158,8 @@ def test_a_label_that_only_the_test_set_has_counts_as_missed(tmp_path: Path, r8:
 
 
 def test_text_baselines_are_deterministic_and_share_the_folds(tmp_path: Path, r8: Dataset) -> None:
-    found = evaluator(tmp_path, r8, Protocol(folds=3, repetitions=2, confirm=2))
-    tfidf = found.text_baseline("tfidf-logistic", "confirm")
+    found = scorer(tmp_path, r8, Protocol(folds=3, repetitions=2, confirm=2))
+    tfidf = found.scored("tfidf-logistic", "confirm")
     assert tfidf.f1.std == 0
-    assert tfidf.accuracy.mean > found.text_baseline("majority", "confirm").accuracy.mean
-    assert found.text_baseline("tfidf-logistic", "search").f1.std > 0, "folds differ between repetitions"
+    assert tfidf.accuracy.mean > found.scored("majority", "confirm").accuracy.mean
+    assert found.scored("tfidf-logistic", "search").f1.std > 0, "folds differ between repetitions"

@@ -89,7 +89,7 @@ def package(study: Study, home: Path) -> Path:
 
 def expected(study: Study, candidate: Candidate) -> list[str]:
     """The labels that the confirmation's first seed gave the test rows."""
-    repetition = study.evaluator.confirm(candidate).repetitions[0]
+    repetition = study.scorer.scored(candidate, "confirm").repetitions[0]
     assert repetition.seed == PROTOCOL.confirm_seeds[0]
     return [study.material.dataset.labels[place] for place in repetition.predicted]
 
@@ -182,7 +182,9 @@ def test_every_operator_and_head_survives_packaging(
     assert pipeline.models[0].deepest == max(source.layer for source in shaped.sources)
     # the features are those of the store but for rounding
     for source, matrix in zip(shaped.sources, opened.features(study.material.dataset.test.texts), strict=True):
-        torch.testing.assert_close(matrix, study.evaluator.features.test(source), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            matrix, study.scorer.evaluator.features.test(study.scorer.locate(source)), rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("kind", BODIES)

@@ -32,7 +32,7 @@ from bench.gate.latency import Reference, relative_latency
 from bench.gate.measure import fresh_store
 from bench.gate.reports import junit, junit_error, markdown, markdown_error
 from bench.gate.rule import LEVEL, Change, RepeatedF1, changes
-from bench.heads import DivergedError
+from bench.heads import DivergedError, FittedHead, Prediction
 from bench.home import store_home
 from bench.metrics import summarise
 from bench.models.resolve import ResolvedModel
@@ -320,15 +320,15 @@ def test_a_worse_head_fails_on_quality_alone_though_the_store_remembers_a_good_o
     pipeline: Path, called: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert called(*CHECK)[0] == 0
-    fit_predict = evaluator.fit_predict
+    prediction = FittedHead.prediction
     generator = np.random.default_rng(0)
 
-    def worse(*arguments: Any, **options: Any) -> list[np.ndarray]:
-        return [
-            np.where(generator.random((len(p), 1)) < 0.4, p[:, ::-1], p) for p in fit_predict(*arguments, **options)
-        ]
+    def worse(*arguments: Any, **options: Any) -> Prediction:
+        p = prediction(*arguments, **options)
+        turned = generator.random((len(p.logs), 1)) < 0.4
+        return Prediction(*(np.where(turned, each[:, ::-1], each) for each in p))
 
-    monkeypatch.setattr(evaluator, "fit_predict", worse)
+    monkeypatch.setattr(FittedHead, "prediction", worse)
     found = failed(called)
     assert len(found) == 2
     assert all("more than chance explains" in detail for detail in found.values())
@@ -343,7 +343,7 @@ def test_training_that_diverges_fails_and_makes_no_baseline(
     def diverge(*_: Any, **__: Any) -> None:
         raise DivergedError("no")
 
-    monkeypatch.setattr(evaluator, "fit_predict", diverge)
+    monkeypatch.setattr(evaluator, "fit", diverge)
     assert set(failed(called).values()) == {"its training diverges"}
     status, _, err = called(*CHECK, "--update", "--yes")
     assert status == 2

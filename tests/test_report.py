@@ -183,7 +183,7 @@ def test_mistakes_are_real_and_the_worst_come_first(study: Study) -> None:
     chosen, test = study.choose("knee"), study.material.dataset.test
     matrix, names = confusion(study, chosen), class_names(study)
     assert matrix.sum() == pytest.approx(len(test))
-    predicted = study.evaluator.confirm(chosen.candidate).predicted
+    predicted = study.scorer.scored(chosen.candidate, "confirm").predicted
     found = examples(study, chosen, matrix)
     assert [each.wrong for each in found] == sorted((each.wrong for each in found), reverse=True)
     for each in found:
@@ -238,7 +238,7 @@ def test_any_objectives_have_a_report(
     asked = Objectives.model_validate(objectives)
     assert axes(asked) == drawn
     space = study.request.space.model_copy(update={"objectives": asked})
-    confirmation = Confirmation(study.evaluator, study.material.models, study.costs, asked, SILENT)
+    confirmation = Confirmation(study.scorer, study.material.models, study.costs, asked, SILENT)
     front, baselines = confirmation.run(study.journal)
     request = study.request.model_copy(update={"space": space})
     other = replace(study, request=request, front=front, baselines=baselines)

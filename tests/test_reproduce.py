@@ -251,7 +251,7 @@ def test_subsets_side_by_side_are_the_heads_that_are_trained_alone(batch_size: i
         candidate = Candidate(sources=sources, fusion="none" if len(subset) == 1 else "concat", head=head)
         (alone,) = fit_predict([features[number] for number in subset], labels, 3, [job], candidate)
         # several batches are drawn in another order: alike, not equal
-        np.testing.assert_allclose(together, alone, atol=1e-5 if batch_size == 100 else 0.15)
+        np.testing.assert_allclose(together.probabilities, alone, atol=1e-5 if batch_size == 100 else 0.15)
 
 
 # From the command to files

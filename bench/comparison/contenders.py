@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, nearest
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.space.schema import Objectives
 from bench.specs import Candidate
 from bench.study.journal import Journal, TrialRecord, read, study_names
@@ -32,12 +32,12 @@ class Contender:
     @cached_property
     def confirmed(self) -> Scored:
         """Its test scores under the confirmation's seeds; computed now where the search did not confirm it."""
-        return self.study.evaluator.confirm(self.candidate)
+        return self.study.scorer.scored(self.candidate, "confirm")
 
     @cached_property
     def searched(self) -> Scored:
         """Its scores in the search."""
-        return self.study.evaluator.search(self.candidate)
+        return self.study.scorer.scored(self.candidate, "search")
 
     def to_json(self) -> dict[str, Any]:
         """What it is, as JSON values."""

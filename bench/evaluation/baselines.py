@@ -1,13 +1,24 @@
 """Classifiers that need no language model: what any pipeline has to beat."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from bench.evaluation.outcome import ScoreKind
 from bench.registry import Registry
 
-Classify = Callable[[Sequence[str], np.ndarray, Sequence[str]], np.ndarray]
-"""(training texts, training labels int [n], texts to predict) → predicted labels int [m]."""
+
+class Classified(NamedTuple):
+    """Predicted labels int [m], and every class's score float32 [m, classes] with what it is."""
+
+    predicted: np.ndarray
+    scores: np.ndarray
+    kind: ScoreKind
+
+
+Classify = Callable[[Sequence[str], np.ndarray, Sequence[str], int], Classified]
+"""(training texts, training labels int [n], texts to predict, length of the label list) → what is predicted."""
 
 WORDS = r"(?u)\w+|[^\w\s]"
 """Words and single signs: a text that is not blank has at least one."""
@@ -21,7 +32,7 @@ def text_baseline(name: str) -> Callable[[Classify], Classify]:
 
 
 @text_baseline("tfidf-logistic")
-def tfidf_logistic(train: Sequence[str], labels: np.ndarray, predict: Sequence[str]) -> np.ndarray:
+def tfidf_logistic(train: Sequence[str], labels: np.ndarray, predict: Sequence[str], classes: int) -> Classified:
     """TF-IDF of words and word pairs with logistic regression, one class against the rest, at C = 10.
 
     liblinear's dual coordinate descent: with dozens of classes over tens of thousands of sparse columns it takes
@@ -41,10 +52,20 @@ def tfidf_logistic(train: Sequence[str], labels: np.ndarray, predict: Sequence[s
     model = OneVsRestClassifier(
         LogisticRegression(C=10.0, solver="liblinear", dual=True, max_iter=1000, random_state=0)
     )
-    return np.asarray(model.fit(vectorizer.fit_transform(train), labels).predict(vectorizer.transform(predict)))
+    model.fit(vectorizer.fit_transform(train), labels)
+    matrix = vectorizer.transform(predict)
+    values = model.decision_function(matrix)
+    if values.ndim == 1:  # one column says both of two classes
+        values = np.stack([-values, values], axis=1)[:, -len(model.classes_) :]
+    scores = np.full((len(predict), classes), -np.inf, dtype=np.float32)
+    scores[:, model.classes_] = values
+    return Classified(np.asarray(model.predict(matrix)), scores, "decision")
 
 
 @text_baseline("majority")
-def majority(train: Sequence[str], labels: np.ndarray, predict: Sequence[str]) -> np.ndarray:  # noqa: ARG001 - a Classify
-    """The most frequent class of the training rows."""
-    return np.full(len(predict), np.bincount(labels).argmax())
+def majority(train: Sequence[str], labels: np.ndarray, predict: Sequence[str], classes: int) -> Classified:
+    """The most frequent class of the training rows; every text is given the classes' shares there."""
+    counts = np.bincount(labels, minlength=classes)
+    with np.errstate(divide="ignore"):
+        shares = np.log(counts / len(train)).astype(np.float32)
+    return Classified(np.full(len(predict), counts.argmax()), np.tile(shares, (len(predict), 1)), "log-probability")

@@ -1,60 +1,83 @@
-"""Evaluations on disk: a repetition once computed is never computed again, in this study or another."""
+"""Outcomes on disk: what was answered once is never computed again, in this study or another."""
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bench.evaluation.ask import Ask
+from bench.evaluation.outcome import Outcome, ScoreKind
 from bench.files import write_tensors
-from bench.specs import fingerprint
 
-FORMAT = 1
+FOLDER = "evaluations"
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class EvaluationCache:
-    """Predictions by the fingerprint of everything that determines them. `home` None keeps nothing."""
+    """Outcomes by the fingerprint of their ask. `home` None keeps nothing."""
 
     home: Path | None
 
-    def _path(self, key: Mapping[str, Any]) -> Path | None:
+    def _path(self, ask: Ask) -> Path | None:
         if self.home is None:
             return None
-        name = fingerprint(dict(key), length=32)
-        return self.home / "evaluations" / name[:2] / f"{name}.safetensors"
+        name = ask.fingerprint()
+        return self.home / FOLDER / f"v{FORMAT}" / name[:2] / f"{name}.safetensors"
 
-    def get(self, key: Mapping[str, Any]) -> np.ndarray | None:
-        """The predicted classes, int64 [n], or None. A torn or altered file counts as absent."""
-        import xxhash
+    def get(self, ask: Ask) -> Outcome | None:
+        """The outcome as it was put, bit for bit, or None. A torn or altered file counts as absent."""
         from safetensors import SafetensorError, safe_open
 
-        path = self._path(key)
+        path = self._path(ask)
         if path is None or not path.exists():
             return None
         with contextlib.suppress(SafetensorError, OSError, KeyError, ValueError), safe_open(path, "np") as file:
-            predicted = np.asarray(file.get_tensor("predicted"))
+            arrays = {name: file.get_tensor(name) for name in ("rows", "predicted", "scores")}
             metadata = file.metadata()
-            if metadata["key"] == _text(key) and metadata["xxh3"] == xxhash.xxh3_128_hexdigest(predicted.tobytes()):
-                return predicted.astype(np.int64)
+            if metadata["ask"] == _text(ask) and metadata["xxh3"] == _checksum(metadata, arrays.values()):
+                kind: ScoreKind = json.loads(metadata["kind"])
+                reports = tuple(tuple(report) for report in json.loads(metadata["reports"]))
+                rows, predicted = (arrays[name].astype(np.int64) for name in ("rows", "predicted"))
+                return Outcome(rows, predicted, arrays["scores"], kind, reports)
         return None
 
-    def put(self, key: Mapping[str, Any], predicted: np.ndarray) -> None:
-        """Keep the predicted classes, int [n]."""
+    def put(self, ask: Ask, outcome: Outcome) -> None:
+        """Keep an outcome."""
         import torch
-        import xxhash
 
-        if (path := self._path(key)) is None:
+        if (path := self._path(ask)) is None:
             return
-        stored = predicted.astype(np.uint8 if predicted.max(initial=0) < 256 else np.int32)
-        metadata = {"format": str(FORMAT), "key": _text(key), "xxh3": xxhash.xxh3_128_hexdigest(stored.tobytes())}
+        classes = outcome.scores.shape[1]
+        arrays = {
+            "rows": outcome.rows.astype(np.int32),
+            "predicted": outcome.predicted.astype(np.uint8 if classes <= 256 else np.int32),
+            "scores": np.ascontiguousarray(outcome.scores, dtype=np.float32),
+        }
+        metadata = {
+            "format": str(FORMAT),
+            "ask": _text(ask),
+            "kind": json.dumps(outcome.kind),
+            "reports": json.dumps(outcome.reports),
+        }
+        metadata["xxh3"] = _checksum(metadata, arrays.values())
         # A full disk must not end a search: what is not kept is only computed again when it is next asked for.
         with contextlib.suppress(OSError):
-            write_tensors(path, {"predicted": torch.from_numpy(stored)}, metadata)
+            write_tensors(path, {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata)
 
 
-def _text(key: Mapping[str, Any]) -> str:
-    return json.dumps(dict(key), sort_keys=True)
+def _text(ask: Ask) -> str:
+    return json.dumps(ask.identity(), sort_keys=True)
+
+
+def _checksum(metadata: Mapping[str, str], arrays: Iterable[np.ndarray]) -> str:
+    import xxhash
+
+    digest = xxhash.xxh3_128("\n".join(metadata[name] for name in ("ask", "kind", "reports")).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,68 +1,78 @@
 """The matrices that heads train on, mapped from the store."""
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from bench.specs import Source
-from bench.store import Shelf, slot, text_key
+from bench.errors import BenchError
+from bench.evaluation.inputs import Derived, Input, Stored, derive
+from bench.store import Shelf, slot
 
 if TYPE_CHECKING:
     import torch
 
 MEMORY = 1 << 30
+Which = Literal["train", "test"]
 
 
 class Features:
-    """Training and test features of a data set, one matrix a source; the last used are kept up to `memory` bytes.
+    """Training and test features of a data set, one matrix an input; the last used are kept up to `memory` bytes.
 
-    `heal` is called with a model's name when a stored file turns out damaged; it must extract what is missing.
+    Args:
+        train: The store's keys of the training texts, in data-set order.
+        test: Those of the test texts; empty where none will be asked for.
+        shelf: From the fingerprint of an extraction to its shelf.
+        heal: Called with that fingerprint when a stored file turns out damaged; it must extract what is missing.
+        memory: Of matrices that are kept, in bytes.
     """
 
     def __init__(
         self,
-        train: Sequence[str],
-        test: Sequence[str],
-        shelves: Mapping[str, Shelf],
+        train: Sequence[bytes],
+        test: Sequence[bytes],
+        shelf: Callable[[str], Shelf],
         heal: Callable[[str], None] | None = None,
         memory: int = MEMORY,
     ) -> None:
-        self.shelves = shelves
-        self._keys = {"train": [text_key(text) for text in train], "test": [text_key(text) for text in test]}
+        self._keys: dict[Which, Sequence[bytes]] = {"train": train, "test": test}
+        self._shelf = shelf
         self._heal = heal
         self._memory = memory
-        self._kept: OrderedDict[tuple[Source, str], torch.Tensor] = OrderedDict()
+        self._kept: OrderedDict[tuple[Input, Which], torch.Tensor] = OrderedDict()
 
-    def identity(self, source: Source) -> str:
-        """The fingerprint of the extraction that the source's features come from."""
-        return self.shelves[source.model].fingerprint
-
-    def rows(self, split: Literal["train", "test"]) -> str:
-        """The fingerprint of a split's texts in their order; labels have no part in it."""
-        return hashlib.sha256(b"".join(self._keys[split])).hexdigest()[:16]
-
-    def train(self, source: Source) -> "torch.Tensor":
+    def train(self, matrix: Input) -> "torch.Tensor":
         """Features of the training rows: float32 [rows, width], in data-set order."""
-        return self._matrix(source, "train")
+        return self._matrix(matrix, "train")
 
-    def test(self, source: Source) -> "torch.Tensor":
+    def test(self, matrix: Input) -> "torch.Tensor":
         """Features of the test rows: float32 [rows, width], in data-set order."""
-        return self._matrix(source, "test")
+        return self._matrix(matrix, "test")
 
-    def _matrix(self, source: Source, split: str) -> "torch.Tensor":
-        key = (source, split)
+    def _matrix(self, matrix: Input, which: Which) -> "torch.Tensor":
+        key = (matrix, which)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        matrix = self._kept[key] = self._read(source, split)
+        found = self._compute(matrix, which) if isinstance(matrix, Derived) else self._read(matrix, which)
+        self._kept[key] = found
         used = sum(tensor.nbytes for tensor in self._kept.values())
         while used > self._memory and len(self._kept) > 1:
             used -= self._kept.popitem(last=False)[1].nbytes
-        return matrix
+        return found
 
-    def _read(self, source: Source, split: str) -> "torch.Tensor":
-        shelf, name = self.shelves[source.model], slot(source.layer, source.pooling)
-        if (heal := self._heal) is None:
-            return shelf.matrix(self._keys[split], name)
-        return shelf.healed(self._keys[split], name, lambda: heal(source.model))
+    def _compute(self, how: Derived, which: Which) -> "torch.Tensor":
+        import torch
+
+        train = torch.cat([self.train(each) for each in how.of], 1)
+        test = torch.cat([self.test(each) for each in how.of], 1) if which == "test" else None
+        found = derive(how, train, test)
+        return found[0] if found[1] is None else found[1]
+
+    def _read(self, matrix: Stored, which: Which) -> "torch.Tensor":
+        shelf, name = self._shelf(matrix.shelf), slot(matrix.layer, matrix.pooling)
+        try:
+            if (heal := self._heal) is None:
+                return shelf.matrix(self._keys[which], name)
+            return shelf.healed(self._keys[which], name, lambda: heal(matrix.shelf))
+        except KeyError:
+            raise BenchError(f"The store lacks hidden states of {shelf.model}: extract them first.") from None

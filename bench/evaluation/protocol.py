@@ -18,6 +18,20 @@ CONFIRMATION_OFFSET = 500
 """Seeds of the confirmation start here, so that none was used in the search."""
 
 
+class FoldRule(Spec):
+    """How training rows are cut into folds, and which of the folds are to be predicted.
+
+    Attributes:
+        folds: Their number.
+        split: The seed of the one fixed validation split that stands for all folds and seeds, where there is one.
+        only: Positions of the folds that are wanted; None means all.
+    """
+
+    folds: Annotated[int, Field(ge=2)]
+    split: int | None = None
+    only: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+
+
 class Protocol(Spec):
     """The rules by which every candidate of a study is scored.
 
@@ -55,6 +69,10 @@ class Protocol(Spec):
         """Whether a fixed validation split stands for the folds."""
         return self.name == "cv" and rows > self.validation_above
 
+    def fold_rule(self, rows: int) -> FoldRule:
+        """How so many training rows are cut."""
+        return FoldRule(folds=self.folds, split=self.seed if self.uses_validation_split(rows) else None)
+
     def describe(self, rows: int) -> str:
         """The rules in a sentence, for people."""
         if self.name == "paper":
@@ -73,7 +91,7 @@ class Protocol(Spec):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fold:
     """Row indices to train on and row indices to predict."""
 
@@ -82,19 +100,23 @@ class Fold:
 
 
 def folds(labels: np.ndarray, groups: np.ndarray, protocol: Protocol, seed: int) -> tuple[Fold, ...]:
-    """The folds of one repetition over training rows: stratified, each group whole in one fold.
+    """The folds of one repetition under a protocol, as `cut` makes them."""
+    return cut(labels, groups, protocol.fold_rule(len(labels)), seed)
 
-    `labels` and `groups` are int [n]. Under a validation split there is one fold, the same for every repetition.
+
+def cut(labels: np.ndarray, groups: np.ndarray, rule: FoldRule, seed: int) -> tuple[Fold, ...]:
+    """All folds of training rows: stratified, each group whole in one fold.
+
+    `labels` and `groups` are int [n]. Under a validation split there is one fold, the same for every seed.
     """
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    single = protocol.uses_validation_split(len(labels))
-    state = protocol.seed if single else seed
+    single = rule.split is not None
     # StratifiedGroupKFold places groups one by one in Python; where every group is one row it is plain stratification.
     ungrouped = len(np.unique(groups)) == len(groups)
     kind = StratifiedKFold if ungrouped else StratifiedGroupKFold
-    splitter = kind(n_splits=protocol.folds, shuffle=True, random_state=state)
+    splitter = kind(n_splits=rule.folds, shuffle=True, random_state=rule.split if single else seed)
     with warnings.catch_warnings():
         # classes with fewer rows than folds are recorded once, as a warning of the data set
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)

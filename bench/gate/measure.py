@@ -15,7 +15,10 @@ from bench.errors import BenchError
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.features import Features
+from bench.evaluation.inputs import stored
 from bench.evaluation.protocol import folds
+from bench.evaluation.rows import sides
+from bench.evaluation.scoring import Scorer
 from bench.extraction import check_disk, extract, survey
 from bench.gate.baseline import (
     MOST_ROWS,
@@ -113,12 +116,15 @@ def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> 
     models, shelves = {}, {}
     for name, slots in slots_by_model(pinned).items():
         models[name], shelves[name] = _model(material, name, slots, progress)
-    features = Features(dataset.train.texts, dataset.test.texts, shelves)
-    evaluator = Evaluator(dataset, pinned.protocol.protocol, features, EvaluationCache(None))
+    train, test = sides(dataset)
+    features = Features(train.keys, test.keys, {shelf.fingerprint: shelf for shelf in shelves.values()}.__getitem__)
+    evaluator = Evaluator(train, test, features, EvaluationCache(None))
+    locate = stored({name: shelf.fingerprint for name, shelf in shelves.items()})
+    scorer = Scorer(dataset, pinned.protocol.protocol, evaluator, locate)
     with progress.task("train", len(pinned.candidates), "candidates") as task:
         scores = []
         for candidate in pinned.candidates:
-            scores.append(_scores(evaluator, candidate))
+            scores.append(_scores(scorer, candidate))
             task.advance()
     return Baseline(
         pinned=pinned, software=_software(), data=data_of(dataset), models=dict(models), scores=tuple(scores)
@@ -169,12 +175,12 @@ def _sketch(
     return tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in values)
 
 
-def _scores(evaluator: Evaluator, candidate: Candidate) -> CandidateScores:
+def _scores(scorer: Scorer, candidate: Candidate) -> CandidateScores:
     try:
-        repetitions = evaluator.search(candidate).repetitions
+        repetitions = scorer.scored(candidate, "search").repetitions
     except DivergedError:
         return CandidateScores(name=describe(candidate), f1=(), folds=())
-    dataset, protocol = evaluator.dataset, evaluator.protocol
+    dataset, protocol = scorer.dataset, scorer.protocol
     task, train = TASKS[dataset.task], dataset.train
 
     def value(rows: np.ndarray, predicted: np.ndarray) -> float:

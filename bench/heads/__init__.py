@@ -5,7 +5,7 @@ Importing this package enters the kinds of heads below in `HEAD_KINDS`.
 
 from bench.heads import logistic, mlp
 from bench.heads.kinds import HEAD_KINDS, Job
-from bench.heads.pipeline import DivergedError, FittedHead
+from bench.heads.pipeline import DivergedError, FittedHead, Prediction
 from bench.heads.subsets import predict_subsets
 from bench.heads.training import fit, fit_predict
 
@@ -14,6 +14,7 @@ __all__ = [
     "DivergedError",
     "FittedHead",
     "Job",
+    "Prediction",
     "fit",
     "fit_predict",
     "logistic",

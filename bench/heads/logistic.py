@@ -18,6 +18,7 @@ A class that the training rows lack gets probability 0.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,11 +64,20 @@ def _train(problem: Problem, job: Job) -> Trained:
     layer = _restored(task.coefficients(solution.points[0]), again, present, problem.classes)
     report = {
         "C": c,
+        "penalty": _penalty(c, len(present), len(labels)),
         "iterations": int(solution.iterations[0]),
         "gradient": float(solution.gradients[0]),
         "converged": bool(solution.converged[0]),
     }
     return Trained(Pipeline(base.scalings, base.projections, base.operator, (layer,)), report)
+
+
+def _penalty(c: Any, classes: int, rows: Any) -> Any:
+    """The weight of ‖W‖² / 2 beside the mean cross-entropy.
+
+    Two classes have two columns of coefficients here and one in the form that C is known from.
+    """
+    return (2 if classes == 2 else 1) / (c * rows)
 
 
 def _inner_folds(labels: Tensor, seed: int) -> Tensor:
@@ -149,8 +159,7 @@ class _Task:
     def solve(self, included: Tensor, cs: list[float], tolerance: float) -> Solution:
         """Fit one problem per column of `included` [rows, problems], which says which rows it sees (1 or 0)."""
         counts = included.sum(0)
-        # Two classes have two columns of coefficients here and one in the form that C is known from.
-        penalties = (2 if self.classes == 2 else 1) / (torch.tensor(cs).to(counts) * counts)
+        penalties = _penalty(torch.tensor(cs).to(counts), self.classes, counts)
         variances, basis = self.turned
         start = torch.zeros(len(cs), self.axes + 1, self.classes).to(counts)
         start[:, -1] = self.shares.log() @ basis

@@ -67,12 +67,27 @@ class Pipeline:
             sources = [projection.apply(x) for projection, x in zip(self.projections, sources, strict=True)]
         return sources[0] if self.operator is None else self.operator.fuse(sources)
 
-    def probabilities(self, features: Sequence[Tensor], rows: Tensor) -> Tensor:
-        """Class probabilities, float32 [len(rows), classes]."""
+    def logits(self, features: Sequence[Tensor], rows: Tensor) -> Tensor:
+        """The classes' logits, float32 [len(rows), classes]."""
         x = self.fused(features, rows)
         for depth, layer in enumerate(self.layers):
             x = layer.apply(torch.relu(x) if depth else x)
-        return x.softmax(-1)
+        return x
+
+
+class Prediction(NamedTuple):
+    """Of some rows: class probabilities and their natural logarithms, float32 [rows, classes] each.
+
+    The logarithms are exact where a probability is too small for its type, or is rounded to one.
+    """
+
+    probabilities: np.ndarray
+    logs: np.ndarray
+
+    @classmethod
+    def of(cls, logits: Tensor) -> "Prediction":
+        """From the classes' logits."""
+        return cls(logits.softmax(-1).cpu().numpy(), logits.log_softmax(-1).cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -97,7 +112,13 @@ class FittedHead:
     def predict(
         self, features: Sequence[Tensor], rows: np.ndarray, *, memory_bytes: int = 256 * MEBIBYTE
     ) -> np.ndarray:
-        """Class probabilities of some rows, float32 [len(rows), classes].
+        """Class probabilities of some rows, float32 [len(rows), classes], as `prediction` has them."""
+        return self.prediction(features, rows, memory_bytes=memory_bytes).probabilities
+
+    def prediction(
+        self, features: Sequence[Tensor], rows: np.ndarray, *, memory_bytes: int = 256 * MEBIBYTE
+    ) -> Prediction:
+        """Class probabilities of some rows and their logarithms.
 
         Args:
             features: One matrix [n, d_i] per source.
@@ -113,20 +134,21 @@ class FittedHead:
         size = max(1, memory_bytes // (4 * width))
         index = torch.from_numpy(np.ascontiguousarray(rows)).to(features[0].device)
         with torch.inference_mode():
-            chunks = [self._probabilities(features, chunk).cpu() for chunk in index.split(size)]
-        probabilities: np.ndarray = torch.cat(chunks).numpy()
-        if not np.isfinite(probabilities).all():
+            chunks = [self._predicted(features, chunk) for chunk in index.split(size)]
+        found = Prediction(*(np.concatenate(each) for each in zip(*chunks, strict=True)))
+        if not np.isfinite(found.probabilities).all():
             raise DivergedError(
                 "A head predicts values that are not finite: its features hold NaN or infinity, or its training "
                 "diverged. Check the embeddings (bench store verify), or lower the learning rate."
             )
-        return probabilities
+        return found
 
-    def _probabilities(self, features: Sequence[Tensor], rows: Tensor) -> Tensor:
+    def _predicted(self, features: Sequence[Tensor], rows: Tensor) -> Prediction:
         if len(self.parts) == 1:
-            return self.parts[0].probabilities(features, rows)
-        each = [part.probabilities([x], rows) for part, x in zip(self.parts, features, strict=True)]
-        return FUSIONS[self.fusion].fuse(each)
+            return Prediction.of(self.parts[0].logits(features, rows))
+        each = [part.logits([x], rows).softmax(-1) for part, x in zip(self.parts, features, strict=True)]
+        fused = FUSIONS[self.fusion].fuse(each)
+        return Prediction(fused.cpu().numpy(), fused.log().cpu().numpy())
 
     def state(self) -> dict[str, Tensor]:
         """Its numbers by name, on the CPU: ``{part}.{scaling|projection|layer}.{position}.{field}``."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.heads.kinds import Job
 from bench.heads.parameters import TOGETHER_BYTES, Parameters, Shape, draw, state_bytes
-from bench.heads.pipeline import DivergedError, standardisations
+from bench.heads.pipeline import DivergedError, Prediction, standardisations
 from bench.heads.products import fast_exact_products
 from bench.specs import MLP
 
@@ -24,7 +24,7 @@ Subset = tuple[int, ...]
 
 def predict_subsets(
     features: Sequence[Tensor], subsets: Sequence[Subset], labels: np.ndarray, classes: int, job: Job, settings: MLP
-) -> list[np.ndarray]:
+) -> list[Prediction]:
     """Train one head for each subset of the sources, and predict.
 
     Args:
@@ -36,7 +36,7 @@ def predict_subsets(
         settings: The head.
 
     Returns:
-        Class probabilities of `job.predict` per subset, float32 [rows, classes].
+        What each subset's head says of `job.predict`.
 
     Raises:
         BenchError: Training features are not finite, or training diverged.
@@ -51,12 +51,12 @@ def predict_subsets(
     targets = torch.from_numpy(np.ascontiguousarray(labels[job.train])).to(device)
     ends = np.cumsum([x.shape[1] for x in features])
     columns = [(int(end) - x.shape[1], int(end)) for end, x in zip(ends, features, strict=True)]
-    found: list[np.ndarray] = []
+    found: list[Prediction] = []
     with fast_exact_products(device), torch.no_grad():
         for chosen in _chunks(subsets, columns, classes, settings):
             heads = _train(known, targets, [_blocks(subset, columns) for subset in chosen], classes, job.seed, settings)
-            found += [head.logits(unknown)[1].softmax(-1).cpu().numpy() for head in heads]
-    if not all(np.isfinite(each).all() for each in found):
+            found += [Prediction.of(head.logits(unknown)[1]) for head in heads]
+    if not all(np.isfinite(each.probabilities).all() for each in found):
         raise DivergedError("Training a head on a subset of the models diverged: lower the learning rate.")
     return found
 

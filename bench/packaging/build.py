@@ -33,11 +33,11 @@ def build(
         BenchError: the weights cannot be packed, or the pipeline does not predict as the search.
     """
     folder.mkdir(parents=True)
-    protocol, dataset = study.evaluator.protocol, study.material.dataset
+    protocol, dataset = study.scorer.protocol, study.material.dataset
     seed = protocol.confirm_seeds[0]
     with progress.task(f"fit trial {trial.number} on {len(dataset.train)} rows", 1, "heads") as task:
-        head = study.evaluator.fitted(trial.candidate, seed)
-        scored = study.evaluator.confirm(trial.candidate)
+        head = study.scorer.fitted(trial.candidate, seed)
+        scored = study.scorer.scored(trial.candidate, "confirm")
         task.advance()
     models = []
     for name in trial.candidate.models:
@@ -103,7 +103,7 @@ def _reference(model: ResolvedModel) -> str:
 
 def _latency(study: Study, trial: TrialRecord, classifier: Classifier) -> Latency:
     """Timed as the search timed its models, on the same texts; each model ends at the deepest layer that is used."""
-    texts, seed = study.material.dataset.train.texts, study.evaluator.protocol.seed
+    texts, seed = study.material.dataset.train.texts, study.scorer.protocol.seed
     costs = {name: measure(opened, texts, seed=seed) for name, opened in classifier.backends.items()}
     return Latency(
         predicted_ms=latency_ms(study.costs, trial.candidate),
@@ -120,7 +120,7 @@ def _agreement(study: Study, classifier: Classifier, expected: np.ndarray) -> Ag
     """
     dataset = study.material.dataset
     count = min(CHECKED_ROWS, len(dataset.test))
-    rows = np.random.default_rng(study.evaluator.protocol.seed).permutation(len(dataset.test))[:count]
+    rows = np.random.default_rng(study.scorer.protocol.seed).permutation(len(dataset.test))[:count]
     found = classifier.predict([dataset.test.texts[row] for row in rows]).labels
     known = TASKS[dataset.task].written(expected[rows], dataset.labels)
     same = sum(one == other for one, other in zip(known, found, strict=True))

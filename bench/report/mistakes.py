@@ -42,13 +42,13 @@ class Pair:
 
 def confusion(study: Study, chosen: TrialRecord) -> np.ndarray:
     """Mean number of test rows over seeds, float [label, predicted], over all classes."""
-    matrices = [each.scores.confusion for each in study.evaluator.confirm(chosen.candidate).repetitions]
+    matrices = [each.scores.confusion for each in study.scorer.scored(chosen.candidate, "confirm").repetitions]
     return np.asarray(np.mean(matrices, axis=0))
 
 
 def class_names(study: Study) -> tuple[str, ...]:
     """All classes, in the order of a confusion matrix."""
-    dataset = study.evaluator.dataset
+    dataset = study.scorer.dataset
     return (*dataset.labels, *dataset.test_only_labels)
 
 
@@ -66,8 +66,8 @@ def pairs(matrix: np.ndarray, names: Sequence[str]) -> list[Pair]:
 
 def examples(study: Study, chosen: TrialRecord, matrix: np.ndarray) -> list[Example]:
     """The test rows that are wrong under most seeds; among equals those of the pairs that are confused most."""
-    test, names = study.evaluator.dataset.test, class_names(study)
-    predicted = study.evaluator.confirm(chosen.candidate).predicted
+    test, names = study.scorer.dataset.test, class_names(study)
+    predicted = study.scorer.scored(chosen.candidate, "confirm").predicted
     wrong = (predicted != test.labels).sum(axis=0)
     single = reference(study)
     single_wrong = None if single is None else (single.confirmed.predicted != test.labels).sum(axis=0)

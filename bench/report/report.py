@@ -117,9 +117,9 @@ class ReportData:
 
 def draw(study: Study, chosen: TrialRecord, findings: ReportData) -> dict[str, Figure]:
     """The figures of a report by name; those that the study has nothing for are missing."""
-    score, test = score_of(study), study.evaluator.dataset.test
+    score, test = score_of(study), study.scorer.dataset.test
     protocol = study.request.protocol
-    described = protocol.describe(len(study.evaluator.dataset.train))
+    described = protocol.describe(len(study.scorer.dataset.train))
     trained = [*study.journal.of("complete"), *study.journal.of("pruned")]
     depths = {name: model.layers for name, model in study.material.models.items()}
     tested = f"test set of n = {len(test)} rows, {protocol.confirm} seeds"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.evaluation.evaluator import Repetition
 from bench.evaluation.protocol import Fold, folds
+from bench.evaluation.scoring import Repetition
 from bench.metrics import Interval, Summary, paired_interval, score, summarise
 from bench.study.confirm import BEST_SINGLE, Entry
 from bench.study.figure import COSTS, confirmed_interval, score_name
@@ -83,7 +83,7 @@ def title(entry: Entry) -> str:
 
 def lines(study: Study, entries: Sequence[Entry], knee: int | None, chosen: int) -> list[Line]:
     """The entries with their test scores, and their paired difference to the best searched single model."""
-    score, labels = score_of(study), study.evaluator.dataset.test.labels
+    score, labels = score_of(study), study.scorer.dataset.test.labels
     single = reference(study)
     return [
         Line(
@@ -105,7 +105,7 @@ def reference(study: Study) -> Entry | None:
 
 
 def _against(study: Study, entry: Entry, single: Entry) -> Interval:
-    dataset = study.evaluator.dataset
+    dataset = study.scorer.dataset
     return paired_interval(
         dataset.test.labels,
         entry.confirmed.predicted,
@@ -117,7 +117,7 @@ def _against(study: Study, entry: Entry, single: Entry) -> Interval:
 
 def gaps(study: Study) -> list[Gap]:
     """The front, which was selected, and beside it the baselines that were not: both have other rows on test."""
-    score, labels = score_of(study), study.evaluator.dataset.test.labels
+    score, labels = score_of(study), study.scorer.dataset.test.labels
     selected = [(entry, True) for entry in study.front]
     others = [(entry, False) for entry in study.baselines if entry.name not in {BEST_SINGLE, "majority"}]
     return [
@@ -148,11 +148,11 @@ def spreads(study: Study, chosen: TrialRecord) -> list[Spread]:
                 _fold_score(study, each, fold, score) for each in searched for fold in parts.get(each.seed, ())
             ),
             repetitions=tuple(_value(each, score) for each in searched),
-            seeds=tuple(_value(each, score) for each in study.evaluator.confirm(candidate).repetitions),
+            seeds=tuple(_value(each, score) for each in study.scorer.scored(candidate, "confirm").repetitions),
         )
         for name, candidate in candidates.items()
         if candidate is not None
-        for searched in [study.evaluator.search(candidate).repetitions]
+        for searched in [study.scorer.scored(candidate, "search").repetitions]
     ]
 
 
@@ -162,14 +162,14 @@ def _value(repetition: Repetition, score: str) -> float:
 
 def _folds(study: Study) -> dict[int, tuple[Fold, ...]]:
     """The folds of each repetition by seed, where there are several."""
-    protocol, train = study.request.protocol, study.evaluator.dataset.train
+    protocol, train = study.request.protocol, study.scorer.dataset.train
     if protocol.name != "cv" or protocol.uses_validation_split(len(train)):
         return {}
     return {seed: folds(train.labels, train.groups, protocol, seed) for seed in protocol.search_seeds}
 
 
 def _fold_score(study: Study, repetition: Repetition, fold: Fold, name: str) -> float:
-    dataset = study.evaluator.dataset
+    dataset = study.scorer.dataset
     places = np.searchsorted(repetition.rows, fold.predict)
     scores = score(dataset.train.labels[fold.predict], repetition.predicted[places], len(dataset.labels))
     present = [f1 for f1, rows in zip(scores.f1, scores.support, strict=True) if rows]
@@ -179,9 +179,9 @@ def _fold_score(study: Study, repetition: Repetition, fold: Fold, name: str) -> 
 def in_words(study: Study, chosen: TrialRecord, kind: str) -> list[str]:
     """The result in a few sentences, as plain as the numbers allow."""
     score = score_of(study)
-    confirmed = study.evaluator.confirm(chosen.candidate)
+    confirmed = study.scorer.scored(chosen.candidate, "confirm")
     test = confirmed.f1 if score == "f1" else confirmed.accuracy
-    rows = len(study.evaluator.dataset.test)
+    rows = len(study.scorer.dataset.test)
     scores = (
         f"{kind}: trial {chosen.number}, {chosen.candidate}, at {chosen.metrics['latency_ms']:.2f} ms a text. "
         f"Search: {score_name(score)} {chosen.metrics[f'{score}_mean']:.4f} in the mean and "

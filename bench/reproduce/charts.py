@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.figures import GREY, data
-from bench.reproduce.asks import Answers
 from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.questions import Answers
 from bench.reproduce.setting import Setting
 
 Chart = Any

@@ -1,28 +1,18 @@
 """Sources that are computed from other sources: controls that have a fusion's width or its information, not both."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.evaluation.features import Features
-from bench.specs import Source, Spec, fingerprint
-from bench.store import Shelf
-
-if TYPE_CHECKING:
-    import torch
+from bench.evaluation.inputs import Derived, Input, Locate, Stored
+from bench.specs import Source, Spec
 
 POOLING = "derived"
-ALGORITHM = 1
-"""To be raised when derivations compute something else."""
 
 
 class Derivation(Spec):
-    """How features come from others.
-
-    `projection`: standardised sources times a Gaussian matrix that `seed` draws. `pca`: the first principal axes of
-    the standardised sources, found on the training rows, in a random rotation. Both give `width` columns.
-    """
+    """How features come from those of other sources, by name; `bench.evaluation.inputs.Derived` says what each does."""
 
     kind: Literal["projection", "pca"]
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
@@ -51,58 +41,13 @@ class Derivation(Spec):
         return (POOLING,)
 
 
-class DerivedFeatures(Features):
-    """Features of models, and of derivations from them (shared with who makes them up)."""
+def located(stored: Callable[[Source], Stored], derived: Mapping[str, Derivation]) -> Locate:
+    """From sources, of which some are derived, to the matrices that they mean; `derived` may still grow."""
 
-    def __init__(
-        self,
-        train: Sequence[str],
-        test: Sequence[str],
-        shelves: Mapping[str, Shelf],
-        heal: Callable[[str], None],
-        derived: Mapping[str, Derivation],
-    ) -> None:
-        super().__init__(train, test, shelves, heal)
-        self._derived = derived
-
-    def identity(self, source: Source) -> str:
-        """The fingerprint of the extraction, or of the derivation and the extractions under it."""
+    def locate(source: Source) -> Input:
         if source.pooling != POOLING:
-            return super().identity(source)
-        derivation = self._derived[source.model]
-        return fingerprint(
-            [
-                ALGORITHM,
-                derivation.model_dump(mode="json"),
-                *(super(DerivedFeatures, self).identity(each) for each in derivation.sources),
-            ]
-        )
+            return stored(source)
+        how = derived[source.model]
+        return Derived(kind=how.kind, of=tuple(map(stored, how.sources)), width=how.width, seed=how.seed)
 
-    def train(self, source: Source) -> "torch.Tensor":
-        """Features of the training rows: float32 [rows, width], in data-set order."""
-        return super().train(source) if source.pooling != POOLING else self._compute(source)[0]
-
-    def test(self, source: Source) -> "torch.Tensor":
-        """Features of the test rows: float32 [rows, width], in data-set order."""
-        return super().test(source) if source.pooling != POOLING else self._compute(source)[1]
-
-    def _compute(self, source: Source) -> "tuple[torch.Tensor, torch.Tensor]":
-        import torch
-
-        derivation = self._derived[source.model]
-        sides = [
-            torch.cat([side(each) for each in derivation.sources], 1).double() for side in (super().train, super().test)
-        ]
-        mean, deviation = sides[0].mean(0), sides[0].std(0, correction=0)
-        train, test = ((side - mean) * torch.where(deviation > 0, 1 / deviation, 0) for side in sides)
-        generator = torch.Generator().manual_seed(derivation.seed)
-        if derivation.kind == "pca":
-            # eigenvectors come in ascending order
-            axes = torch.linalg.eigh(train.T @ train)[1].flip(1)[:, : derivation.width]
-            # heads standardise columns: turned at random, no axis of small variance is blown up by that
-            turned = torch.empty(axes.shape[1], axes.shape[1], dtype=torch.float64)
-            axes = axes @ torch.nn.init.orthogonal_(turned, generator=generator)
-        else:
-            axes = torch.randn(train.shape[1], derivation.width, generator=generator, dtype=torch.float64)
-            axes /= train.shape[1] ** 0.5
-        return (train @ axes).float(), (test @ axes).float()
+    return locate

@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 
 from bench.datasets.dataset import Dataset
-from bench.evaluation.cache import EvaluationCache
-from bench.evaluation.evaluator import Evaluator, Repetition, Scored
-from bench.extraction import check_disk, heal, survey
+from bench.evaluation.ask import Ask
+from bench.evaluation.inputs import stored
+from bench.evaluation.scoring import Repetition, Scored, Scorer
+from bench.extraction import check_disk, survey
 from bench.material import Material
 from bench.metrics import score
 from bench.progress import Progress
-from bench.reproduce.asks import Answers, Ask
-from bench.reproduce.derived import DerivedFeatures
+from bench.reproduce.derived import located
+from bench.reproduce.questions import Answers, Question
 from bench.reproduce.scores import class_count
 from bench.reproduce.setting import Setting
-from bench.specs import Candidate
 
 TOGETHER = 16
 """Candidates that are trained side by side before their scores are kept: what a kill can cost."""
@@ -27,28 +27,19 @@ class Evaluations:
 
     def __init__(self, material: Material, setting: Setting, progress: Progress) -> None:
         self._material, self._setting, self._progress = material, setting, progress
-        self._cache = EvaluationCache(material.store.home)
-        self._main = self._new(setting.dataset, material)
-        self._last: tuple[Dataset, Evaluator] = (setting.dataset, self._main)
+        self._main = self._last = self._new(setting.dataset, material)
 
-    def _new(self, data: Dataset, material: Material) -> Evaluator:
-        needs = {need.model.name: need for need in material.needs}
-        features = DerivedFeatures(
-            data.train.texts,
-            data.test.texts,
-            {name: need.shelf for name, need in needs.items()},
-            lambda name: heal(needs[name], material.settings, material.texts, self._progress),
-            self._setting.derived,
-        )
-        return Evaluator(data, self._setting.protocol, features, self._cache)
+    def _new(self, data: Dataset, material: Material) -> Scorer:
+        locate = located(stored(material.shelves), self._setting.derived)
+        return Scorer(data, self._setting.protocol, material.evaluator(self._progress), locate)
 
-    def evaluator(self, data: Dataset) -> Evaluator:
-        """The evaluator of those rows; besides the study's own, the last one is kept."""
+    def scorer(self, data: Dataset) -> Scorer:
+        """Who scores on those rows; besides the study's own, the last one is kept."""
         if data is self._setting.dataset:
             return self._main
-        if self._last[0] is not data:
-            self._last = (data, self._new(data, self.material_of(data)))
-        return self._last[1]
+        if self._last.dataset is not data:
+            self._last = self._new(data, self.material_of(data))
+        return self._last
 
     def material_of(self, data: Dataset) -> Material:
         """The material over other rows: the same models, whatever is missing of their states."""
@@ -59,7 +50,7 @@ class Evaluations:
         )
         return replace(material, needs=needs)
 
-    def extract(self, asks: Iterable[Ask]) -> None:
+    def extract(self, asks: Iterable[Question]) -> None:
         """Fill the store with what asks need beyond the data set's own rows."""
         own = set(self._material.texts)
         for data in {ask.data.fingerprint: ask.data for ask in asks if ask.data is not self._setting.dataset}.values():
@@ -70,50 +61,31 @@ class Evaluations:
             for need in material.needs:
                 material.fill(need, self._progress)
 
-    def answer(self, asks: Sequence[Ask], done: Callable[[Ask, Scored], None]) -> Answers:
+    def answer(self, asks: Sequence[Question], done: Callable[[Question, Scored], None]) -> Answers:
         """The scores of `asks`; `done` is called with each as it is there."""
-        answers: dict[Ask, Scored] = {}
         joint = [ask for ask in asks if ask.together]
-        for start in range(0, len(joint), TOGETHER):
-            chunk = joint[start : start + TOGETHER]
-            # asks that are trained together are all on the same rows and seeds
-            scored = self.evaluator(chunk[0].data).on_test_together([_candidate(ask) for ask in chunk], chunk[0].seeds)
-            for ask, each in zip(chunk, scored, strict=True):
-                answers[ask] = each
-                done(ask, each)
-        for ask in asks:
-            if ask not in answers:
-                answers[ask] = self._answer(ask)
+        chunks = [joint[start : start + TOGETHER] for start in range(0, len(joint), TOGETHER)]
+        answers: dict[Question, Scored] = {}
+        for chunk in [*chunks, *([ask] for ask in asks if not ask.together)]:
+            scorer = self.scorer(chunk[0].data)  # what is trained side by side is all on the same rows
+            of_each = {ask: _engine(scorer, ask) for ask in chunk}
+            outcomes = iter(scorer.evaluator.answers([each for several in of_each.values() for each in several]))
+            for ask, several in of_each.items():
+                answers[ask] = scorer.marked((each, next(outcomes)) for each in several)
                 done(ask, answers[ask])
         return answers
 
-    def _answer(self, ask: Ask) -> Scored:
-        evaluator = self.evaluator(ask.data)
-        if ask.together:
-            return evaluator.on_test_together([_candidate(ask)], ask.seeds)[0]
-        if not isinstance(ask.subject, Candidate):
-            # deterministic: one repetition says all
-            return Scored(evaluator.text_baseline(ask.subject, "confirm").repetitions[:1])
-        if ask.phase == "confirm":
-            return evaluator.on_test(ask.subject, ask.seeds)
-        return evaluator.out_of_fold(ask.subject, ask.seeds)
-
-    def known(self, ask: Ask) -> Scored | None:
+    def known(self, ask: Question) -> Scored | None:
         """The scores of an ask, where all of them would be read back."""
-        evaluator, seeds = self.evaluator(ask.data), ask.seeds
-        if isinstance(ask.subject, Candidate):
-            there = evaluator.remembered(ask.subject, ask.phase, seeds, together=ask.together) == len(seeds)
-        else:
-            there = evaluator.remembers_text(ask.subject)
-        return self._answer(ask) if there else None
+        scorer = self.scorer(ask.data)
+        return scorer.known(_engine(scorer, ask))
 
 
-def _candidate(ask: Ask) -> Candidate:
-    assert isinstance(ask.subject, Candidate)
-    return ask.subject
+def _engine(scorer: Scorer, ask: Question) -> list[Ask]:
+    return scorer.asks(ask.subject, ask.phase, ask.seeds, side_by_side=ask.together)
 
 
-def stand_in(ask: Ask) -> Scored:
+def stand_in(ask: Question) -> Scored:
     """Scores that are no scores: what a plan goes on with where the real ones are not there yet."""
     split = ask.data.test if ask.phase == "confirm" else ask.data.train
     predicted = np.zeros(len(split), dtype=np.int64)

@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.files import existing_parent
 from bench.progress import Progress
-from bench.reproduce.asks import Ask
 from bench.reproduce.evaluations import Evaluations, stand_in
+from bench.reproduce.questions import Question
 from bench.reproduce.run import Prepared
 from bench.reproduce.study import Study
 from bench.specs import MLP, Candidate
@@ -55,7 +55,7 @@ def plan(prepared: Prepared, progress: Progress) -> Plan:
     material = prepared.material
     peak = matrix_peak(material.settings.dtype)
     evaluations = Evaluations(material, prepared.setting, progress)
-    shared: dict[Ask, float | None] = {}
+    shared: dict[Question, float | None] = {}
     studies = tuple(_planned(study, prepared, evaluations, peak, shared) for study in prepared.request.studies)
     return Plan(
         dataset=material.dataset.name,
@@ -70,12 +70,12 @@ def plan(prepared: Prepared, progress: Progress) -> Plan:
 
 
 def _planned(
-    study: Study, prepared: Prepared, evaluations: Evaluations, peak: float, shared: dict[Ask, float | None]
+    study: Study, prepared: Prepared, evaluations: Evaluations, peak: float, shared: dict[Question, float | None]
 ) -> PlannedStudy:
     """Also enters the study's asks in `shared`: the seconds that each takes, None where it is known."""
     steps = study.steps(prepared.setting)
     asks = next(steps)
-    mine: dict[Ask, float | None] = {}
+    mine: dict[Question, float | None] = {}
     for step in range(study.stages):
         found = {ask: evaluations.known(ask) for ask in dict.fromkeys(asks)}
         for ask, scored in found.items():
@@ -87,12 +87,12 @@ def _planned(
     return _summed(study.name, mine)
 
 
-def _summed(name: str, asks: Mapping[Ask, float | None]) -> PlannedStudy:
+def _summed(name: str, asks: Mapping[Question, float | None]) -> PlannedStudy:
     left = [seconds for seconds in asks.values() if seconds is not None]
     return PlannedStudy(name, len(asks), len(asks) - len(left), sum(left))
 
 
-def _flops(ask: Ask, prepared: Prepared) -> float:
+def _flops(ask: Question, prepared: Prepared) -> float:
     """Operations: an epoch is two products forward and one backward, a fit of logistic regression many passes."""
     if not isinstance(ask.subject, Candidate):
         return 0.0

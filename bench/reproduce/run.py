@@ -9,14 +9,14 @@ from typing import Any
 from bench.cost import ModelCost
 from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
-from bench.evaluation.evaluator import Scored
 from bench.evaluation.protocol import Protocol
+from bench.evaluation.scoring import Scored
 from bench.files import atomic, write_json
 from bench.material import Clock, Material, Wanted, extract_and_measure, gather
 from bench.progress import Progress
-from bench.reproduce.asks import Ask
 from bench.reproduce.columns import Row
 from bench.reproduce.evaluations import Evaluations
+from bench.reproduce.questions import Question
 from bench.reproduce.setting import Setting
 from bench.reproduce.study import Findings, Study
 from bench.reproduce.writing import files
@@ -194,7 +194,7 @@ def _findings(
             title = f"{study.name} on {prepared.material.dataset.name}"
             with progress.task(title, len(asks), "evaluations") as task:
 
-                def done(ask: Ask, scored: Scored) -> None:
+                def done(ask: Question, scored: Scored) -> None:
                     tracker.log(record(ask, scored))
                     task.advance()
 
@@ -205,7 +205,7 @@ def _findings(
         return findings
 
 
-def record(ask: Ask, scored: Scored) -> Record:
+def record(ask: Question, scored: Scored) -> Record:
     """An evaluation as a nested run."""
     name = str(ask.subject)
     params = (

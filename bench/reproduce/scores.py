@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bench.datasets.dataset import Dataset
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.metrics import bootstrap_interval, paired_interval
 from bench.reproduce.columns import Row
 

@@ -8,12 +8,12 @@ from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split, split_fingerprint
 from bench.datasets.splits import first_appearance
 from bench.evaluation.baselines import TEXT_BASELINES
-from bench.evaluation.evaluator import Scored
 from bench.evaluation.protocol import Protocol
+from bench.evaluation.scoring import Scored
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent
-from bench.reproduce.asks import Ask
 from bench.reproduce.derived import Derivation
+from bench.reproduce.questions import Question
 from bench.space.candidates import canonical
 from bench.specs import MLP, Candidate, Head, Logistic, Source
 from bench.tasks import TASKS
@@ -69,26 +69,26 @@ class Setting:
         self.derived[derivation.name] = derivation
         return derivation.source
 
-    def test(self, candidate: Candidate, data: Dataset | None = None) -> Ask:
+    def test(self, candidate: Candidate, data: Dataset | None = None) -> Question:
         """Trained on all training rows under each seed, scored on the test rows.
 
         A logistic regression that projects nothing ends in the same place under every seed (only the folds that
         choose its C differ), so it is fitted once.
         """
         seeds = self.seeds[:1] if isinstance(candidate.head, Logistic) and candidate.width is None else self.seeds
-        return Ask(candidate, "confirm", seeds, data or self.dataset)
+        return Question(candidate, "confirm", seeds, data or self.dataset)
 
-    def held_out(self, candidate: Candidate) -> Ask:
+    def held_out(self, candidate: Candidate) -> Question:
         """Every training row predicted out of fold; no test row is touched."""
         seeds = self.protocol.search_seeds
         once = isinstance(candidate.head, Logistic) and candidate.width is None
-        return Ask(candidate, "search", seeds[:1] if once else seeds, self.dataset)
+        return Question(candidate, "search", seeds[:1] if once else seeds, self.dataset)
 
-    def baselines(self, data: Dataset | None = None) -> dict[str, Ask]:
+    def baselines(self, data: Dataset | None = None) -> dict[str, Question]:
         """TF-IDF with logistic regression, and the majority class."""
-        return {name: Ask(name, "confirm", self.seeds[:1], data or self.dataset) for name in TEXT_BASELINES}
+        return {name: Question(name, "confirm", self.seeds[:1], data or self.dataset) for name in TEXT_BASELINES}
 
-    def singles(self) -> dict[tuple[str, str], Ask]:
+    def singles(self) -> dict[tuple[str, str], Question]:
         """Every model's last layer under both heads, by model and head."""
         return {
             (model, head): self.test(self.candidate([self.last(model)], head))

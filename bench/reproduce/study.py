@@ -4,12 +4,12 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench.errors import BenchError
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.registry import Registry
-from bench.reproduce.asks import Answers, Ask
 from bench.reproduce.columns import Column, Row
 from bench.reproduce.published import caption, printed
+from bench.reproduce.questions import Answers, Question
 from bench.reproduce.scores import score_columns
 from bench.reproduce.setting import Setting
 
@@ -41,7 +41,7 @@ class Findings:
     columns: Sequence[Column] = ()
 
 
-Steps = Generator[Iterable[Ask], Answers, Findings]
+Steps = Generator[Iterable[Question], Answers, Findings]
 """Yields what it needs, is sent all scores so far, and returns what it found. A second step may depend on the first."""
 
 
@@ -89,7 +89,7 @@ class Study:
         """
         own = self.body(setting)
         baselines = setting.baselines() if self.baselines else {}
-        answers: dict[Ask, Scored] = {}
+        answers: dict[Question, Scored] = {}
         asks = [*baselines.values(), *next(own)]
         while True:
             answers |= yield asks

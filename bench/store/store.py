@@ -40,9 +40,22 @@ class Store:
         slug = re.sub(r"[^\w.-]+", "-", str(identity["model"])).strip("-.")[-60:]
         return Shelf(self._folder / f"{slug}-{name}", identity)
 
+    def find(self, fingerprint: str) -> Shelf:
+        """The shelf of an extraction by its fingerprint.
+
+        Raises:
+            BenchError: there is none, or its identity cannot be read.
+        """
+        for shelf in self._opened(f"*-{fingerprint}"):
+            return shelf
+        raise BenchError(f"The store {self.home} has no hidden states of the extraction {fingerprint}.")
+
     def shelves(self) -> Iterator[Shelf]:
         """Every shelf, by name."""
-        for path in sorted(self._folder.glob("*/identity.json")):
+        return self._opened("*")
+
+    def _opened(self, folders: str) -> Iterator[Shelf]:
+        for path in sorted(self._folder.glob(f"{folders}/identity.json")):
             try:
                 stored = json.loads(path.read_text(encoding="utf-8"))
                 if stored["format"] == FORMAT:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.cost import ModelCost, latency_estimated, latency_ms, memory_gb
 from bench.evaluation.baselines import TEXT_BASELINES
-from bench.evaluation.evaluator import Evaluator, Scored
+from bench.evaluation.scoring import Scored, Scorer
 from bench.front import pareto
 from bench.metrics import bootstrap_interval, holm, paired_permutation
 from bench.progress import Progress
@@ -65,7 +65,7 @@ def front(journal: Journal, objectives: Objectives) -> list[TrialRecord]:
 class Confirmation:
     """Confirms entries of a study; what was confirmed before is read back from the evaluations."""
 
-    evaluator: Evaluator
+    scorer: Scorer
     shapes: Shapes
     costs: Mapping[str, ModelCost]
     objectives: Objectives
@@ -106,9 +106,8 @@ class Confirmation:
             seen = record.f1 if name.startswith("f1") else record.accuracy
             if record.state == "pruned" and name.endswith("_floor") and min(seen) <= value:
                 continue
-            metrics = (
-                record.metrics if record.state == "complete" else self.evaluator.search(record.candidate).metrics()
-            )
+            complete = record.state == "complete"
+            metrics = record.metrics if complete else self.scorer.scored(record.candidate, "search").metrics()
             if metrics[name] > value:
                 best, value = record.candidate, metrics[name]
         return best
@@ -137,8 +136,8 @@ class Confirmation:
         if record is not None and record.state == "complete":
             search = {key: value for key, value in record.metrics.items() if key not in {"latency_ms", "memory_gb"}}
         else:
-            search = self.evaluator.search(candidate).metrics()
-        confirmed = self.evaluator.confirm(candidate)
+            search = self.scorer.scored(candidate, "search").metrics()
+        confirmed = self.scorer.scored(candidate, "confirm")
         return Entry(
             name=name,
             kind=kind,
@@ -154,22 +153,22 @@ class Confirmation:
         )
 
     def _text_entry(self, name: str) -> Entry:
-        confirmed = self.evaluator.text_baseline(name, "confirm")
-        search = self.evaluator.text_baseline(name, "search").metrics()
+        confirmed = self.scorer.scored(name, "confirm")
+        search = self.scorer.scored(name, "search").metrics()
         interval = self._interval(confirmed)
         return Entry(name, "baseline", None, None, None, search, None, None, confirmed, interval)
 
     @property
     def _truth(self) -> np.ndarray:
-        return self.evaluator.dataset.test.labels
+        return self.scorer.dataset.test.labels
 
     @property
     def _classes(self) -> int:
-        dataset = self.evaluator.dataset
+        dataset = self.scorer.dataset
         return len(dataset.labels) + len(dataset.test_only_labels)
 
     def _interval(self, scored: Scored) -> tuple[float, float]:
-        seed = self.evaluator.protocol.seed
+        seed = self.scorer.protocol.seed
         interval = bootstrap_interval(self._truth, scored.predicted, self._classes, seed=seed)
         return interval.low, interval.high
 
@@ -183,7 +182,7 @@ class Confirmation:
                 entry.confirmed.predicted,
                 reference.confirmed.predicted,
                 self._classes,
-                seed=self.evaluator.protocol.seed,
+                seed=self.scorer.protocol.seed,
             )
             for entry in others
         ]

@@ -9,8 +9,8 @@ from typing import Any
 
 from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split
-from bench.evaluation.evaluator import Evaluator, Scored
 from bench.evaluation.protocol import Protocol
+from bench.evaluation.scoring import Scored, Scorer
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
 from bench.study.journal import Journal, TrialRecord
@@ -64,7 +64,7 @@ class Logbook:
             return None
         return self.tracker.log(trial_record(record, scored, self.dataset, self._searched))
 
-    def catch_up(self, journal: Journal, evaluator: Evaluator) -> None:
+    def catch_up(self, journal: Journal, scorer: Scorer) -> None:
         """Write the trials that the tracker lacks: it is another than before, there was none, or it has lost them."""
         if self.tracker.uri is None:
             return
@@ -72,9 +72,8 @@ class Logbook:
         for record in [*journal.of("complete"), *journal.of("pruned")]:
             run_id = self.tracker.find(record.candidate.fingerprint())
             if run_id is None:
-                seeds = evaluator.protocol.search_seeds[: len(record.f1)]
-                done = tuple(evaluator.search_repetition(record.candidate, seed) for seed in seeds)
-                run_id = self.trial(record, Scored(done))
+                seeds = scorer.protocol.search_seeds[: len(record.f1)]
+                run_id = self.trial(record, scorer.scored(record.candidate, "search", seeds))
             if run_id is not None and run_id != record.run_id:
                 runs[record.number] = run_id
         journal.move_runs(runs)

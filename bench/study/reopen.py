@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.backends.resolution import applying
 from bench.cost import ModelCost
 from bench.errors import BenchError, nearest
-from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.scoring import Scorer
 from bench.front import knee
 from bench.material import Material
 from bench.progress import SILENT, Progress
@@ -33,7 +33,7 @@ class Study:
     journal: Journal
     material: Material
     costs: Mapping[str, ModelCost]
-    evaluator: Evaluator
+    scorer: Scorer
     front: list[Entry]
     baselines: list[Entry]
 
@@ -63,10 +63,10 @@ def reopen(home: Path, name: str, store: Store, progress: Progress = SILENT, tri
     same_settings(journal.study, name, prepared.settings)
     material, costs = prepared.material, kept_costs(journal)
     material.extract(progress)
-    evaluator = material.evaluator(request.protocol, progress)
-    confirmation = Confirmation(evaluator, material.models, costs, request.space.objectives, progress)
+    scorer = material.scorer(request.protocol, progress)
+    confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress)
     entries, baselines = confirmation.run(journal)
-    return Study(name, request, journal, material, costs, evaluator, entries, baselines)
+    return Study(name, request, journal, material, costs, scorer, entries, baselines)
 
 
 def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:

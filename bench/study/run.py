@@ -107,11 +107,11 @@ def _run(
         progress,
         clock,
     )
-    evaluator = material.evaluator(request.protocol, progress)
+    scorer = material.scorer(request.protocol, progress)
     log = Logbook(tracker, material.dataset, request.protocol)
     trials = Trials(
         journal=journal,
-        evaluator=evaluator,
+        scorer=scorer,
         space=request.space,
         shapes=material.models,
         costs=costs,
@@ -119,7 +119,7 @@ def _run(
         seed=request.protocol.seed,
         log=log.trial,
     )
-    log.catch_up(journal, evaluator)
+    log.catch_up(journal, scorer)
     done = len(journal.of("complete"))
     with clock.phase("search"), progress.task("search", request.trials, "candidates") as task:
         task.advance(min(done, request.trials))
@@ -132,7 +132,7 @@ def _run(
             "Raise --max-latency-ms or --max-memory-gb, or give other --models."
         )
     with clock.phase("confirm"):
-        confirmation = Confirmation(evaluator, material.models, costs, request.space.objectives, progress)
+        confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress)
         front, baselines = confirmation.run(journal)
     result = _result(prepared, journal, trials, front, baselines, clock, stopped)
     result = replace(result, tracking_uri=tracker.uri, parent_run_id=parent)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.cost import ModelCost, latency_ms, memory_gb
-from bench.evaluation.evaluator import Evaluator, Repetition, Scored
+from bench.evaluation.scoring import Repetition, Scored, Scorer
 from bench.front import could_still_matter
 from bench.heads import DivergedError
 from bench.progress import Work
@@ -39,7 +39,7 @@ class Trials:
     """Runs trials until enough distinct candidates are scored, the space is exhausted, or time is up."""
 
     journal: Journal
-    evaluator: Evaluator
+    scorer: Scorer
     space: SearchSpace
     shapes: Shapes
     costs: Mapping[str, ModelCost]
@@ -128,8 +128,8 @@ class Trials:
         started = time.perf_counter()
         done: list[Repetition] = []
         try:
-            for seed in self.evaluator.protocol.search_seeds:
-                done.append(self.evaluator.search_repetition(candidate, seed))
+            for ask in self.scorer.asks(candidate, "search"):
+                done += self.scorer.score([ask]).repetitions
                 if self._hopeless(done, fixed):
                     break
         except DivergedError:
@@ -138,7 +138,7 @@ class Trials:
             self.journal.tell(trial, record, None)
             return record
         scored = Scored(tuple(done))
-        pruned = len(done) < len(self.evaluator.protocol.search_seeds)
+        pruned = len(done) < len(self.scorer.protocol.search_seeds)
         record = TrialRecord(
             number=trial.number,
             state="pruned" if pruned else "complete",
@@ -174,7 +174,7 @@ class Trials:
 
     def _hopeless(self, done: Sequence[Repetition], fixed: Mapping[str, float]) -> bool:
         """Whether even the best that the missing repetitions could bring is dominated by a finished trial."""
-        total = len(self.evaluator.protocol.search_seeds)
+        total = len(self.scorer.protocol.search_seeds)
         if len(done) == total:
             return False
         bound = dict(fixed)

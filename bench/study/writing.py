@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.datasets.dataset import Dataset, Split
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.specs import MLP, Candidate
 from bench.study.journal import TrialRecord
 from bench.tracking import Record

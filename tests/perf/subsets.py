@@ -104,7 +104,7 @@ def agreement(subsets: list[tuple[int, ...]], seeds: int, epochs: int) -> None:
     truth = labels[ROWS:]
     pairs = []
     for seed in range(seeds):
-        together = predict_subsets(features, subsets, labels, CLASSES, job(seed), head)
+        together = [each.probabilities for each in predict_subsets(features, subsets, labels, CLASSES, job(seed), head)]
         for subset, ours in zip(subsets, together, strict=True):
             sources = [features[number] for number in subset]
             (alone,) = fit_predict(sources, labels, CLASSES, [job(seed)], candidate(subset, head))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.asks import Answers, Ask
 from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.published import models as papers_models
 from bench.reproduce.published import printed
+from bench.reproduce.questions import Answers, Question
 from bench.reproduce.scores import POINTS, known, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Steps, study
@@ -71,7 +71,7 @@ def combinations(setting: Setting) -> Steps:
     )
 
 
-def subset_ask(setting: Setting, subset: Subset, head: str) -> Ask:
+def subset_ask(setting: Setting, subset: Subset, head: str) -> Question:
     """The concatenation of a subset's last layers on the test set."""
     ask = setting.test(setting.candidate([setting.last(model) for model in subset], head))
     return replace(ask, together=head == "mlp" and len(subset) > 1)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.asks import Answers, Ask
 from bench.reproduce.columns import Column, Kind, Row, joined
+from bench.reproduce.questions import Answers, Question
 from bench.reproduce.scores import difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Steps, study
@@ -70,7 +70,7 @@ def learned(setting: Setting) -> Steps:
     return Findings(rows, figures=figures, notes=notes)
 
 
-def _mix(setting: Setting, model: str, head: str) -> Ask:
+def _mix(setting: Setting, model: str, head: str) -> Question:
     sources = [setting.last(model).model_copy(update={"layer": layer}) for layer in setting.layers(model)]
     return setting.test(setting.candidate(sources, head, MIX))
 

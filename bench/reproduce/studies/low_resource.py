@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.datasets.dataset import Dataset
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.asks import Ask
 from bench.reproduce.columns import Column, Kind, Row, joined
+from bench.reproduce.questions import Question
 from bench.reproduce.scores import POINTS, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting, merged, training_rows
 from bench.reproduce.statistics import t_interval
@@ -114,11 +114,13 @@ def nested(dataset: Dataset, size: int, seed: int) -> Dataset:
     return training_rows(dataset, np.concatenate(chosen).tolist())
 
 
-def _asks(setting: Setting, size: int, draws: Mapping[tuple[int, int], Dataset], candidate: Candidate) -> list[Ask]:
+def _asks(
+    setting: Setting, size: int, draws: Mapping[tuple[int, int], Dataset], candidate: Candidate
+) -> list[Question]:
     """One training a draw; where all rows are taken there is one draw, and runs are those of other studies."""
     if draws[size, setting.seeds[0]] is setting.dataset:
         return [setting.test(candidate)]
-    return [Ask(candidate, "confirm", (seed,), draws[size, seed]) for seed in setting.seeds]
+    return [Question(candidate, "confirm", (seed,), draws[size, seed]) for seed in setting.seeds]
 
 
 def _columns(scored: Scored, data: Dataset, setting: Setting) -> Row:

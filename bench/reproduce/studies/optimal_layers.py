@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.asks import Answers
 from bench.reproduce.columns import Column, Kind, Row, joined
+from bench.reproduce.questions import Answers
 from bench.reproduce.scores import difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.studies.layers import best

@@ -101,5 +101,5 @@ def overhead(setting: Setting) -> Steps:
 def _milliseconds(setting: Setting, name: str) -> float:
     train, test = setting.dataset.train, setting.dataset.test
     started = time.perf_counter()
-    TEXT_BASELINES[name](train.texts, train.labels, test.texts)
+    TEXT_BASELINES[name](train.texts, train.labels, test.texts, len(setting.dataset.labels))
     return 1000 * (time.perf_counter() - started) / (len(train) + len(test))

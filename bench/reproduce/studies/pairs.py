@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations_with_replacement
 
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.asks import Ask
 from bench.reproduce.columns import Column, Kind, Row, joined
+from bench.reproduce.questions import Question
 from bench.reproduce.scores import difference_columns, score_columns, single_rows
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Steps, study
@@ -58,7 +58,7 @@ def pairs(setting: Setting) -> Steps:
     )
 
 
-def _asks(setting: Setting) -> Iterator[tuple[tuple[Pair, str, str], Ask]]:
+def _asks(setting: Setting) -> Iterator[tuple[tuple[Pair, str, str], Question]]:
     for pair in combinations_with_replacement(setting.models, 2):
         for head in HEADS:
             for operator in OPERATORS:

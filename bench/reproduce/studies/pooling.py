@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.asks import Answers
 from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.published import printed
+from bench.reproduce.questions import Answers
 from bench.reproduce.scores import POINTS, difference_columns, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.study import Findings, Steps, study

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.datasets.dataset import Dataset, Split, split_fingerprint
-from bench.evaluation.evaluator import Repetition, Scored
+from bench.evaluation.scoring import Repetition, Scored
 from bench.figures import Figure
 from bench.metrics import score
 from bench.reproduce import charts

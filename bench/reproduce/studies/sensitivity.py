@@ -6,8 +6,8 @@ import numpy as np
 
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.asks import Ask
 from bench.reproduce.columns import Column, Kind, Row, joined
+from bench.reproduce.questions import Question
 from bench.reproduce.scores import POINTS, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.statistics import choice_spreads
@@ -49,7 +49,7 @@ def sensitivity(setting: Setting) -> Steps:
     rng = np.random.default_rng(setting.protocol.seed)
     drawn = {model: _choices(setting, model, rng) for model in setting.models}
     subsets = _drawn_subsets(setting, rng)
-    asks: dict[tuple[Subset, str], list[Ask]] = {
+    asks: dict[tuple[Subset, str], list[Question]] = {
         (subset, head): [
             setting.test(setting.candidate([drawn[model][number] for model in subset], head))
             for number in range(CHOICES)

@@ -8,8 +8,8 @@ import numpy as np
 from bench.cost import latency_ms
 from bench.figures import Figure
 from bench.reproduce import charts
-from bench.reproduce.asks import Answers
 from bench.reproduce.columns import Column, Kind, Row, joined
+from bench.reproduce.questions import Answers
 from bench.reproduce.scores import POINTS, score_columns
 from bench.reproduce.setting import HEADS, Setting
 from bench.reproduce.studies.combinations import subset_ask

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.datasets.dataset import Dataset
-from bench.evaluation.evaluator import Scored
+from bench.evaluation.scoring import Scored
 from bench.specs import Candidate
 
 
 @dataclass(frozen=True)
-class Ask:
+class Question:
     """An evaluation that a study needs.
 
     Attributes:
@@ -30,4 +30,4 @@ class Ask:
     together: bool = False
 
 
-Answers = Mapping[Ask, Scored]
+Answers = Mapping[Question, Scored]

@@ -1,0 +1,90 @@
+"""The one question of the engine: what does this classifier, trained on these rows, say of those?
+
+An ask is a value of names and fingerprints alone. It can be sent to another process or machine, and be answered by
+whoever has the store that its rows and matrices lie in.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
+
+from bench.evaluation.inputs import Input
+from bench.evaluation.protocol import FoldRule
+from bench.specs import MLP, Candidate, Spec, fingerprint
+
+ALGORITHM = 3
+"""To be raised when heads, operators or baselines compute something else: remembered outcomes are then not used."""
+
+Phase = Literal["search", "confirm"]
+"""``"search"``: training rows, predicted out of fold. ``"confirm"``: test rows, after training on all others."""
+
+
+class Ask(Spec):
+    """One training of one subject under one seed, and the rows that it is to predict.
+
+    Attributes:
+        subject: A candidate, or a text baseline by name.
+        train: Fingerprint of the training rows.
+        labels: The label list: what a predicted class is an index of.
+        test: Fingerprint of the test rows, where they are to be predicted; then all training rows are trained on.
+        folds: How the training rows are cut, where they are predicted out of fold.
+        inputs: The matrices of a candidate's sources, in their order.
+        seed: Of the folds, the initialisation and the order of batches.
+        beside: Set where concatenations under one MLP are to be trained side by side, which is far faster: ``"same"``
+            where one batch holds all training rows, so that the head is (up to rounding) the one that it would be
+            alone; ``"shared"`` where all see their batches in one order, which is another draw of the same
+            distribution, and another answer.
+    """
+
+    subject: Candidate | str
+    train: str
+    labels: tuple[str, ...]
+    test: str | None = None
+    folds: FoldRule | None = None
+    inputs: tuple[Input, ...] = ()
+    seed: int
+    beside: Literal["same", "shared"] | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if (self.test is None) == (self.folds is None):
+            raise ValueError("an ask predicts either the test rows or folds of the training rows")
+        sources = self.subject.sources if isinstance(self.subject, Candidate) else ()
+        if len(self.inputs) != len(sources):
+            raise ValueError(f"{self.subject} has {len(sources)} sources, but {len(self.inputs)} matrices are named")
+        if self.beside is not None and (self.test is None or not self._joins):
+            raise ValueError("side by side: concatenations under an MLP, on the test rows")
+        return self
+
+    @property
+    def _joins(self) -> bool:
+        """Whether the subject is an MLP on sources as they are."""
+        subject = self.subject
+        return isinstance(subject, Candidate) and isinstance(subject.head, MLP) and subject.fusion in {"none", "concat"}
+
+    @property
+    def phase(self) -> Phase:
+        """Which rows are predicted."""
+        return "search" if self.test is None else "confirm"
+
+    @property
+    def candidate(self) -> Candidate:
+        """The subject, where it is known to be one."""
+        assert isinstance(self.subject, Candidate)
+        return self.subject
+
+    def identity(self) -> dict[str, Any]:
+        """All that can change the answer, as JSON values.
+
+        A text baseline is deterministic: its seed counts only where it cuts the folds.
+        """
+        value = {name: each for name, each in self.model_dump(mode="json").items() if each not in (None, [])}
+        if self.beside == "same":
+            del value["beside"]
+        if not isinstance(self.subject, Candidate) and (self.folds is None or self.folds.split is not None):
+            del value["seed"]
+        return value | {"algorithm": ALGORITHM}
+
+    def fingerprint(self) -> str:
+        """32 hex digits by which the answer is kept; asks that have one answer share them."""
+        return fingerprint(self.identity(), length=32)

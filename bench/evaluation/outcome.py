@@ -1,0 +1,33 @@
+"""The one answer: what a trained classifier says of rows, and how its training went."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+ScoreKind = Literal["log-probability", "decision"]
+"""Natural logarithms of class probabilities; or decision values, which are larger where a class is likelier."""
+
+Report = tuple[Mapping[str, Any], ...]
+"""How the training of one head went, a mapping of JSON values for each of its parts (under late fusion several)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The answer to an ask, without the truth: thresholds, calibration and cascades follow from it.
+
+    Attributes:
+        rows: Positions in the training rows (a search) or the test rows (a confirmation), ascending, int64 [n].
+        predicted: Classes as indices of the ask's label list, int64 [n]. They are the head's own decision, which a
+            tie may tell apart from the first of the largest scores.
+        scores: Of every class, float32 [n, classes]; −inf where a class is out of the question.
+        kind: What the scores are.
+        reports: One a trained head, so one a fold; none where nothing is said of the training.
+    """
+
+    rows: np.ndarray
+    predicted: np.ndarray
+    scores: np.ndarray
+    kind: ScoreKind = "log-probability"
+    reports: tuple[Report, ...] = ()

@@ -1,0 +1,147 @@
+"""Rows without their texts, kept in the store by their fingerprint: an ask needs no file of the user's."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.datasets.dataset import Dataset, Split
+from bench.errors import BenchError
+from bench.files import write_tensors
+from bench.store import text_key
+
+FOLDER = "rows"
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class SplitRows:
+    """The training or the test rows of a data set, in its order, without their texts.
+
+    Attributes:
+        fingerprint: That of the split.
+        keys: What stands for each text in the store, 16 bytes each.
+        names: The labels that occur, sorted.
+        labels: Indices of `names`, int64 [rows].
+        groups: Rows of one number must stay in one fold, int64 [rows].
+        ids: The source's own.
+    """
+
+    fingerprint: str
+    keys: tuple[bytes, ...]
+    names: tuple[str, ...]
+    labels: np.ndarray
+    groups: np.ndarray
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, split: Split, names: Sequence[str]) -> "SplitRows":
+        """A split whose labels are indices of `names`."""
+        used = np.unique(split.labels)
+        order = sorted(used.tolist(), key=lambda label: names[label])
+        place = np.zeros(len(names), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        keys = tuple(map(text_key, split.texts))
+        return cls(
+            split.fingerprint,
+            keys,
+            tuple(names[label] for label in order),
+            place[split.labels],
+            split.groups,
+            split.ids,
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def labels_in(self, names: Sequence[str]) -> np.ndarray:
+        """The labels as indices of another list, int64 [rows]; −1 where it lacks one."""
+        where = {name: index for index, name in enumerate(names)}
+        places: np.ndarray = np.array([where.get(name, -1) for name in self.names], dtype=np.int64)[self.labels]
+        return places
+
+
+def sides(dataset: Dataset) -> tuple[SplitRows, SplitRows]:
+    """The training and the test rows."""
+    names = (*dataset.labels, *dataset.test_only_labels)
+    return SplitRows.of(dataset.train, names), SplitRows.of(dataset.test, names)
+
+
+def keep(home: Path, dataset: str, side: SplitRows) -> None:
+    """Keep a side of a data set of that name, where it is not kept already."""
+    import torch
+
+    with contextlib.suppress(BenchError):
+        read(home, side.fingerprint)
+        return
+    arrays: dict[str, np.ndarray] = {
+        "keys": np.frombuffer(b"".join(side.keys), dtype=np.uint8).reshape(len(side), -1),
+        "labels": side.labels.astype(np.int32),
+        "groups": side.groups.astype(np.int64),
+        "ids": np.frombuffer(json.dumps(side.ids).encode(), dtype=np.uint8),
+    }
+    metadata = {
+        "format": str(FORMAT),
+        "fingerprint": side.fingerprint,
+        "dataset": dataset,
+        "names": json.dumps(side.names),
+        "xxh3": _checksum(side.names, arrays),
+    }
+    # a full disk must not end a search here
+    with contextlib.suppress(OSError):
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        write_tensors(_path(home, side.fingerprint), tensors, metadata)
+
+
+def read(home: Path, fingerprint: str) -> SplitRows:
+    """The side of that fingerprint.
+
+    Raises:
+        BenchError: it is not kept, or the file is torn or altered.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = _path(home, fingerprint)
+    with contextlib.suppress(SafetensorError, OSError, KeyError, ValueError), safe_open(path, "np") as file:
+        arrays = {name: file.get_tensor(name) for name in ("keys", "labels", "groups", "ids")}
+        metadata = file.metadata()
+        names = tuple(json.loads(metadata["names"]))
+        if metadata["fingerprint"] == fingerprint and metadata["xxh3"] == _checksum(names, arrays):
+            return SplitRows(
+                fingerprint,
+                tuple(row.tobytes() for row in arrays["keys"]),
+                names,
+                arrays["labels"].astype(np.int64),
+                arrays["groups"],
+                tuple(json.loads(arrays["ids"].tobytes())),
+            )
+    raise BenchError(
+        f"The store {home} does not hold the rows {fingerprint}. They are kept when a study of their data set begins: "
+        "run its command again where the data is."
+    )
+
+
+def kept(home: Path) -> Iterator[tuple[str, str, int]]:
+    """Of every side that is kept: its fingerprint, the data set that it came from, and how many rows it has."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted((home / FOLDER).glob("*.safetensors")):
+        with contextlib.suppress(SafetensorError, OSError, KeyError, ValueError), safe_open(path, "np") as file:
+            yield path.stem, file.metadata()["dataset"], file.get_slice("labels").get_shape()[0]
+
+
+def _path(home: Path, fingerprint: str) -> Path:
+    return home / FOLDER / f"{fingerprint}.safetensors"
+
+
+def _checksum(names: Sequence[str], arrays: dict[str, np.ndarray]) -> str:
+    import xxhash
+
+    digest = xxhash.xxh3_128(json.dumps(names).encode())
+    for name in sorted(arrays):
+        digest.update(f"{name}{arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()

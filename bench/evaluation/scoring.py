@@ -1,0 +1,150 @@
+"""Candidates scored by a protocol: it says what is asked, the truth says what the outcomes are worth."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from bench.datasets.dataset import Dataset
+from bench.evaluation.ask import Ask, Phase
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.inputs import Locate
+from bench.evaluation.outcome import Outcome
+from bench.evaluation.protocol import Protocol
+from bench.heads import FittedHead
+from bench.metrics import Scores, Summary, score, summarise
+from bench.specs import MLP, Candidate
+
+
+@dataclass(frozen=True, eq=False)
+class Repetition:
+    """One seed's predictions and their scores. `rows` index the split that was predicted."""
+
+    seed: int
+    rows: np.ndarray
+    predicted: np.ndarray
+    scores: Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Repetitions of one candidate (or baseline) with their summaries."""
+
+    repetitions: tuple[Repetition, ...]
+
+    @cached_property
+    def f1(self) -> Summary:
+        """Macro-F1 over the repetitions."""
+        return summarise([repetition.scores.macro_f1 for repetition in self.repetitions])
+
+    @cached_property
+    def accuracy(self) -> Summary:
+        """Accuracy over the repetitions."""
+        return summarise([repetition.scores.accuracy for repetition in self.repetitions])
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Predicted classes, int [repetitions, rows]."""
+        return np.stack([repetition.predicted for repetition in self.repetitions])
+
+    def metrics(self) -> dict[str, float]:
+        """The six summaries under the names used everywhere: f1_mean, f1_std, f1_floor, accuracy_…."""
+        return {
+            f"{name}_{part}": value
+            for name, summary in (("f1", self.f1), ("accuracy", self.accuracy))
+            for part, value in (("mean", summary.mean), ("std", summary.std), ("floor", summary.floor))
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """Scores candidates and text baselines on one data set under one protocol.
+
+    Attributes:
+        dataset: The rows and the truth.
+        protocol: The rules and the seeds.
+        evaluator: Who answers.
+        locate: From a source that a candidate names to the matrix that it means.
+    """
+
+    dataset: Dataset
+    protocol: Protocol
+    evaluator: Evaluator
+    locate: Locate
+
+    def asks(
+        self,
+        subject: Candidate | str,
+        phase: Phase,
+        seeds: Sequence[int] | None = None,
+        *,
+        only: tuple[int, ...] | None = None,
+        side_by_side: bool = False,
+    ) -> list[Ask]:
+        """What has to be asked of a candidate, or of a text baseline by name.
+
+        Args:
+            subject: The candidate or the baseline.
+            phase: ``"search"`` as the protocol searches: out of fold, and no test row is touched; under the `paper`
+                protocol on the test rows. ``"confirm"`` on the test rows after training on all training rows.
+            seeds: One ask each; by default the protocol's of that phase, of which those of the confirmation are fresh.
+            only: Positions of the folds that are wanted, of a search out of fold.
+            side_by_side: Whether it may be trained beside others of which this is said (see `Ask.beside`).
+        """
+        if seeds is None:
+            seeds = self.protocol.search_seeds if phase == "search" else self.protocol.confirm_seeds
+        dataset, rows = self.dataset, len(self.dataset.train)
+        beside: Literal["same", "shared"] | None = None
+        if side_by_side and isinstance(subject, Candidate) and isinstance(subject.head, MLP):
+            beside = "same" if rows <= subject.head.batch_size else "shared"
+        held_out = phase == "search" and self.protocol.name == "cv"
+        rule = self.protocol.fold_rule(rows).model_copy(update={"only": only}) if held_out else None
+        sources = subject.sources if isinstance(subject, Candidate) else ()
+        ask = Ask(
+            subject=subject,
+            train=dataset.train.fingerprint,
+            labels=dataset.labels,
+            test=None if held_out else dataset.test.fingerprint,
+            folds=rule,
+            inputs=tuple(map(self.locate, sources)),
+            seed=0,
+            beside=beside,
+        )
+        return [ask.model_copy(update={"seed": seed}) for seed in seeds]
+
+    def scored(self, subject: Candidate | str, phase: Phase, seeds: Sequence[int] | None = None) -> Scored:
+        """The scores over repetitions of what `asks` asks.
+
+        Raises:
+            DivergedError: training ended in values that are not finite.
+        """
+        return self.score(self.asks(subject, phase, seeds))
+
+    def score(self, asks: Sequence[Ask]) -> Scored:
+        """Asks answered and scored."""
+        return self.marked(zip(asks, self.evaluator.answers(asks), strict=True))
+
+    def known(self, asks: Sequence[Ask]) -> Scored | None:
+        """The scores of asks that were all answered before."""
+        found = []
+        for ask in asks:
+            if (outcome := self.evaluator.known(ask)) is None:
+                return None
+            found.append((ask, outcome))
+        return self.marked(found)
+
+    def marked(self, answers: Iterable[tuple[Ask, Outcome]]) -> Scored:
+        """Outcomes held against the truth, one repetition each."""
+        return Scored(tuple(self._marked(ask, outcome) for ask, outcome in answers))
+
+    def _marked(self, ask: Ask, outcome: Outcome) -> Repetition:
+        split = self.dataset.train if ask.phase == "search" else self.dataset.test
+        unseen = () if ask.phase == "search" else self.dataset.test_only_labels
+        scores = score(split.labels[outcome.rows], outcome.predicted, len(self.dataset.labels) + len(unseen))
+        return Repetition(ask.seed, outcome.rows, outcome.predicted, scores)
+
+    def fitted(self, candidate: Candidate, seed: int) -> FittedHead:
+        """The very head that is confirmed under `seed`."""
+        return self.evaluator.fitted(self.asks(candidate, "confirm", (seed,))[0])
