@@ -1,8 +1,8 @@
 """One question, one answer: what an ask is, and that nothing but the ask decides its outcome."""
 
 import json
-import pickle
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +95,7 @@ def test_an_ask_is_a_value_that_travels(tmp_path: Path, r8: Dataset) -> None:
     asks = [ask for subject in SUBJECTS.values() for ask in asked.asks(subject, "search", only=(0,))]
     for ask in asks:
         again = Ask.model_validate_json(ask.model_dump_json())
-        assert again == ask == pickle.loads(pickle.dumps(ask))
+        assert again == ask == ForkingPickler.loads(ForkingPickler.dumps(ask))
         assert again.fingerprint() == ask.fingerprint()
     assert len({ask.fingerprint() for ask in asks}) == len(asks)
 

@@ -9,6 +9,7 @@ import numpy as np
 from bench.comparison.contenders import Contender
 from bench.evaluation.protocol import folds
 from bench.metrics import paired_interval, paired_permutation, score
+from bench.tasks import TASKS
 
 _FIELDS = {"f1": "macro_f1", "accuracy": "accuracy"}
 
@@ -85,13 +86,14 @@ def by_seed(a: Contender, b: Contender) -> tuple[SeedDifference, ...]:
     protocol, other = (side.study.request.protocol for side in (a, b))
     if protocol != other or protocol.name == "paper":
         return ()
-    train = a.study.material.dataset.train
-    classes = len(a.study.material.dataset.labels)
+    dataset = a.study.material.dataset
+    train, classes = dataset.train, len(dataset.labels)
+    strata = TASKS[dataset.task].fold_strata(train.labels)
     found = []
     for first, second in zip(a.searched.repetitions, b.searched.repetitions, strict=True):
         place = {row: index for index, row in enumerate(first.rows.tolist())}
         parts = []
-        for fold in folds(train.labels, train.groups, protocol, first.seed):
+        for fold in folds(strata, train.groups, protocol, first.seed):
             where = [place[row] for row in fold.predict.tolist()]
             scores = [score(train.labels[fold.predict], each.predicted[where], classes) for each in (first, second)]
             parts.append(scores[0].macro_f1 - scores[1].macro_f1)

@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from bench.evaluation.inputs import Input
 from bench.evaluation.protocol import FoldRule
-from bench.specs import MLP, Candidate, Spec, fingerprint
+from bench.specs import DEFAULT_TASK, MLP, Candidate, Spec, fingerprint
 
 ALGORITHM = 3
 """To be raised when heads, operators or baselines compute something else: remembered outcomes are then not used."""
@@ -30,6 +30,7 @@ class Ask(Spec):
         folds: How the training rows are cut, where they are predicted out of fold.
         inputs: The matrices of a candidate's sources, in their order.
         seed: Of the folds, the initialisation and the order of batches.
+        task: What the labels are.
         beside: Set where concatenations under one MLP are to be trained side by side, which is far faster: ``"same"``
             where one batch holds all training rows, so that the head is (up to rounding) the one that it would be
             alone; ``"shared"`` where all see their batches in one order, which is another draw of the same
@@ -43,6 +44,7 @@ class Ask(Spec):
     folds: FoldRule | None = None
     inputs: tuple[Input, ...] = ()
     seed: int
+    task: str = DEFAULT_TASK
     beside: Literal["same", "shared"] | None = None
 
     @model_validator(mode="after")
@@ -79,6 +81,8 @@ class Ask(Spec):
         A text baseline is deterministic: its seed counts only where it cuts the folds.
         """
         value = {name: each for name, each in self.model_dump(mode="json").items() if each not in (None, [])}
+        if self.task == DEFAULT_TASK:
+            del value["task"]
         if self.beside == "same":
             del value["beside"]
         if not isinstance(self.subject, Candidate) and (self.folds is None or self.folds.split is not None):

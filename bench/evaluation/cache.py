@@ -41,7 +41,9 @@ class EvaluationCache:
             if metadata["ask"] == _text(ask) and metadata["xxh3"] == _checksum(metadata, arrays.values()):
                 kind: ScoreKind = json.loads(metadata["kind"])
                 reports = tuple(tuple(report) for report in json.loads(metadata["reports"]))
-                rows, predicted = (arrays[name].astype(np.int64) for name in ("rows", "predicted"))
+                rows, predicted = arrays["rows"].astype(np.int64), arrays["predicted"]
+                if np.issubdtype(predicted.dtype, np.integer):
+                    predicted = predicted.astype(np.int64)
                 return Outcome(rows, predicted, arrays["scores"], kind, reports)
         return None
 
@@ -51,10 +53,11 @@ class EvaluationCache:
 
         if (path := self._path(ask)) is None:
             return
-        classes = outcome.scores.shape[1]
+        small = np.uint8 if outcome.scores.shape[1] <= 256 else np.int32
+        whole = np.issubdtype(outcome.predicted.dtype, np.integer)
         arrays = {
             "rows": outcome.rows.astype(np.int32),
-            "predicted": outcome.predicted.astype(np.uint8 if classes <= 256 else np.int32),
+            "predicted": outcome.predicted.astype(small) if whole else np.ascontiguousarray(outcome.predicted),
             "scores": np.ascontiguousarray(outcome.scores, dtype=np.float32),
         }
         metadata = {

@@ -12,11 +12,13 @@ from bench.evaluation.ask import Ask
 from bench.evaluation.baselines import TEXT_BASELINES, Classified
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.features import Features
-from bench.evaluation.outcome import Outcome, Report
+from bench.evaluation.outcome import Outcome, Report, ScoreKind
 from bench.evaluation.protocol import Fold, cut, trained_on_all
 from bench.evaluation.rows import SplitRows
 from bench.heads import FittedHead, Job, fit, predict_subsets
+from bench.heads.pipeline import LINKS
 from bench.specs import MLP, Candidate
+from bench.tasks import TASKS
 
 
 class Texts(NamedTuple):
@@ -85,7 +87,8 @@ class Evaluator:
         matrices = [self.features.train(each) for each in ask.inputs]
         # Training depends on the rows that it sees alone, so that the test rows may be left out.
         job = Job(train=part.train, predict=part.predict, seed=ask.seed * 100)
-        return fit(matrices, self.train.labels_in(ask.labels), len(ask.labels), [job], ask.candidate)[0]
+        outputs = TASKS[ask.task].outputs(ask.labels)
+        return fit(matrices, self._numbers(ask), outputs, [job], ask.candidate, task=ask.task)[0]
 
     def _compute(self, batch: Sequence[Ask]) -> list[Outcome]:
         first = batch[0]
@@ -98,10 +101,11 @@ class Evaluator:
         import torch
 
         first = asks[0]
-        labels = self.train.labels_in(first.labels)
+        task, labels = TASKS[first.task], self._numbers(first)
         if first.phase == "confirm":
             # test labels stand outside: the rows are predicted, never trained on
-            labels = np.concatenate([labels, np.full(len(self._tested(first)), -1)])
+            unknown = np.full((len(self._tested(first)), *labels.shape[1:]), -1, labels.dtype)
+            labels = np.concatenate([labels, unknown])
             matrices = [torch.cat([self.features.train(each), self.features.test(each)]) for each in first.inputs]
         else:
             matrices = [self.features.train(each) for each in first.inputs]
@@ -111,14 +115,16 @@ class Evaluator:
             for ask, each in zip(asks, parts, strict=True)
             for place, part in each
         ]
-        heads = iter(zip(fit(matrices, labels, len(first.labels), jobs, candidate), jobs, strict=True))
+        fitted = fit(matrices, labels, task.outputs(first.labels), jobs, candidate, task=first.task)
+        heads = iter(zip(fitted, jobs, strict=True))
+        kind: ScoreKind = "value" if LINKS[task.link].logs is None else "log-probability"
         outcomes = []
         for each in parts:
             answers, reports = [], []
             for _ in each:
                 head, job = next(heads)
                 predicted = head.prediction(matrices, job.predict)
-                answers.append(Classified(predicted.probabilities.argmax(axis=1), predicted.logs, "log-probability"))
+                answers.append(Classified(task.decide(predicted.probabilities), predicted.logs, kind))
                 reports.append(tuple(dict(part) for part in head.report))
             outcomes.append(self._in_order(first, each, answers, reports))
         return outcomes
@@ -141,7 +147,7 @@ class Evaluator:
         predictions = predict_subsets(
             matrices,
             [tuple(sorted(sources.index(source) for source in ask.candidate.sources)) for ask in asks],
-            self.train.labels_in(first.labels),
+            self._numbers(first),
             len(first.labels),
             Job(train=part.train, predict=part.predict, seed=first.seed * 100),
             head,
@@ -158,7 +164,7 @@ class Evaluator:
             raise BenchError(f"The baseline '{ask.subject}' reads texts, and none are kept in the store.")
         classify = TEXT_BASELINES[ask.subject]
         texts = [*self.texts.train, *(self.texts.test if ask.phase == "confirm" else ())]
-        labels = self.train.labels_in(ask.labels)
+        labels = self._numbers(ask)
         parts = self._parts(ask)
         answers = [
             classify(
@@ -170,6 +176,10 @@ class Evaluator:
             for _, part in parts
         ]
         return self._in_order(ask, parts, answers)
+
+    def _numbers(self, ask: Ask) -> np.ndarray:
+        """The training rows' labels as the ask's task counts them, [rows, …]."""
+        return self.train.labels_in(ask.labels, ask.task)
 
     def _tested(self, ask: Ask) -> SplitRows:
         if self.test is None or ask.test != self.test.fingerprint:
@@ -184,7 +194,7 @@ class Evaluator:
             return [(0, trained_on_all(len(self.train), len(self._tested(ask))))]
         key = rule.folds, rule.split, ask.seed
         if key not in self._folds:
-            self._folds[key] = cut(self.train.labels_in(ask.labels), self.train.groups, rule, ask.seed)
+            self._folds[key] = cut(TASKS[ask.task].fold_strata(self._numbers(ask)), self.train.groups, rule, ask.seed)
         found = list(enumerate(self._folds[key]))
         return found if rule.only is None else [found[place] for place in rule.only]
 

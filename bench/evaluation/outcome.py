@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-ScoreKind = Literal["log-probability", "decision"]
-"""Natural logarithms of class probabilities; or decision values, which are larger where a class is likelier."""
+ScoreKind = Literal["log-probability", "decision", "value"]
+"""Natural logarithms of class probabilities; decision values, which are larger where a class is likelier; or what a
+task without probabilities predicts."""
 
 Report = tuple[Mapping[str, Any], ...]
 """How the training of one head went, a mapping of JSON values for each of its parts (under late fusion several)."""
@@ -19,9 +20,10 @@ class Outcome:
 
     Attributes:
         rows: Positions in the training rows (a search) or the test rows (a confirmation), ascending, int64 [n].
-        predicted: Classes as indices of the ask's label list, int64 [n]. They are the head's own decision, which a
-            tie may tell apart from the first of the largest scores.
-        scores: Of every class, float32 [n, classes]; −inf where a class is out of the question.
+        predicted: The task's numbers, [n, …]: in classification classes as indices of the ask's label list, int64 [n].
+            They are the head's own decision, which a tie may tell apart from the first of the largest scores.
+        scores: Of every output, float32 [n, outputs]: in classification of every class, −inf where one is out of the
+            question.
         kind: What the scores are.
         reports: One a trained head, so one a fold; none where nothing is said of the training.
     """

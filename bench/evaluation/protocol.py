@@ -99,15 +99,16 @@ class Fold:
     predict: np.ndarray
 
 
-def folds(labels: np.ndarray, groups: np.ndarray, protocol: Protocol, seed: int) -> tuple[Fold, ...]:
+def folds(strata: np.ndarray, groups: np.ndarray, protocol: Protocol, seed: int) -> tuple[Fold, ...]:
     """The folds of one repetition under a protocol, as `cut` makes them."""
-    return cut(labels, groups, protocol.fold_rule(len(labels)), seed)
+    return cut(strata, groups, protocol.fold_rule(len(strata)), seed)
 
 
-def cut(labels: np.ndarray, groups: np.ndarray, rule: FoldRule, seed: int) -> tuple[Fold, ...]:
+def cut(strata: np.ndarray, groups: np.ndarray, rule: FoldRule, seed: int) -> tuple[Fold, ...]:
     """All folds of training rows: stratified, each group whole in one fold.
 
-    `labels` and `groups` are int [n]. Under a validation split there is one fold, the same for every seed.
+    `strata` (see `Task.fold_strata`) and `groups` are int [n]. Under a validation split there is one fold, the same
+    for every seed.
     """
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -121,7 +122,7 @@ def cut(labels: np.ndarray, groups: np.ndarray, rule: FoldRule, seed: int) -> tu
         # classes with fewer rows than folds are recorded once, as a warning of the data set
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         found = [
-            Fold(train, predict) for train, predict in splitter.split(labels, labels, None if ungrouped else groups)
+            Fold(train, predict) for train, predict in splitter.split(strata, strata, None if ungrouped else groups)
         ]
     return tuple(found[:1] if single else found)
 

@@ -11,7 +11,9 @@ import numpy as np
 from bench.datasets.dataset import Dataset, Split
 from bench.errors import BenchError
 from bench.files import write_tensors
+from bench.specs import DEFAULT_TASK
 from bench.store import text_key
+from bench.tasks import TASKS
 
 FOLDER = "rows"
 FORMAT = 1
@@ -24,7 +26,7 @@ class SplitRows:
     Attributes:
         fingerprint: That of the split.
         keys: What stands for each text in the store, 16 bytes each.
-        names: The labels that occur, sorted.
+        names: The labels' written forms that occur, sorted.
         labels: Indices of `names`, int64 [rows].
         groups: Rows of one number must stay in one fold, int64 [rows].
         ids: The source's own.
@@ -38,36 +40,27 @@ class SplitRows:
     ids: tuple[str, ...]
 
     @classmethod
-    def of(cls, split: Split, names: Sequence[str]) -> "SplitRows":
-        """A split whose labels are indices of `names`."""
-        used = np.unique(split.labels)
-        order = sorted(used.tolist(), key=lambda label: names[label])
-        place = np.zeros(len(names), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        keys = tuple(map(text_key, split.texts))
-        return cls(
-            split.fingerprint,
-            keys,
-            tuple(names[label] for label in order),
-            place[split.labels],
-            split.groups,
-            split.ids,
-        )
+    def of(cls, split: Split, names: Sequence[str], task: str = DEFAULT_TASK) -> "SplitRows":
+        """A split whose labels are a task's numbers, by `names`."""
+        written = TASKS[task].written(split.labels, names)
+        used = sorted(set(written))
+        place = {name: index for index, name in enumerate(used)}
+        labels = np.fromiter((place[name] for name in written), np.int64, len(written))
+        return cls(split.fingerprint, tuple(map(text_key, split.texts)), tuple(used), labels, split.groups, split.ids)
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def labels_in(self, names: Sequence[str]) -> np.ndarray:
-        """The labels as indices of another list, int64 [rows]; −1 where it lacks one."""
-        where = {name: index for index, name in enumerate(names)}
-        places: np.ndarray = np.array([where.get(name, -1) for name in self.names], dtype=np.int64)[self.labels]
-        return places
+    def labels_in(self, names: Sequence[str], task: str = DEFAULT_TASK) -> np.ndarray:
+        """A task's numbers by another list: in classification its indices, int64 [rows], −1 where it lacks one."""
+        numbers: np.ndarray = TASKS[task].numbers(self.names, names)[self.labels]
+        return numbers
 
 
 def sides(dataset: Dataset) -> tuple[SplitRows, SplitRows]:
     """The training and the test rows."""
     names = (*dataset.labels, *dataset.test_only_labels)
-    return SplitRows.of(dataset.train, names), SplitRows.of(dataset.test, names)
+    return SplitRows.of(dataset.train, names, dataset.task), SplitRows.of(dataset.test, names, dataset.task)
 
 
 def keep(home: Path, dataset: str, side: SplitRows) -> None:

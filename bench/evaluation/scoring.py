@@ -110,6 +110,7 @@ class Scorer:
             folds=rule,
             inputs=tuple(map(self.locate, sources)),
             seed=0,
+            task=dataset.task,
             beside=beside,
         )
         return [ask.model_copy(update={"seed": seed}) for seed in seeds]

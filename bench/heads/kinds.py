@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.errors import BenchError
 from bench.fusion import Operator
 from bench.heads.pipeline import Pipeline
 from bench.registry import Registry
-from bench.specs import HEAD_SETTINGS, HeadSettings
+from bench.specs import DEFAULT_TASK, HEAD_SETTINGS, HeadSettings
 
 Precision = Literal["float32", "fast"]
 
@@ -37,8 +38,8 @@ class Problem:
 
     Attributes:
         features: One float32 matrix [n, d_i] per source.
-        labels: Class indices, int64 [n], on the features' device.
-        classes: Length of the label list.
+        labels: The rows' targets as numbers, on the features' device: in classification class indices, int64 [n].
+        classes: How many outputs are wanted: in classification the length of the label list.
         operator: What fuses the sources; None for a single one.
         width: The common width that sources are projected to, or None.
         jobs: Training rows and seeds.
@@ -81,24 +82,35 @@ Train = Callable[[Problem], list[Trained]]
 
 @dataclass(frozen=True)
 class HeadKind:
-    """A kind of head: the `kind` of its settings, one line for people, and how it is trained."""
+    """A kind of head: the `kind` of its settings, one line for people, how it is trained, and the tasks it serves."""
 
     name: str
     summary: str
     train: Train
+    tasks: tuple[str, ...] = (DEFAULT_TASK,)
 
 
 HEAD_KINDS: Registry[HeadKind] = Registry("head", pluggable=True)
 
 
-def head(settings: type[HeadSettings]) -> Callable[[Train], Train]:
+def head(settings: type[HeadSettings], *, tasks: tuple[str, ...] = (DEFAULT_TASK,)) -> Callable[[Train], Train]:
     """Register the decorated function as the kind of head that is made with `settings`, whose `kind` has a default."""
     name: str = settings.model_fields["kind"].default
     if name not in HEAD_SETTINGS:
         HEAD_SETTINGS.add(name, settings, settings)
 
     def register(train: Train) -> Train:
-        HEAD_KINDS.add(name, HeadKind(name, (train.__doc__ or name).splitlines()[0].rstrip("."), train), train)
+        summary = (train.__doc__ or name).splitlines()[0].rstrip(".")
+        HEAD_KINDS.add(name, HeadKind(name, summary, train, tasks), train)
         return train
 
     return register
+
+
+def check_serves(kind: str, task: str) -> None:
+    """Raise BenchError, which names those that do, where a kind of head cannot be trained for a task."""
+    if task not in HEAD_KINDS[kind].tasks:
+        able = [name for name, each in HEAD_KINDS.items() if task in each.tasks]
+        raise BenchError(
+            f"The head '{kind}' does not serve {task}. Heads that do: {', '.join(able) or 'none is known'}."
+        )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.fusion import FUSIONS, Operator
+from bench.registry import Registry
 
 MEBIBYTE = 1 << 20
 
@@ -68,26 +69,46 @@ class Pipeline:
         return sources[0] if self.operator is None else self.operator.fuse(sources)
 
     def logits(self, features: Sequence[Tensor], rows: Tensor) -> Tensor:
-        """The classes' logits, float32 [len(rows), classes]."""
+        """The outputs of the last layer, float32 [len(rows), outputs]: in classification the classes' logits."""
         x = self.fused(features, rows)
         for depth, layer in enumerate(self.layers):
             x = layer.apply(torch.relu(x) if depth else x)
         return x
 
 
-class Prediction(NamedTuple):
-    """Of some rows: class probabilities and their natural logarithms, float32 [rows, classes] each.
+@dataclass(frozen=True)
+class Link:
+    """How the outputs of the last layer become scores.
 
-    The logarithms are exact where a probability is too small for its type, or is rounded to one.
+    Attributes:
+        scores: From outputs [rows, outputs] to scores of the same shape.
+        logs: From outputs to the scores' natural logarithms; None where scores are no probabilities.
+    """
+
+    scores: Callable[[Tensor], Tensor]
+    logs: Callable[[Tensor], Tensor] | None
+
+
+LINKS: Registry[Link] = Registry("link")
+LINKS.add("softmax", Link(lambda outputs: outputs.softmax(-1), lambda outputs: outputs.log_softmax(-1)))
+LINKS.add("identity", Link(lambda outputs: outputs, None))
+
+
+class Prediction(NamedTuple):
+    """Of some rows, float32 [rows, outputs] each: a head's scores, and what of them is kept.
+
+    Under ``softmax`` these are class probabilities and their natural logarithms, which are exact where a probability is
+    too small for its type, or is rounded to one. Where scores are no probabilities both are the scores.
     """
 
     probabilities: np.ndarray
     logs: np.ndarray
 
     @classmethod
-    def of(cls, logits: Tensor) -> "Prediction":
-        """From the classes' logits."""
-        return cls(logits.softmax(-1).cpu().numpy(), logits.log_softmax(-1).cpu().numpy())
+    def of(cls, outputs: Tensor, link: Link = LINKS["softmax"]) -> "Prediction":
+        """From the outputs of the last layer."""
+        scores = link.scores(outputs).cpu().numpy()
+        return cls(scores, scores if link.logs is None else link.logs(outputs).cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -98,11 +119,13 @@ class FittedHead:
         fusion: The operator's name, or ``"none"``.
         parts: One pipeline; under late fusion one per source.
         report: How training went, by part (for the logistic head: C, iterations, converged, gradient).
+        link: How outputs become scores, by its name in `LINKS`; that of the task.
     """
 
     fusion: str
     parts: tuple[Pipeline, ...]
     report: tuple[Mapping[str, float], ...] = field(default=(), compare=False)
+    link: str = "softmax"
 
     @property
     def converged(self) -> bool:
@@ -144,11 +167,12 @@ class FittedHead:
         return found
 
     def _predicted(self, features: Sequence[Tensor], rows: Tensor) -> Prediction:
+        link = LINKS[self.link]
         if len(self.parts) == 1:
-            return Prediction.of(self.parts[0].logits(features, rows))
-        each = [part.logits([x], rows).softmax(-1) for part, x in zip(self.parts, features, strict=True)]
+            return Prediction.of(self.parts[0].logits(features, rows), link)
+        each = [link.scores(part.logits([x], rows)) for part, x in zip(self.parts, features, strict=True)]
         fused = FUSIONS[self.fusion].fuse(each)
-        return Prediction(fused.cpu().numpy(), fused.log().cpu().numpy())
+        return Prediction(fused.cpu().numpy(), (fused if link.logs is None else fused.log()).cpu().numpy())
 
     def state(self) -> dict[str, Tensor]:
         """Its numbers by name, on the CPU: ``{part}.{scaling|projection|layer}.{position}.{field}``."""
@@ -160,15 +184,15 @@ class FittedHead:
         return values
 
     @classmethod
-    def from_state(cls, fusion: str, state: Mapping[str, Tensor]) -> "FittedHead":
-        """The head whose `state` this is; `fusion` is its candidate's."""
+    def from_state(cls, fusion: str, state: Mapping[str, Tensor], link: str = "softmax") -> "FittedHead":
+        """The head whose `state` this is; `fusion` is its candidate's, `link` its task's."""
         operator = None if fusion == "none" or FUSIONS[fusion].late else FUSIONS[fusion]
         parts: list[Pipeline] = []
         while scalings := _collect(Scaling, state, f"{len(parts)}.scaling"):
             projections = _collect(Affine, state, f"{len(parts)}.projection")
             layers = _collect(Affine, state, f"{len(parts)}.layer")
             parts.append(Pipeline(scalings, projections, operator, layers))
-        return cls(fusion, tuple(parts))
+        return cls(fusion, tuple(parts), link=link)
 
 
 def _enter(state: dict[str, Tensor], prefix: str, entries: Sequence[Scaling | Affine]) -> None:

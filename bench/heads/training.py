@@ -9,10 +9,11 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.fusion import FUSIONS, Operator, common_width
-from bench.heads.kinds import HEAD_KINDS, Job, Precision, Problem, Trained
+from bench.heads.kinds import HEAD_KINDS, Job, Precision, Problem, Trained, check_serves
 from bench.heads.pipeline import FittedHead
 from bench.heads.products import fast_exact_products
-from bench.specs import Candidate
+from bench.specs import DEFAULT_TASK, Candidate
+from bench.tasks import TASKS
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def fit(
     jobs: Sequence[Job],
     candidate: Candidate,
     *,
+    task: str = DEFAULT_TASK,
     precision: Precision = "float32",
     memory_bytes: int = GIBIBYTE,
 ) -> list[FittedHead]:
@@ -35,24 +37,31 @@ def fit(
 
     Args:
         features: One float32 matrix [n, d_i] per source of the candidate, on one device.
-        labels: Class indices, int64 [n]; those of rows that no job trains on are not read (−1 is allowed there).
-        classes: Length of the label list.
+        labels: The rows' numbers, [n, …]: in classification class indices, int64 [n]. Those of rows that no job trains
+            on are not read (−1 is allowed there).
+        classes: How many outputs a head has: in classification the length of the label list.
         jobs: Training rows and seeds.
         candidate: Names the fusion, the common width and the head. A width of None stands for the default.
         precision: ``"fast"`` lets the products with the features be computed in bfloat16.
+        task: What the numbers are.
         memory_bytes: About how much workspace may be used, beside the features and the results. A logistic head also
             holds a few d × d matrices while it finds the principal axes (d ≤ 4,096).
 
     Raises:
-        BenchError: Sources and fusion do not fit together, a label is missing, or features are not finite.
+        BenchError: Sources and fusion do not fit together, the head does not serve the task, a label is missing, or
+            features are not finite.
     """
+    check_serves(candidate.head.kind, task)
     operator = _operator(candidate, features)
     device = features[0].device
-    targets = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64)).to(device)
+    whole = not np.issubdtype(labels.dtype, np.floating)
+    targets = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64 if whole else labels.dtype)).to(device)
     for job in jobs:
         known = labels[job.train]
-        if not len(known) or known.min() < 0 or known.max() >= classes:
+        if whole and (not len(known) or known.min() < 0 or known.max() >= classes):
             raise BenchError(f"A head needs training rows, each with a label from 0 to {classes - 1}.")
+        if not whole and not (len(known) and np.isfinite(known).all()):
+            raise BenchError("A head needs training rows, each with a finite number.")
 
     def train(sources: Sequence[Tensor], operator: Operator | None) -> list[Trained]:
         width = None
@@ -69,7 +78,12 @@ def fit(
         else:
             trained = [train(features, operator)]
     heads = [
-        FittedHead(candidate.fusion, tuple(one.pipeline for one in parts), tuple(one.report for one in parts))
+        FittedHead(
+            candidate.fusion,
+            tuple(one.pipeline for one in parts),
+            tuple(one.report for one in parts),
+            TASKS[task].link,
+        )
         for parts in zip(*trained, strict=True)
     ]
     if unfinished := sum(not fitted.converged for fitted in heads):

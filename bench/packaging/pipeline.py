@@ -12,6 +12,7 @@ from bench.errors import BenchError
 from bench.heads import FittedHead
 from bench.models.resolve import ResolvedModel
 from bench.specs import DEFAULT_TASK, Candidate, ExtractionSettings, Spec
+from bench.tasks import TASKS
 
 FORMAT = 1
 DESCRIPTION, HEAD, CHECKSUMS = "pipeline.json", "head.safetensors", "checksums.json"
@@ -149,4 +150,5 @@ def read(folder: Path) -> tuple[Pipeline, FittedHead]:
         pipeline = Pipeline.model_validate(content)
     except ValidationError as error:
         raise BenchError(f"{folder / DESCRIPTION} cannot be read: {error}") from error
-    return pipeline, FittedHead.from_state(pipeline.candidate.fusion, load_file(folder / HEAD))
+    link = TASKS[pipeline.task].link
+    return pipeline, FittedHead.from_state(pipeline.candidate.fusion, load_file(folder / HEAD), link)

@@ -13,6 +13,7 @@ from bench.study.confirm import BEST_SINGLE, Entry
 from bench.study.figure import COSTS, confirmed_interval, score_name
 from bench.study.journal import TrialRecord
 from bench.study.reopen import Study
+from bench.tasks import TASKS
 
 SIGNIFICANT = 0.05
 
@@ -162,10 +163,12 @@ def _value(repetition: Repetition, score: str) -> float:
 
 def _folds(study: Study) -> dict[int, tuple[Fold, ...]]:
     """The folds of each repetition by seed, where there are several."""
-    protocol, train = study.request.protocol, study.scorer.dataset.train
+    protocol, dataset = study.request.protocol, study.scorer.dataset
+    train = dataset.train
     if protocol.name != "cv" or protocol.uses_validation_split(len(train)):
         return {}
-    return {seed: folds(train.labels, train.groups, protocol, seed) for seed in protocol.search_seeds}
+    strata = TASKS[dataset.task].fold_strata(train.labels)
+    return {seed: folds(strata, train.groups, protocol, seed) for seed in protocol.search_seeds}
 
 
 def _fold_score(study: Study, repetition: Repetition, fold: Fold, name: str) -> float:

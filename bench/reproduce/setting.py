@@ -7,7 +7,6 @@ from itertools import combinations
 from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split, split_fingerprint
 from bench.datasets.splits import first_appearance
-from bench.evaluation.baselines import TEXT_BASELINES
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.scoring import Scored
 from bench.models.resolve import ResolvedModel
@@ -86,7 +85,10 @@ class Setting:
 
     def baselines(self, data: Dataset | None = None) -> dict[str, Question]:
         """TF-IDF with logistic regression, and the majority class."""
-        return {name: Question(name, "confirm", self.seeds[:1], data or self.dataset) for name in TEXT_BASELINES}
+        return {
+            name: Question(name, "confirm", self.seeds[:1], data or self.dataset)
+            for name in TASKS[self.dataset.task].text_baselines
+        }
 
     def singles(self) -> dict[tuple[str, str], Question]:
         """Every model's last layer under both heads, by model and head."""

@@ -7,15 +7,15 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.cost import ModelCost, latency_estimated, latency_ms, memory_gb
-from bench.evaluation.baselines import TEXT_BASELINES
 from bench.evaluation.scoring import Scored, Scorer
 from bench.front import pareto
 from bench.metrics import bootstrap_interval, holm, paired_permutation
 from bench.progress import Progress
 from bench.space.candidates import Shapes, canonical
 from bench.space.schema import Objectives
-from bench.specs import MLP, Candidate, Head, Source
+from bench.specs import Candidate, Head, Source
 from bench.study.journal import Journal, TrialRecord
+from bench.tasks import TASKS
 
 BEST_SINGLE = "best-single"
 
@@ -76,7 +76,8 @@ class Confirmation:
         records = front(journal, self.objectives)
         single = self.best_single(journal)
         baselines = list(self._baseline_candidates(single))
-        total = len(records) + len(baselines) + len(TEXT_BASELINES)
+        of_texts = TASKS[self.scorer.dataset.task].text_baselines
+        total = len(records) + len(baselines) + len(of_texts)
         with self.progress.task("confirm on the test set", total, "candidates") as task:
             confirmed = []
             for record in records:
@@ -86,7 +87,7 @@ class Confirmation:
             for name, candidate in baselines:
                 beside.append(self._entry(name, "baseline", candidate, journal.known(candidate)))
                 task.advance()
-            for name in TEXT_BASELINES:
+            for name in of_texts:
                 beside.append(self._text_entry(name))
                 task.advance()
         reference = next((entry for entry in beside if entry.name == BEST_SINGLE), None)
@@ -117,7 +118,7 @@ class Confirmation:
 
         All have the head of the best searched single: a baseline must not lose by a worse learning rate.
         """
-        head = MLP() if single is None else single.head
+        head = TASKS[self.scorer.dataset.task].head if single is None else single.head
         last = {model: self._last_layer(model, head) for model in self.shapes}
         for model, candidate in last.items():
             yield f"single:{model}", candidate

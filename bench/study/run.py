@@ -10,6 +10,7 @@ from typing import Any
 from bench.cost import ModelCost
 from bench.errors import BenchError
 from bench.extraction import check_disk
+from bench.heads.kinds import check_serves
 from bench.material import Clock, Material, Wanted, extract_and_measure, gather
 from bench.progress import Progress
 from bench.store import Store
@@ -46,6 +47,8 @@ def prepare(request: SearchRequest, store: Store, progress: Progress, *, scratch
     named = request.models is not None
     wanted = Wanted(request.dataset, models, request.extraction, named=named, scratch=scratch)
     material = gather(wanted, request.protocol.folds, store, progress)
+    for kind in request.space.head.kinds:
+        check_serves(kind, request.dataset.task)
     settings = StudySettings(
         dataset=material.dataset.name,
         dataset_fingerprint=material.dataset.fingerprint,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bench.errors import BenchError, counted, listed
+from bench.specs import MLP
 from bench.tasks.face import TASKS, Labels, Task, Written
 
 TRUTH_WORDS = frozenset({"true", "false"})
@@ -108,7 +109,10 @@ TASKS.add(
         fold_strata=lambda numbers: numbers,
         fold_warnings=few_rows,
         outputs=len,
+        link="softmax",
         decide=likeliest,
+        head=MLP(),
+        text_baselines=("tfidf-logistic", "majority"),
         measures=("f1", "accuracy"),
         columns={"label": "text", "probabilities": "numbers by name"},
         say=label_and_probabilities,

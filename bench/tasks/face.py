@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.measures import MEASURES, Measure
 from bench.registry import Registry
+from bench.specs import HeadSettings
 
 Written = Sequence[str]
 Labels = Sequence[str]
@@ -43,7 +44,10 @@ class Task:
         fold_warnings: Sentences on what so many folds cannot do with these numbers, by the names, of the data set of
             that name. Raises BenchError where nothing can be learnt in them.
         outputs: How many outputs a head has, by the names.
+        link: How a head's outputs become its scores, by its name in `bench.heads.pipeline`: class probabilities, say.
         decide: From a head's scores, float32 [rows, outputs], to the numbers that it predicts, [rows, …].
+        head: What a candidate that nobody searched is trained with. A kind of head says itself which tasks it serves.
+        text_baselines: What any pipeline has to beat, by their names in `bench.evaluation.baselines`.
         measures: Names of the measures that are kept of every candidate. The first one is what baselines and checks are
             about where no objective says otherwise; more of it is better, and 0.01 of it matter.
         columns: What is said of a text, by column.
@@ -60,7 +64,10 @@ class Task:
     fold_strata: Callable[[np.ndarray], np.ndarray]
     fold_warnings: Callable[[np.ndarray, Labels, int, str], tuple[str, ...]]
     outputs: Callable[[Labels], int]
+    link: str
     decide: Callable[[np.ndarray], np.ndarray]
+    head: HeadSettings
+    text_baselines: tuple[str, ...]
     measures: tuple[str, ...]
     columns: Mapping[str, Column]
     say: Callable[[np.ndarray, Labels], list[dict[str, Any]]]

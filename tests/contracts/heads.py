@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load, save
 
 from bench.heads import HEAD_KINDS, FittedHead, Job, fit, fit_predict
-from bench.specs import HEAD_SETTINGS, Candidate, Source
+from bench.specs import DEFAULT_TASK, HEAD_SETTINGS, Candidate, Source
 
 QUICK: dict[str, dict[str, Any]] = {"mlp": {"hidden": 128, "epochs": 6, "batch_size": 32, "learning_rate": 1e-2}}
 """Settings with which a head trains in no time; those of other kinds are their defaults."""
@@ -20,10 +20,10 @@ TOGETHER = ("none", "concat", "late")
 
 
 class HeadContract:
-    """Runs for each kind of head that is registered when tests are collected."""
+    """Runs for each kind of head for classification that is registered when tests are collected."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        metafunc.parametrize("kind", list(HEAD_KINDS))
+        metafunc.parametrize("kind", [name for name, each in HEAD_KINDS.items() if DEFAULT_TASK in each.tasks])
 
     @pytest.fixture
     def problem(self) -> tuple[list[torch.Tensor], np.ndarray]:
