@@ -65,15 +65,6 @@ def test_every_architecture_gives_what_transformers_gives(
     assert error(extract(opened, longer), reference(model, longer, "right", max_length=120)) < 1e-4
 
 
-def test_bidirectional_windows_look_both_ways(
-    tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None
-) -> None:
-    options = {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 6, "use_bidirectional_attention": True}
-    model = resolve(str(tiny("Gemma3TextConfig", **options)))
-    assert not model.causal
-    assert error(extract(backend.open(model, SETTINGS), texts), reference(model, texts, "right")) < 1e-4
-
-
 def test_the_paper_s_bidirectional_body_is_run(
     small_row: Callable[[str], Path], texts: Sequence[str], in_model_store: None
 ) -> None:

@@ -60,15 +60,6 @@ def test_the_kernel_and_the_products_agree(
     assert error(extract(opened, texts), expected) < 1e-5
 
 
-def test_bidirectional_windows_look_both_ways(
-    tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None
-) -> None:
-    options = {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 6, "use_bidirectional_attention": True}
-    model = resolve(str(tiny("Gemma3TextConfig", **options)))
-    assert not model.causal
-    assert error(extract(backend.open(model, SETTINGS), texts), reference(model, texts, "right")) < 1e-4
-
-
 def test_other_architectures_run_padded(tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None) -> None:
     folder = tiny("DistilBertConfig", dim=32, n_layers=3, n_heads=4, hidden_dim=48)
     model = resolve(str(folder))
