@@ -31,7 +31,7 @@ from bench.models.rows import MODELS
 from bench.reproduce.columns import Column, Kind
 from bench.reproduce.noise import NOISES, apply
 from bench.reproduce.published import NAMES, caption, errata, models, printed
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.statistics import choice_spreads, partition, t_interval
 from bench.reproduce.studies.low_resource import nested, sizes
 from bench.reproduce.studies.robustness import stack
@@ -467,7 +467,7 @@ def test_texts_that_were_trained_on_are_no_shift() -> None:
     )
     texts = ["an apple", "a plum", "neither"]
     other = replace(one, name="other", test=rows(texts, [0, 1, 2]), test_only_labels=("mixed",))
-    stacked, slices, seen = stack(Setting(one, {}, (), Protocol(), (0,), others=[other]))
+    stacked, slices, seen = stack(Setup(one, {}, (), Protocol(), (0,), others=[other]))
     assert seen == {"other": 1}
     assert stacked.test.texts[slices["shift to other"]] == ("a plum", "neither")
     assert stacked.test.labels[slices["shift to other"]].tolist() == [1, 2]

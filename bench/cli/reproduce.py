@@ -10,8 +10,8 @@ from bench.cli import completers, options
 from bench.cli.fields import Choice, names, options_of
 
 if TYPE_CHECKING:
-    from bench.reproduce.plan import Plan
-    from bench.reproduce.run import Done, Request
+    from bench.reproduce.plan import ReproductionPlan
+    from bench.reproduce.run import FinishedStudy, ReproductionRequest
 
 STUDIES = (
     "layers",
@@ -94,13 +94,13 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, no_trackin
         click.echo("Compare in the browser: bench ui")
 
 
-def _request(params: dict[str, Any]) -> "Request":
+def _request(params: dict[str, Any]) -> "ReproductionRequest":
     import bench.reproduce.studies  # noqa: F401 - enters the studies
     from bench.datasets.request import DatasetRequest
     from bench.evaluation.protocol import Protocol
     from bench.models.resolve import ModelName
     from bench.models.rows import MODELS
-    from bench.reproduce.run import Request
+    from bench.reproduce.run import ReproductionRequest
     from bench.reproduce.study import STUDIES as ENTERED
     from bench.settings import given
     from bench.specs import ExtractionSettings
@@ -112,7 +112,7 @@ def _request(params: dict[str, Any]) -> "Request":
         # a model that cannot be had is shown as missing; a name that means nothing is a mistake
         ModelName.parse(model)
     chosen = ENTERED.values() if params["study"] == "all" else (ENTERED[params["study"]],)
-    return Request(
+    return ReproductionRequest(
         studies=tuple(chosen),
         datasets=tuple(given(DatasetRequest, params | {"dataset": name}) for name in dict.fromkeys(wanted)),
         models=models,
@@ -122,7 +122,7 @@ def _request(params: dict[str, Any]) -> "Request":
     )
 
 
-def _print_done(done: "Done") -> None:
+def _print_done(done: "FinishedStudy") -> None:
     from bench.cli import show
     from bench.reproduce.published import errata
 
@@ -155,7 +155,7 @@ def _print_done(done: "Done") -> None:
     click.echo(f"Files: {done.files[0].parent}\n")
 
 
-def _print_plans(plans: "list[Plan]") -> None:
+def _print_plans(plans: "list[ReproductionPlan]") -> None:
     from bench.cli import show
 
     for each in plans:

@@ -6,7 +6,7 @@ from typing import Any
 from bench.figures import GREY, data
 from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.questions import Answers
-from bench.reproduce.setting import Setting
+from bench.reproduce.setup import Setup
 
 Chart = Any
 Bounds = tuple[str, str]
@@ -136,17 +136,17 @@ def intervals(
     return alt.layer(bars, points, *_rules(rules or {}, y)).properties(height=320)
 
 
-def baseline_rules(setting: Setting, answers: Answers) -> dict[str, float]:
+def baseline_rules(setup: Setup, answers: Answers) -> dict[str, float]:
     """The text baselines' F1 under words for a figure."""
     words = {"tfidf-logistic": "TF-IDF, logistic regression", "majority": "majority class"}
-    return {words.get(name, name): answers[ask].f1.mean for name, ask in setting.baselines().items()}
+    return {words.get(name, name): answers[ask].f1.mean for name, ask in setup.baselines().items()}
 
 
-def subtitle(setting: Setting, uncertainty: str) -> str:
+def subtitle(setup: Setup, uncertainty: str) -> str:
     """n, runs, and what the bands or bars are."""
-    train, test = len(setting.dataset.train), len(setting.dataset.test)
+    train, test = len(setup.dataset.train), len(setup.dataset.test)
     return (
-        f"{train:,} training and {test:,} test texts; {len(setting.seeds)} seeds (1 where a fit is deterministic). "
+        f"{train:,} training and {test:,} test texts; {len(setup.seeds)} seeds (1 where a fit is deterministic). "
         f"{uncertainty}"
     )
 

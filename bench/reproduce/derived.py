@@ -41,13 +41,13 @@ class Derivation(Spec):
         return (POOLING,)
 
 
-def located(stored: Callable[[Source], Stored], derived: Mapping[str, Derivation]) -> Locate:
+def located(stored: Callable[[Source], Stored], derived: Mapping[Source, Derivation]) -> Locate:
     """From sources, of which some are derived, to the matrices that they mean; `derived` may still grow."""
 
     def locate(source: Source) -> Input:
-        if source.pooling != POOLING:
+        how = derived.get(source)
+        if how is None:
             return stored(source)
-        how = derived[source.model]
         return Derived(kind=how.kind, of=tuple(map(stored, how.sources)), width=how.width, seed=how.seed)
 
     return locate

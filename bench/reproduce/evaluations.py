@@ -16,7 +16,7 @@ from bench.progress import Progress
 from bench.reproduce.derived import located
 from bench.reproduce.questions import Answers, Question
 from bench.reproduce.scores import class_count
-from bench.reproduce.setting import Setting
+from bench.reproduce.setup import Setup
 
 TOGETHER = 16
 """Candidates that are trained side by side before their scores are kept: what a kill can cost."""
@@ -25,17 +25,17 @@ TOGETHER = 16
 class Evaluations:
     """Evaluates asks on stored hidden states; what was computed before, here or in a search, is read back."""
 
-    def __init__(self, material: Material, setting: Setting, progress: Progress) -> None:
-        self._material, self._setting, self._progress = material, setting, progress
-        self._main = self._last = self._new(setting.dataset, material)
+    def __init__(self, material: Material, setup: Setup, progress: Progress) -> None:
+        self._material, self._setup, self._progress = material, setup, progress
+        self._main = self._last = self._new(setup.dataset, material)
 
     def _new(self, data: Dataset, material: Material) -> Scorer:
-        locate = located(stored(material.shelves), self._setting.derived)
-        return Scorer(data, self._setting.protocol, material.evaluator(self._progress), locate)
+        locate = located(stored(material.shelves), self._setup.derived)
+        return Scorer(data, self._setup.protocol, material.evaluator(self._progress), locate)
 
     def scorer(self, data: Dataset) -> Scorer:
         """Who scores on those rows; besides the study's own, the last one is kept."""
-        if data is self._setting.dataset:
+        if data is self._setup.dataset:
             return self._main
         if self._last.dataset is not data:
             self._last = self._new(data, self.material_of(data))
@@ -53,7 +53,7 @@ class Evaluations:
     def extract(self, asks: Iterable[Question]) -> None:
         """Fill the store with what asks need beyond the data set's own rows."""
         own = set(self._material.texts)
-        for data in {ask.data.fingerprint: ask.data for ask in asks if ask.data is not self._setting.dataset}.values():
+        for data in {ask.data.fingerprint: ask.data for ask in asks if ask.data is not self._setup.dataset}.values():
             if own.issuperset(data.train.texts) and own.issuperset(data.test.texts):
                 continue
             material = self.material_of(data)

@@ -9,8 +9,8 @@ from bench.files import existing_parent
 from bench.progress import Progress
 from bench.reproduce.evaluations import Evaluations, stand_in
 from bench.reproduce.questions import Question
-from bench.reproduce.run import Prepared
-from bench.reproduce.study import Study
+from bench.reproduce.run import PreparedDataset
+from bench.reproduce.study import PaperStudy
 from bench.specs import MLP, Candidate
 from bench.study.plan import TRAINING_EFFICIENCY, PlannedModel, matrix_peak, planned_models
 
@@ -32,7 +32,7 @@ class PlannedStudy:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReproductionPlan:
     """The work ahead on one data set; studies share evaluations, so that `together` is less than their sum."""
 
     dataset: str
@@ -50,14 +50,14 @@ class Plan:
         return [asdict(study) | shared for study in self.studies]
 
 
-def plan(prepared: Prepared, progress: Progress) -> Plan:
+def plan(prepared: PreparedDataset, progress: Progress) -> ReproductionPlan:
     """Look, estimate, write nothing."""
     material = prepared.material
     peak = matrix_peak(material.settings.dtype)
-    evaluations = Evaluations(material, prepared.setting, progress)
+    evaluations = Evaluations(material, prepared.setup, progress)
     shared: dict[Question, float | None] = {}
     studies = tuple(_planned(study, prepared, evaluations, peak, shared) for study in prepared.request.studies)
-    return Plan(
+    return ReproductionPlan(
         dataset=material.dataset.name,
         train_rows=len(material.dataset.train),
         test_rows=len(material.dataset.test),
@@ -70,10 +70,14 @@ def plan(prepared: Prepared, progress: Progress) -> Plan:
 
 
 def _planned(
-    study: Study, prepared: Prepared, evaluations: Evaluations, peak: float, shared: dict[Question, float | None]
+    study: PaperStudy,
+    prepared: PreparedDataset,
+    evaluations: Evaluations,
+    peak: float,
+    shared: dict[Question, float | None],
 ) -> PlannedStudy:
     """Also enters the study's asks in `shared`: the seconds that each takes, None where it is known."""
-    steps = study.steps(prepared.setting)
+    steps = study.steps(prepared.setup)
     asks = next(steps)
     mine: dict[Question, float | None] = {}
     for step in range(study.stages):
@@ -92,13 +96,13 @@ def _summed(name: str, asks: Mapping[Question, float | None]) -> PlannedStudy:
     return PlannedStudy(name, len(asks), len(asks) - len(left), sum(left))
 
 
-def _flops(ask: Question, prepared: Prepared) -> float:
+def _flops(ask: Question, prepared: PreparedDataset) -> float:
     """Operations: an epoch is two products forward and one backward, a fit of logistic regression many passes."""
     if not isinstance(ask.subject, Candidate):
         return 0.0
-    width = sum(prepared.setting.shapes[source.model].width for source in ask.subject.sources)
+    width = sum(prepared.setup.shapes[source.model].width for source in ask.subject.sources)
     rows, classes = len(ask.data.train), len(ask.data.labels)
-    protocol = prepared.setting.protocol
+    protocol = prepared.setup.protocol
     single = ask.phase == "confirm" or protocol.uses_validation_split(rows)
     passes = len(ask.seeds) * (1 if single else protocol.folds - 1)
     if isinstance(ask.subject.head, MLP):

@@ -17,8 +17,8 @@ from bench.progress import Progress
 from bench.reproduce.columns import Row
 from bench.reproduce.evaluations import Evaluations
 from bench.reproduce.questions import Question
-from bench.reproduce.setting import Setting
-from bench.reproduce.study import Findings, Study
+from bench.reproduce.setup import Setup
+from bench.reproduce.study import Findings, PaperStudy
 from bench.reproduce.writing import files
 from bench.specs import Candidate, ExtractionSettings, fingerprint
 from bench.store import Store
@@ -31,10 +31,10 @@ RUNS = 5
 
 
 @dataclass(frozen=True)
-class Request:
+class ReproductionRequest:
     """What is asked for. `models` that cannot be had are shown as missing."""
 
-    studies: tuple[Study, ...]
+    studies: tuple[PaperStudy, ...]
     datasets: tuple[DatasetRequest, ...]
     models: tuple[str, ...]
     extraction: ExtractionSettings
@@ -48,35 +48,35 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedDataset:
     """One data set, ready to be studied."""
 
-    request: Request
+    request: ReproductionRequest
     material: Material
-    setting: Setting
+    setup: Setup
 
-    def key(self, study: Study | None = None) -> str:
+    def key(self, study: PaperStudy | None = None) -> str:
         """What all numbers (of a study) depend on, in eight hex digits: a folder and a run are found again by it."""
         value = {
             "dataset": self.material.dataset.fingerprint,
             "models": self.material.identities,
-            "protocol": self.setting.protocol.model_dump(mode="json"),
-            "seeds": self.setting.seeds,
+            "protocol": self.setup.protocol.model_dump(mode="json"),
+            "seeds": self.setup.seeds,
         }
-        if study is not None and study.others and self.setting.others:
-            value["others"] = [other.fingerprint for other in self.setting.others]
+        if study is not None and study.others and self.setup.others:
+            value["others"] = [other.fingerprint for other in self.setup.others]
         return fingerprint(value, length=8)
 
-    def name(self, study: Study | None = None) -> str:
+    def name(self, study: PaperStudy | None = None) -> str:
         """The data set and the key."""
         return f"{Path(self.material.dataset.name).stem.replace('/', '-')}-{self.key(study)}"
 
 
 @dataclass(frozen=True)
-class Done:
+class FinishedStudy:
     """A study on a data set, finished. `dataset` joins the names where it is across several."""
 
-    study: Study
+    study: PaperStudy
     dataset: str
     findings: Findings
     files: tuple[Path, ...]
@@ -100,7 +100,9 @@ def _plain(row: Row) -> Row:
     return {name: None if value != value else value for name, value in row.items()}
 
 
-def prepare(request: Request, store: Store, progress: Progress, *, scratch: Path | None = None) -> list[Prepared]:
+def prepare(
+    request: ReproductionRequest, store: Store, progress: Progress, *, scratch: Path | None = None
+) -> list[PreparedDataset]:
     """Load the data, resolve the models and look up what is stored; a `scratch` folder makes it a dry run.
 
     Raises:
@@ -117,26 +119,28 @@ def prepare(request: Request, store: Store, progress: Progress, *, scratch: Path
             for other in materials
             if other is not material and other.dataset.labels == material.dataset.labels
         ]
-        setting = Setting(
+        setup = Setup(
             material.dataset, material.models, material.absent, request.protocol, request.seeds, others=others
         )
-        prepared.append(Prepared(request, material, setting))
+        prepared.append(PreparedDataset(request, material, setup))
     return prepared
 
 
-def reproduce(prepared: Sequence[Prepared], home: Path, tracker: Tracker, progress: Progress) -> list[Done]:
+def reproduce(
+    prepared: Sequence[PreparedDataset], home: Path, tracker: Tracker, progress: Progress
+) -> list[FinishedStudy]:
     """Run every study on every data set, then across them. After a kill the same call goes on where it stopped."""
-    done: list[Done] = []
+    done: list[FinishedStudy] = []
     for each in prepared:
         each = _extracted(each, home, progress)
-        evaluations = Evaluations(each.material, each.setting, progress)
+        evaluations = Evaluations(each.material, each.setup, progress)
         done += [_study(study, each, evaluations, home, tracker, progress) for study in each.request.studies]
     if len(prepared) > 1:
         done += _across(prepared, done, home, tracker)
     return done
 
 
-def _extracted(prepared: Prepared, home: Path, progress: Progress) -> Prepared:
+def _extracted(prepared: PreparedDataset, home: Path, progress: Progress) -> PreparedDataset:
     """The same with its hidden states in the store, and its models' costs where a study needs them."""
     if not any(study.costs for study in prepared.request.studies):
         prepared.material.extract(progress)
@@ -144,13 +148,13 @@ def _extracted(prepared: Prepared, home: Path, progress: Progress) -> Prepared:
     kept = home / "reproduce" / prepared.name() / "costs.json"
     costs = extract_and_measure(
         prepared.material,
-        prepared.setting.protocol.seed,
+        prepared.setup.protocol.seed,
         known_costs(kept),
         lambda found: write_json(kept, {name: cost.model_dump(mode="json") for name, cost in found.items()}),
         progress,
         Clock(),
     )
-    return replace(prepared, setting=replace(prepared.setting, costs=costs))
+    return replace(prepared, setup=replace(prepared.setup, costs=costs))
 
 
 def known_costs(path: Path) -> dict[str, ModelCost]:
@@ -163,8 +167,13 @@ def known_costs(path: Path) -> dict[str, ModelCost]:
 
 
 def _study(
-    study: Study, prepared: Prepared, evaluations: Evaluations, home: Path, tracker: Tracker, progress: Progress
-) -> Done:
+    study: PaperStudy,
+    prepared: PreparedDataset,
+    evaluations: Evaluations,
+    home: Path,
+    tracker: Tracker,
+    progress: Progress,
+) -> FinishedStudy:
     about = describe(study, prepared)
     parent = tracker.open(prepared.material.dataset.name, f"{study.name}-{prepared.name(study)}", _params(about))
     try:
@@ -179,13 +188,13 @@ def _study(
         with suppress(Exception):
             tracker.close({}, {}, "KILLED")
         raise
-    return Done(study, prepared.material.dataset.name, findings, paths, tracker.uri, parent)
+    return FinishedStudy(study, prepared.material.dataset.name, findings, paths, tracker.uri, parent)
 
 
 def _findings(
-    study: Study, prepared: Prepared, evaluations: Evaluations, tracker: Tracker, progress: Progress
+    study: PaperStudy, prepared: PreparedDataset, evaluations: Evaluations, tracker: Tracker, progress: Progress
 ) -> Findings:
-    steps = study.steps(prepared.setting)
+    steps = study.steps(prepared.setup)
     try:
         asks = next(steps)
         while True:
@@ -232,19 +241,19 @@ def _listed(values: Sequence[object]) -> str:
     return ", ".join(map(str, values))
 
 
-def describe(study: Study, prepared: Prepared) -> dict[str, Any]:
+def describe(study: PaperStudy, prepared: PreparedDataset) -> dict[str, Any]:
     """What a study's numbers stand on, for people and for files."""
-    setting, dataset, settings = prepared.setting, prepared.material.dataset, prepared.material.settings
+    setup, dataset, settings = prepared.setup, prepared.material.dataset, prepared.material.settings
     return {
         "study": study.name,
         "dataset": dataset.name,
         "train_rows": len(dataset.train),
         "test_rows": len(dataset.test),
         "classes": len(dataset.labels),
-        "models": _listed(list(setting.models)),
-        "missing models": "; ".join(f"{model.name} ({model.reason})" for model in setting.absent),
-        "seeds on the test set": _listed(setting.seeds),
-        "selection": setting.protocol.describe(len(dataset.train)) if study.selects else "",
+        "models": _listed(list(setup.models)),
+        "missing models": "; ".join(f"{model.name} ({model.reason})" for model in setup.absent),
+        "seeds on the test set": _listed(setup.seeds),
+        "selection": setup.protocol.describe(len(dataset.train)) if study.selects else "",
         "heads": "mlp: 256 wide, 120 epochs of Adam (the paper's); logistic: converged, C tuned on the training rows",
         "intervals": study.intervals,
         "backend": settings.backend,
@@ -277,7 +286,9 @@ def _write(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _across(prepared: Sequence[Prepared], done: Sequence[Done], home: Path, tracker: Tracker) -> list[Done]:
+def _across(
+    prepared: Sequence[PreparedDataset], done: Sequence[FinishedStudy], home: Path, tracker: Tracker
+) -> list[FinishedStudy]:
     """What studies say of all data sets together."""
     found = []
     names = ", ".join(dict.fromkeys(each.dataset for each in done))
@@ -293,5 +304,5 @@ def _across(prepared: Sequence[Prepared], done: Sequence[Done], home: Path, trac
         paths = _write((prepared[0].request.out or home / "reproduce") / f"across-{key}" / study.name, written)
         tracker.attach(written)
         tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
-        found.append(Done(study, names, findings, paths, tracker.uri, parent))
+        found.append(FinishedStudy(study, names, findings, paths, tracker.uri, parent))
     return found

@@ -11,7 +11,7 @@ from bench.reproduce.columns import Column, Row
 from bench.reproduce.published import caption, printed
 from bench.reproduce.questions import Answers, Question
 from bench.reproduce.scores import score_columns
-from bench.reproduce.setting import Setting
+from bench.reproduce.setup import Setup
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ Steps = Generator[Iterable[Question], Answers, Findings]
 
 
 @dataclass
-class Study:
+class PaperStudy:
     """An entry of `STUDIES`.
 
     Attributes:
@@ -54,7 +54,7 @@ class Study:
         order: Its place among the others.
         paper: Where it is in the paper, or what it asks beyond it.
         summary: One line for people.
-        body: From a setting to the steps that are the study's own.
+        body: From a setup to the steps that are the study's own.
         columns: The columns that people are shown in a terminal.
         table: The paper's numbers of the data set that stand beside it (see `bench.reproduce.published`), by name.
         baselines: Whether it asks for the text baselines on the data set, and shows them, as all do; a study that has
@@ -71,7 +71,7 @@ class Study:
     order: int
     paper: str
     summary: str
-    body: Callable[[Setting], Steps]
+    body: Callable[[Setup], Steps]
     columns: Sequence[Column]
     table: str | None
     baselines: bool
@@ -82,13 +82,13 @@ class Study:
     intervals: str
     across: Callable[[Mapping[str, Findings]], Findings] | None = None
 
-    def steps(self, setting: Setting) -> Steps:
+    def steps(self, setup: Setup) -> Steps:
         """The study's own steps, and what all studies have in common.
 
         That is the text baselines, a row for each model that is missing, and what the paper printed.
         """
-        own = self.body(setting)
-        baselines = setting.baselines() if self.baselines else {}
+        own = self.body(setup)
+        baselines = setup.baselines() if self.baselines else {}
         answers: dict[Question, Scored] = {}
         asks = [*baselines.values(), *next(own)]
         while True:
@@ -100,37 +100,37 @@ class Study:
                 break
         rows = [
             *findings.rows,
-            *_missing_rows(setting, findings.beside),
-            *_baseline_rows(setting, {name: answers[ask] for name, ask in baselines.items()}, findings.beside),
+            *_missing_rows(setup, findings.beside),
+            *_baseline_rows(setup, {name: answers[ask] for name, ask in baselines.items()}, findings.beside),
         ]
         if self.table is None:
             return replace(findings, rows=rows)
-        published = printed(self.table, dataset=setting.dataset.name)
+        published = printed(self.table, dataset=setup.dataset.name)
         return replace(findings, rows=rows, published=published, caption=caption(self.table))
 
 
-def _missing_rows(setting: Setting, beside: Mapping[str, Row]) -> list[Row]:
+def _missing_rows(setup: Setup, beside: Mapping[str, Row]) -> list[Row]:
     """A row for every model that was asked for and cannot be had: missing, not zero."""
     return [
         {"kind": "missing", "model": model.name, "head": None, "reason": model.reason, **beside.get(model.name, {})}
-        for model in setting.absent
+        for model in setup.absent
     ]
 
 
-def _baseline_rows(setting: Setting, scores: Mapping[str, Scored], beside: Mapping[str, Row]) -> list[Row]:
+def _baseline_rows(setup: Setup, scores: Mapping[str, Scored], beside: Mapping[str, Row]) -> list[Row]:
     return [
         {
             "kind": "baseline",
             "model": name,
             "head": None,
-            **score_columns(scored, setting.dataset),
+            **score_columns(scored, setup.dataset),
             **beside.get(name, {}),
         }
         for name, scored in scores.items()
     ]
 
 
-STUDIES: Registry[Study] = Registry("study", order=lambda study: study.order)
+STUDIES: Registry[PaperStudy] = Registry("study", order=lambda study: study.order)
 
 
 def study(
@@ -146,15 +146,15 @@ def study(
     selects: bool = False,
     others: bool = False,
     intervals: str = "95%, percentile bootstrap over test rows, runs averaged",
-) -> Callable[[Callable[[Setting], Steps]], Study]:
+) -> Callable[[Callable[[Setup], Steps]], PaperStudy]:
     """Enter the decorated function in `STUDIES`; its docstring's first line is the summary.
 
-    The other arguments are those of `Study`.
+    The other arguments are those of `PaperStudy`.
     """
 
-    def register(body: Callable[[Setting], Steps]) -> Study:
+    def register(body: Callable[[Setup], Steps]) -> PaperStudy:
         summary = (body.__doc__ or name).splitlines()[0].rstrip(".")
-        entry = Study(
+        entry = PaperStudy(
             name, order, paper, summary, body, columns, table, baselines, costs, stages, selects, others, intervals
         )
         return STUDIES.add(name, entry)
@@ -162,7 +162,7 @@ def study(
     return register
 
 
-def across(entry: Study) -> Callable[[Callable[[Mapping[str, Findings]], Findings]], Callable[..., Findings]]:
+def across(entry: PaperStudy) -> Callable[[Callable[[Mapping[str, Findings]], Findings]], Callable[..., Findings]]:
     """What a study says of several data sets together."""
 
     def register(function: Callable[[Mapping[str, Findings]], Findings]) -> Callable[..., Findings]:

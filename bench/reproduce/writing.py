@@ -7,11 +7,11 @@ from typing import Any
 
 from bench.reproduce.columns import Row, column_order
 from bench.reproduce.published import errata
-from bench.reproduce.study import Findings, Study
+from bench.reproduce.study import Findings, PaperStudy
 from bench.study.writing import as_json, table
 
 
-def files(study: Study, findings: Findings, about: Mapping[str, Any]) -> dict[str, bytes]:
+def files(study: PaperStudy, findings: Findings, about: Mapping[str, Any]) -> dict[str, bytes]:
     """File name → content. `about` says what it was run on: data set, rows, models, seeds, protocol."""
     written: dict[str, bytes] = {}
     tables = {study.name: findings.rows, **{f"{study.name}-{name}": rows for name, rows in findings.extras.items()}}
@@ -26,7 +26,7 @@ def files(study: Study, findings: Findings, about: Mapping[str, Any]) -> dict[st
     return written
 
 
-def report(study: Study, findings: Findings, about: Mapping[str, Any]) -> str:
+def report(study: PaperStudy, findings: Findings, about: Mapping[str, Any]) -> str:
     """The study as a page of Markdown: what it is, the table, what the paper printed, and what is wrong with that."""
     parts = [f"# {study.name}: {about['dataset']}", f"{findings.title or study.summary}. In the paper: {study.paper}."]
     parts += [

@@ -9,7 +9,7 @@ from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.derived import Derivation
 from bench.reproduce.scores import difference_columns, score_columns, single_rows
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.study import Findings, Steps, study
 from bench.specs import Source
 
@@ -42,14 +42,14 @@ Key = tuple[Pair, str, str]
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def capacity(setting: Setting) -> Steps:
+def capacity(setup: Setup) -> Steps:
     """A model fused with another, with itself, and with a random projection of itself, and PCA to equal width."""
-    singles = setting.singles()
+    singles = setup.singles()
     answers = yield singles.values()
     alone = {key: answers[ask] for key, ask in singles.items()}
     asks = {
-        (pair, arm, head): setting.test(setting.candidate(_sources(setting, pair, arm), head))
-        for couple in combinations(setting.models, 2)
+        (pair, arm, head): setup.test(setup.candidate(_sources(setup, pair, arm), head))
+        for couple in combinations(setup.models, 2)
         for head in HEADS
         for pair in [_better_first(couple, head, alone)]
         for arm in ARMS
@@ -62,16 +62,16 @@ def capacity(setting: Setting) -> Steps:
             "model": joined(pair),
             "head": head,
             "arm": arm,
-            "width": _width(setting, pair, arm),
-            **score_columns(scored, setting.dataset),
-            **difference_columns(scored, alone[pair[0], head], setting.dataset),
+            "width": _width(setup, pair, arm),
+            **score_columns(scored, setup.dataset),
+            **difference_columns(scored, alone[pair[0], head], setup.dataset),
         }
         for (pair, arm, head), scored in scores.items()
     }
     return Findings(
-        [*rows.values(), *single_rows(alone, setting.dataset)],
-        figures=[_figure(setting, list(rows.values()))] if rows else [],
-        notes=_notes(setting, rows, scores),
+        [*rows.values(), *single_rows(alone, setup.dataset)],
+        figures=[_figure(setup, list(rows.values()))] if rows else [],
+        notes=_notes(setup, rows, scores),
     )
 
 
@@ -80,24 +80,24 @@ def _better_first(couple: Pair, head: str, alone: Mapping[Pair, Scored]) -> Pair
     return couple if alone[couple[0], head].f1.mean >= alone[couple[1], head].f1.mean else couple[::-1]
 
 
-def _sources(setting: Setting, pair: Pair, arm: str) -> list[Source]:
-    first, second = map(setting.last, pair)
-    width = {model: setting.models[model].width for model in pair}
+def _sources(setup: Setup, pair: Pair, arm: str) -> list[Source]:
+    first, second = map(setup.last, pair)
+    width = {model: setup.models[model].width for model in pair}
     if arm == "fusion":
         return [first, second]
     if arm == "itself":
         return [first, first]
     if arm == "projection":
-        return [first, setting.derive(Derivation(kind="projection", sources=(first,), width=width[pair[1]], seed=1))]
-    return [setting.derive(Derivation(kind="pca", sources=(first, second), width=width[pair[0]]))]
+        return [first, setup.derive(Derivation(kind="projection", sources=(first,), width=width[pair[1]], seed=1))]
+    return [setup.derive(Derivation(kind="pca", sources=(first, second), width=width[pair[0]]))]
 
 
-def _width(setting: Setting, pair: Pair, arm: str) -> int:
-    first, second = (setting.models[model].width for model in pair)
+def _width(setup: Setup, pair: Pair, arm: str) -> int:
+    first, second = (setup.models[model].width for model in pair)
     return {"fusion": first + second, "itself": 2 * first, "projection": first + second, "pca": first}[arm]
 
 
-def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
+def _figure(setup: Setup, rows: Sequence[Row]) -> Figure:
     chart = charts.intervals(
         [{**row, "of": f"{row['model']}, {row['head']}"} for row in rows],
         x=Column("of", "models (the better one first), head"),
@@ -108,14 +108,14 @@ def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
     )
     return Figure(
         "capacity",
-        f"{setting.dataset.name}: fusion beside controls of its width and of its information",
-        charts.subtitle(setting, "Bars: 95% of the paired difference, bootstrap over test texts."),
+        f"{setup.dataset.name}: fusion beside controls of its width and of its information",
+        charts.subtitle(setup, "Bars: 95% of the paired difference, bootstrap over test texts."),
         "Change of macro-F1 by a second model, by the same model again, by a random projection, and by PCA of both.",
         chart,
     )
 
 
-def _notes(setting: Setting, rows: Mapping[Key, Row], scores: Mapping[Key, Scored]) -> list[str]:
+def _notes(setup: Setup, rows: Mapping[Key, Row], scores: Mapping[Key, Scored]) -> list[str]:
     if not rows:
         return ["One model alone has nothing to fuse with: name at least two."]
     notes = []
@@ -123,7 +123,7 @@ def _notes(setting: Setting, rows: Mapping[Key, Row], scores: Mapping[Key, Score
         if arm != "fusion":
             continue
         control = scores[pair, "projection", head]
-        credit = difference_columns(scores[pair, arm, head], control, setting.dataset)
+        credit = difference_columns(scores[pair, arm, head], control, setup.dataset)
         notes.append(
             f"{joined(pair)}, {head}: of {row['delta_f1']:+.1f} points, {credit['delta_f1']:+.1f} "
             f"(95% {credit['delta_f1_low']:+.1f} to {credit['delta_f1_high']:+.1f}) are beyond a random projection of "

@@ -13,7 +13,7 @@ from bench.reproduce.published import models as papers_models
 from bench.reproduce.published import printed
 from bench.reproduce.questions import Answers, Question
 from bench.reproduce.scores import POINTS, known, score_columns
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.study import Findings, Steps, study
 
 Subset = tuple[str, ...]
@@ -42,21 +42,21 @@ Scores = Mapping[Subset, Scored]
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def combinations(setting: Setting) -> Steps:
+def combinations(setup: Setup) -> Steps:
     """All subsets of every size, concatenated, last layer, mean pooling: range over subsets and over runs, apart."""
-    asks = {(subset, head): subset_ask(setting, subset, head) for subset in setting.subsets() for head in HEADS}
+    asks = {(subset, head): subset_ask(setup, subset, head) for subset in setup.subsets() for head in HEADS}
     answers = yield asks.values()
     rows: list[Row] = []
     every: list[Row] = []
     for head in HEADS:
         scores = {subset: answers[ask] for (subset, of), ask in asks.items() if of == head}
-        rows += [_row(setting, head, size, scores) for size in sorted({len(subset) for subset in scores})]
+        rows += [_row(setup, head, size, scores) for size in sorted({len(subset) for subset in scores})]
         every += [
             {
                 "size": len(subset),
                 "model": joined(subset),
                 "head": head,
-                **score_columns(scored, setting.dataset),
+                **score_columns(scored, setup.dataset),
                 "f1_worst_run": scored.f1.floor,
                 "f1_best_run": max(run.scores.macro_f1 for run in scored.repetitions),
             }
@@ -66,18 +66,18 @@ def combinations(setting: Setting) -> Steps:
     return Findings(
         rows,
         extras={"subsets": every},
-        figures=[_figure(setting, every, answers)],
+        figures=[_figure(setup, every, answers)],
         notes=_notes(sizes),
     )
 
 
-def subset_ask(setting: Setting, subset: Subset, head: str) -> Question:
+def subset_ask(setup: Setup, subset: Subset, head: str) -> Question:
     """The concatenation of a subset's last layers on the test set."""
-    ask = setting.test(setting.candidate([setting.last(model) for model in subset], head))
+    ask = setup.test(setup.candidate([setup.last(model) for model in subset], head))
     return replace(ask, together=head == "mlp" and len(subset) > 1)
 
 
-def _row(setting: Setting, head: str, size: int, scores: Scores) -> Row:
+def _row(setup: Setup, head: str, size: int, scores: Scores) -> Row:
     mine = {subset: scored for subset, scored in scores.items() if len(subset) == size}
     row: Row = {"kind": "size", "size": size, "head": head, "subsets": len(mine)}
     for name, pick in (("accuracy", "accuracy"), ("f1", "macro_f1")):
@@ -95,8 +95,8 @@ def _row(setting: Setting, head: str, size: int, scores: Scores) -> Row:
             "runs": runs.shape[1],
         }
     row |= _steps(scores, size)
-    theirs = printed("table4", dataset=setting.dataset.name, size=size)
-    if head == "mlp" and theirs and set(papers_models()) == set(setting.models):
+    theirs = printed("table4", dataset=setup.dataset.name, size=size)
+    if head == "mlp" and theirs and set(papers_models()) == set(setup.models):
         for field in ("accuracy_min", "accuracy_max", "f1_min", "f1_max"):
             row[f"published_{field}"] = theirs[0][field]
     return row
@@ -125,19 +125,19 @@ def _additions(scores: Scores) -> Iterator[tuple[Subset, float]]:
                 yield smaller, POINTS * (scored.f1.mean - scores[smaller].f1.mean)
 
 
-def _figure(setting: Setting, every: Sequence[Row], answers: Answers) -> Figure:
+def _figure(setup: Setup, every: Sequence[Row], answers: Answers) -> Figure:
     chart = charts.cloud(
         every,
         x=Column("size", "models fused", Kind.COUNT),
         y=charts.F1,
         bounds=("f1_worst_run", "f1_best_run"),
         colour=charts.HEAD,
-        rules=charts.baseline_rules(setting, answers),
+        rules=charts.baseline_rules(setup, answers),
     )
     return Figure(
         "combinations",
-        f"{setting.dataset.name}: all subsets of {len(setting.models)} models, concatenated",
-        charts.subtitle(setting, "A point is a subset's mean over runs; its bar goes from the worst run to the best."),
+        f"{setup.dataset.name}: all subsets of {len(setup.models)} models, concatenated",
+        charts.subtitle(setup, "A point is a subset's mean over runs; its bar goes from the worst run to the best."),
         "Macro-F1 of every subset of the models by its size, with the spread over runs of each as a bar.",
         chart,
     )

@@ -11,7 +11,7 @@ from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.published import printed
 from bench.reproduce.questions import Answers
 from bench.reproduce.scores import score_columns
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.statistics import partition
 from bench.reproduce.study import Findings, Steps, across, study
 
@@ -62,57 +62,55 @@ class Best(NamedTuple):
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def layers(setting: Setting) -> Steps:
+def layers(setup: Setup) -> Steps:
     """Every layer of every model: the last, the best on test as the paper takes it, and cross-validation's choice."""
     candidates = {
-        (model, head, layer): setting.candidate(
-            [setting.last(model, POOLING).model_copy(update={"layer": layer})], head
-        )
-        for model in setting.models
+        (model, head, layer): setup.candidate([setup.last(model, POOLING).model_copy(update={"layer": layer})], head)
+        for model in setup.models
         for head in HEADS
-        for layer in setting.layers(model)
+        for layer in setup.layers(model)
     }
-    asks = {key: (setting.test(each), setting.held_out(each)) for key, each in candidates.items()}
+    asks = {key: (setup.test(each), setup.held_out(each)) for key, each in candidates.items()}
     answers = yield (ask for pair in asks.values() for ask in pair)
     curves: list[Row] = []
     rows: list[Row] = []
     runs: list[Row] = []
-    for model in setting.models:
+    for model in setup.models:
         for head in HEADS:
             scores = {
                 layer: (answers[test], answers[held_out])
-                for layer in setting.layers(model)
+                for layer in setup.layers(model)
                 for test, held_out in [asks[model, head, layer]]
             }
-            curves += [_point(setting, model, head, layer, *pair) for layer, pair in scores.items()]
-            rows.append(_row(setting, model, head, scores))
-            runs += _best_of_runs(setting, model, head, {layer: test for layer, (test, _) in scores.items()})
+            curves += [_point(setup, model, head, layer, *pair) for layer, pair in scores.items()]
+            rows.append(_row(setup, model, head, scores))
+            runs += _best_of_runs(setup, model, head, {layer: test for layer, (test, _) in scores.items()})
     return Findings(
         rows,
-        beside={model.name: _published(setting, model.name) for model in setting.absent},
+        beside={model.name: _published(setup, model.name) for model in setup.absent},
         extras={"curves": curves, "best-of-runs": runs},
-        figures=[_figure(setting, curves, answers, head) for head in HEADS],
+        figures=[_figure(setup, curves, answers, head) for head in HEADS],
         notes=_notes(rows),
     )
 
 
-def _point(setting: Setting, model: str, head: str, layer: int, test: Scored, held_out: Scored) -> Row:
+def _point(setup: Setup, model: str, head: str, layer: int, test: Scored, held_out: Scored) -> Row:
     """One layer's scores: a point of a curve."""
     return {
         "model": model,
         "head": head,
         "layer": layer,
-        "depth": layer / setting.models[model].layers,
-        **score_columns(test, setting.dataset),
+        "depth": layer / setup.models[model].layers,
+        **score_columns(test, setup.dataset),
         "cv_f1_mean": held_out.f1.mean,
         "cv_runs": held_out.f1.n,
     }
 
 
-def _row(setting: Setting, model: str, head: str, scores: Mapping[int, tuple[Scored, Scored]]) -> Row:
+def _row(setup: Setup, model: str, head: str, scores: Mapping[int, tuple[Scored, Scored]]) -> Row:
     """One model under one head: its last layer, the paper's best layer, and cross-validation's choice."""
     test = {layer: pair[0] for layer, pair in scores.items()}
-    last = setting.models[model].layers
+    last = setup.models[model].layers
     f1, accuracy = best(test, "macro_f1"), best(test, "accuracy")
     chosen = max(scores, key=lambda layer: scores[layer][1].f1.mean)
     row: Row = {
@@ -120,24 +118,24 @@ def _row(setting: Setting, model: str, head: str, scores: Mapping[int, tuple[Sco
         "model": model,
         "head": head,
         "last_layer": last,
-        **score_columns(test[last], setting.dataset, "last_"),
+        **score_columns(test[last], setup.dataset, "last_"),
         "best_accuracy": accuracy.score,
         "best_accuracy_layer": accuracy.layer,
         "best_f1": f1.score,
         "best_f1_layer": f1.layer,
         "cv_layer": chosen,
         "cv_selection_f1": scores[chosen][1].f1.mean,
-        **score_columns(test[chosen], setting.dataset, "cv_"),
+        **score_columns(test[chosen], setup.dataset, "cv_"),
         "runs": test[last].f1.n,
     }
-    return row | (_published(setting, model) if head == "mlp" else {})
+    return row | (_published(setup, model) if head == "mlp" else {})
 
 
-def _published(setting: Setting, model: str) -> Row:
+def _published(setup: Setup, model: str) -> Row:
     """The paper's numbers for a model on this data set, where it has them."""
     return {
         f"published_{each['layer']}_{field}": each[field]
-        for each in printed("table2", dataset=setting.dataset.name, model=model)
+        for each in printed("table2", dataset=setup.dataset.name, model=model)
         for field in ("accuracy", "f1", "accuracy_layer", "f1_layer")
     }
 
@@ -150,7 +148,7 @@ def best(scores: Mapping[int, Scored], measure: str) -> Best:
     )
 
 
-def _best_of_runs(setting: Setting, model: str, head: str, test: Mapping[int, Scored]) -> list[Row]:
+def _best_of_runs(setup: Setup, model: str, head: str, test: Mapping[int, Scored]) -> list[Row]:
     """Each run's own best layer, which shows how far the paper's depends on the run."""
     found = []
     for run in range(min(len(each.repetitions) for each in test.values())):
@@ -161,25 +159,25 @@ def _best_of_runs(setting: Setting, model: str, head: str, test: Mapping[int, Sc
                 "head": head,
                 "seed": test[layer].repetitions[run].seed,
                 "layer": layer,
-                "depth": layer / setting.models[model].layers,
+                "depth": layer / setup.models[model].layers,
             }
         )
     return found
 
 
-def _figure(setting: Setting, curves: Sequence[Row], answers: Answers, head: str) -> Figure:
+def _figure(setup: Setup, curves: Sequence[Row], answers: Answers, head: str) -> Figure:
     chart = charts.lines(
         [point for point in curves if point["head"] == head],
         x=Column("depth", "depth of the layer (0: embeddings, 1: last block)", Kind.NUMBER),
         y=charts.F1,
         colour=charts.MODEL,
         band=charts.F1_BOUNDS,
-        rules=charts.baseline_rules(setting, answers),
+        rules=charts.baseline_rules(setup, answers),
     )
     return Figure(
         f"layers-{head}",
-        f"{setting.dataset.name}: macro-F1 by layer, mean pooling ({head} head)",
-        charts.subtitle(setting, "Bands: 95% bootstrap over test texts, runs averaged."),
+        f"{setup.dataset.name}: macro-F1 by layer, mean pooling ({head} head)",
+        charts.subtitle(setup, "Bands: 95% bootstrap over test texts, runs averaged."),
         "Macro-F1 of every layer of every model, with the baselines as dotted lines.",
         chart,
         width=720,

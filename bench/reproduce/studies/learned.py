@@ -8,7 +8,7 @@ from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.questions import Answers, Question
 from bench.reproduce.scores import difference_columns, score_columns
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.study import Findings, Steps, study
 
 PLAIN, LEARNED = ("concat", "sum"), ("gated-sum", "attention")
@@ -33,17 +33,17 @@ HEAD = "mlp"
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def learned(setting: Setting) -> Steps:
+def learned(setup: Setup) -> Steps:
     """Gated sum and attention over models against sum and concatenation; a scalar mix of layers against the last."""
     fused = {
-        (subset, name): setting.test(setting.candidate([setting.last(model) for model in subset], HEAD, name))
-        for subset in setting.few_subsets()
+        (subset, name): setup.test(setup.candidate([setup.last(model) for model in subset], HEAD, name))
+        for subset in setup.few_subsets()
         if len(subset) > 1
         for name in (*PLAIN, *LEARNED)
     }
     # under the logistic head nothing is learned before it: the plain mean of the standardised layers
-    mixes = {(model, head): _mix(setting, model, head) for model in setting.models for head in HEADS}
-    last = setting.singles()
+    mixes = {(model, head): _mix(setup, model, head) for model in setup.models for head in HEADS}
+    last = setup.singles()
     answers = yield [*last.values(), *fused.values(), *mixes.values()]
     rows: list[Row] = [
         {
@@ -51,47 +51,47 @@ def learned(setting: Setting) -> Steps:
             "model": model,
             "head": head,
             "fusion": "none",
-            **score_columns(answers[ask], setting.dataset),
+            **score_columns(answers[ask], setup.dataset),
         }
         for (model, head), ask in last.items()
     ]
     for (subset, name), ask in fused.items():
         row: Row = {"kind": "fusion", "model": joined(subset), "head": HEAD, "fusion": name}
-        row |= score_columns(answers[ask], setting.dataset)
+        row |= score_columns(answers[ask], setup.dataset)
         if name in LEARNED:
-            row |= _against("sum", answers[ask], answers[fused[subset, "sum"]], setting)
+            row |= _against("sum", answers[ask], answers[fused[subset, "sum"]], setup)
         rows.append(row)
     for (model, head), ask in mixes.items():
         name = f"{MIX} of all layers" if head == "mlp" else "mean of all layers"
         row = {"kind": "mix", "model": model, "head": head, "fusion": name}
-        row |= score_columns(answers[ask], setting.dataset)
-        rows.append(row | _against("last layer", answers[ask], answers[last[model, head]], setting))
-    figures, notes = [_figure(setting, rows, answers)], _notes(rows)
+        row |= score_columns(answers[ask], setup.dataset)
+        rows.append(row | _against("last layer", answers[ask], answers[last[model, head]], setup))
+    figures, notes = [_figure(setup, rows, answers)], _notes(rows)
     return Findings(rows, figures=figures, notes=notes)
 
 
-def _mix(setting: Setting, model: str, head: str) -> Question:
-    sources = [setting.last(model).model_copy(update={"layer": layer}) for layer in setting.layers(model)]
-    return setting.test(setting.candidate(sources, head, MIX))
+def _mix(setup: Setup, model: str, head: str) -> Question:
+    sources = [setup.last(model).model_copy(update={"layer": layer}) for layer in setup.layers(model)]
+    return setup.test(setup.candidate(sources, head, MIX))
 
 
-def _against(name: str, scored: Scored, reference: Scored, setting: Setting) -> Row:
-    return {"reference": name, **difference_columns(scored, reference, setting.dataset)}
+def _against(name: str, scored: Scored, reference: Scored, setup: Setup) -> Row:
+    return {"reference": name, **difference_columns(scored, reference, setup.dataset)}
 
 
-def _figure(setting: Setting, rows: Sequence[Row], answers: Answers) -> Figure:
+def _figure(setup: Setup, rows: Sequence[Row], answers: Answers) -> Figure:
     chart = charts.intervals(
         [row for row in rows if row["head"] == HEAD],
         x=charts.MODEL,
         y=charts.F1,
         bounds=charts.F1_BOUNDS,
         colour=Column("fusion", "operator"),
-        rules=charts.baseline_rules(setting, answers),
+        rules=charts.baseline_rules(setup, answers),
     )
     return Figure(
         "learned",
-        f"{setting.dataset.name}: learned fusion beside plain (mlp head)",
-        charts.subtitle(setting, "Bars: 95% bootstrap over test texts, runs averaged."),
+        f"{setup.dataset.name}: learned fusion beside plain (mlp head)",
+        charts.subtitle(setup, "Bars: 95% bootstrap over test texts, runs averaged."),
         "Macro-F1 of plain and learned operators for each set of models, and of a scalar mix of each model's layers.",
         chart,
     )

@@ -11,7 +11,7 @@ from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.questions import Question
 from bench.reproduce.scores import POINTS, difference_columns, score_columns
-from bench.reproduce.setting import HEADS, Setting, merged, training_rows
+from bench.reproduce.setup import HEADS, Setup, merged, training_rows
 from bench.reproduce.statistics import t_interval
 from bench.reproduce.study import Findings, Steps, study
 from bench.specs import Candidate
@@ -45,22 +45,20 @@ Key = tuple[int, tuple[str, ...], str]
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def low_resource(setting: Setting) -> Steps:
+def low_resource(setup: Setup) -> Steps:
     """Learning curves from 8 rows a class to all, nested stratified subsets, single models against fusions."""
-    draws = {
-        (size, seed): nested(setting.dataset, size, seed) for size in sizes(setting.dataset) for seed in setting.seeds
-    }
-    subsets = list(setting.few_subsets())
+    draws = {(size, seed): nested(setup.dataset, size, seed) for size in sizes(setup.dataset) for seed in setup.seeds}
+    subsets = list(setup.few_subsets())
     asks = {
-        (size, subset, head): _asks(setting, size, draws, setting.candidate(list(map(setting.last, subset)), head))
-        for size in sizes(setting.dataset)
+        (size, subset, head): _asks(setup, size, draws, setup.candidate(list(map(setup.last, subset)), head))
+        for size in sizes(setup.dataset)
         for subset in subsets
         for head in HEADS
     }
     baselines = {
-        (size, name): list(dict.fromkeys(setting.baselines(draws[size, seed])[name] for seed in setting.seeds))
-        for size in sizes(setting.dataset)
-        for name in setting.baselines()
+        (size, name): list(dict.fromkeys(setup.baselines(draws[size, seed])[name] for seed in setup.seeds))
+        for size in sizes(setup.dataset)
+        for name in setup.baselines()
     }
     wanted = [ask for each in [*asks.values(), *baselines.values()] for ask in each]
     # by rows, so that each draw's features are read once
@@ -68,14 +66,14 @@ def low_resource(setting: Setting) -> Steps:
     scores = {key: merged([answers[ask] for ask in each]) for key, each in asks.items()}
     rows: dict[Key, Row] = {}
     for (size, subset, head), scored in scores.items():
-        single = max(((size, (model,), head) for model in setting.models), key=lambda key: scores[key].f1.mean)
-        gain = _gain(scored, scores[single], asks[size, subset, head][0].data, setting) if len(subset) > 1 else {}
+        single = max(((size, (model,), head) for model in setup.models), key=lambda key: scores[key].f1.mean)
+        gain = _gain(scored, scores[single], asks[size, subset, head][0].data, setup) if len(subset) > 1 else {}
         rows[size, subset, head] = {
             "kind": "fusion" if len(subset) > 1 else "model",
             "model": joined(subset),
             "head": head,
             "per_class": size,
-            **_columns(scored, asks[size, subset, head][0].data, setting),
+            **_columns(scored, asks[size, subset, head][0].data, setup),
             **gain,
         }
     baseline_rows: list[Row] = [
@@ -84,15 +82,15 @@ def low_resource(setting: Setting) -> Steps:
             "model": name,
             "head": None,
             "per_class": size,
-            **_columns(merged([answers[ask] for ask in each]), each[0].data, setting),
+            **_columns(merged([answers[ask] for ask in each]), each[0].data, setup),
         }
         for (size, name), each in baselines.items()
     ]
-    drawn = [row for (_, subset, _), row in rows.items() if setting.drawn(subset)] + baseline_rows
+    drawn = [row for (_, subset, _), row in rows.items() if setup.drawn(subset)] + baseline_rows
     return Findings(
         [*rows.values(), *baseline_rows],
-        figures=[_figure(setting, drawn, head) for head in HEADS],
-        notes=_notes(rows, setting),
+        figures=[_figure(setup, drawn, head) for head in HEADS],
+        notes=_notes(rows, setup),
     )
 
 
@@ -114,25 +112,23 @@ def nested(dataset: Dataset, size: int, seed: int) -> Dataset:
     return training_rows(dataset, np.concatenate(chosen).tolist())
 
 
-def _asks(
-    setting: Setting, size: int, draws: Mapping[tuple[int, int], Dataset], candidate: Candidate
-) -> list[Question]:
+def _asks(setup: Setup, size: int, draws: Mapping[tuple[int, int], Dataset], candidate: Candidate) -> list[Question]:
     """One training a draw; where all rows are taken there is one draw, and runs are those of other studies."""
-    if draws[size, setting.seeds[0]] is setting.dataset:
-        return [setting.test(candidate)]
-    return [Question(candidate, "confirm", (seed,), draws[size, seed]) for seed in setting.seeds]
+    if draws[size, setup.seeds[0]] is setup.dataset:
+        return [setup.test(candidate)]
+    return [Question(candidate, "confirm", (seed,), draws[size, seed]) for seed in setup.seeds]
 
 
-def _columns(scored: Scored, data: Dataset, setting: Setting) -> Row:
-    whole = data is setting.dataset
+def _columns(scored: Scored, data: Dataset, setup: Setup) -> Row:
+    whole = data is setup.dataset
     bounds = None if whole else t_interval([run.scores.macro_f1 for run in scored.repetitions])
     columns = score_columns(scored, data, bounds=bounds)
-    return {"train_rows": len(data.train), "draws": 1 if whole else len(setting.seeds), **columns}
+    return {"train_rows": len(data.train), "draws": 1 if whole else len(setup.seeds), **columns}
 
 
-def _gain(fusion: Scored, single: Scored, data: Dataset, setting: Setting) -> Row:
+def _gain(fusion: Scored, single: Scored, data: Dataset, setup: Setup) -> Row:
     """Against the single model that does best at this size on the test set, paired by draw, or by test row."""
-    if data is setting.dataset:
+    if data is setup.dataset:
         found = difference_columns(fusion, single, data)
         return {f"gain_{name}": found[name] for name in ("delta_f1", "delta_f1_low", "delta_f1_high")}
     changes = [
@@ -143,7 +139,7 @@ def _gain(fusion: Scored, single: Scored, data: Dataset, setting: Setting) -> Ro
     return {"gain_delta_f1": float(np.mean(changes)), "gain_delta_f1_low": low, "gain_delta_f1_high": high}
 
 
-def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
+def _figure(setup: Setup, rows: Sequence[Row], head: str) -> Figure:
     chart = charts.lines(
         [row for row in rows if row["head"] in (head, None)],
         x=Column("train_rows", "training rows (log scale)", Kind.COUNT),
@@ -155,9 +151,9 @@ def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     )
     return Figure(
         f"low-resource-{head}",
-        f"{setting.dataset.name}: learning curves ({head} head)",
+        f"{setup.dataset.name}: learning curves ({head} head)",
         charts.subtitle(
-            setting, "Bands: 95%, over draws of rows (Student's t); for all rows, bootstrap over test texts."
+            setup, "Bands: 95%, over draws of rows (Student's t); for all rows, bootstrap over test texts."
         ),
         "Macro-F1 against the number of training rows, for single models, fusions and baselines.",
         chart,
@@ -165,9 +161,9 @@ def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     )
 
 
-def _notes(rows: Mapping[Key, Row], setting: Setting) -> list[str]:
+def _notes(rows: Mapping[Key, Row], setup: Setup) -> list[str]:
     notes = []
-    everything = tuple(setting.models)
+    everything = tuple(setup.models)
     for head in HEADS:
         mine = [row for (_, *of), row in rows.items() if of == [everything, head] and len(everything) > 1]
         if mine:

@@ -10,7 +10,7 @@ from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.questions import Answers
 from bench.reproduce.scores import difference_columns, score_columns
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.studies.layers import best
 from bench.reproduce.studies.pairs import OPERATORS
 from bench.reproduce.study import Findings, Steps, study
@@ -42,16 +42,16 @@ Scores = dict[Key, dict[int, Scored]]
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def optimal_layers(setting: Setting) -> Steps:
+def optimal_layers(setup: Setup) -> Steps:
     """Pairs at each model's best layer: the winner, against the best last layer and against the best single layer."""
     singles = {
-        (model, head, layer): setting.candidate([setting.last(model).model_copy(update={"layer": layer})], head)
-        for model in setting.models
+        (model, head, layer): setup.candidate([setup.last(model).model_copy(update={"layer": layer})], head)
+        for model in setup.models
         for head in HEADS
-        for layer in setting.layers(model)
+        for layer in setup.layers(model)
     }
-    answers = yield (ask for each in singles.values() for ask in (setting.test(each), setting.held_out(each)))
-    test, held_out = (_by_layer(singles, answers, ask) for ask in (setting.test, setting.held_out))
+    answers = yield (ask for each in singles.values() for ask in (setup.test(each), setup.held_out(each)))
+    test, held_out = (_by_layer(singles, answers, ask) for ask in (setup.test, setup.held_out))
     chosen = {
         (selection, *key): best(test[key], "macro_f1").layer
         if selection == "test"
@@ -59,25 +59,25 @@ def optimal_layers(setting: Setting) -> Steps:
         for selection in SELECTIONS
         for key, layers in held_out.items()
     }
-    candidates = dict(_pairs(setting, chosen))
+    candidates = dict(_pairs(setup, chosen))
     answers = yield [
         ask
         for (selection, *_), candidate in candidates.items()
-        for ask in [setting.test(candidate), *([setting.held_out(candidate)] if selection == "cv" else [])]
+        for ask in [setup.test(candidate), *([setup.held_out(candidate)] if selection == "cv" else [])]
     ]
-    every = [_pair_row(setting, key, candidate, answers, test, chosen) for key, candidate in candidates.items()]
+    every = [_pair_row(setup, key, candidate, answers, test, chosen) for key, candidate in candidates.items()]
     rows: list[Row] = []
     for selection in SELECTIONS:
         for head in HEADS:
             mine = [row for row in every if (row["selection"], row["head"]) == (selection, head)]
             if mine:
                 rows.append(max(mine, key=lambda row: row["selection_f1"]))
-            rows += _references(setting, selection, head, test, held_out, chosen)
+            rows += _references(setup, selection, head, test, held_out, chosen)
     return Findings(
         rows,
         extras={"pairs": every} if every else {},
-        figures=[_figure(setting, every, head) for head in HEADS] if every else [],
-        notes=_notes(setting, rows),
+        figures=[_figure(setup, every, head) for head in HEADS] if every else [],
+        notes=_notes(setup, rows),
     )
 
 
@@ -89,20 +89,20 @@ def _by_layer(singles: Mapping[tuple[str, str, int], Candidate], answers: Answer
 
 
 def _pairs(
-    setting: Setting, chosen: Mapping[tuple[str, str, str], int]
+    setup: Setup, chosen: Mapping[tuple[str, str, str], int]
 ) -> Iterator[tuple[tuple[str, str, tuple[str, str], str], Candidate]]:
     for selection in SELECTIONS:
         for head in HEADS:
-            for pair in combinations(setting.models, 2):
+            for pair in combinations(setup.models, 2):
                 sources = [
-                    setting.last(model).model_copy(update={"layer": chosen[selection, model, head]}) for model in pair
+                    setup.last(model).model_copy(update={"layer": chosen[selection, model, head]}) for model in pair
                 ]
                 for operator in OPERATORS:
-                    yield (selection, head, pair, operator), setting.candidate(sources, head, operator)
+                    yield (selection, head, pair, operator), setup.candidate(sources, head, operator)
 
 
 def _pair_row(
-    setting: Setting,
+    setup: Setup,
     key: tuple[str, str, tuple[str, str], str],
     candidate: Candidate,
     answers: Answers,
@@ -110,33 +110,31 @@ def _pair_row(
     chosen: Mapping[tuple[str, str, str], int],
 ) -> Row:
     selection, head, pair, operator = key
-    scored = answers[setting.test(candidate)]
-    last = _best_single(setting, head, test, {model: setting.models[model].layers for model in setting.models})
-    optimal = _best_single(setting, head, test, {model: chosen[selection, model, head] for model in setting.models})
+    scored = answers[setup.test(candidate)]
+    last = _best_single(setup, head, test, {model: setup.models[model].layers for model in setup.models})
+    optimal = _best_single(setup, head, test, {model: chosen[selection, model, head] for model in setup.models})
     return {
         "kind": "fusion",
         "selection": selection,
         "head": head,
         "model": joined([f"{model}[{chosen[selection, model, head]}]" for model in pair]),
         "fusion": operator,
-        **score_columns(scored, setting.dataset),
-        "selection_f1": scored.f1.mean if selection == "test" else answers[setting.held_out(candidate)].f1.mean,
+        **score_columns(scored, setup.dataset),
+        "selection_f1": scored.f1.mean if selection == "test" else answers[setup.held_out(candidate)].f1.mean,
         "last_single": last,
-        **difference_columns(scored, test[last, head][setting.models[last].layers], setting.dataset, "last_"),
+        **difference_columns(scored, test[last, head][setup.models[last].layers], setup.dataset, "last_"),
         "optimal_single": f"{optimal}[{chosen[selection, optimal, head]}]",
-        **difference_columns(
-            scored, test[optimal, head][chosen[selection, optimal, head]], setting.dataset, "optimal_"
-        ),
+        **difference_columns(scored, test[optimal, head][chosen[selection, optimal, head]], setup.dataset, "optimal_"),
     }
 
 
-def _best_single(setting: Setting, head: str, test: Scores, layers: Mapping[str, int]) -> str:
+def _best_single(setup: Setup, head: str, test: Scores, layers: Mapping[str, int]) -> str:
     """The model that does best on test at its given layer: the strongest reference there is."""
-    return max(setting.models, key=lambda model: test[model, head][layers[model]].f1.mean)
+    return max(setup.models, key=lambda model: test[model, head][layers[model]].f1.mean)
 
 
 def _references(
-    setting: Setting,
+    setup: Setup,
     selection: str,
     head: str,
     test: Scores,
@@ -145,7 +143,7 @@ def _references(
 ) -> list[Row]:
     """The singles that the winner is held against."""
     rows = []
-    for model in setting.models:
+    for model in setup.models:
         layer = chosen[selection, model, head]
         rows.append(
             {
@@ -154,14 +152,14 @@ def _references(
                 "head": head,
                 "model": f"{model}[{layer}]",
                 "fusion": "none",
-                **score_columns(test[model, head][layer], setting.dataset),
+                **score_columns(test[model, head][layer], setup.dataset),
                 "selection_f1": (test if selection == "test" else held_out)[model, head][layer].f1.mean,
             }
         )
     return rows
 
 
-def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
+def _figure(setup: Setup, rows: Sequence[Row], head: str) -> Figure:
     chart = charts.heatmap(
         [row for row in rows if row["head"] == head and row["selection"] == "cv"],
         x=Column("fusion", "operator"),
@@ -171,15 +169,15 @@ def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     )
     return Figure(
         f"optimal-layers-{head}",
-        f"{setting.dataset.name}: pairs at their best layers, against the best single at its best layer ({head} head)",
-        charts.subtitle(setting, "Layers chosen by cross-validation. *: 95% interval without zero."),
+        f"{setup.dataset.name}: pairs at their best layers, against the best single at its best layer ({head} head)",
+        charts.subtitle(setup, "Layers chosen by cross-validation. *: 95% interval without zero."),
         "A grid of pairs by operator; blue cells gain macro-F1 over the best single model at its best layer.",
         chart,
     )
 
 
-def _notes(setting: Setting, rows: Sequence[Row]) -> list[str]:
-    if len(setting.models) < 2:
+def _notes(setup: Setup, rows: Sequence[Row]) -> list[str]:
+    if len(setup.models) < 2:
         return ["One model alone makes no pair: name at least two."]
     notes = ["`test` selects layers, pair and operator on the test set, as the paper does: it is optimistic."]
     notes += [

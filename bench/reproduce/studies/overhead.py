@@ -9,7 +9,7 @@ from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.published import caption, printed
 from bench.reproduce.scores import score_columns
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.study import Findings, Steps, study
 
 MEGABYTE = 1e6
@@ -38,14 +38,14 @@ MEGABYTE = 1e6
         Column("f1_mean", "baseline\nF1", Kind.SCORE, required=True),
     ),
 )
-def overhead(setting: Setting) -> Steps:
+def overhead(setup: Setup) -> Steps:
     """Load time, peak memory, milliseconds a text by layer, and size on disk of every model."""
-    asks = setting.singles()
+    asks = setup.singles()
     answers = yield asks.values()
     rows: list[Row] = []
     layers: list[Row] = []
-    for model, resolved in setting.models.items():
-        cost = setting.costs[model]
+    for model, resolved in setup.models.items():
+        cost = setup.costs[model]
         states = (resolved.layers + 1) * len(resolved.poolings) * resolved.width
         row: Row = {
             "kind": "model",
@@ -64,7 +64,7 @@ def overhead(setting: Setting) -> Steps:
             "passes": cost.repeats,
         }
         for head in HEADS:
-            row |= score_columns(answers[asks[model, head]], setting.dataset, f"{head}_")
+            row |= score_columns(answers[asks[model, head]], setup.dataset, f"{head}_")
         for each in printed("table1", model=model):
             row |= {"published_layers": each["layers"], "published_width": each["width"]}
         rows.append(row)
@@ -74,7 +74,7 @@ def overhead(setting: Setting) -> Steps:
         ]
     figure = Figure(
         "overhead-layers",
-        f"{setting.dataset.name}: extraction time by layer",
+        f"{setup.dataset.name}: extraction time by layer",
         f"Milliseconds a text in batches, median of the passes over {rows[0]['sample_texts']} training texts.",
         "Milliseconds a text up to and including each layer of every model.",
         charts.lines(
@@ -86,7 +86,7 @@ def overhead(setting: Setting) -> Steps:
     )
     return Findings(
         rows,
-        beside={name: {"latency_ms": _milliseconds(setting, name)} for name in TEXT_BASELINES},
+        beside={name: {"latency_ms": _milliseconds(setup, name)} for name in TEXT_BASELINES},
         published=printed("table1"),
         caption=caption("table1"),
         extras={"layers": layers},
@@ -98,8 +98,8 @@ def overhead(setting: Setting) -> Steps:
     )
 
 
-def _milliseconds(setting: Setting, name: str) -> float:
-    train, test = setting.dataset.train, setting.dataset.test
+def _milliseconds(setup: Setup, name: str) -> float:
+    train, test = setup.dataset.train, setup.dataset.test
     started = time.perf_counter()
-    TEXT_BASELINES[name](train.texts, train.labels, test.texts, len(setting.dataset.labels))
+    TEXT_BASELINES[name](train.texts, train.labels, test.texts, len(setup.dataset.labels))
     return 1000 * (time.perf_counter() - started) / (len(train) + len(test))

@@ -9,7 +9,7 @@ from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.questions import Question
 from bench.reproduce.scores import difference_columns, score_columns, single_rows
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.study import Findings, Steps, study
 
 OPERATORS = (
@@ -44,29 +44,29 @@ Pair = tuple[str, str]
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def pairs(setting: Setting) -> Steps:
+def pairs(setup: Setup) -> Steps:
     """Every pair of models, also a model with itself, under nine operators: change of F1 against the better alone."""
-    singles = setting.singles()
-    asks = dict(_asks(setting))
+    singles = setup.singles()
+    asks = dict(_asks(setup))
     answers = yield [*singles.values(), *asks.values()]
     alone = {key: answers[ask] for key, ask in singles.items()}
-    rows = [_row(setting, *key, answers[ask], alone) for key, ask in asks.items()]
+    rows = [_row(setup, *key, answers[ask], alone) for key, ask in asks.items()]
     return Findings(
-        rows + single_rows(alone, setting.dataset),
-        figures=[_figure(setting, rows, head) for head in HEADS],
+        rows + single_rows(alone, setup.dataset),
+        figures=[_figure(setup, rows, head) for head in HEADS],
         notes=_notes(rows),
     )
 
 
-def _asks(setting: Setting) -> Iterator[tuple[tuple[Pair, str, str], Question]]:
-    for pair in combinations_with_replacement(setting.models, 2):
+def _asks(setup: Setup) -> Iterator[tuple[tuple[Pair, str, str], Question]]:
+    for pair in combinations_with_replacement(setup.models, 2):
         for head in HEADS:
             for operator in OPERATORS:
-                sources = [setting.last(model) for model in pair]
-                yield (pair, head, operator), setting.test(setting.candidate(sources, head, operator))
+                sources = [setup.last(model) for model in pair]
+                yield (pair, head, operator), setup.test(setup.candidate(sources, head, operator))
 
 
-def _row(setting: Setting, pair: Pair, head: str, operator: str, scored: Scored, alone: Mapping[Pair, Scored]) -> Row:
+def _row(setup: Setup, pair: Pair, head: str, operator: str, scored: Scored, alone: Mapping[Pair, Scored]) -> Row:
     better = max(pair, key=lambda model: alone[model, head].f1.mean)
     return {
         "kind": "pair",
@@ -74,14 +74,14 @@ def _row(setting: Setting, pair: Pair, head: str, operator: str, scored: Scored,
         "itself": pair[0] == pair[1],
         "head": head,
         "fusion": operator,
-        **score_columns(scored, setting.dataset),
+        **score_columns(scored, setup.dataset),
         "better_single": better,
         "better_single_f1": alone[better, head].f1.mean,
-        **difference_columns(scored, alone[better, head], setting.dataset),
+        **difference_columns(scored, alone[better, head], setup.dataset),
     }
 
 
-def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
+def _figure(setup: Setup, rows: Sequence[Row], head: str) -> Figure:
     chart = charts.heatmap(
         [row for row in rows if row["head"] == head],
         x=Column("fusion", "operator"),
@@ -91,10 +91,8 @@ def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     )
     return Figure(
         f"pairs-{head}",
-        f"{setting.dataset.name}: two models fused, against the better of the two alone ({head} head)",
-        charts.subtitle(
-            setting, "Last layers, mean pooling. *: 95% interval (bootstrap over test texts) without zero."
-        ),
+        f"{setup.dataset.name}: two models fused, against the better of the two alone ({head} head)",
+        charts.subtitle(setup, "Last layers, mean pooling. *: 95% interval (bootstrap over test texts) without zero."),
         "A grid of pairs of models by operator; blue cells gain macro-F1, orange ones lose it.",
         chart,
     )

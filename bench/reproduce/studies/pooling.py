@@ -9,7 +9,7 @@ from bench.reproduce.columns import Column, Kind, Row
 from bench.reproduce.published import printed
 from bench.reproduce.questions import Answers
 from bench.reproduce.scores import POINTS, difference_columns, score_columns
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.study import Findings, Steps, study
 
 WIDE_GAP = 6.0
@@ -39,46 +39,46 @@ POOLINGS = ("last", "mean", "first")
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def pooling(setting: Setting) -> Steps:
+def pooling(setup: Setup) -> Steps:
     """Last-token against mean pooling (and first) at the last layer."""
     asks = {
-        (model, head, name): setting.test(setting.candidate([setting.last(model, name)], head))
-        for model, resolved in setting.models.items()
+        (model, head, name): setup.test(setup.candidate([setup.last(model, name)], head))
+        for model, resolved in setup.models.items()
         for head in HEADS
         for name in POOLINGS
         if name in resolved.poolings
     }
     answers = yield asks.values()
     points: list[Row] = [
-        {"model": model, "head": head, "pooling": name, **score_columns(answers[ask], setting.dataset)}
+        {"model": model, "head": head, "pooling": name, **score_columns(answers[ask], setup.dataset)}
         for (model, head, name), ask in asks.items()
     ]
     rows = [
         _row(
-            setting,
+            setup,
             model,
             head,
             {name: answers[asks[model, head, name]] for name in POOLINGS if (model, head, name) in asks},
         )
-        for model in setting.models
+        for model in setup.models
         for head in HEADS
     ]
     return Findings(
         rows,
-        beside={model.name: _published(setting, model.name) for model in setting.absent},
+        beside={model.name: _published(setup, model.name) for model in setup.absent},
         extras={"points": points},
-        figures=[_figure(setting, points, answers)],
+        figures=[_figure(setup, points, answers)],
         notes=_notes(rows),
     )
 
 
-def _row(setting: Setting, model: str, head: str, scores: Mapping[str, Scored]) -> Row:
+def _row(setup: Setup, model: str, head: str, scores: Mapping[str, Scored]) -> Row:
     row: Row = {"kind": "model", "model": model, "head": head}
     for name, scored in scores.items():
-        row |= score_columns(scored, setting.dataset, f"{name}_")
+        row |= score_columns(scored, setup.dataset, f"{name}_")
     f1 = {name: scored.f1.mean for name, scored in scores.items()}
     accuracy = {name: scored.accuracy.mean for name, scored in scores.items()}
-    difference = difference_columns(scores["last"], scores["mean"], setting.dataset)
+    difference = difference_columns(scores["last"], scores["mean"], setup.dataset)
     row |= {
         "winner_f1": winner(f1),
         "winner_accuracy": winner(accuracy),
@@ -87,12 +87,12 @@ def _row(setting: Setting, model: str, head: str, scores: Mapping[str, Scored]) 
         "disagree": difference["delta_f1"] * difference["delta_accuracy"] < 0 or winner(f1) != winner(accuracy),
         "runs": scores["mean"].f1.n,
     }
-    return row | (_published(setting, model) if head == "mlp" else {})
+    return row | (_published(setup, model) if head == "mlp" else {})
 
 
-def _published(setting: Setting, model: str) -> Row:
+def _published(setup: Setup, model: str) -> Row:
     """The paper's numbers for a model on this data set, where it has them."""
-    theirs = {each["pooling"]: each for each in printed("figure4", dataset=setting.dataset.name, model=model)}
+    theirs = {each["pooling"]: each for each in printed("figure4", dataset=setup.dataset.name, model=model)}
     row: Row = {}
     for name, each in theirs.items():
         row |= {f"published_{name}_accuracy": each["accuracy"], f"published_{name}_f1": each["f1"]}
@@ -106,7 +106,7 @@ def winner(scores: Mapping[str, float]) -> str:
     return " = ".join(name for name, value in scores.items() if value == max(scores.values()))
 
 
-def _figure(setting: Setting, points: Sequence[Row], answers: Answers) -> Figure:
+def _figure(setup: Setup, points: Sequence[Row], answers: Answers) -> Figure:
     shown = [{**each, "of": f"{each['model']}, {each['head']}"} for each in points]
     chart = charts.intervals(
         shown,
@@ -114,12 +114,12 @@ def _figure(setting: Setting, points: Sequence[Row], answers: Answers) -> Figure
         y=charts.F1,
         bounds=charts.F1_BOUNDS,
         colour=Column("pooling", "pooling"),
-        rules=charts.baseline_rules(setting, answers),
+        rules=charts.baseline_rules(setup, answers),
     )
     return Figure(
         "pooling",
-        f"{setting.dataset.name}: pooling at the last layer",
-        charts.subtitle(setting, "Bars: 95% bootstrap over test texts, runs averaged."),
+        f"{setup.dataset.name}: pooling at the last layer",
+        charts.subtitle(setup, "Bars: 95% bootstrap over test texts, runs averaged."),
         "Macro-F1 of last-token, mean and first-token pooling of every model's last layer under both heads.",
         chart,
     )

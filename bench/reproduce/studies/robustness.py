@@ -13,7 +13,7 @@ from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.noise import NOISES, apply
 from bench.reproduce.scores import POINTS, class_count, difference_columns, score_columns
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.study import Findings, Steps, study
 
 CLEAN = "clean"
@@ -44,15 +44,15 @@ Key = tuple[str, tuple[str, ...], str | None, str]
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def robustness(setting: Setting) -> Steps:
+def robustness(setup: Setup) -> Steps:
     """The same fitted heads on seeded character noise, and on the test texts of the other data sets of its labels."""
-    stacked, slices, seen = stack(setting)
+    stacked, slices, seen = stack(setup)
     asks = {
-        (subset, head): setting.test(setting.candidate([setting.last(model) for model in subset], head), stacked)
-        for subset in setting.few_subsets()
+        (subset, head): setup.test(setup.candidate([setup.last(model) for model in subset], head), stacked)
+        for subset in setup.few_subsets()
         for head in HEADS
     }
-    baselines = setting.baselines(stacked)
+    baselines = setup.baselines(stacked)
     answers = yield [*baselines.values(), *asks.values()]
     parts: dict[Key, tuple[Scored, slice]] = {
         (kind, subset, head, name): (part(answers[ask], stacked, chosen), chosen)
@@ -91,19 +91,19 @@ def robustness(setting: Setting) -> Steps:
         if kind == "fusion":
             row |= difference_columns(scored, best[head, name], data, "gain_")
         rows[key] = row
-    drawn = [row for (_, models, _, _), row in rows.items() if setting.drawn(models)]
-    figures = [_figure(setting, drawn, head) for head in HEADS]
-    return Findings([*rows.values()], figures=figures, notes=_notes(rows, setting, seen))
+    drawn = [row for (_, models, _, _), row in rows.items() if setup.drawn(models)]
+    figures = [_figure(setup, drawn, head) for head in HEADS]
+    return Findings([*rows.values()], figures=figures, notes=_notes(rows, setup, seen))
 
 
-def stack(setting: Setting) -> tuple[Dataset, dict[str, slice], dict[str, int]]:
+def stack(setup: Setup) -> tuple[Dataset, dict[str, slice], dict[str, int]]:
     """The data set with all kinds of test texts behind each other, so that one fitted head predicts them all.
 
     Returns it, which test rows are of which kind, and how many of another data set's were left out because this one
     trains on the same text (SST-2 and Rotten Tomatoes come from one corpus). Labels are matched by name; one that only
     another data set's test rows have counts as missed.
     """
-    dataset = setting.dataset
+    dataset = setup.dataset
     known = [*dataset.labels, *dataset.test_only_labels]
     trained = {_normal(text) for text in dataset.train.texts}
     seen: dict[str, int] = {}
@@ -121,9 +121,9 @@ def stack(setting: Setting) -> tuple[Dataset, dict[str, slice], dict[str, int]]:
         ids.extend(f"{kind}/{name}" for name in its_ids)
 
     for name in NOISES:
-        noisy = [apply(name, text, setting.protocol.seed) for text in dataset.test.texts]
+        noisy = [apply(name, text, setup.protocol.seed) for text in dataset.test.texts]
         add(name, noisy, dataset.test.labels, dataset.test.ids)
-    for other in setting.others:
+    for other in setup.others:
         kept = [row for row, text in enumerate(other.test.texts) if _normal(text) not in trained]
         seen[other.name] = len(other.test) - len(kept)
         theirs = [*other.labels, *other.test_only_labels]
@@ -163,7 +163,7 @@ def _taken(split: Split, rows: slice) -> Split:
     return Split(split.ids[rows], split.texts[rows], split.labels[rows], split.groups[rows], split.fingerprint)
 
 
-def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
+def _figure(setup: Setup, rows: Sequence[Row], head: str) -> Figure:
     chart = charts.intervals(
         [row for row in rows if row["head"] in (head, None)],
         x=Column("texts", "test texts"),
@@ -173,23 +173,23 @@ def _figure(setting: Setting, rows: Sequence[Row], head: str) -> Figure:
     )
     return Figure(
         f"robustness-{head}",
-        f"{setting.dataset.name}: heads trained on clean texts, on noise and another domain ({head} head)",
-        charts.subtitle(setting, "Bars: 95% bootstrap over test texts, runs averaged."),
+        f"{setup.dataset.name}: heads trained on clean texts, on noise and another domain ({head} head)",
+        charts.subtitle(setup, "Bars: 95% bootstrap over test texts, runs averaged."),
         "Macro-F1 of the same fitted heads on clean test texts, under four kinds of noise, and on other data sets.",
         chart,
         width=760,
     )
 
 
-def _notes(rows: Mapping[Key, Row], setting: Setting, seen: Mapping[str, int]) -> list[str]:
+def _notes(rows: Mapping[Key, Row], setup: Setup, seen: Mapping[str, int]) -> list[str]:
     notes = []
-    everything = tuple(setting.models)
+    everything = tuple(setup.models)
     for head in HEADS:
         for (kind, models, of, texts), fused in rows.items():
             if (kind, models, of) != ("fusion", everything, head):
                 continue
             falls = ", ".join(
-                f"{model} {rows['model', (model,), head, texts]['drop_delta_f1']:+.1f}" for model in setting.models
+                f"{model} {rows['model', (model,), head, texts]['drop_delta_f1']:+.1f}" for model in setup.models
             )
             against = f"{fused['gain_delta_f1']:+.1f} ({_bounds(fused, 'gain_')}) against the best model alone"
             if texts == CLEAN:
@@ -205,9 +205,7 @@ def _notes(rows: Mapping[Key, Row], setting: Setting, seen: Mapping[str, int]) -
         for name, count in seen.items()
         if count
     ]
-    return (
-        notes if setting.others else [*notes, "No other data set of these labels was named: --dataset takes several."]
-    )
+    return notes if setup.others else [*notes, "No other data set of these labels was named: --dataset takes several."]
 
 
 def _bounds(row: Row, prefix: str) -> str:

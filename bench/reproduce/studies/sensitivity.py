@@ -9,7 +9,7 @@ from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.questions import Question
 from bench.reproduce.scores import POINTS, score_columns
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.statistics import choice_spreads
 from bench.reproduce.study import Findings, Steps, study
 from bench.specs import Source
@@ -44,15 +44,14 @@ Subset = tuple[str, ...]
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def sensitivity(setting: Setting) -> Steps:
+def sensitivity(setup: Setup) -> Steps:
     """Variance of F1 over random layer and pooling choices for 1, 2, 3 … models concatenated, with intervals."""
-    rng = np.random.default_rng(setting.protocol.seed)
-    drawn = {model: _choices(setting, model, rng) for model in setting.models}
-    subsets = _drawn_subsets(setting, rng)
+    rng = np.random.default_rng(setup.protocol.seed)
+    drawn = {model: _choices(setup, model, rng) for model in setup.models}
+    subsets = _drawn_subsets(setup, rng)
     asks: dict[tuple[Subset, str], list[Question]] = {
         (subset, head): [
-            setting.test(setting.candidate([drawn[model][number] for model in subset], head))
-            for number in range(CHOICES)
+            setup.test(setup.candidate([drawn[model][number] for model in subset], head)) for number in range(CHOICES)
         ]
         for subset in subsets
         for head in HEADS
@@ -73,27 +72,27 @@ def sensitivity(setting: Setting) -> Steps:
                     "head": head,
                     "model": joined(subset),
                     "sources": str(ask.subject),
-                    **score_columns(answers[ask], setting.dataset),
+                    **score_columns(answers[ask], setup.dataset),
                 }
                 for ask in dict.fromkeys(chosen)
             ]
         rows += _rows(head, groups)
     notes = _notes(rows)
-    return Findings(rows, extras={"choices": every}, figures=[_figure(setting, rows)], notes=notes)
+    return Findings(rows, extras={"choices": every}, figures=[_figure(setup, rows)], notes=notes)
 
 
-def _choices(setting: Setting, model: str, rng: np.random.Generator) -> list[Source]:
-    poolings, layers = setting.models[model].poolings, len(setting.layers(model))
+def _choices(setup: Setup, model: str, rng: np.random.Generator) -> list[Source]:
+    poolings, layers = setup.models[model].poolings, len(setup.layers(model))
     return [
         Source(model=model, layer=int(rng.integers(layers)), pooling=poolings[rng.integers(len(poolings))])
         for _ in range(CHOICES)
     ]
 
 
-def _drawn_subsets(setting: Setting, rng: np.random.Generator) -> list[Subset]:
+def _drawn_subsets(setup: Setup, rng: np.random.Generator) -> list[Subset]:
     found: list[Subset] = []
-    for size in range(1, len(setting.models) + 1):
-        every = list(setting.subsets(size, size))
+    for size in range(1, len(setup.models) + 1):
+        every = list(setup.subsets(size, size))
         kept = sorted(rng.choice(len(every), min(SUBSETS, len(every)), replace=False))
         found += [every[number] for number in kept]
     return found
@@ -129,7 +128,7 @@ def _rows(head: str, groups: Mapping[int, Sequence[np.ndarray]]) -> list[Row]:
     return rows
 
 
-def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
+def _figure(setup: Setup, rows: Sequence[Row]) -> Figure:
     chart = charts.intervals(
         [{**row, "models": str(row["size"])} for row in rows if row["kind"] == "size"],
         x=Column("models", "models concatenated"),
@@ -139,8 +138,8 @@ def _figure(setting: Setting, rows: Sequence[Row]) -> Figure:
     )
     return Figure(
         "sensitivity",
-        f"{setting.dataset.name}: how much layer and pooling choices move macro-F1",
-        charts.subtitle(setting, f"{CHOICES} choices a subset; bars: 95% jackknife over choices; run noise taken off."),
+        f"{setup.dataset.name}: how much layer and pooling choices move macro-F1",
+        charts.subtitle(setup, f"{CHOICES} choices a subset; bars: 95% jackknife over choices; run noise taken off."),
         "The standard deviation of macro-F1 over random layer and pooling choices, by the number of models fused.",
         chart,
     )

@@ -11,7 +11,7 @@ from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.questions import Answers
 from bench.reproduce.scores import POINTS, score_columns
-from bench.reproduce.setting import HEADS, Setting
+from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.studies.combinations import subset_ask
 from bench.reproduce.study import Findings, Steps, study
 from bench.specs import Candidate
@@ -38,9 +38,9 @@ from bench.specs import Candidate
         Column("runs", "runs", Kind.COUNT),
     ),
 )
-def trade_off(setting: Setting) -> Steps:
+def trade_off(setup: Setup) -> Steps:
     """Extraction milliseconds a text against F1 by subset size: least, most and mean, and where returns diminish."""
-    asks = {(subset, head): subset_ask(setting, subset, head) for subset in setting.subsets() for head in HEADS}
+    asks = {(subset, head): subset_ask(setup, subset, head) for subset in setup.subsets() for head in HEADS}
     answers = yield asks.values()
     every: list[Row] = []
     for (subset, head), ask in asks.items():
@@ -50,8 +50,8 @@ def trade_off(setting: Setting) -> Steps:
                 "size": len(subset),
                 "model": joined(subset),
                 "head": head,
-                "latency_ms": latency_ms(setting.costs, ask.subject),
-                **score_columns(answers[ask], setting.dataset),
+                "latency_ms": latency_ms(setup.costs, ask.subject),
+                **score_columns(answers[ask], setup.dataset),
             }
         )
     rows = [row for head in HEADS for row in _sizes([each for each in every if each["head"] == head])]
@@ -59,7 +59,7 @@ def trade_off(setting: Setting) -> Steps:
     return Findings(
         rows,
         extras={"subsets": every},
-        figures=[_figure(setting, every, rows, answers, head) for head in HEADS],
+        figures=[_figure(setup, every, rows, answers, head) for head in HEADS],
         notes=notes,
     )
 
@@ -88,7 +88,7 @@ def _root_mean_square(values: Sequence[float | None]) -> float | None:
     return float(np.mean(np.square(there)) ** 0.5) if there else None
 
 
-def _figure(setting: Setting, every: Sequence[Row], sizes: Sequence[Row], answers: Answers, head: str) -> Figure:
+def _figure(setup: Setup, every: Sequence[Row], sizes: Sequence[Row], answers: Answers, head: str) -> Figure:
     points = [{**each, "models fused": str(each["size"])} for each in every if each["head"] == head]
     means = [each for each in sizes if each["kind"] == "size" and each["head"] == head]
     chart = charts.cloud(
@@ -97,7 +97,7 @@ def _figure(setting: Setting, every: Sequence[Row], sizes: Sequence[Row], answer
         y=charts.F1,
         bounds=charts.F1_BOUNDS,
         colour=Column("models fused", "models fused"),
-        rules=charts.baseline_rules(setting, answers),
+        rules=charts.baseline_rules(setup, answers),
         ranges=[
             {"latency_ms": each["latency_ms_mean"], **{name: each[name] for name in ("f1_mean", "f1_min", "f1_max")}}
             for each in means
@@ -106,9 +106,9 @@ def _figure(setting: Setting, every: Sequence[Row], sizes: Sequence[Row], answer
     )
     return Figure(
         f"trade-off-{head}",
-        f"{setting.dataset.name}: extraction time against macro-F1 ({head} head)",
+        f"{setup.dataset.name}: extraction time against macro-F1 ({head} head)",
         charts.subtitle(
-            setting,
+            setup,
             "A point is a subset; bars: 95% bootstrap over test texts. Grey: mean, least and most of each size.",
         ),
         "Every subset of the models by the milliseconds that its extraction takes and its macro-F1.",

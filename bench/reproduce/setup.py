@@ -22,7 +22,7 @@ HEADS: Mapping[str, Head] = {"mlp": MLP(), "logistic": Logistic()}
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setup:
     """A data set, models whose hidden states are stored (or will be), and the rules.
 
     Attributes:
@@ -33,7 +33,7 @@ class Setting:
         seeds: Of runs on the test set, the paper's five.
         costs: By model; empty where no study needs them.
         others: The other data sets of the command that have the same labels.
-        derived: Sources that are computed from others, by the name that stands for a model.
+        derived: How sources are computed that are computed from others.
     """
 
     dataset: Dataset
@@ -43,7 +43,7 @@ class Setting:
     seeds: tuple[int, ...]
     costs: Mapping[str, ModelCost] = field(default_factory=dict)
     others: Sequence[Dataset] = ()
-    derived: dict[str, Derivation] = field(default_factory=dict)
+    derived: dict[Source, Derivation] = field(default_factory=dict)
 
     def last(self, model: str, pooling: str = "mean") -> Source:
         """The model's last layer."""
@@ -61,11 +61,11 @@ class Setting:
     @property
     def shapes(self) -> "Mapping[str, ResolvedModel | Derivation]":
         """Depth and width of all that can be a source."""
-        return {**self.models, **self.derived}
+        return {**self.models, **{how.name: how for how in self.derived.values()}}
 
     def derive(self, derivation: Derivation) -> Source:
         """A source that is computed from others."""
-        self.derived[derivation.name] = derivation
+        self.derived[derivation.source] = derivation
         return derivation.source
 
     def test(self, candidate: Candidate, data: Dataset | None = None) -> Question:
