@@ -36,7 +36,7 @@ from bench.reproduce.statistics import choice_spreads, partition, t_interval
 from bench.reproduce.studies.low_resource import nested, sizes
 from bench.reproduce.studies.robustness import stack
 from bench.reproduce.studies.sensitivity import CHOICES
-from bench.reproduce.study import STUDIES
+from bench.reproduce.study import STUDIES, Findings, Steps, study
 from bench.specs import MLP, Candidate, Source
 from bench.tracking import MlflowTracker
 
@@ -50,7 +50,30 @@ FIELDS = {"study", "dataset", "rows", "published", "files", "tracking_uri", "par
 
 
 def test_the_command_line_knows_the_studies() -> None:
-    assert [*STUDIES] == [*command.STUDIES] == PAPER + BEYOND
+    choices = command.reproduce.params[0].type.choices
+    assert [*STUDIES] == [*choices[:-1]] == PAPER + BEYOND
+    files = {path.stem for path in Path(bench.reproduce.studies.__file__).parent.glob("[!_]*.py")}
+    assert {entry.body.__module__.rpartition(".")[2] for entry in STUDIES.values()} == files
+
+
+def test_a_study_is_one_decorated_function(
+    called: Callable[..., str], tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(STUDIES, "_entries", dict(STUDIES))
+
+    @study("toy", order=0, paper="beyond it: nothing", columns=[Column("model", "model"), Column("of", "of")])
+    def toy(setup: Setup) -> Steps:
+        """The logistic head alone."""
+        asks = {model: setup.test(setup.candidate([setup.last(model)], "logistic")) for model in setup.models}
+        answers = yield asks.values()
+        return Findings([{"kind": "single", "model": model, "of": answers[ask].f1.n} for model, ask in asks.items()])
+
+    assert next(iter(STUDIES)) == "toy"
+    monkeypatch.setattr(command.reproduce.params[0].type, "choices", [*STUDIES])
+    models = f"{tiny('LlamaConfig', num_hidden_layers=1)},llama-3.2-3b"
+    found = json.loads(called("toy", "--dataset", "r8", "--models", models, *ROWS, "--json"))
+    assert [row["kind"] for row in found["rows"]] == ["single", "missing", "baseline", "baseline"]
+    assert found["rows"][0]["of"] == 1
 
 
 def test_a_column_is_written_by_its_kind_whatever_its_name() -> None:

@@ -1,7 +1,8 @@
 """Options derived from settings: flag, type, bounds, choices, default, help and completion follow from the field."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 import click
@@ -39,6 +40,23 @@ class Choice(click.Choice[str]):
         if isinstance(value, str) and value not in self.choices:
             self.fail(f"There is no '{value}': {nearest(value, self.choices)}", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class LazyChoice(Choice):
+    """A choice whose words are looked up where they are asked for, since looking imports what an answer may not need.
+
+    It is completed and shown as any other.
+    """
+
+    def __init__(self, words: Callable[[], Iterable[str]]) -> None:
+        # not click's own, which takes them at once
+        self._words = words
+        self.case_sensitive = True
+
+    @cached_property
+    def choices(self) -> Sequence[str]:  # type: ignore[override]  # click's is set when it is made
+        """The words."""
+        return tuple(self._words())
 
 
 def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:

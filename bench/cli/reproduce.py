@@ -7,35 +7,36 @@ import click
 
 from bench.api import HOME, REPRODUCE_SETTINGS
 from bench.cli import completers, options
-from bench.cli.fields import Choice, names, options_of
+from bench.cli.fields import LazyChoice, names, options_of
 
 if TYPE_CHECKING:
     from bench.reproduce.plan import ReproductionPlan
     from bench.reproduce.run import FinishedStudy, ReproductionRequest
 
-STUDIES = (
-    "layers",
-    "pooling",
-    "pairs",
-    "optimal-layers",
-    "combinations",
-    "trade-off",
-    "low-resource",
-    "overhead",
-    "sensitivity",
-    "capacity",
-    "robustness",
-    "learned",
-)
-"""The names of `bench.reproduce.study.STUDIES`, known here without importing what studies need."""
-
-
 NOTES = 8
 """Sentences that a terminal shows of a study; its page has all of them."""
 
 
-@click.command()
-@click.argument("study", type=Choice([*STUDIES, "all"]))
+def _studies() -> list[str]:
+    from bench.reproduce.studies import STUDIES
+
+    return [*STUDIES, "all"]
+
+
+class _Command(click.Command):
+    """Its help says what each study is."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The studies, then the options."""
+        from bench.reproduce.studies import STUDIES
+
+        with formatter.section("Studies"):
+            formatter.write_dl([(name, study.paper) for name, study in STUDIES.items()])
+        super().format_options(ctx, formatter)
+
+
+@click.command(cls=_Command)
+@click.argument("study", type=LazyChoice(_studies))
 @click.option(
     "--models",
     callback=names,
@@ -56,10 +57,9 @@ NOTES = 8
 def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: bool, **params: Any) -> None:
     """Reproduce a table or figure of the paper on any data sets and models, the published numbers beside it.
 
-    --dataset takes several names, separated by commas. STUDY is one of the paper's (layers, pooling, pairs,
-    optimal-layers, combinations, trade-off, low-resource, overhead), a question beyond it (sensitivity, capacity,
-    robustness, learned), or all. Studies share evaluations with each other and with searches; run the same command
-    again after an interruption, and it goes on where it stopped.
+    --dataset takes several names, separated by commas. STUDY is one of those below, or all. Studies share evaluations
+    with each other and with searches; run the same command again after an interruption, and it goes on where it
+    stopped.
 
     --json gives {study, dataset, rows, published, files, tracking_uri, parent_run_id}; where there are several studies
     or data sets, a list of these under "studies", with what a study says across data sets at its end.
@@ -95,13 +95,12 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, no_trackin
 
 
 def _request(params: dict[str, Any]) -> "ReproductionRequest":
-    import bench.reproduce.studies  # noqa: F401 - enters the studies
     from bench.datasets.request import DatasetRequest
     from bench.evaluation.protocol import Protocol
     from bench.models.resolve import ModelName
     from bench.models.rows import MODELS
     from bench.reproduce.run import ReproductionRequest
-    from bench.reproduce.study import STUDIES as ENTERED
+    from bench.reproduce.studies import STUDIES
     from bench.settings import given
     from bench.specs import ExtractionSettings
 
@@ -111,7 +110,7 @@ def _request(params: dict[str, Any]) -> "ReproductionRequest":
     for model in models:
         # a model that cannot be had is shown as missing; a name that means nothing is a mistake
         ModelName.parse(model)
-    chosen = ENTERED.values() if params["study"] == "all" else (ENTERED[params["study"]],)
+    chosen = STUDIES.values() if params["study"] == "all" else (STUDIES[params["study"]],)
     return ReproductionRequest(
         studies=tuple(chosen),
         datasets=tuple(given(DatasetRequest, params | {"dataset": name}) for name in dict.fromkeys(wanted)),

@@ -3,19 +3,22 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from bench.datasets.dataset import Dataset
 from bench.evaluation.ask import Ask, Phase
-from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.inputs import Locate
 from bench.evaluation.outcome import Outcome
 from bench.evaluation.protocol import Protocol
-from bench.heads import FittedHead
 from bench.metrics import Scores, Summary, score, summarise
 from bench.specs import MLP, Candidate
+
+if TYPE_CHECKING:
+    # scores are read where nothing is trained
+    from bench.evaluation.evaluator import Evaluator
+    from bench.heads import FittedHead
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,7 @@ class Scorer:
 
     dataset: Dataset
     protocol: Protocol
-    evaluator: Evaluator
+    evaluator: "Evaluator"
     locate: Locate
 
     def asks(
@@ -146,6 +149,6 @@ class Scorer:
         scores = score(split.labels[outcome.rows], outcome.predicted, len(self.dataset.labels) + len(unseen))
         return Repetition(ask.seed, outcome.rows, outcome.predicted, scores)
 
-    def fitted(self, candidate: Candidate, seed: int) -> FittedHead:
+    def fitted(self, candidate: Candidate, seed: int) -> "FittedHead":
         """The very head that is confirmed under `seed`."""
         return self.evaluator.fitted(self.asks(candidate, "confirm", (seed,))[0])

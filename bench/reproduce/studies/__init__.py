@@ -1,7 +1,11 @@
-"""One file a study, found by being here; importing this package enters them all in `bench.reproduce.study.STUDIES`."""
+"""One file a study, found by being here; importing this package enters them all in `STUDIES`."""
 
 from importlib import import_module
 from pkgutil import iter_modules
+
+from bench.reproduce.study import STUDIES
+
+__all__ = ["STUDIES"]
 
 for _found in iter_modules(__path__):
     import_module(f"{__name__}.{_found.name}")

@@ -3,7 +3,6 @@
 import time
 
 from bench.evaluation.baselines import TEXT_BASELINES
-from bench.extraction import STORAGE
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row
@@ -40,6 +39,8 @@ MEGABYTE = 1e6
 )
 def overhead(setup: Setup) -> Steps:
     """Load time, peak memory, milliseconds a text by layer, and size on disk of every model."""
+    from bench.extraction import STORAGE
+
     asks = setup.singles()
     answers = yield asks.values()
     rows: list[Row] = []
