@@ -6,7 +6,7 @@ needs is imported when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bench.report import Report
     from bench.study.confirm import Entry
     from bench.study.journal import TrialRecord
-    from bench.study.reopen import Study
+    from bench.study.study import Study
     from bench.tracking import Tracker
 
 __all__ = [
@@ -87,8 +87,8 @@ def search(
 
     request = search_request(dataset=dataset, **settings)
     tracker = tracker_of(Path(home), tracking_uri, tracking=tracking)
-    result = run_search(prepare(request, Store(store_home()), progress), Path(home), tracker, progress)
-    return reopen(result.study, home=home, tracking_uri=tracking_uri, tracking=tracking, progress=progress)
+    found = run_search(prepare(request, Store(store_home()), progress), Path(home), tracker, progress)
+    return Searched(found, tracker, Path(home), progress)
 
 
 def reopen(
@@ -124,7 +124,7 @@ class Searched:
     progress: Progress = SILENT
 
     @property
-    def front(self) -> list[Entry]:
+    def front(self) -> Sequence[Entry]:
         """The confirmed front, the cheapest first (by the last objective)."""
         return self.study.front
 
@@ -143,6 +143,16 @@ class Searched:
 
         folder = self.home / "reports" / self.study.name if out is None else Path(out)
         return write(self.study, folder, str(trial), self.tracker)
+
+    def closing_report(self) -> Report | None:
+        """The report that ends a search, or None: a search is not lost because its report cannot be written."""
+        from bench.errors import BenchError
+
+        try:
+            return self.report()
+        except (BenchError, OSError) as error:
+            self.progress.warn(f"the search is done, but no report was written: {error}")
+            return None
 
     def export(
         self,

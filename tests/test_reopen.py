@@ -15,9 +15,10 @@ from bench.space.candidates import Shape, suggest
 from bench.space.files import load as load_space
 from bench.store import Store
 from bench.study.journal import TrialRecord, check_name, opened
-from bench.study.reopen import CHOICES, reopen
+from bench.study.reopen import reopen
 from bench.study.run import default_name
 from bench.study.settings import Constraints, SearchRequest, StudySettings
+from bench.study.study import CHOICES
 
 
 def test_a_reopened_study_has_the_front_that_the_search_confirmed(run: Run, store: Store, tmp_path: Path) -> None:  # noqa: F811
@@ -28,6 +29,11 @@ def test_a_reopened_study_has_the_front_that_the_search_confirmed(run: Run, stor
         (entry.trial, entry.confirmed.metrics(), entry.comparison) for entry in result.front
     ]
     assert [entry.name for entry in study.baselines] == [entry.name for entry in result.baselines]
+    assert study.request == result.request
+    assert study.trials.items() <= result.trials.items()
+    run_only = {"trials", "seconds", "tracking_uri", "parent_run_id", "stopped"}
+    told, again = result.to_json(), study.to_json()
+    assert {key: told[key] for key in told.keys() - run_only} == {key: again[key] for key in again.keys() - run_only}
     assert (tmp_path / "studies" / "s.journal").read_bytes() == before
 
     front = {entry.trial for entry in study.front}

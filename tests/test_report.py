@@ -32,8 +32,9 @@ from bench.study.confirm import Confirmation
 from bench.study.figure import _thin_out, axes, front_figure, knee_of
 from bench.study.importance import importance
 from bench.study.journal import Journal
-from bench.study.reopen import Study, reopen
+from bench.study.reopen import reopen
 from bench.study.run import prepare, search
+from bench.study.study import Study
 from bench.tracking import MlflowTracker, NoTracker
 
 SCRIPT = "</script><script>window.hit=1</script>"

@@ -19,9 +19,9 @@ from bench.space.schema import Choices, SearchSpace
 from bench.specs import MLP, ExtractionSettings
 from bench.store import Store
 from bench.study.journal import opened, read, studies_folder
-from bench.study.result import SearchResult
 from bench.study.run import prepare, search
 from bench.study.settings import Constraints, SearchRequest
+from bench.study.study import Study
 from bench.study.trials import Trials
 from bench.tracking import MlflowTracker, NoTracker
 
@@ -35,7 +35,7 @@ SPACE = SearchSpace.model_validate(
     }
 )
 PROTOCOL = Protocol(folds=3, repetitions=2, confirm=2)
-Run = Callable[..., SearchResult]
+Run = Callable[..., Study]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def cost(*_: Any, **__: Any) -> ModelCost:
 def run(store: Store, tmp_path: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr("bench.material.measure", cost)
 
-    def go(tracker: Any = None, **changes: Any) -> SearchResult:
+    def go(tracker: Any = None, **changes: Any) -> Study:
         return search(prepare(request(**changes), store, SILENT), tmp_path, tracker or NoTracker(), SILENT)
 
     return go
@@ -106,11 +106,12 @@ def test_a_search_finds_a_front_and_confirms_it_beside_the_baselines(run: Run, t
     assert max(floors) > found["baselines"]["majority"]["f1_floor"]
 
     client = MlflowClient(tracker.store.address)
-    parent = client.get_run(result.parent_run_id)
+    run_id = result.session.parent_run_id
+    parent = client.get_run(run_id)
     assert parent.info.status == "FINISHED"
-    files = {each.path for each in client.list_artifacts(result.parent_run_id)}
+    files = {each.path for each in client.list_artifacts(run_id)}
     assert {"front.csv", "front.png", "baselines.csv", "costs.csv", "result.json", "environment.json"} <= files
-    runs = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{result.parent_run_id}'")
+    runs = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
     states = [each.data.tags["bench.state"] for each in runs]
     assert states.count("complete") == 6
     assert states.count("baseline") == 4
@@ -198,8 +199,8 @@ def test_pruning_never_changes_the_front(run: Run, tmp_path: Path, monkeypatch: 
 
 def test_a_time_budget_stops_and_the_front_is_still_confirmed(run: Run) -> None:
     result = run(trials=500, time_budget=0.001)
-    assert result.stopped is not None
-    assert "time budget" in result.stopped
+    assert result.session.stopped is not None
+    assert "time budget" in result.session.stopped
 
 
 def test_a_damaged_stored_file_is_extracted_again_on_the_way(

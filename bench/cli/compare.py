@@ -9,7 +9,7 @@ from bench.cli import completers, options
 
 if TYPE_CHECKING:
     from bench.comparison import Compared, Contender
-    from bench.study.reopen import Study
+    from bench.study.study import Study
 
 
 @click.command()

@@ -9,10 +9,7 @@ from bench.api import HOME
 from bench.cli import completers, options
 
 if TYPE_CHECKING:
-    from bench.progress import Progress
     from bench.report import Report
-    from bench.store import Store
-    from bench.tracking import Tracker
 
 
 @click.command()
@@ -48,19 +45,6 @@ def report(study: str, out: Path | None, trial: str, tracking_uri: str | None, a
 def folder_of(study: str) -> Path:
     """Where the report of a study goes unless it is told otherwise."""
     return HOME / "reports" / study
-
-
-def report_of(study: str, store: "Store", tracker: "Tracker", progress: "Progress") -> "Report | None":
-    """The report that ends a search, or None: a search is not lost because its report cannot be written."""
-    from bench.errors import BenchError
-    from bench.report import write
-    from bench.study.reopen import reopen
-
-    try:
-        return write(reopen(HOME, study, store), folder_of(study), tracker=tracker)
-    except (BenchError, OSError) as error:
-        progress.warn(f"the search is done, but no report was written: {error}")
-        return None
 
 
 def print_report(done: "Report") -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench import api
 from bench.api import HOME, SEARCH_SETTINGS
 from bench.cli import options
 from bench.cli.fields import options_of
@@ -12,7 +13,7 @@ from bench.cli.fields import options_of
 if TYPE_CHECKING:
     from bench.study.confirm import Entry
     from bench.study.plan import Plan
-    from bench.study.result import SearchResult
+    from bench.study.study import Study
 
 
 @click.command()
@@ -28,55 +29,57 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: 
     --trials, and it goes on where it stopped.
     """
     from bench.cli import show
-    from bench.cli.report import print_report, report_of
+    from bench.cli.report import print_report
     from bench.home import store_home
     from bench.models.scratch import scratch
     from bench.store import Store
     from bench.study.plan import plan
     from bench.study.run import prepare
-    from bench.study.run import search as run_search
     from bench.study.settings import search_request
-    from bench.tracking import tracker_of
 
     progress = show.progress()
-    request, store = search_request(**params), Store(store_home())
     if dry_run:
+        request, store = search_request(**params), Store(store_home())
         with scratch(store.home) as folder:
             planned = plan(prepare(request, store, progress, scratch=folder), HOME)
         show.json_out(planned.to_json()) if as_json else _print_plan(planned)
         return
-    prepared = prepare(request, store, progress)
-    tracker = tracker_of(HOME, None if no_tracking else tracking_uri, tracking=not no_tracking)
-    result = run_search(prepared, HOME, tracker, progress)
-    done = report_of(result.study, store, tracker, progress)
+    found = api.search(
+        home=HOME,
+        tracking_uri=None if no_tracking else tracking_uri,
+        tracking=not no_tracking,
+        progress=progress,
+        **params,
+    )
+    report = found.closing_report()
     if as_json:
-        found = {} if done is None else done.to_json()
-        show.json_out(result.to_json() | {"report": found.get("page"), "compare_url": found.get("compare_url")})
+        words = {} if report is None else report.to_json()
+        show.json_out(found.study.to_json() | {"report": words.get("page"), "compare_url": words.get("compare_url")})
         return
-    _print_result(result)
-    if done is not None:
-        print_report(done)
+    _print_study(found.study)
+    if report is not None:
+        print_report(report)
 
 
-def _print_result(result: "SearchResult") -> None:
+def _print_study(study: "Study") -> None:
     from bench.cli import show
 
-    trials = result.trials
+    trials, session, dataset = study.trials, study.session, study.material.dataset
+    assert session is not None
     click.echo()
     click.echo(
-        f"{result.study}: {trials['complete']} of {trials['requested']} candidates scored, "
+        f"{study.name}: {trials['complete']} of {trials['requested']} candidates scored, "
         f"{trials['pruned']} pruned, {trials['infeasible']} over the limits, {trials['repeats']} repeats"
     )
-    if result.stopped:
-        click.echo(f"Stopped: {result.stopped}.")
-    click.echo(f"Protocol: {result.protocol}.")
-    if result.optimistic:
+    if session.stopped:
+        click.echo(f"Stopped: {session.stopped}.")
+    click.echo(f"Protocol: {study.protocol}.")
+    if study.optimistic:
         click.echo("OPTIMISTIC: candidates were selected on the test set, as in the paper.")
-    for name, count in result.truncated.items():
+    for name, count in study.material.truncated.items():
         if count:
-            click.echo(
-                f"{count} of {sum(result.dataset['rows'].values())} texts were cut to the maximum length for {name}."
-            )
+            texts = len(study.material.texts)
+            click.echo(f"{count} of {texts} texts were cut to the maximum length for {name}.")
     click.echo()
     header = (
         "trial",
@@ -92,26 +95,25 @@ def _print_result(result: "SearchResult") -> None:
     show.table(
         "Front (search scores, then the test set under fresh seeds)",
         header,
-        [_row(entry, str(entry.trial)) for entry in result.front],
+        [_row(entry, str(entry.trial)) for entry in study.front],
         right=(3, 5),
     )
     show.table(
-        "Baselines", ("name", *header[1:-1]), [_row(entry, entry.name)[:-1] for entry in result.baselines], right=(3, 5)
+        "Baselines", ("name", *header[1:-1]), [_row(entry, entry.name)[:-1] for entry in study.baselines], right=(3, 5)
     )
-    if any(entry.latency_estimated for entry in (*result.front, *result.baselines)):
+    if any(entry.latency_estimated for entry in (*study.front, *study.baselines)):
         click.echo(
-            f"~ estimated: the {result.backend} backend measures a model's whole pass; what it takes up to a layer "
-            "before the last is a share of that."
+            f"~ estimated: the {study.material.settings.backend} backend measures a model's whole pass; what it takes "
+            "up to a layer before the last is a share of that."
         )
-    rows = result.dataset["rows"]["test"]
-    compared = [entry.comparison.resolvable for entry in result.front if entry.comparison is not None]
+    compared = [entry.comparison.resolvable for entry in study.front if entry.comparison is not None]
     # unknown where two candidates never differ on a row
     if resolvable := [value for value in compared if not math.isnan(value)]:
         click.echo(
-            f"{rows} test rows can resolve a difference in macro-F1 of about {max(resolvable):.3f} "
+            f"{len(dataset.test)} test rows can resolve a difference in macro-F1 of about {max(resolvable):.3f} "
             "(80% power, two-sided 5%); p is Holm-corrected over the front."
         )
-    click.echo("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items()))
+    click.echo("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in session.seconds.items()))
 
 
 def _row(entry: "Entry", name: str) -> list[str]:

@@ -11,7 +11,8 @@ from bench.evaluation.scoring import Scored
 from bench.space.schema import Objectives
 from bench.specs import Candidate
 from bench.study.journal import Journal, TrialRecord, read, study_names
-from bench.study.reopen import CHOICES, Study, choose, searched
+from bench.study.reopen import searched
+from bench.study.study import CHOICES, Study, choose
 
 Open = Callable[[str], Study]
 

@@ -14,7 +14,7 @@ from bench.packaging.classifier import Classifier
 from bench.packaging.pipeline import Agreement, Latency, PackagedModel, Pipeline
 from bench.progress import Progress
 from bench.study.journal import TrialRecord
-from bench.study.reopen import Study
+from bench.study.study import Study
 from bench.study.trials import finite
 from bench.tasks import TASKS
 from bench.version import __version__

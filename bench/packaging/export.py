@@ -13,7 +13,7 @@ from bench.packaging.mlmodel import save
 from bench.packaging.pipeline import Pipeline
 from bench.progress import SILENT, Progress
 from bench.study.journal import TrialRecord
-from bench.study.reopen import Study
+from bench.study.study import Study
 from bench.tracking.mlflow import MlflowTracker
 from bench.tracking.record import ModelRecord, Tracker
 

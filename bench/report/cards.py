@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.cost import ModelCost
 from bench.report.scores import SIGNIFICANT
-from bench.study.reopen import Study
+from bench.study.study import Study
 
 Facts = list[tuple[str, str]]
 

@@ -9,7 +9,7 @@ import numpy as np
 from bench.figures import Figure, data
 from bench.report.scores import reference
 from bench.study.journal import TrialRecord
-from bench.study.reopen import Study
+from bench.study.study import Study
 
 EXCERPT, EXAMPLES, PAIRS = 280, 15, 12
 """Characters of an example, how many examples, and how many pairs of classes a report shows."""

@@ -19,7 +19,7 @@ from bench.report.scores import Gap, Spread, gaps, in_words, lines, score_of, sp
 from bench.study.figure import front_figure, knee_of, score_name
 from bench.study.importance import FEWEST, importance
 from bench.study.journal import TrialRecord
-from bench.study.reopen import CHOICES, Study
+from bench.study.study import CHOICES, Study
 from bench.tracking import UNTRACKED, Tracker
 
 PAGE = "report.html"

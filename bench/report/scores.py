@@ -12,7 +12,7 @@ from bench.metrics import Interval, Summary, paired_interval, score, summarise
 from bench.study.confirm import BEST_SINGLE, Entry
 from bench.study.figure import COSTS, confirmed_interval, score_name
 from bench.study.journal import TrialRecord
-from bench.study.reopen import Study
+from bench.study.study import Study
 from bench.tasks import TASKS
 
 SIGNIFICANT = 0.05

@@ -14,8 +14,8 @@ from bench.evaluation.scoring import Scored, Scorer
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
 from bench.study.journal import Journal, TrialRecord
-from bench.study.result import SearchResult, entry_json
-from bench.study.settings import SearchRequest
+from bench.study.result import entry_json
+from bench.study.study import Study
 from bench.study.trials import finite
 from bench.study.writing import as_json, candidate_params, score_tables, table, trial_record
 from bench.tracking import Record, Tracker
@@ -78,44 +78,38 @@ class Logbook:
                 runs[record.number] = run_id
         journal.move_runs(runs)
 
-    def study(
-        self,
-        result: SearchResult,
-        journal: Journal,
-        costs: Mapping[str, ModelCost],
-        request: SearchRequest,
-        identities: Sequence[Mapping[str, Any]],
-    ) -> None:
+    def study(self, study: Study) -> None:
         """Mark and confirm the front, write the baselines, and close the parent run with what the study stands on."""
         if self.tracker.uri is None:
             return
-        self._front(result.front, journal)
-        for entry in result.baselines:
+        self._front(study.front, study.journal)
+        for entry in study.baselines:
             self._baseline(entry)
         self.tracker.attach(
             {
-                "front.csv": entries_csv(result.front),
-                "baselines.csv": entries_csv(result.baselines),
-                "result.json": as_json(result.to_json()),
-                "costs.csv": costs_csv(costs),
-                "dataset.json": as_json({**result.dataset, "warnings": list(result.warnings)}),
-                "models.json": as_json([dict(identity) for identity in identities]),
-                "space.json": as_json(request.space.model_dump(mode="json", exclude_none=True)),
+                "front.csv": entries_csv(study.front),
+                "baselines.csv": entries_csv(study.baselines),
+                "result.json": as_json(study.to_json()),
+                "costs.csv": costs_csv(study.costs),
+                "dataset.json": as_json({**study.dataset_json(), "warnings": list(study.material.warnings)}),
+                "models.json": as_json(list(study.material.identities.values())),
+                "space.json": as_json(study.request.space.model_dump(mode="json", exclude_none=True)),
                 "environment.json": as_json(environment()),
             }
         )
         figure = front_figure(
-            journal.of("complete"),
-            result.front,
-            result.baselines,
-            request.space.objectives,
+            study.journal.of("complete"),
+            study.front,
+            study.baselines,
+            study.request.space.objectives,
             self.dataset.test.labels,
-            f"{result.study}: {result.protocol}",
+            f"{study.name}: {study.protocol}",
         )
         self.tracker.attach({"front.png": figure.png(), "front.svg": figure.svg()})
-        counts = {f"trials_{key}": float(value) for key, value in result.trials.items()}
-        seconds = {f"seconds_{key}": value for key, value in result.seconds.items()}
-        self.tracker.close(counts | seconds, {"bench.optimistic": str(result.optimistic).lower()})
+        counts = {f"trials_{key}": float(value) for key, value in study.trials.items()}
+        spent = {} if study.session is None else study.session.seconds
+        seconds = {f"seconds_{key}": value for key, value in spent.items()}
+        self.tracker.close(counts | seconds, {"bench.optimistic": str(study.optimistic).lower()})
 
     def _front(self, entries: Sequence[Entry], journal: Journal) -> None:
         """Tag the front's runs and add their confirmation; runs that have left the front lose the tag."""

@@ -1,61 +1,10 @@
-"""What a search found, for people and for programs."""
+"""Entries of the front and baselines as JSON values."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from bench.models.selection import Absent
 from bench.study.confirm import Entry
 from bench.study.trials import finite
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The front and the baselines of a study, with how it went.
-
-    `trials` counts candidates by state; `seconds` says where this run's time went.
-    """
-
-    study: str
-    dataset: Mapping[str, Any]
-    protocol: str
-    trials: Mapping[str, int | bool]
-    objectives: Mapping[str, Sequence[str]]
-    front: Sequence[Entry]
-    baselines: Sequence[Entry]
-    seconds: Mapping[str, float]
-    tracking_uri: str | None
-    parent_run_id: str | None
-    absent: Sequence[Absent]
-    truncated: Mapping[str, int]
-    warnings: Sequence[str]
-    optimistic: bool
-    stopped: str | None = None
-    backend: str = ""
-    device: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as JSON values; what is unknown (a spread over one seed, a cost not measured) is null."""
-        return {
-            "study": self.study,
-            "dataset": dict(self.dataset),
-            "backend": self.backend,
-            "device": self.device,
-            "protocol": self.protocol,
-            "optimistic": self.optimistic,
-            "trials": dict(self.trials),
-            "objectives": {key: list(names) for key, names in self.objectives.items()},
-            "front": [entry_json(entry) for entry in self.front],
-            "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
-            "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
-            "tracking_uri": self.tracking_uri,
-            "parent_run_id": self.parent_run_id,
-            "models_absent": {model.name: model.reason for model in self.absent},
-            "truncated_texts": dict(self.truncated),
-            "warnings": list(self.warnings),
-            "stopped": self.stopped,
-        }
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""A search from request to result: extract, measure the cost, try candidates, confirm the front, write it all down."""
+"""A search from request to study: extract, measure the cost, try candidates, confirm the front, write it all down."""
 
 import re
 import time
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.cost import ModelCost
 from bench.errors import BenchError
@@ -14,11 +14,11 @@ from bench.heads.kinds import check_serves
 from bench.material import Clock, Material, Wanted, extract_and_measure, gather
 from bench.progress import Progress
 from bench.store import Store
-from bench.study.confirm import Confirmation, Entry
+from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, opened
 from bench.study.logbook import Logbook
-from bench.study.result import SearchResult
 from bench.study.settings import SearchRequest, StudySettings
+from bench.study.study import Session, Study
 from bench.study.trials import Trials
 from bench.tracking import Tracker
 
@@ -68,7 +68,7 @@ def default_name(request: SearchRequest, settings: StudySettings) -> str:
     return f"{name}-{request.space_name}-{settings.fingerprint()[:8]}"
 
 
-def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress) -> SearchResult:
+def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress) -> Study:
     """Run (or go on with) a study until the wanted number of distinct candidates is scored, then confirm the front.
 
     A kill at any moment loses at most the trial in flight: the same call goes on.
@@ -100,7 +100,7 @@ def _run(
     parent: str | None,
     progress: Progress,
     deadline: float | None,
-) -> SearchResult:
+) -> Study:
     request, material, clock = prepared.request, prepared.material, Clock()
     costs = extract_and_measure(
         material,
@@ -137,10 +137,17 @@ def _run(
     with clock.phase("confirm"):
         confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress)
         front, baselines = confirmation.run(journal)
-    result = _result(prepared, journal, trials, front, baselines, clock, stopped)
-    result = replace(result, tracking_uri=tracker.uri, parent_run_id=parent)
-    log.study(result, journal, costs, request, list(material.identities.values()))
-    return result
+    seconds = {phase: clock.seconds.get(phase, 0.0) for phase in ("extract", "cost", "search", "confirm")}
+    session = Session(seconds, stopped, trials.exhausted, tracker.uri, parent)
+    asked = as_searched(request, prepared.study, material.models)
+    study = Study(prepared.study, asked, journal, material, costs, scorer, front, baselines, session)
+    log.study(study)
+    return study
+
+
+def as_searched(request: SearchRequest, study: str, models: Iterable[str]) -> SearchRequest:
+    """A request that names its study, and the models that took part."""
+    return request.model_copy(update={"study": study, "models": tuple(models)})
 
 
 def kept_costs(journal: Journal) -> dict[str, ModelCost]:
@@ -167,55 +174,3 @@ def _params(prepared: Prepared) -> dict[str, str | int | float]:
         "dtype": material.settings.dtype,
         "max_length": material.settings.max_length,
     }
-
-
-def _result(
-    prepared: Prepared,
-    journal: Journal,
-    trials: Trials,
-    front: list[Entry],
-    baselines: list[Entry],
-    clock: Clock,
-    stopped: str | None,
-) -> SearchResult:
-    dataset, request, material = prepared.material.dataset, prepared.request, prepared.material
-    stats = dataset.stats
-    states: dict[str, Any] = {
-        "requested": request.trials,
-        "complete": len(journal.of("complete")),
-        "distinct": len({record.candidate.fingerprint() for record in journal.of("complete")}),
-        "pruned": len(journal.of("pruned")),
-        "failed": journal.failed(),
-        "infeasible": len(journal.of("infeasible")),
-        "repeats": len(journal.of("repeat")),
-        "exhausted": trials.exhausted,
-    }
-    seconds = {phase: clock.seconds.get(phase, 0.0) for phase in ("extract", "cost", "search", "confirm")}
-    return SearchResult(
-        study=prepared.study,
-        dataset={
-            "name": dataset.name,
-            "rows": {"train": stats.train, "test": stats.test},
-            "classes": stats.classes,
-            "fingerprint": dataset.fingerprint,
-            "source": dataset.source.model_dump(mode="json"),
-        },
-        protocol=request.protocol.describe(len(dataset.train)),
-        trials=states,
-        objectives={
-            "maximize": request.space.objectives.maximize,
-            "minimize": request.space.objectives.minimize,
-        },
-        front=front,
-        baselines=baselines,
-        seconds=seconds,
-        tracking_uri=None,
-        parent_run_id=None,
-        absent=material.absent,
-        truncated=material.truncated,
-        warnings=material.warnings,
-        optimistic=request.protocol.name == "paper",
-        stopped=stopped,
-        backend=material.settings.backend,
-        device=material.settings.device,
-    )

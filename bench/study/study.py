@@ -1,0 +1,144 @@
+"""A searched study with all that it stands on: what a search gives, and what `reopen` builds from the journal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.cost import ModelCost
+from bench.errors import BenchError, nearest
+from bench.evaluation.scoring import Scorer
+from bench.front import knee
+from bench.material import Material
+from bench.study.confirm import Entry, front
+from bench.study.journal import Journal, TrialRecord
+from bench.study.result import entry_json
+from bench.study.settings import SearchRequest
+
+CHOICES = {
+    "knee": "where the front bends most between score and cost",
+    "best-f1": "the best first objective of the front",
+    "cheapest": "the front's cheapest candidate",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """The search that gave a study: where its time went, in seconds by phase, and why it stopped before its end.
+
+    `exhausted`: the space has no further candidate.
+    """
+
+    seconds: Mapping[str, float]
+    stopped: str | None = None
+    exhausted: bool = False
+    tracking_uri: str | None = None
+    parent_run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study whose `front` and `baselines` are confirmed. `session` is None where it was opened again."""
+
+    name: str
+    request: SearchRequest
+    journal: Journal
+    material: Material
+    costs: Mapping[str, ModelCost]
+    scorer: Scorer
+    front: Sequence[Entry]
+    baselines: Sequence[Entry]
+    session: Session | None = None
+
+    @property
+    def trials(self) -> dict[str, int]:
+        """How many candidates were asked for, and how many there are by state."""
+        complete = self.journal.of("complete")
+        return {
+            "requested": self.request.trials,
+            "complete": len(complete),
+            "distinct": len({record.candidate.fingerprint() for record in complete}),
+            "pruned": len(self.journal.of("pruned")),
+            "failed": self.journal.failed(),
+            "infeasible": len(self.journal.of("infeasible")),
+            "repeats": len(self.journal.of("repeat")),
+        } | ({} if self.session is None else {"exhausted": self.session.exhausted})
+
+    @property
+    def protocol(self) -> str:
+        """How candidates were scored, in a sentence."""
+        return self.request.protocol.describe(len(self.material.dataset.train))
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether candidates were selected on the test set."""
+        return self.request.protocol.name == "paper"
+
+    def choose(self, which: str) -> TrialRecord:
+        """A scored trial by number, or one of the front by a name of `CHOICES`; test scores play no part.
+
+        Raises:
+            BenchError: there is no such scored trial.
+        """
+        return choose(self.name, self.journal, self.request, which)
+
+    def to_json(self) -> dict[str, Any]:
+        """The study as JSON values; what is unknown (a spread over one seed, a cost not measured) is null."""
+        material, objectives, session = self.material, self.request.space.objectives, self.session or Session({})
+        return {
+            "study": self.name,
+            "dataset": self.dataset_json(),
+            "backend": material.settings.backend,
+            "device": material.settings.device,
+            "protocol": self.protocol,
+            "optimistic": self.optimistic,
+            "trials": self.trials,
+            "objectives": {"maximize": list(objectives.maximize), "minimize": list(objectives.minimize)},
+            "front": [entry_json(entry) for entry in self.front],
+            "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
+            "seconds": {key: round(value, 3) for key, value in session.seconds.items()},
+            "tracking_uri": session.tracking_uri,
+            "parent_run_id": session.parent_run_id,
+            "models_absent": {model.name: model.reason for model in material.absent},
+            "truncated_texts": material.truncated,
+            "warnings": list(material.warnings),
+            "stopped": session.stopped,
+        }
+
+    def dataset_json(self) -> dict[str, Any]:
+        """The data set that was searched."""
+        dataset = self.material.dataset
+        stats = dataset.stats
+        return {
+            "name": dataset.name,
+            "rows": {"train": stats.train, "test": stats.test},
+            "classes": stats.classes,
+            "fingerprint": dataset.fingerprint,
+            "source": dataset.source.model_dump(mode="json"),
+        }
+
+
+def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> TrialRecord:
+    """A scored trial of the study `name`, by number or by a name of `CHOICES` (see `Study.choose`)."""
+    if which in CHOICES:
+        return _of_front(journal, request, which)
+    scored = {str(record.number): record for record in journal.of("complete")}
+    if which not in scored:
+        shown = ", ".join(str(record.number) for record in front(journal, request.space.objectives))
+        raise BenchError(
+            f"'{which}' is no scored trial of the study '{name}'. Give a number (the front has {shown}) or a word: "
+            f"{nearest(which, CHOICES)}"
+        )
+    return scored[which]
+
+
+def _of_front(journal: Journal, request: SearchRequest, which: str) -> TrialRecord:
+    objectives = request.space.objectives
+    records = front(journal, objectives)
+    ends = (0, len(objectives.names) - 1)
+    points = [[record.metrics[objectives.names[place]] for place in ends] for record in records]
+    directions = [objectives.directions[place] for place in ends]
+    if which == "knee":
+        return records[knee(points, directions)]
+    place = ("best-f1", "cheapest").index(which)
+    sign = 1 if directions[place] == "maximize" else -1
+    return max(zip(points, records, strict=True), key=lambda each: sign * each[0][place])[1]
