@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from bench.errors import BenchError
+from bench.evaluation.ask import Ask
 from bench.evaluation.cache import EvaluationCache
+from bench.evaluation.outcome import Outcome
 from bench.store import DamagedError, Shelf, Store, slot, text_key
 
 IDENTITY = {"model": "owner/some model", "dtype": "float32"}
@@ -190,10 +192,11 @@ def test_a_disk_that_fills_while_writing_is_an_error_with_advice_or_an_evaluatio
     with file_limit(8192), pytest.raises(BenchError, match=r"Cannot write embeddings.*BENCH_STORE"):
         shelf.append(KEYS[:1], [1], [False], {slot(0, "mean"): torch.zeros(1, 10_000)})
     assert [path.name for path in shelf.folder.iterdir()] == ["identity.json"]
-    cache = EvaluationCache(tmp_path)
+    cache, rows = EvaluationCache(tmp_path), np.arange(20_000)
+    ask = Ask(subject="majority", train="0" * 16, labels=("a", "b"), test="1" * 16, seed=0)
     with file_limit(8192):
-        cache.put({"a": 1}, np.zeros(20_000, dtype=np.int64))
-    assert cache.get({"a": 1}) is None
+        cache.put(ask, Outcome(rows, rows % 2, np.zeros((20_000, 2), dtype=np.float32)))
+    assert cache.get(ask) is None
     assert not [path for path in (tmp_path / "evaluations").rglob("*") if path.is_file()]
 
 
