@@ -25,7 +25,7 @@ LOW_DISK = 5e9
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One thing looked at."""
 
     state: Literal["ok", "note", "problem"]
@@ -33,21 +33,21 @@ class Finding:
     detail: str
 
 
-def examine(home: Home) -> list[Finding]:
+def examine(home: Home) -> list[Check]:
     """Look at libraries, devices, memory, disk, store, tracking and sources."""
     return [*_libraries(), *_devices(), *_disk(home), *_sources()]
 
 
-def _libraries() -> Iterator[Finding]:
-    yield Finding("ok", "python", platform.python_version())
+def _libraries() -> Iterator[Check]:
+    yield Check("ok", "python", platform.python_version())
     for name in NEEDED:
         try:
-            yield Finding("ok", name, version(name))
+            yield Check("ok", name, version(name))
         except PackageNotFoundError:
-            yield Finding("problem", name, f"not installed: python -m pip install {name}")
+            yield Check("problem", name, f"not installed: python -m pip install {name}")
     for name, use in OPTIONAL.items():
         found = next(filter(None, map(_version, (name, *ALSO.get(name, ())))), None)
-        yield Finding("ok", name, found) if found else Finding("note", name, f"not installed; needed only for {use}")
+        yield Check("ok", name, found) if found else Check("note", name, f"not installed; needed only for {use}")
 
 
 def _version(name: str) -> str | None:
@@ -57,37 +57,35 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _devices() -> Iterator[Finding]:
+def _devices() -> Iterator[Check]:
     import psutil
     import torch
 
     memory = psutil.virtual_memory()
     detail = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, "
-    yield Finding("ok", "cpu", detail + f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free")
+    yield Check("ok", "cpu", detail + f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free")
     capable = torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False  # noqa: SLF001
-    yield Finding(
-        "ok", "dtypes on the cpu", "float32, bfloat16" + (" (in hardware)" if capable else " (emulated, slow)")
-    )
+    yield Check("ok", "dtypes on the cpu", "float32, bfloat16" + (" (in hardware)" if capable else " (emulated, slow)"))
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
         half = "float32, float16" + (", bfloat16" if torch.cuda.is_bf16_supported() else "")
-        yield Finding("ok", f"cuda:{index}", f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free, {half}")
+        yield Check("ok", f"cuda:{index}", f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free, {half}")
     if not torch.cuda.is_available():
-        yield Finding("note", "cuda", "no GPU that torch can use; models run on the processor")
+        yield Check("note", "cuda", "no GPU that torch can use; models run on the processor")
 
 
-def _disk(home: Home) -> Iterator[Finding]:
+def _disk(home: Home) -> Iterator[Check]:
     for what, folder, remedy in (
         ("store (BENCH_STORE)", home.store, "set BENCH_STORE to a folder that can"),
         ("tracking", home.runs.absolute(), "run bench in a folder that can"),
     ):
         parent = existing_parent(folder)
         if reason := _unwritable(parent):
-            yield Finding("problem", what, f"{folder} cannot be written ({parent}: {reason}); {remedy}")
+            yield Check("problem", what, f"{folder} cannot be written ({parent}: {reason}); {remedy}")
             continue
         free = shutil.disk_usage(parent).free
-        yield Finding("ok" if free > LOW_DISK else "note", what, f"{folder}, {free / 1e9:.0f} GB free")
+        yield Check("ok" if free > LOW_DISK else "note", what, f"{folder}, {free / 1e9:.0f} GB free")
 
 
 def _unwritable(folder: Path) -> str | None:
@@ -99,7 +97,7 @@ def _unwritable(folder: Path) -> str | None:
         return error.strerror or str(error)
 
 
-def _sources() -> Iterator[Finding]:
+def _sources() -> Iterator[Check]:
     from bench.datasets.catalog import available
     from bench.models.availability import availability
     from bench.models.rows import MODELS
@@ -109,22 +107,22 @@ def _sources() -> Iterator[Finding]:
     for name, row in MODELS.items():
         if row.packages or reachable.state == "ok":
             found = availability(name)
-            yield Finding(
+            yield Check(
                 "ok" if found.ok else "note", f"model {name}", "can be had and fits" if found.ok else found.reason
             )
     for entry in available(None):
         sources = [source for source in entry.sources if not source.startswith("hub") or reachable.state == "ok"]
         detail = "from " + ", ".join(sources) if sources else "no source at hand"
-        yield Finding("ok" if sources else "note", f"data set {entry.name}", detail)
+        yield Check("ok" if sources else "note", f"data set {entry.name}", detail)
 
 
-def _hub_answers() -> Finding:
+def _hub_answers() -> Check:
     from huggingface_hub import constants, get_token
 
     from bench.models.hub import refusal
 
     if constants.HF_HUB_OFFLINE:
-        return Finding("note", "hub", "HF_HUB_OFFLINE is set: only what is cached can be had")
+        return Check("note", "hub", "HF_HUB_OFFLINE is set: only what is cached can be had")
     if refusal("intfloat/e5-large-v2", None) is not None:
-        return Finding("note", "hub", "not reachable: only what is cached or installed can be had")
-    return Finding("ok", "hub", "reachable" + (", with a token" if get_token() else ""))
+        return Check("note", "hub", "not reachable: only what is cached or installed can be had")
+    return Check("ok", "hub", "reachable" + (", with a token" if get_token() else ""))

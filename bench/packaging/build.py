@@ -11,7 +11,7 @@ from bench.models.resolve import ResolvedModel
 from bench.packaging import pipeline as files
 from bench.packaging import weights
 from bench.packaging.classifier import Classifier
-from bench.packaging.pipeline import Agreement, Latency, PackagedModel, Pipeline
+from bench.packaging.pipeline import Agreement, Latency, PackagedModel, PackagedPipeline
 from bench.progress import Progress
 from bench.study.journal import TrialRecord
 from bench.study.study import Study
@@ -26,7 +26,7 @@ TOLERATED = 0.02
 
 def build(
     study: Study, trial: TrialRecord, folder: Path, chosen: str, with_weights: bool, progress: Progress
-) -> Pipeline:
+) -> PackagedPipeline:
     """Fit a trial and write its pipeline to a new `folder`; then open it again, time it and compare it.
 
     Raises:
@@ -50,7 +50,7 @@ def build(
             )
             models[-1] = last.model_copy(update={"packed": body})
     search = {key: value for key, value in trial.metrics.items() if key not in {"latency_ms", "memory_gb"}}
-    made = Pipeline(
+    made = PackagedPipeline(
         bench=__version__,
         study=study.name,
         trial=trial.number,

@@ -19,7 +19,7 @@ from bench.errors import BenchError
 from bench.extraction import STORAGE, identity
 from bench.identity import PINNED, KeyGroup, group_of
 from bench.models.resolve import resolve
-from bench.packaging.pipeline import PackagedModel, Pipeline, read
+from bench.packaging.pipeline import PackagedModel, PackagedPipeline, read
 from bench.tasks import TASKS, Task
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class Predicted:
     """A label a text in its written form, and `probabilities`: the head's scores, float32 [texts, outputs].
 
     In classification these are the probabilities of the pipeline's labels in their order.
@@ -49,7 +49,7 @@ class Predictions:
 class Classifier:
     """An open pipeline, which holds its models' weights up to the deepest layer that it uses. Threads take turns."""
 
-    pipeline: Pipeline
+    pipeline: PackagedPipeline
     head: FittedHead
     backends: Mapping[str, Backend]
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -78,22 +78,22 @@ class Classifier:
         """What the pipeline's labels are."""
         return TASKS[self.pipeline.task]
 
-    def predict(self, texts: Sequence[str]) -> Predictions:
+    def predict(self, texts: Sequence[str]) -> Predicted:
         """Classify `texts`.
 
         Raises:
             BenchError: a text is no string or blank, or memory is too small for it.
         """
         if not texts:
-            return Predictions([], np.empty((0, self.task.outputs(self.pipeline.labels)), dtype=np.float32))
+            return Predicted([], np.empty((0, self.task.outputs(self.pipeline.labels)), dtype=np.float32))
         cleaned = [self._cleaned(text, number) for number, text in enumerate(texts, 1)]
         with self._turn:
             features = self.features(cleaned)
         probabilities = self.head.predict(features, np.arange(len(cleaned)))
         labels = self.task.written(self.task.decide(probabilities), self.pipeline.labels)
-        return Predictions(labels, probabilities)
+        return Predicted(labels, probabilities)
 
-    def said(self, predictions: Predictions, number: Callable[[np.float32], float] = float) -> list[dict[str, Any]]:
+    def said(self, predictions: Predicted, number: Callable[[np.float32], float] = float) -> list[dict[str, Any]]:
         """The columns of the task's answer, a mapping a text; `number` makes their numbers plain."""
         rows = self.task.say(predictions.probabilities, self.pipeline.labels)
         return [{name: _plain(value, number) for name, value in row.items()} for row in rows]

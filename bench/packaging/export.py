@@ -10,7 +10,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.packaging.build import build
 from bench.packaging.mlmodel import save
-from bench.packaging.pipeline import Pipeline
+from bench.packaging.pipeline import PackagedPipeline
 from bench.progress import SILENT, Progress
 from bench.study.journal import TrialRecord
 from bench.study.study import Study
@@ -22,7 +22,7 @@ from bench.tracking.record import ModelRecord, Tracker
 class Exported:
     """A package and where it is: a `folder`, or `uri` in a tracking store (and `version` of a registered model)."""
 
-    pipeline: Pipeline
+    pipeline: PackagedPipeline
     uri: str
     folder: Path | None = None
     version: str | None = None
@@ -136,7 +136,7 @@ def log(
     return Exported(made, uri, version=version)
 
 
-def _model_record(made: Pipeline) -> ModelRecord:
+def _model_record(made: PackagedPipeline) -> ModelRecord:
     assert made.latency is not None
     return ModelRecord(
         name=f"{made.study}-trial-{made.trial}",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.packaging.pipeline import Pipeline
+from bench.packaging.pipeline import PackagedPipeline
 from bench.packaging.requirements import pinned
 from bench.tasks import TASKS
 from bench.tasks.face import Column
@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[1]
 EXAMPLES = ("The central bank cut its rate by a quarter point.", "Net profit of two mln dlrs vs one mln.")
 
 
-def save(target: Path, pipeline: Path, made: Pipeline, place: ModelPlace | None = None) -> None:
+def save(target: Path, pipeline: Path, made: PackagedPipeline, place: ModelPlace | None = None) -> None:
     """Write the MLflow model of a pipeline to the new folder `target`. Nothing of it is pickled.
 
     Args:
@@ -58,7 +58,7 @@ def save(target: Path, pipeline: Path, made: Pipeline, place: ModelPlace | None 
         )
 
 
-def _metadata(made: Pipeline) -> dict[str, Any]:
+def _metadata(made: PackagedPipeline) -> dict[str, Any]:
     """What MLmodel says of the pipeline; the whole description lies in the artifact."""
     assert made.latency is not None
     return {

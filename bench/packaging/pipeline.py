@@ -79,7 +79,7 @@ class Agreement(Spec):
     same: int
 
 
-class Pipeline(Spec):
+class PackagedPipeline(Spec):
     """The description of a packaged candidate.
 
     `chosen` is how it was chosen among the study's trials, by search scores. `task` is what the labels are. `seed` is
@@ -109,7 +109,7 @@ class Pipeline(Spec):
     agreement: Agreement | None = None
 
 
-def write(folder: Path, pipeline: Pipeline, head: FittedHead) -> None:
+def write(folder: Path, pipeline: PackagedPipeline, head: FittedHead) -> None:
     """Write description, head and checksums beside what lies in `folder` already."""
     files.write_tensors(folder / HEAD, head.state(), {"candidate": pipeline.candidate.fingerprint()})
     files.write_json(folder / DESCRIPTION, pipeline.model_dump(mode="json"))
@@ -121,7 +121,7 @@ def write(folder: Path, pipeline: Pipeline, head: FittedHead) -> None:
     files.write_json(folder / CHECKSUMS, listed)
 
 
-def read(folder: Path) -> tuple[Pipeline, FittedHead]:
+def read(folder: Path) -> tuple[PackagedPipeline, FittedHead]:
     """The pipeline in `folder`, after every file of it was checked.
 
     Raises:
@@ -147,7 +147,7 @@ def read(folder: Path) -> tuple[Pipeline, FittedHead]:
             f"{content.get('bench')}, or MLflow, which runs the code inside the package."
         )
     try:
-        pipeline = Pipeline.model_validate(content)
+        pipeline = PackagedPipeline.model_validate(content)
     except ValidationError as error:
         raise BenchError(f"{folder / DESCRIPTION} cannot be read: {error}") from error
     link = TASKS[pipeline.task].link
