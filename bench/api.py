@@ -52,7 +52,7 @@ KEYWORDS = {
     "ReproduceKeywords": REPRODUCE_SETTINGS,
 }
 """The settings of calls by the name that `bench.keywords` has for them."""
-CLOSED = ("backends", "samplers")
+CLOSED = ("backends", "executors", "samplers")
 """The tables of `names` outside of which there is nothing to name."""
 
 
@@ -198,7 +198,10 @@ def compare(a: Searched | str, b: Searched | str, *, home: Path | str = HOME) ->
 
 
 def names(table: str, *, home: Path | str | None = None, data_home: str | None = None, study: str = "") -> list[str]:
-    """What may be named: backends, data sets, models, samplers, spaces, studies of a home, or trials of a `study`."""
+    """What may be named.
+
+    Backends, data sets, executors, models, samplers, spaces, studies of a home, or trials of a `study`.
+    """
     folder = HOME if home is None else Path(home)
     match table:
         case "backends":
@@ -209,6 +212,10 @@ def names(table: str, *, home: Path | str | None = None, data_home: str | None =
             from bench.datasets.catalog import available
 
             return [entry.name for entry in available(data_home)]
+        case "executors":
+            from bench.executors.base import EXECUTORS
+
+            return [*EXECUTORS]
         case "models":
             from bench.models.rows import MODELS
 

@@ -27,6 +27,9 @@ class SearchKeywords(TypedDict, total=False):
     trials: int | None
     study: str | None
     time_budget: float | None
+    wave: int | None
+    workers: int | None
+    executor: str | None
     protocol: Literal["cv", "paper"] | None
     validation_above: int | None
     sampler: str | None

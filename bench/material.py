@@ -16,6 +16,7 @@ from bench.datasets.checks import check_folds
 from bench.datasets.dataset import Dataset
 from bench.datasets.load import load
 from bench.datasets.request import DatasetRequest
+from bench.errors import BenchError
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator, Texts
 from bench.evaluation.features import Features
@@ -106,7 +107,7 @@ class Material:
         if not need.missing:
             return
         place = Place(self.store.home, tuple(devices))
-        died: list[Failure] = []
+        died: BenchError | None = None
         with (
             progress.task(f"extract {need.model.name}", len(need.missing), "texts") as task,
             open_executor("processes", place) as executor,
@@ -115,11 +116,14 @@ class Material:
                 if not isinstance(found, Failure):
                     task.advance(len(portion.texts))
                 elif isinstance(found.error, WorkerDiedError):
-                    died.append(found)  # the others go on
+                    died = found.error  # the others go on
                 else:
                     raise found.error
-        if died:
-            raise died[0].error
+        if died is not None:
+            raise BenchError(
+                f"The hidden states of {need.model.name} are not complete. {died} Run the same command again: what is "
+                "stored is kept."
+            )
 
     def scorer(self, protocol: Protocol, progress: Progress = SILENT) -> Scorer:
         """Scores candidates on this material; `evaluator` answers."""

@@ -83,7 +83,7 @@ def test_failures_are_answers_and_the_other_asks_get_theirs(gathered: Gather) ->
         answers = list(executor.run(one_dies()))
         assert sorted(map(repr, [ask for ask, _ in answers])) == sorted(map(repr, [*asks, wrong]))
         errors = {type(found.error): found.error for _, found in answers if isinstance(found, Failure)}
-        assert str(errors[WorkerDiedError]).startswith("A worker on cpu was killed (SIGKILL).")
+        assert str(errors[WorkerDiedError]).startswith("A worker on cpu was killed by SIGKILL;")
         assert "layers 0 (the embeddings) to 3; asked for [99]" in str(errors[BenchError])
         stored = [ask for ask, found in answers if not isinstance(found, Failure)]
         assert len(stored) == len(asks) - 1

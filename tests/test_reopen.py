@@ -77,7 +77,7 @@ def without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with opened(tmp_path / "mlruns", "s", settings) as journal:
         journal.keep("request", asked.model_dump(mode="json"))
         for number in range(3):
-            trial = journal.ask("random", 0)
+            trial = journal.ask("random", number)
             candidate = suggest(trial, asked.space, {model: Shape(6, 384, ("mean", "last"))})
             metrics = {"f1_floor": 0.5 + number / 10, "latency_ms": 1.0 + number}
             record = TrialRecord(number=number, state="complete", candidate=candidate, metrics=metrics)

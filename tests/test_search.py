@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mlflow import MlflowClient
 
 from bench.backends.settings import ResolvedSettings
@@ -16,10 +17,10 @@ from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.progress import SILENT
 from bench.space.schema import Choices, SearchSpace
-from bench.specs import MLP, ExtractionSettings
+from bench.specs import MLP, ExtractionSettings, fingerprint
 from bench.store import Store
 from bench.study.journal import opened, read, studies_folder
-from bench.study.run import prepare, search
+from bench.study.run import prepare, search, shared_threads
 from bench.study.settings import Constraints, SearchRequest
 from bench.study.study import Study
 from bench.study.trials import Trials
@@ -276,3 +277,53 @@ def test_baselines_have_the_head_that_the_search_found_best(run: Run) -> None:
     result = run()
     heads = {entry.candidate.head for entry in result.baselines if entry.candidate is not None}
     assert heads == {MLP(hidden=32, learning_rate=1e-2, epochs=15)}
+
+
+@pytest.mark.slow
+def test_any_number_of_workers_makes_the_same_study(
+    tmp_path: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.material.measure", cost)
+    found = []
+    for workers in (1, 2):
+        # a store each, so that the workers find nothing that is answered
+        store, home = Store(tmp_path / f"store-{workers}"), tmp_path / str(workers)
+        if workers > 1:  # all that is asked is answered elsewhere
+            monkeypatch.setattr("bench.evaluation.evaluator.Evaluator.answer", pytest.fail)
+        result = search(prepare(request(wave=4, workers=workers), store, SILENT), home, NoTracker(), SILENT)
+        records = [each.model_dump(exclude={"seconds", "run_id"}) for each in read(home, "s").records.values()]
+        found.append((records, result.to_json()["front"]))
+    assert found[0] == found[1]
+    assert len(found[0][0]) % 4 == 0
+
+
+def test_threads_follow_from_the_wave_and_not_from_the_workers() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(7)
+    try:
+        with shared_threads(2) as threads:
+            assert threads == torch.get_num_threads() == 3
+        with shared_threads(9) as threads:
+            assert threads == 1
+        assert torch.get_num_threads() == 7
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_workers_without_work_are_refused(store: Store, in_model_store: None) -> None:
+    with pytest.raises(BenchError, match="set wave to 4 or more"):
+        prepare(request(workers=4, wave=3), store, SILENT)
+    with pytest.raises(BenchError, match="The executor 'inline' is one worker"):
+        prepare(request(workers=4, wave=4, executor="inline"), store, SILENT)
+
+
+def test_a_wave_belongs_to_the_study_and_one_is_the_default(run: Run, store: Store, tmp_path: Path) -> None:
+    settings = prepare(request(), store, SILENT).settings
+    old = settings.model_dump(mode="json", exclude={"wave"})
+    assert settings.fingerprint() == fingerprint(old), "studies from before there were waves keep their names"
+    assert settings.fingerprint() != settings.model_copy(update={"wave": 2}).fingerprint()
+    with opened(tmp_path, "s", settings) as journal:
+        journal.study.set_user_attr("bench.settings", old)
+    run(trials=2)
+    with pytest.raises(BenchError, match="wave: 1 → 2"):
+        run(trials=2, wave=2)

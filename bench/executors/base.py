@@ -37,13 +37,18 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """Where asks are to be answered: `devices` names one for each worker, `home` is the store's folder.
+    """Where asks are to be answered, and by what.
 
-    `answer` answers an ask in this very process, where there are texts and a person who is told of progress.
+    Attributes:
+        home: The store's folder.
+        devices: One for each worker.
+        threads: Of each worker; None divides those of this process among them.
+        answer: Answers an ask in this very process, where there are texts and a person who is told of progress.
     """
 
     home: Path
     devices: tuple[str, ...]
+    threads: int | None = None
     answer: Callable[[Any], Any] | None = None
 
 

@@ -41,7 +41,7 @@ class Processes:
 
         # Spawned: a fork would copy locks and CUDA's state in whatever condition they are.
         self._context = multiprocessing.get_context("spawn")
-        self._place, self._threads = place, max(1, torch.get_num_threads() // len(place.devices))
+        self._place, self._threads = place, place.threads or max(1, torch.get_num_threads() // len(place.devices))
         self._vacant = list(reversed(place.devices))
         self._workers: list[_Worker] = []
 
@@ -95,12 +95,9 @@ class Processes:
             worker.process.join()
             code = worker.process.exitcode or 0
             self._end(worker)
-            how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             return Failure(
-                WorkerDiedError(
-                    f"A worker on {worker.device} {how}. If memory ran out, use fewer workers. Run the same command "
-                    "again: what is stored is kept."
-                )
+                WorkerDiedError(f"A worker on {worker.device} {how}; if memory ran out, take fewer workers.")
             )
         if isinstance(answer, _Bug):
             raise RuntimeError(f"in a worker on {worker.device}:\n{answer.traceback}")

@@ -1,6 +1,6 @@
-"""All candidates of a finite space, through the same choices that a sampler makes."""
+"""The candidates of a space, through the same choices that a sampler makes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -90,3 +90,34 @@ def count(space: SearchSpace, shapes: Shapes, limit: int = COUNTED) -> int | Non
         return None
     found = sum(1 for _ in islice(members(space, shapes), limit + 1))
     return found if found <= limit else None
+
+
+class _Preferring:
+    """A chooser that takes what is preferred where the space has it, else the highest, the first or the middle."""
+
+    def __init__(self, preferred: Mapping[str, Any]) -> None:
+        self.preferred = preferred
+        self.params: dict[str, Any] = {}
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        wanted = self.preferred.get(name)
+        self.params[name] = wanted if wanted in choices else choices[0]
+        return self.params[name]
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        self.params[name] = max(low, min(high, self.preferred.get(name, high)))
+        return int(self.params[name])
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        self.params[name] = (low * high) ** 0.5 if log else (low + high) / 2
+        return float(self.params[name])
+
+
+def singles(space: SearchSpace, shapes: Shapes) -> Iterator[Member]:
+    """Each model alone at its deepest layer, as far as the space allows it: tried before anything else."""
+    if space.sources.at_least > 1:
+        return
+    for model in shapes:
+        chooser = _Preferring({"models": 1, "subset.1": model, f"sources.{model}": 1})
+        candidate = suggest(chooser, space, shapes)
+        yield Member(params=chooser.params, candidate=candidate)

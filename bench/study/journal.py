@@ -13,13 +13,13 @@ from pydantic import Field, ValidationError
 
 from bench.errors import BenchError, nearest
 from bench.specs import Candidate, Spec
-from bench.study.sampling import make, seed_for
-from bench.study.settings import StudySettings, differences
+from bench.study.sampling import make
+from bench.study.settings import StudySettings, completed, differences
 
 if TYPE_CHECKING:
     import optuna
 
-RECORD, SETTINGS, NOTES = "bench", "bench.settings", "bench.notes."
+RECORD, PLACE, SETTINGS, NOTES = "bench", "bench.place", "bench.settings", "bench.notes."
 RUNS = "runs"
 Direction = Literal["maximize", "minimize"]
 State = Literal["complete", "pruned", "infeasible", "failed", "repeat"]
@@ -137,7 +137,7 @@ def same_settings(study: "optuna.Study", name: str, settings: StudySettings) -> 
     """Raise BenchError, which shows the difference, where the study was made with other settings."""
     new = settings.model_dump(mode="json")
     old = study.user_attrs.get(SETTINGS)
-    if old is not None and (changed := differences(old, new)):
+    if old is not None and (changed := differences(completed(old), new)):
         lines = "\n".join(f"  {line}" for line in changed)
         raise BenchError(
             f"The study '{name}' was made with other settings:\n{lines}\n"
@@ -200,12 +200,32 @@ class Journal:
         """Trials in that state, in order."""
         return [record for record in self.records.values() if record.state == state]
 
-    def ask(self, sampler: str, base_seed: int, params: Mapping[str, Any] | None = None) -> "optuna.Trial":
-        """A new trial, proposed by the sampler, or with `params` given."""
-        self.study.sampler = make(sampler, seed_for(base_seed, len(self.records)))
+    def ask(self, sampler: str, seed: int, params: Mapping[str, Any] | None = None) -> "optuna.Trial":
+        """A new trial, proposed by the sampler under that seed, or with `params` given."""
+        self.study.sampler = make(sampler, seed)
         if params is not None:
             self.study.enqueue_trial(dict(params))
         return self.study.ask()
+
+    def mark(self, trial: "optuna.Trial", finished: int, place: int) -> None:
+        """Remember what was proposed at a place of the wave that follows `finished` trials; call it with all params."""
+        trial.set_user_attr(PLACE, [finished, place])
+
+    def again(self, finished: int, place: int) -> "optuna.Trial | None":
+        """What was marked there, as a new trial: for a wave that a kill broke off when some of it was told.
+
+        The sampler would not propose it again: it knows more than it did.
+        """
+        from optuna.trial import TrialState, create_trial
+
+        for marked in reversed(self.study.get_trials(deepcopy=False)):
+            if marked.user_attrs.get(PLACE) == [finished, place]:
+                # as `enqueue_trial` does it, with what the sampler had noted besides (a generation)
+                noted = {**marked.system_attrs, "fixed_params": marked.params}
+                self.study.add_trial(create_trial(state=TrialState.WAITING, system_attrs=noted))
+                self.study.sampler = make("random", 0)  # which notes nothing, and has nothing to draw
+                return self.study.ask()
+        return None
 
     def tell(
         self, trial: "optuna.Trial", record: TrialRecord, values: Sequence[float] | None, violation: float = 0.0

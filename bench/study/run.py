@@ -2,13 +2,16 @@
 
 import re
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cost import ModelCost
 from bench.errors import BenchError
+from bench.evaluation.ask import Ask
+from bench.evaluation.outcome import Outcome
+from bench.executors.base import Executor, Place, open_executor
 from bench.extraction import check_disk
 from bench.heads.kinds import check_serves
 from bench.material import Clock, Material, Wanted, extract_and_measure, gather
@@ -43,6 +46,7 @@ def prepare(request: SearchRequest, store: Store, progress: Progress, *, scratch
     """
     if request.study is not None:
         check_name(request.study)
+    _check_workers(request)
     models = request.models or request.space.sources.models
     named = request.models is not None
     wanted = Wanted(request.dataset, models, request.extraction, named=named, scratch=scratch)
@@ -56,9 +60,21 @@ def prepare(request: SearchRequest, store: Store, progress: Progress, *, scratch
         space=request.space.model_copy(update={"description": ""}),  # words about a space change no number
         protocol=request.protocol,
         constraints=request.constraints,
+        wave=request.wave,
     )
     name = default_name(request, settings) if request.study is None else request.study
     return Prepared(request, material, settings, name)
+
+
+def _check_workers(request: SearchRequest) -> None:
+    """Workers that could have nothing to do are refused: who asks for them expects them to help."""
+    if request.workers > request.wave:
+        raise BenchError(
+            f"Workers share the candidates of a wave, and {request.workers} have nothing to share in waves of "
+            f"{request.wave}: set wave to {request.workers} or more (which makes another study), or take fewer workers."
+        )
+    if request.workers > 1 and request.executor == "inline":
+        raise BenchError("The executor 'inline' is one worker: take another, or set workers to 1.")
 
 
 def default_name(request: SearchRequest, settings: StudySettings) -> str:
@@ -112,19 +128,26 @@ def _run(
     )
     scorer = material.scorer(request.protocol, progress)
     log = Logbook(tracker, material.dataset, request.protocol)
-    trials = Trials(
-        journal=journal,
-        scorer=scorer,
-        space=request.space,
-        shapes=material.models,
-        costs=costs,
-        constraints=request.constraints,
-        seed=request.protocol.seed,
-        log=log.trial,
-    )
     log.catch_up(journal, scorer)
     done = len(journal.of("complete"))
-    with clock.phase("search"), progress.task("search", request.trials, "candidates") as task:
+    with (
+        _executor(request, material.store.home, scorer.evaluator.answer) as executor,
+        clock.phase("search"),
+        progress.task("search", request.trials, "candidates") as task,
+    ):
+        trials = Trials(
+            journal=journal,
+            scorer=scorer,
+            space=request.space,
+            shapes=material.models,
+            costs=costs,
+            constraints=request.constraints,
+            seed=request.protocol.seed,
+            log=log.trial,
+            executor=executor,
+            progress=progress,
+            wave=request.wave,
+        )
         task.advance(min(done, request.trials))
         stopped = trials.run(request.trials, task, deadline)
     if not journal.of("complete"):
@@ -148,6 +171,32 @@ def _run(
 def as_searched(request: SearchRequest, study: str, models: Iterable[str]) -> SearchRequest:
     """A request that names its study, and the models that took part."""
     return request.model_copy(update={"study": study, "models": tuple(models)})
+
+
+@contextmanager
+def _executor(request: SearchRequest, home: Path, answer: Callable[[Ask], Outcome]) -> Iterator[Executor]:
+    """Who trains the candidates of a wave."""
+    name = request.executor or ("inline" if request.workers == 1 else "processes")
+    with shared_threads(request.wave) as threads:
+        place = Place(home, ("cpu",) * request.workers, threads, answer)
+        with open_executor(name, place) as executor:
+            yield executor
+
+
+@contextmanager
+def shared_threads(wave: int) -> Iterator[int]:
+    """Torch's threads for each candidate of a wave, set for this process and to be set for every worker.
+
+    How the terms of a product are summed depends on them, so that they must follow from the study, not the workers.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // wave))
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
 
 
 def kept_costs(journal: Journal) -> dict[str, ModelCost]:

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 
-def seed_for(base: int, finished: int) -> int:
-    """The seed of the proposal that follows `finished` finished trials.
+def seed_for(base: int, finished: int, place: int = 0) -> int:
+    """The seed of the proposal at a place of the wave that follows `finished` finished trials.
 
     A sampler seeded once would begin its stream again on resume. Derived from what has finished, the seed is the
     same whether or not the study was interrupted, and a trial that was killed is proposed again as it was.
     """
-    return int(fingerprint(["sampler", base, finished], length=8), 16)
+    # a wave of one is seeded as studies were before there were waves
+    return int(fingerprint(["sampler", base, finished, *([place] if place else [])], length=8), 16)
 
 
 def make(name: str, seed: int) -> "BaseSampler":

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from bench.datasets.request import DatasetRequest
 from bench.evaluation.protocol import Protocol
 from bench.settings import given, refuse_unknown, settings_of
 from bench.space.files import load as load_space
 from bench.space.schema import Sampler, SearchSpace
-from bench.specs import ExtractionSettings, Hint, Spec
+from bench.specs import ExtractionSettings, Hint, Spec, fingerprint
 
 PAPER_RUNS = 5
 """The paper's runs of a candidate (section 4)."""
@@ -58,6 +58,22 @@ class SearchRequest(Spec):
         float | None,
         Field(gt=0, allow_inf_nan=False, description="Stop searching after this long; the front is then confirmed."),
         Hint(value="SECONDS"),
+    ] = None
+    wave: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Candidates that are proposed at once and raced against what was scored before; part of the "
+            "study, which is the same with any number of workers.",
+        ),
+    ] = 1
+    workers: Annotated[
+        int, Field(ge=1, description="Candidates of a wave that are trained at the same time, a process each.")
+    ] = 1
+    executor: Annotated[
+        str | None,
+        Field(description="Who trains them."),
+        Hint(unset="inline for one worker, processes for more", names="executors"),
     ] = None
 
 
@@ -109,6 +125,20 @@ class StudySettings(Spec):
     space: SearchSpace
     protocol: Protocol
     constraints: Constraints
+    wave: int = 1
+    """Candidates that are proposed at once, and raced against what was told before."""
+
+    def fingerprint(self) -> str:
+        """What names the study; a wave of one has no part in it, as in studies from before there were waves."""
+        return fingerprint(self.model_dump(mode="json", exclude={"wave"} if self.wave == 1 else None))
+
+
+def completed(old: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A study's settings as JSON values; what an earlier version did not know stands at its default."""
+    try:
+        return StudySettings.model_validate(old).model_dump(mode="json")
+    except ValidationError:
+        return old
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

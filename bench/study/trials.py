@@ -1,4 +1,4 @@
-"""The trials of a study: propose, recognise, evaluate in rungs, remember."""
+"""The trials of a study: propose a wave, recognise, evaluate in rungs, remember."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from bench.cost import ModelCost, latency_ms, memory_gb
+from bench.evaluation.ask import Ask
+from bench.evaluation.outcome import Outcome
 from bench.evaluation.scoring import Repetition, Scored, Scorer
+from bench.executors.base import Executor, Failure
 from bench.front import could_still_matter
 from bench.heads import DivergedError
-from bench.progress import Work
+from bench.progress import Progress, Work
 from bench.space.candidates import Shapes, suggest
-from bench.space.enumeration import Member, is_finite, members
+from bench.space.enumeration import Member, is_finite, members, singles
 from bench.space.schema import SearchSpace
 from bench.specs import Candidate
 from bench.study.journal import Journal, State, TrialRecord
@@ -35,8 +38,26 @@ Logger = Callable[[TrialRecord, Scored], str | None]
 
 
 @dataclass
+class _Attempt:
+    """A proposal on its way to a record."""
+
+    trial: Any
+    candidate: Candidate
+    fixed: dict[str, float]
+    asks: Sequence[Ask]
+    done: list[Repetition] = field(default_factory=list)
+    diverged: bool = False
+    seconds: float = 0.0
+
+
+@dataclass
 class Trials:
-    """Runs trials until enough distinct candidates are scored, the space is exhausted, or time is up."""
+    """Runs trials until enough distinct candidates are scored, the space is exhausted, or time is up.
+
+    They come in waves: `wave` candidates are proposed, answered by `executor` in whatever order, and told in the order
+    of proposal. What is proposed and what is given up follows from what was told before the wave, so that the trials
+    are the same however many workers there are, and after a kill at any moment.
+    """
 
     journal: Journal
     scorer: Scorer
@@ -46,6 +67,9 @@ class Trials:
     constraints: Constraints
     seed: int
     log: Logger
+    executor: Executor
+    progress: Progress
+    wave: int = 1
     exhausted: bool = False
     _listed: list[Member] | None = None
     _seeded: Iterator[Member] = field(default_factory=lambda: iter(()))
@@ -56,30 +80,46 @@ class Trials:
         `deadline` is of `time.monotonic`.
         """
         self._prepare(wanted)
-        while len(self.journal.of("complete")) < wanted:
-            # one candidate is scored however short the time is, so that there is a front to confirm
-            if deadline is not None and time.monotonic() > deadline and self.journal.of("complete"):
-                return "the time budget is used up; the same command goes on from here"
-            if self._in_a_row({"repeat"}, ()) >= HOPELESS_REPEATS:
-                self.exhausted = True
-                return f"the space is as good as exhausted: {HOPELESS_REPEATS} proposals in a row were known already"
-            if self._in_a_row({"pruned", "infeasible", "failed"}, {"repeat"}) >= FRUITLESS:
-                return f"converged: the last {FRUITLESS} candidates were all dominated, over a limit, or failed"
-            proposal = self._propose(unseen=self._in_a_row({"repeat", "infeasible"}, ()) >= MISSES_IN_A_ROW)
-            if proposal is None:
+        # a wave that was begun is ended first, so that the next one begins where it would have begun undisturbed
+        while len(self.journal.of("complete")) < wanted or self._begun:
+            if not self._begun and (reason := self._enough(deadline)):
+                return reason
+            proposals = self._propose()
+            if not proposals:
                 self.exhausted = True
                 return "the space is exhausted: every candidate within the limits was tried"
-            trial, candidate = proposal
-            record = self._try(trial, candidate)
-            if record.state == "complete":
-                task.advance()
+            if scored := sum(record.state == "complete" for record in self._try(proposals)):
+                task.advance(scored)
                 task.note(self._standing())
+        return None
+
+    @property
+    def _begun(self) -> int:
+        """How many of an unfinished wave are told."""
+        return len(self.journal.records) % self.wave
+
+    @property
+    def _before(self) -> list[TrialRecord]:
+        """What was told before the wave."""
+        records = list(self.journal.records.values())
+        return records[: len(records) - self._begun]
+
+    def _enough(self, deadline: float | None) -> str | None:
+        """Why no other wave should begin."""
+        # one candidate is scored however short the time is, so that there is a front to confirm
+        if deadline is not None and time.monotonic() > deadline and self.journal.of("complete"):
+            return "the time budget is used up; the same command goes on from here"
+        if self._in_a_row({"repeat"}, ()) >= HOPELESS_REPEATS:
+            self.exhausted = True
+            return f"the space is as good as exhausted: {HOPELESS_REPEATS} proposals in a row were known already"
+        if self._in_a_row({"pruned", "infeasible", "failed"}, {"repeat"}) >= FRUITLESS:
+            return f"converged: the last {FRUITLESS} candidates were all dominated, over a limit, or failed"
         return None
 
     def _in_a_row(self, states: Collection[State], ignored: Collection[State]) -> int:
         """How many of the last trials were in `states`: read off the history, so that a resumed study sees the same."""
         found = 0
-        for record in reversed(self.journal.records.values()):
+        for record in reversed(self._before):
             if record.state in states:
                 found += 1
             elif record.state not in ignored:
@@ -99,40 +139,96 @@ class Trials:
         else:
             self._seeded = iter(list(singles(self.space, self.shapes)))
 
-    def _propose(self, *, unseen: bool) -> tuple[Any, Candidate] | None:
-        for member in self._seeded:
-            if self.journal.known(member.candidate) is None:
-                return self._ask(self.space.sampler.name, member.params)
+    def _propose(self) -> list[tuple[Any, Candidate]]:
+        """A wave, or what is left of one that a kill broke off; fewer where the space has no more."""
+        before, begun = len(self._before), self._begun
+        unseen = self._in_a_row({"repeat", "infeasible"}, ()) >= MISSES_IN_A_ROW
+        wave: list[tuple[Any, Candidate]] = []
+        for place in range(begun, self.wave):
+            trial = self.journal.again(before, place) if begun else None
+            if trial is None:
+                trial = self._ask(seed_for(self.seed, before, place), [each for _, each in wave], unseen=unseen)
+            if trial is None:
+                break
+            wave.append((trial, suggest(trial, self.space, self.shapes)))
+            if self.wave > 1:
+                self.journal.mark(trial, before, place)
+        return wave
+
+    def _ask(self, seed: int, wave: Collection[Candidate], *, unseen: bool) -> Any:
+        """A trial that is neither known nor in the wave as far as that is up to us; None where there is none."""
+        sampler = self.space.sampler.name
+
+        def new(member: Member) -> bool:
+            return self.journal.known(member.candidate) is None and member.candidate not in wave
+
+        for member in filter(new, self._seeded):
+            return self.journal.ask(sampler, seed, member.params)
         if self._listed is not None:
-            left = [member for member in self._listed if self.journal.known(member.candidate) is None]
+            left = list(filter(new, self._listed))
             if not left:
                 return None
             if unseen:
-                draw = np.random.default_rng(seed_for(self.seed, len(self.journal.records)))
-                return self._ask(self.space.sampler.name, left[draw.integers(len(left))].params)
-        return self._ask("random" if unseen else self.space.sampler.name)
+                return self.journal.ask(sampler, seed, left[np.random.default_rng(seed).integers(len(left))].params)
+        return self.journal.ask("random" if unseen else sampler, seed)
 
-    def _ask(self, sampler: str, params: Mapping[str, Any] | None = None) -> tuple[Any, Candidate]:
-        trial = self.journal.ask(sampler, self.seed, params)
-        return trial, suggest(trial, self.space, self.shapes)
+    def _try(self, wave: Sequence[tuple[Any, Candidate]]) -> list[TrialRecord]:
+        """Answer a wave, then tell it."""
+        attempts = [
+            _Attempt(trial, candidate, self._fixed(candidate), self.scorer.asks(candidate, "search"))
+            for trial, candidate in wave
+        ]
+        new: dict[Candidate, _Attempt] = {}
+        for attempt in attempts:
+            if self.journal.known(attempt.candidate) is None and self._violation(attempt.fixed) == 0:
+                new.setdefault(attempt.candidate, attempt)
+        self._answer(list(new.values()))
+        return [self._tell(attempt) for attempt in attempts]
 
-    def _try(self, trial: Any, candidate: Candidate) -> TrialRecord:
+    def _answer(self, going: Sequence[_Attempt]) -> None:
+        """Repetition by repetition, so that what cannot matter any more is given up as soon as it shows."""
+        finished = [self._values(record.metrics) for record in self._before if record.state == "complete"]
+        for repetition in range(len(self.scorer.protocol.search_seeds)):
+            asked = {attempt.asks[repetition]: attempt for attempt in going}
+            last = time.perf_counter()
+            for ask, found in self.executor.run(asked):
+                attempt, outcome = asked[ask], self._outcome(ask, found)
+                if outcome is None:
+                    attempt.diverged = True
+                else:
+                    attempt.done += self.scorer.marked([(ask, outcome)]).repetitions
+                now = time.perf_counter()
+                attempt.seconds += now - last  # where several are answered at once, its share
+                last = now
+            going = [
+                each for each in going if not each.diverged and not self._hopeless(each.done, each.fixed, finished)
+            ]
+
+    def _outcome(self, ask: Ask, found: Outcome | Failure) -> Outcome | None:
+        """None where training diverged; what failed otherwise is tried once more in this process.
+
+        Here damaged files can be extracted again, and here are no other workers, who may have taken the memory.
+        """
+        try:
+            if isinstance(found, Outcome):
+                return found
+            if isinstance(found.error, DivergedError):
+                return None
+            self.progress.warn(f"{found.error} It is tried once more, alone.")
+            return self.scorer.evaluator.answer(ask)
+        except DivergedError:
+            return None
+
+    def _tell(self, attempt: _Attempt) -> TrialRecord:
+        trial, candidate, fixed, done = attempt.trial, attempt.candidate, attempt.fixed, attempt.done
         if (known := self.journal.known(candidate)) is not None:
             return self._repeat(trial, candidate, known)
-        fixed = self._fixed(candidate)
         violation = self._violation(fixed)
         if violation > 0:
             record = TrialRecord(number=trial.number, state="infeasible", candidate=candidate, metrics=fixed)
             self.journal.tell(trial, record, None, violation)
             return record
-        started = time.perf_counter()
-        done: list[Repetition] = []
-        try:
-            for ask in self.scorer.asks(candidate, "search"):
-                done += self.scorer.score([ask]).repetitions
-                if self._hopeless(done, fixed):
-                    break
-        except DivergedError:
+        if attempt.diverged:
             # remembered, so that the study goes on and does not propose it again
             record = TrialRecord(number=trial.number, state="failed", candidate=candidate, metrics=fixed)
             self.journal.tell(trial, record, None)
@@ -146,7 +242,7 @@ class Trials:
             metrics=fixed if pruned else fixed | finite(scored.metrics()),
             f1=tuple(repetition.scores.macro_f1 for repetition in done),
             accuracy=tuple(repetition.scores.accuracy for repetition in done),
-            seconds=time.perf_counter() - started,
+            seconds=attempt.seconds,
         )
         record = record.model_copy(update={"run_id": self.log(record, scored)})
         self.journal.tell(trial, record, None if pruned else self._values(record.metrics))
@@ -172,8 +268,10 @@ class Trials:
             default=0.0,
         )
 
-    def _hopeless(self, done: Sequence[Repetition], fixed: Mapping[str, float]) -> bool:
-        """Whether even the best that the missing repetitions could bring is dominated by a finished trial."""
+    def _hopeless(
+        self, done: Sequence[Repetition], fixed: Mapping[str, float], finished: Sequence[Sequence[float]]
+    ) -> bool:
+        """Whether even the best that the missing repetitions could bring is dominated by one of the finished trials."""
         total = len(self.scorer.protocol.search_seeds)
         if len(done) == total:
             return False
@@ -185,7 +283,6 @@ class Trials:
             bound[f"{name}_floor"] = min(values)  # a running minimum can only fall
             bound[f"{name}_mean"] = (sum(values) + total - len(values)) / total
             bound[f"{name}_std"] = 0.0
-        finished = [self._values(record.metrics) for record in self.journal.of("complete")]
         return not could_still_matter(self._values(bound), finished, self.space.objectives.directions)
 
     def _standing(self) -> str:
@@ -198,34 +295,3 @@ class Trials:
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
     """Without what is not a number: a spread over a single repetition is unknown, not zero."""
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
-
-
-class _Preferring:
-    """A chooser that takes what is preferred where the space has it, else the highest, the first or the middle."""
-
-    def __init__(self, preferred: Mapping[str, Any]) -> None:
-        self.preferred = preferred
-        self.params: dict[str, Any] = {}
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        wanted = self.preferred.get(name)
-        self.params[name] = wanted if wanted in choices else choices[0]
-        return self.params[name]
-
-    def suggest_int(self, name: str, low: int, high: int) -> int:
-        self.params[name] = max(low, min(high, self.preferred.get(name, high)))
-        return int(self.params[name])
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        self.params[name] = (low * high) ** 0.5 if log else (low + high) / 2
-        return float(self.params[name])
-
-
-def singles(space: SearchSpace, shapes: Shapes) -> Iterator[Member]:
-    """Each model alone at its deepest layer, as far as the space allows it: tried before anything else."""
-    if space.sources.at_least > 1:
-        return
-    for model in shapes:
-        chooser = _Preferring({"models": 1, "subset.1": model, f"sources.{model}": 1})
-        candidate = suggest(chooser, space, shapes)
-        yield Member(params=chooser.params, candidate=candidate)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.datasets.load import DatasetRequest
+from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.protocol import Protocol
-from bench.evaluation.scoring import Scorer
 from bench.home import store_home
 from bench.progress import SILENT
 from bench.space.candidates import Shape, suggest
@@ -49,7 +49,7 @@ def storage(trials: int) -> None:
         with opened(Path(folder), "perf", settings) as journal:
             for number in range(trials):
                 started = time.perf_counter()
-                trial = journal.ask("random", 0)
+                trial = journal.ask("random", number)
                 candidate = suggest(trial, space, SHAPES)
                 metrics = {f"metric_{index}": 0.5 for index in range(15)} | {"f1_floor": 0.5, "latency_ms": 1.0}
                 record = TrialRecord(number=trial.number, state="complete", candidate=candidate, metrics=metrics)
@@ -87,7 +87,7 @@ def timed(owner: Any, name: str, title: str, seconds: dict[str, float]) -> None:
 def whole(trials: int) -> None:
     """A search on R8 with the two offline models, phase by phase."""
     seconds: dict[str, float] = defaultdict(float)
-    timed(Scorer, "score", "search: heads trained and scored", seconds)
+    timed(Evaluator, "answers", "search: heads trained and scored", seconds)
     timed(Journal, "tell", "search: Optuna told", seconds)
     timed(Logbook, "trial", "search: MLflow run written", seconds)
     with tempfile.TemporaryDirectory() as folder:
