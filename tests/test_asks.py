@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from test_evaluation import QUICK, SOURCE, scorer
 
+from bench.cli.main import cli
 from bench.datasets.dataset import Dataset
 from bench.datasets.load import DatasetRequest, load
 from bench.errors import BenchError
@@ -139,6 +141,24 @@ def test_an_ask_is_answered_from_the_store_alone(tmp_path: Path, r8: Dataset) ->
     (words,) = here.asks("majority", "confirm", (1,))
     with pytest.raises(BenchError, match="texts"):
         evaluator_of(tmp_path, words).answer(words)
+
+
+def test_what_is_kept_is_listed_and_deleted(tmp_path: Path, r8: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = scorer(tmp_path, r8, PROTOCOL, tmp_path)
+    keep(tmp_path, r8.name, sides(r8)[0])
+    here.scored("majority", "search")
+    old = tmp_path / "evaluations" / "ab" / "abcd.safetensors"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"of an earlier bench")
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path))
+    found = json.loads(CliRunner().invoke(cli, ["store", "list", "--json"]).stdout)
+    assert found["evaluations"]["files"] == 2
+    assert found["evaluations"]["bytes"] > 2 * len(r8.train) * len(r8.labels) * 4
+    assert (found["evaluations"]["earlier"], found["evaluations"]["earlier_bytes"]) == (1, 19)
+    assert found["splits"] == [{"fingerprint": r8.train.fingerprint, "dataset": "r8", "rows": 160}]
+    assert "2 evaluations are remembered" in CliRunner().invoke(cli, ["store", "list"]).stdout
+    CliRunner().invoke(cli, ["store", "prune", "--evaluations", "--yes"])
+    assert not list((tmp_path / "evaluations").rglob("*.safetensors"))
 
 
 def test_rows_without_texts_come_back_as_they_were_and_torn_ones_are_written_again(tmp_path: Path, r8: Dataset) -> None:

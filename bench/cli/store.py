@@ -19,13 +19,18 @@ def store() -> None:
 @store.command("list")
 @options.json_option
 def list_(as_json: bool) -> None:
-    """What is stored: one line a model and settings."""
+    """What is stored: one line a model and settings, the rows that are known, and the remembered evaluations."""
+    from dataclasses import asdict
+
     from bench.cli import show
+    from bench.evaluation.cache import kept
+    from bench.evaluation.rows import kept as kept_rows
     from bench.home import store_home
     from bench.store import Store
 
     home = store_home()
     shelves = list(Store(home).shelves())
+    remembered, known = kept(home), list(kept_rows(home))
     if as_json:
         show.json_out(
             {
@@ -39,6 +44,8 @@ def list_(as_json: bool) -> None:
                     }
                     for each in shelves
                 ],
+                "splits": [{"fingerprint": each[0], "dataset": each[1], "rows": each[2]} for each in known],
+                "evaluations": asdict(remembered),
             }
         )
         return
@@ -52,6 +59,13 @@ def list_(as_json: bool) -> None:
         ],
         right=(1, 2),
     )
+    click.echo(f"{len(known)} splits of data sets are known by their rows, without texts.")
+    earlier = (
+        f", and {remembered.earlier:,} of an earlier bench ({show.size(remembered.earlier_bytes)}) that it does not use"
+        if remembered.earlier
+        else ""
+    )
+    click.echo(f"{remembered.files:,} evaluations are remembered ({show.size(remembered.bytes)}){earlier}.")
 
 
 @store.command()

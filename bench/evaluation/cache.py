@@ -72,6 +72,26 @@ class EvaluationCache:
             write_tensors(path, {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """How many files of remembered evaluations a store has, and their bytes; `earlier` ones are not read any more."""
+
+    files: int
+    bytes: int
+    earlier: int
+    earlier_bytes: int
+
+
+def kept(home: Path) -> Kept:
+    """What is remembered in the store at `home`."""
+    folder = home / FOLDER
+    sizes: dict[bool, list[int]] = {True: [], False: []}
+    for path in folder.rglob("*.safetensors"):
+        with contextlib.suppress(OSError):
+            sizes[path.is_relative_to(folder / f"v{FORMAT}")].append(path.stat().st_size)
+    return Kept(len(sizes[True]), sum(sizes[True]), len(sizes[False]), sum(sizes[False]))
+
+
 def _text(ask: Ask) -> str:
     return json.dumps(ask.identity(), sort_keys=True)
 
