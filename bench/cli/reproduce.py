@@ -11,7 +11,8 @@ from bench.cli.fields import LazyChoice, names, options_of
 
 if TYPE_CHECKING:
     from bench.reproduce.plan import ReproductionPlan
-    from bench.reproduce.run import FinishedStudy, ReproductionRequest
+    from bench.reproduce.prepare import ReproductionRequest
+    from bench.reproduce.run import FinishedStudy
 
 NOTES = 8
 """Sentences that a terminal shows of a study; its page has all of them."""
@@ -68,7 +69,7 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, no_trackin
     from bench.home import store_home
     from bench.models.scratch import scratch
     from bench.reproduce.plan import plan
-    from bench.reproduce.run import prepare
+    from bench.reproduce.prepare import prepare
     from bench.reproduce.run import reproduce as run
     from bench.store import Store
     from bench.tracking import tracker_of
@@ -99,7 +100,7 @@ def _request(params: dict[str, Any]) -> "ReproductionRequest":
     from bench.evaluation.protocol import Protocol
     from bench.models.resolve import ModelName
     from bench.models.rows import MODELS
-    from bench.reproduce.run import ReproductionRequest
+    from bench.reproduce.prepare import ReproductionRequest
     from bench.reproduce.studies import STUDIES
     from bench.settings import given
     from bench.specs import ExtractionSettings

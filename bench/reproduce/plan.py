@@ -8,8 +8,8 @@ from typing import Any
 from bench.files import existing_parent
 from bench.progress import Progress
 from bench.reproduce.evaluations import Evaluations, stand_in
+from bench.reproduce.prepare import PreparedDataset
 from bench.reproduce.questions import Question
-from bench.reproduce.run import PreparedDataset
 from bench.reproduce.study import PaperStudy
 from bench.specs import MLP, Candidate
 from bench.study.plan import TRAINING_EFFICIENCY, PlannedModel, matrix_peak, planned_models
