@@ -43,6 +43,10 @@ class Registry(Mapping[str, T], Generic[T]):
         self._known()
         return plugins.source_of(self._functions[name]) if name in self._functions else None
 
+    def module(self, name: str) -> str:
+        """The module that an entry's function stands in."""
+        return self._functions[name].__module__
+
     def _known(self) -> dict[str, T]:
         if self.pluggable:
             plugins.load()

@@ -14,7 +14,7 @@ import pytest
 
 from bench import plugins
 from bench.errors import BenchError
-from bench.foreign import foreign_parts
+from bench.foreign import foreign_parts, require_parts
 from bench.fusion import FUSIONS, fusion
 from bench.pooling import POOLINGS, pooling
 from bench.registry import Registry
@@ -116,6 +116,15 @@ ROWS = ("--max-train", "60", "--max-test", "40", "--max-length", "24")
 SEARCH = ("search", "--dataset", "r8", "--space", "space.toml", *ROWS, "--trials", "60", "--json")
 
 
+def test_what_was_made_with_a_plugin_needs_it_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_parts({})
+    with pytest.raises(BenchError, match=r"fusion operator other comes from a plugin that is not installed"):
+        require_parts({"fusion operator other": "0" * 12})
+    monkeypatch.setattr(FUSIONS, "source", lambda name: "b" * 12)
+    with pytest.raises(BenchError, match=r"whose source has changed \(a{12} → b{12}\)"):
+        require_parts({"fusion operator sum": "a" * 12})
+
+
 @pytest.mark.slow
 def test_the_example_is_found_searched_and_identified(installed: Path, tmp_path: Path) -> None:
     shutil.copy(EXAMPLE / "space.toml", tmp_path)
@@ -134,6 +143,16 @@ def test_the_example_is_found_searched_and_identified(installed: Path, tmp_path:
         file.write("# changed\n")
     other = json.loads(run(changed, tmp_path, *SEARCH).stdout)
     assert other["study"] != first["study"]
+    # an exported pipeline needs the plugin as it was
+    exported = run(installed, tmp_path, "export", first["study"], "--trial", "best", "--out", "out")
+    assert exported.returncode == 0, exported.stderr
+    (texts := tmp_path / "texts.csv").write_text("text\noil prices rose\n")
+    predicted = run(installed, tmp_path, "predict", "--model", "out", str(texts))
+    assert json.loads(predicted.stdout)["label"]
+    made = json.loads((tmp_path / "out" / "artifacts" / "pipeline" / "pipeline.json").read_text())
+    if made["plugins"]:
+        assert "bench-extras==0.1.0" in (tmp_path / "out" / "requirements.txt").read_text()
+        assert "whose source has changed" in run(changed, tmp_path, "predict", "--model", "out", str(texts)).stderr
     refused = run(changed, tmp_path, *SEARCH, "--study", first["study"])
     assert refused.returncode == 2
     assert "plugins.fusion operator strongest" in refused.stderr

@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from bench.evaluation.inputs import Input
 from bench.evaluation.protocol import FoldRule
+from bench.foreign import foreign_parts_of, with_foreign
 from bench.specs import DEFAULT_TASK, MLP, Candidate, Spec, fingerprint
 
 ALGORITHM = 3
@@ -87,7 +88,8 @@ class Ask(Spec):
             del value["beside"]
         if not isinstance(self.subject, Candidate) and (self.folds is None or self.folds.split is not None):
             del value["seed"]
-        return value | {"algorithm": ALGORITHM}
+        parts = foreign_parts_of(self.subject) if isinstance(self.subject, Candidate) else {}
+        return with_foreign(value | {"algorithm": ALGORITHM}, parts)
 
     def fingerprint(self) -> str:
         """32 hex digits by which the answer is kept; asks that have one answer share them."""

@@ -7,6 +7,7 @@ import numpy as np
 from bench.cost import latency_ms, measure
 from bench.datasets.load import strips
 from bench.errors import BenchError
+from bench.foreign import foreign_parts_of
 from bench.models.resolve import ResolvedModel
 from bench.packaging import pipeline as files
 from bench.packaging import weights
@@ -67,6 +68,7 @@ def build(
         models=tuple(models),
         search=finite(search),
         test=finite(scored.metrics()),
+        plugins=foreign_parts_of(trial.candidate),
     )
     files.write(folder, made, head)
     progress.say(f"open the package: {', '.join(f'{model.name} to layer {model.deepest}' for model in models)}")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.foreign import foreign_modules_of
 from bench.packaging.pipeline import PackagedPipeline
 from bench.packaging.requirements import pinned
 from bench.tasks import TASKS
@@ -53,7 +54,9 @@ def save(target: Path, pipeline: Path, made: PackagedPipeline, place: ModelPlace
                 Schema([ColSpec(kinds[kind], name) for name, kind in TASKS[made.task].columns.items()]),
             ),
             input_example=pd.DataFrame({"text": EXAMPLES}),
-            pip_requirements=pinned({packaged.settings.backend for packaged in made.models}),
+            pip_requirements=pinned(
+                {packaged.settings.backend for packaged in made.models} | foreign_modules_of(made.candidate)
+            ),
             metadata=_metadata(made),
         )
 

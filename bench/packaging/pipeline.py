@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from bench import files
 from bench.errors import BenchError
+from bench.foreign import require_parts
 from bench.heads import FittedHead
 from bench.models.resolve import ResolvedModel
 from bench.specs import DEFAULT_TASK, Candidate, ExtractionSettings, Spec
@@ -85,7 +86,7 @@ class PackagedPipeline(Spec):
     `chosen` is how it was chosen among the study's trials, by search scores. `task` is what the labels are. `seed` is
     the confirmation's seed that the head was trained under, on all `rows` training rows. `strip`: white space around a
     text is removed, as the data set's loader did. `remote_code`: a model runs code from its repository. `search` and
-    `test` are its scores.
+    `test` are its scores. `plugins`: what of the candidate comes from plugins, and a hash of its source.
     """
 
     format: int = FORMAT
@@ -105,6 +106,7 @@ class PackagedPipeline(Spec):
     models: tuple[PackagedModel, ...]
     search: Mapping[str, float | None]
     test: Mapping[str, float | None]
+    plugins: Mapping[str, str] = Field(default_factory=dict)
     latency: Latency | None = None
     agreement: Agreement | None = None
 
@@ -130,22 +132,27 @@ def read(folder: Path) -> tuple[PackagedPipeline, FittedHead]:
     from safetensors.torch import load_file
 
     try:
-        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         listed = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8")).items()
     except FileNotFoundError:
         raise BenchError(f"{folder} holds no pipeline of bench: give what bench export wrote.") from None
     except (ValueError, AttributeError) as error:
-        raise BenchError(f"{folder} is damaged ({error}): export it again.") from error
+        raise BenchError(f"{folder / CHECKSUMS} is damaged ({error}): export it again.") from error
+    # before anything is read: an altered description may be no JSON any more
     for name, digest in listed:
         path = folder / name
         if not path.is_file() or files.sha256(path) != digest:
             state = "was altered after the export" if path.is_file() else "is missing"
             raise BenchError(f"{path} {state}: the package is not used. Export it again.")
+    try:
+        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{folder / DESCRIPTION} cannot be read ({error}): export it again.") from error
     if content.get("format") != FORMAT:
         raise BenchError(
             f"{folder} has format {content.get('format')}, and this bench reads {FORMAT}: use bench "
             f"{content.get('bench')}, or MLflow, which runs the code inside the package."
         )
+    require_parts(content.get("plugins", {}))
     try:
         pipeline = PackagedPipeline.model_validate(content)
     except ValidationError as error:

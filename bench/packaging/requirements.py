@@ -24,14 +24,15 @@ NEEDED = (
 )
 
 
-def pinned(backends: Iterable[str]) -> list[str]:
-    """Requirements with exact versions: `NEEDED`, the libraries of the backends, and all that these require.
+def pinned(modules: Iterable[str]) -> list[str]:
+    """Requirements with exact versions: `NEEDED`, what brings some modules, and all that these require.
 
+    The modules are those of backends and plugins.
     A version's local part (``+cpu``) is left out: no index has it. So are distributions that carry a model's weights,
     which are installed without what they require; a package that misses one says how.
     """
     carriers = packages_distributions()
-    todo = [*NEEDED, *(name for backend in backends for name in carriers.get(backend, ()))]
+    todo = [*NEEDED, *(name for module in modules for name in carriers.get(module, ()))]
     found: dict[str, str] = {}
     while todo:
         requirement = Requirement(todo.pop())
@@ -47,6 +48,8 @@ def pinned(backends: Iterable[str]) -> list[str]:
             for each in required
             if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in extras)
         ]
+        if name == "bench":
+            continue
         if name not in found:
             found[name] = Version(installed.version).public
             todo += wanted
