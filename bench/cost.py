@@ -17,6 +17,7 @@ from pydantic import Field
 from bench.backends.memory import give_back_freed_memory
 from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError, nearest
+from bench.measures import prices
 from bench.specs import Candidate, Spec
 
 if TYPE_CHECKING:
@@ -109,22 +110,28 @@ def measure(
     )
 
 
+def costs_of(costs: Mapping[str, ModelCost], candidate: Candidate) -> dict[str, float]:
+    """What `candidate` costs, by the names of the measures that are costs (see `bench.measures`)."""
+    return prices(_uses(costs, candidate))
+
+
 def latency_ms(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
     """Milliseconds a text of `candidate`: each distinct model up to the deepest layer that is used of it, summed."""
-    return sum(_cost(costs, model).layer_ms[layer] for model, layer in _deepest(candidate).items())
+    return costs_of(costs, candidate)["latency_ms"]
 
 
 def latency_estimated(costs: Mapping[str, ModelCost], candidate: Candidate) -> bool:
     """Whether `latency_ms` holds a share that was not measured: a backend timed a model's whole pass alone."""
-    return any(
-        _cost(costs, model).layers_estimated and layer < len(_cost(costs, model).layer_ms) - 1
-        for model, layer in _deepest(candidate).items()
-    )
+    return any(cost.layers_estimated and layer < len(cost.layer_ms) - 1 for cost, layer in _uses(costs, candidate))
 
 
 def memory_gb(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
     """GiB that `candidate` takes with all its distinct models loaded: the sum of their peaks."""
-    return sum(_cost(costs, model).peak_memory_gb for model in candidate.models)
+    return costs_of(costs, candidate)["memory_gb"]
+
+
+def _uses(costs: Mapping[str, ModelCost], candidate: Candidate) -> list[tuple[ModelCost, int]]:
+    return [(_cost(costs, model), layer) for model, layer in _deepest(candidate).items()]
 
 
 def _deepest(candidate: Candidate) -> dict[str, int]:

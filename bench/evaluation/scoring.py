@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,7 +11,8 @@ from bench.evaluation.ask import Ask, Phase
 from bench.evaluation.inputs import Locate
 from bench.evaluation.outcome import Outcome
 from bench.evaluation.protocol import Protocol
-from bench.metrics import Scores, Summary, score, summarise
+from bench.measures import ACCURACY, DEFAULT, F1, Measure, Predictions, summaries, summary
+from bench.metrics import Scores, Summary
 from bench.specs import MLP, Candidate
 
 if TYPE_CHECKING:
@@ -23,12 +23,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Repetition:
-    """One seed's predictions and their scores. `rows` index the split that was predicted."""
+    """One seed's predictions beside the truth. `rows` index the split that was predicted."""
 
     seed: int
     rows: np.ndarray
-    predicted: np.ndarray
-    scores: Scores
+    predictions: Predictions
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Predicted classes, int [rows]."""
+        return self.predictions.predicted
+
+    @property
+    def scores(self) -> Scores:
+        """The table of counts and what follows from it."""
+        return self.predictions.scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,28 +46,33 @@ class Scored:
 
     repetitions: tuple[Repetition, ...]
 
-    @cached_property
+    @property
+    def predictions(self) -> tuple[Predictions, ...]:
+        """What measures are computed from."""
+        return tuple(repetition.predictions for repetition in self.repetitions)
+
+    def summary(self, measure: Measure) -> Summary:
+        """Mean, spread and smallest value of a measure over the repetitions."""
+        return summary(measure, self.predictions)
+
+    @property
     def f1(self) -> Summary:
         """Macro-F1 over the repetitions."""
-        return summarise([repetition.scores.macro_f1 for repetition in self.repetitions])
+        return self.summary(F1)
 
-    @cached_property
+    @property
     def accuracy(self) -> Summary:
         """Accuracy over the repetitions."""
-        return summarise([repetition.scores.accuracy for repetition in self.repetitions])
+        return self.summary(ACCURACY)
 
     @property
     def predicted(self) -> np.ndarray:
         """Predicted classes, int [repetitions, rows]."""
         return np.stack([repetition.predicted for repetition in self.repetitions])
 
-    def metrics(self) -> dict[str, float]:
-        """The six summaries under the names used everywhere: f1_mean, f1_std, f1_floor, accuracy_…."""
-        return {
-            f"{name}_{part}": value
-            for name, summary in (("f1", self.f1), ("accuracy", self.accuracy))
-            for part, value in (("mean", summary.mean), ("std", summary.std), ("floor", summary.floor))
-        }
+    def metrics(self, measures: Sequence[Measure] = DEFAULT) -> dict[str, float]:
+        """Every aggregation of measures under the names used everywhere: f1_mean, f1_std, f1_floor, accuracy_…."""
+        return summaries(measures, self.predictions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +160,10 @@ class Scorer:
     def _marked(self, ask: Ask, outcome: Outcome) -> Repetition:
         split = self.dataset.train if ask.phase == "search" else self.dataset.test
         unseen = () if ask.phase == "search" else self.dataset.test_only_labels
-        scores = score(split.labels[outcome.rows], outcome.predicted, len(self.dataset.labels) + len(unseen))
-        return Repetition(ask.seed, outcome.rows, outcome.predicted, scores)
+        logs = outcome.scores if outcome.kind == "log-probability" else None
+        names = (*self.dataset.labels, *unseen)
+        predictions = Predictions(split.labels[outcome.rows], outcome.predicted, names, logs)
+        return Repetition(ask.seed, outcome.rows, predictions)
 
     def fitted(self, candidate: Candidate, seed: int) -> "FittedHead":
         """The very head that is confirmed under `seed`."""

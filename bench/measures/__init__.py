@@ -21,11 +21,14 @@ from bench.measures.objective import (
     summary,
     values,
 )
-from bench.measures.rows import DEFAULT, MEASURES, add, cost_names, prices
+from bench.measures.rows import ACCURACY, DEFAULT, F1, LATENCY, MEASURES, add, cost_names, prices
 
 __all__ = [
+    "ACCURACY",
     "AGGREGATIONS",
     "DEFAULT",
+    "F1",
+    "LATENCY",
     "MEASURES",
     "Aggregation",
     "Cost",

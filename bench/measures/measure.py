@@ -44,7 +44,7 @@ class Predictions:
             self._values[measure.name] = measure.compute(self)
         return self._values[measure.name]
 
-    def at(self, rows: Ints) -> "Predictions":
+    def at(self, rows: Ints | slice) -> "Predictions":
         """The same of some rows, by their places."""
         logs = None if self.log_probabilities is None else self.log_probabilities[rows]
         return replace(self, truth=self.truth[rows], predicted=self.predicted[rows], log_probabilities=logs)

@@ -7,12 +7,10 @@ from bench.measures.measure import Measure, Predictions, Use
 from bench.registry import Registry
 
 MEASURES: Registry[Measure] = Registry("measure")
-DEFAULT = ("f1", "accuracy")
-"""What is kept of every candidate, whatever is searched for."""
 
 
 def add(measure: Measure) -> Measure:
-    """Enter a row."""
+    """Enter a row; raises ValueError where its name is taken."""
     return MEASURES.add(measure.name, measure)
 
 
@@ -26,14 +24,14 @@ def _calibration_error(each: Predictions) -> float:
     return float("nan") if known is None else metrics.calibration_error(each.truth, each.predicted, known)
 
 
-add(Measure("f1", "macro-F1", heading="F1", best=1, counted=metrics.macro_f1, of_class=metrics.class_f1))
-add(Measure("accuracy", "accuracy", best=1, counted=metrics.accuracy))
+F1 = add(Measure("f1", "macro-F1", heading="F1", best=1, counted=metrics.macro_f1, of_class=metrics.class_f1))
+ACCURACY = add(Measure("accuracy", "accuracy", best=1, counted=metrics.accuracy))
 add(Measure("weighted_f1", "weighted F1", best=1, counted=metrics.weighted_f1))
 add(Measure("balanced_accuracy", "balanced accuracy", best=1, counted=metrics.balanced_accuracy))
 add(Measure("mcc", "Matthews correlation", heading="MCC", best=1, counted=metrics.matthews))
 add(Measure("log_loss", "log-loss", "minimize", unit="nats", computed=_log_loss))
 add(Measure("calibration_error", "expected calibration error", "minimize", heading="ECE", computed=_calibration_error))
-add(
+LATENCY = add(
     Measure(
         "latency_ms",
         "extraction latency",
@@ -55,6 +53,10 @@ add(
         priced=lambda uses: sum(cost.peak_memory_gb for cost, _ in uses),
     )
 )
+
+
+DEFAULT = (F1, ACCURACY)
+"""What is kept of every candidate, whatever is searched for."""
 
 
 def prices(uses: Sequence[Use]) -> dict[str, float]:

@@ -11,11 +11,10 @@ from bench.evaluation.inputs import stored
 from bench.evaluation.scoring import Repetition, Scored, Scorer
 from bench.extraction import check_disk, survey
 from bench.material import Material
-from bench.metrics import score
+from bench.measures import Predictions
 from bench.progress import Progress
 from bench.reproduce.derived import located
 from bench.reproduce.questions import Answers, Question
-from bench.reproduce.scores import class_count
 from bench.reproduce.setup import Setup
 
 TOGETHER = 16
@@ -89,5 +88,5 @@ def stand_in(ask: Question) -> Scored:
     """Scores that are no scores: what a plan goes on with where the real ones are not there yet."""
     split = ask.data.test if ask.phase == "confirm" else ask.data.train
     predicted = np.zeros(len(split), dtype=np.int64)
-    scores = score(split.labels, predicted, class_count(ask.data))
-    return Scored(tuple(Repetition(seed, np.arange(len(split)), predicted, scores) for seed in ask.seeds))
+    predictions = Predictions(split.labels, predicted, (*ask.data.labels, *ask.data.test_only_labels))
+    return Scored(tuple(Repetition(seed, np.arange(len(split)), predictions) for seed in ask.seeds))

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, 
 from bench.errors import BenchError, nearest
 from bench.front import Direction
 from bench.fusion import FUSIONS
-from bench.measures import DEFAULT, MEASURES, Measure, Objective, objective, objective_names
+from bench.measures import DEFAULT, LATENCY, Measure, Objective, objective, objective_names
 from bench.pooling import POOLINGS
 from bench.registry import Registry
 from bench.space.samplers import SAMPLERS
@@ -223,8 +223,7 @@ class Objectives(Spec):
     @property
     def measures(self) -> tuple[Measure, ...]:
         """The scores that are kept of every candidate: those of any study, and those that are searched for."""
-        default = (MEASURES[name] for name in DEFAULT)
-        return tuple(dict.fromkeys([*default, *(each.measure for each in self.scores)]))
+        return tuple(dict.fromkeys([*DEFAULT, *(each.measure for each in self.scores)]))
 
     @property
     def score(self) -> Objective:
@@ -234,7 +233,7 @@ class Objectives(Spec):
     @property
     def cost(self) -> Objective:
         """What is paid for it: the last objective, or the latency where that is the score itself."""
-        return objective("latency_ms") if self.each[-1] == self.score else self.each[-1]
+        return Objective(LATENCY) if self.each[-1] == self.score else self.each[-1]
 
     @property
     def single(self) -> Objective:

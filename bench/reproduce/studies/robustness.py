@@ -8,11 +8,10 @@ import numpy as np
 from bench.datasets.dataset import Dataset, Split, split_fingerprint
 from bench.evaluation.scoring import Repetition, Scored
 from bench.figures import Figure
-from bench.metrics import score
 from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
 from bench.reproduce.noise import NOISES, apply
-from bench.reproduce.scores import POINTS, class_count, difference_columns, score_columns
+from bench.reproduce.scores import POINTS, difference_columns, score_columns
 from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.study import Findings, Steps, study
 
@@ -55,7 +54,7 @@ def robustness(setup: Setup) -> Steps:
     baselines = setup.baselines(stacked)
     answers = yield [*baselines.values(), *asks.values()]
     parts: dict[Key, tuple[Scored, slice]] = {
-        (kind, subset, head, name): (part(answers[ask], stacked, chosen), chosen)
+        (kind, subset, head, name): (part(answers[ask], chosen), chosen)
         for kind, subset, head, ask in [
             *(("fusion" if len(subset) > 1 else "model", subset, head, ask) for (subset, head), ask in asks.items()),
             *(("baseline", (name,), None, ask) for name, ask in baselines.items()),
@@ -144,18 +143,10 @@ def _normal(text: str) -> str:
     return "".join(sign for sign in text.casefold() if sign.isalnum())
 
 
-def part(scored: Scored, data: Dataset, rows: slice) -> Scored:
+def part(scored: Scored, rows: slice) -> Scored:
     """The scores on some of the test rows."""
     return Scored(
-        tuple(
-            Repetition(
-                each.seed,
-                each.rows[rows],
-                each.predicted[rows],
-                score(data.test.labels[rows], each.predicted[rows], class_count(data)),
-            )
-            for each in scored.repetitions
-        )
+        tuple(Repetition(each.seed, each.rows[rows], each.predictions.at(rows)) for each in scored.repetitions)
     )
 
 
