@@ -1,17 +1,33 @@
 """Measures against scikit-learn, and objectives by name: values, directions, words, bounds."""
 
+import json
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 from mlflow.utils.validation import _validate_metric_name
 from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
+from test_search import SPACE, cost, request
 
+from bench.cli.search import _print_study
 from bench.errors import BenchError
-from bench.measures import MEASURES, Measure, Predictions, check_classes, objective, objective_names, prices
+from bench.measures import MEASURES, Measure, Predictions, add, check_classes, objective, objective_names, prices
+from bench.metrics import Counts
+from bench.progress import SILENT
+from bench.report import write
+from bench.space.schema import Objectives
+from bench.store import Store
+from bench.study.journal import TrialRecord, read
+from bench.study.reopen import reopen
+from bench.study.run import prepare, search
+from bench.tracking import MlflowTracker
 
 LABELS = ("grain", "money-fx", "C++", "never")
 
@@ -144,3 +160,82 @@ def test_a_row_has_a_plain_name_and_one_way_to_its_value() -> None:
     for wrong in ({"name": "a.b c"}, {"name": "a", "priced": len}, {"name": "a", "computed": None}):
         with pytest.raises(ValueError, match="one way"):
             Measure(**{"title": "a", "computed": lambda each: 0.0} | wrong)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def toy() -> Iterator[Measure]:
+    """A measure of a test's own: the least recall of a class that has rows."""
+
+    def least_recall(counts: Counts) -> Any:
+        recall = np.divide(counts.hits, counts.support, out=np.ones_like(counts.hits), where=counts.support > 0)
+        return recall.min(-1)
+
+    yield add(Measure("least_recall", "least recall", heading="recall", best=1, counted=least_recall))
+    MEASURES._entries.pop("least_recall")
+
+
+@pytest.mark.slow
+def test_a_new_row_is_searched_for_drawn_reported_and_written_everywhere(
+    toy: Measure,
+    tmp_path: Path,
+    in_model_store: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("bench.material.measure", cost)
+    wanted = Objectives(maximize=("least_recall_mean",), minimize=("log_loss_worst", "memory_gb"))
+    space = SPACE.model_copy(update={"objectives": wanted})
+    store, tracker = Store(tmp_path / "store"), MlflowTracker(tmp_path)
+    asked = request(space=space, trials=4)
+    result = search(prepare(asked, store, SILENT), tmp_path, tracker, SILENT)
+    found = result.to_json()
+    json.dumps(found, allow_nan=False)
+    own = ("least_recall_mean", "least_recall_std", "least_recall_floor", "log_loss_worst")
+    assert all(isinstance(entry[name], float) for entry in found["front"] for name in own)
+    assert all(name in entry["confirm"] for entry in found["front"] for name in own)
+    record = read(tmp_path, "s").of("complete")[0]
+    assert record.metrics["least_recall_mean"] == pytest.approx(np.mean(record.values["least_recall"]))
+
+    client = MlflowClient(tracker.store.address)
+    assert result.session is not None
+    table = (
+        Path(client.download_artifacts(result.session.parent_run_id, "front.csv", str(tmp_path)))
+        .read_text()
+        .splitlines()
+    )
+    assert {"least_recall_floor", "test_log_loss_worst", "memory_gb"} <= set(table[0].split(","))
+    run = client.get_run(result.front[0].run_id)
+    assert {"least_recall", "least_recall_mean", "confirm_log_loss_worst"} <= set(run.data.metrics)
+    _print_study(result)
+    printed = capsys.readouterr().out
+    assert "recall floor" in printed
+    assert "log-loss worst" in printed
+
+    study = reopen(tmp_path, "s", store)
+    page = write(study, tmp_path / "report").page.read_text()
+    assert "search: recall floor" in page
+    assert "least recall, mean over repetitions" in page
+    reached = {each.trial: each.search["least_recall_mean"] for each in study.front}
+    assert reached[study.choose("best").number] == max(reached.values())
+    assert study.choose("best-f1") == study.choose("best")
+
+
+def test_a_space_takes_any_measure_in_its_direction() -> None:
+    assert Objectives(maximize=("f1_worst", "mcc_mean"), minimize=("log_loss_mean",)).maximize == (
+        "f1_floor",
+        "mcc_mean",
+    )
+    with pytest.raises(ValueError, match="log_loss_mean is to be minimized"):
+        Objectives(maximize=("log_loss_mean",))
+    with pytest.raises(ValueError, match="there is no 'mmc_mean': did you mean 'mcc_mean'"):
+        Objectives(maximize=("mmc_mean",))
+
+
+def test_a_journal_of_two_measures_reads_on() -> None:
+    candidate = {"sources": [{"model": "m", "layer": 1, "pooling": "mean"}]}
+    old = {"number": 0, "state": "complete", "candidate": candidate, "f1": [0.5, 0.6], "accuracy": [0.7, 0.8]}
+    record = TrialRecord.model_validate(old)
+    assert record.values == {"f1": (0.5, 0.6), "accuracy": (0.7, 0.8)}
+    assert record.repetitions == 2
+    assert TrialRecord.model_validate(record.model_dump(mode="json")) == record
+    assert TrialRecord.model_validate(old | {"f1": [], "accuracy": []}).values == {}

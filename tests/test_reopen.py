@@ -16,9 +16,9 @@ from bench.space.files import load as load_space
 from bench.store import Store
 from bench.study.journal import TrialRecord, check_name, opened
 from bench.study.reopen import reopen
+from bench.study.roles import CHOICES
 from bench.study.run import default_name
 from bench.study.settings import Constraints, SearchRequest, StudySettings
-from bench.study.study import CHOICES
 
 
 def test_a_reopened_study_has_the_front_that_the_search_confirmed(run: Run, store: Store, tmp_path: Path) -> None:  # noqa: F811

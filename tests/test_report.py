@@ -259,8 +259,7 @@ def test_the_papers_protocol_is_marked_optimistic_and_has_no_folds(home: Path) -
 
 def test_the_figure_of_the_front_holds_every_point(study: Study) -> None:
     objectives = study.request.space.objectives
-    labels = study.material.dataset.test.labels
-    figure = front_figure(study.journal.of("complete"), study.front, study.baselines, objectives, labels, "words")
+    figure = front_figure(study.journal.of("complete"), study.front, study.baselines, objectives, "words")
     (points, *_) = (rows for rows in figure.spec["datasets"].values() if any("kind" in row for row in rows))
     kinds = [row["kind"] for row in points]
     assert kinds.count("front (# trial)") == len(study.front)

@@ -180,7 +180,7 @@ def test_candidates_over_a_limit_are_not_trained(run: Run, tmp_path: Path) -> No
     result = run(constraints=Constraints(max_latency_ms=25), trials=3)
     assert all(entry.latency_ms <= 25 for entry in result.front)
     assert all(source.layer <= 1 for entry in result.front for source in entry.candidate.sources)
-    assert not any(record.f1 for record in read(tmp_path, "s").of("infeasible"))
+    assert not any(record.values for record in read(tmp_path, "s").of("infeasible"))
     with pytest.raises(BenchError, match=r"cheapest layer costs 10\.00 ms.*--max-latency-ms"):
         run(study="none", constraints=Constraints(max_latency_ms=5), trials=3)
 
@@ -191,9 +191,10 @@ def test_pruning_never_changes_the_front(run: Run, tmp_path: Path, monkeypatch: 
     pruned = journal.of("pruned")
     complete = journal.of("complete")
     for record in pruned:
-        assert len(record.f1) < PROTOCOL.repetitions
+        assert record.repetitions < PROTOCOL.repetitions
         assert any(
-            other.metrics["f1_floor"] >= min(record.f1) and other.metrics["latency_ms"] <= record.metrics["latency_ms"]
+            other.metrics["f1_floor"] >= min(record.values["f1"])
+            and other.metrics["latency_ms"] <= record.metrics["latency_ms"]
             for other in complete
         ), "pruned though nothing dominates the best it could have become"
 

@@ -1,6 +1,7 @@
 """`bench search`."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,8 @@ from bench.cli import options
 from bench.cli.fields import options_of
 
 if TYPE_CHECKING:
+    from bench.measures import Measure
+    from bench.study.columns import SearchColumn
     from bench.study.confirm import Entry
     from bench.study.plan import Plan
     from bench.study.study import Study
@@ -63,6 +66,7 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: 
 
 def _print_study(study: "Study") -> None:
     from bench.cli import show
+    from bench.study.columns import search_columns
 
     trials, session, dataset = study.trials, study.session, study.material.dataset
     assert session is not None
@@ -81,25 +85,29 @@ def _print_study(study: "Study") -> None:
             texts = len(study.material.texts)
             click.echo(f"{count} of {texts} texts were cut to the maximum length for {name}.")
     click.echo()
+    objectives = study.request.space.objectives
+    columns, score = search_columns(objectives), objectives.score.measure
     header = (
         "trial",
         "sources",
         "fusion",
-        "F1 floor",
-        "F1 mean ± std",
-        "ms/text",
-        "test F1 mean ± std",
-        "test F1 95%",
+        *(column.heading for column in columns),
+        f"test {score.short} mean ± std",
+        f"test {score.short} 95%",
         "p vs best single",
     )
+    right = [place for place, column in enumerate(columns, start=3) if column.number]
     show.table(
         "Front (search scores, then the test set under fresh seeds)",
         header,
-        [_row(entry, str(entry.trial)) for entry in study.front],
-        right=(3, 5),
+        [_row(entry, str(entry.trial), columns, score) for entry in study.front],
+        right=right,
     )
     show.table(
-        "Baselines", ("name", *header[1:-1]), [_row(entry, entry.name)[:-1] for entry in study.baselines], right=(3, 5)
+        "Baselines",
+        ("name", *header[1:-1]),
+        [_row(entry, entry.name, columns, score)[:-1] for entry in study.baselines],
+        right=right,
     )
     if any(entry.latency_estimated for entry in (*study.front, *study.baselines)):
         click.echo(
@@ -116,20 +124,18 @@ def _print_study(study: "Study") -> None:
     click.echo("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in session.seconds.items()))
 
 
-def _row(entry: "Entry", name: str) -> list[str]:
+def _row(entry: "Entry", name: str, columns: Sequence["SearchColumn"], score: "Measure") -> list[str]:
     from bench.cli.show import number
 
-    candidate, confirmed = entry.candidate, entry.confirmed
+    candidate, test, (low, high) = entry.candidate, entry.confirmed.summary(score), entry.tested(score)
     sources = "" if candidate is None else "\n".join(map(str, candidate.sources))
     return [
         name,
         sources,
         "" if candidate is None else candidate.fusion,
-        number(entry.search["f1_floor"]),
-        f"{number(entry.search['f1_mean'])} ± {number(entry.search['f1_std'])}",
-        "~" * entry.latency_estimated + number(entry.latency_ms, 2),
-        f"{number(confirmed.f1.mean)} ± {number(confirmed.f1.std)}",
-        f"{number(entry.interval[0], 3)}–{number(entry.interval[1], 3)}",
+        *(column.cell(entry) for column in columns),
+        score.plus_minus(test.mean, test.std) or "–",
+        f"{number(low, 3)}–{number(high, 3)}",
         "reference" if entry.comparison is None else number(entry.comparison.p, 3),
     ]
 

@@ -12,7 +12,8 @@ from bench.space.schema import Objectives
 from bench.specs import Candidate
 from bench.study.journal import Journal, TrialRecord, read, study_names
 from bench.study.reopen import searched
-from bench.study.study import CHOICES, Study, choose
+from bench.study.roles import CHOICES
+from bench.study.study import Study, choose
 
 Open = Callable[[str], Study]
 

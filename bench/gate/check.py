@@ -9,7 +9,8 @@ from bench.gate.measure import data_of, fresh_store, look, measure
 from bench.progress import SILENT, Progress
 from bench.study.confirm import front as front_of
 from bench.study.reopen import searched
-from bench.study.study import CHOICES, choose
+from bench.study.roles import CHOICES
+from bench.study.study import choose
 
 MOST_CANDIDATES = 5
 
@@ -55,7 +56,7 @@ def from_study(
     Args:
         home: Folder of studies.
         study: Its name.
-        trials: Numbers of trials, or names of `bench.study.study.CHOICES`; the front by default, of a front of more
+        trials: Numbers of trials, or names of `bench.study.roles.CHOICES`; the front by default, of a front of more
             than five its knee, its best and its cheapest.
         max_train: A subset of the study's training rows.
         max_test: A subset of its test rows, whose fingerprint alone is checked.

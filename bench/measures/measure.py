@@ -110,6 +110,11 @@ class Measure:
         return self.priced is not None
 
     @property
+    def short(self) -> str:
+        """For tables."""
+        return self.heading or self.title
+
+    @property
     def label(self) -> str:
         """The title with its unit."""
         return f"{self.title} ({self.unit})" if self.unit else self.title

@@ -113,6 +113,13 @@ class Objective:
         return self.aggregation is not None and self.aggregation.spread
 
     @property
+    def short(self) -> str:
+        """For tables."""
+        if self.aggregation is None:
+            return self.measure.short
+        return f"{self.measure.short} {_suffix(self.measure, self.aggregation)}"
+
+    @property
     def label(self) -> str:
         """What it is, with its unit, for an axis."""
         return self.measure.label + ("" if self.aggregation is None else f", {self.aggregation.words}")
@@ -171,7 +178,7 @@ def _measure(name: str) -> Measure | None:
     if row.of_class is None or not only:
         return None
     only = spelled(only)
-    label = f"{row.heading or row.title} of {only}"
+    label = f"{row.short} of {only}"
     return replace(row, name=f"{row.name}.{only}", title=label, heading=label, only=only)
 
 
@@ -182,10 +189,11 @@ def check_classes(objectives: Iterable[Objective], labels: Sequence[str]) -> Non
             class_index(labels, each.measure.only)
 
 
+def aggregated(measure: Measure) -> tuple[Objective, ...]:
+    """A score under every aggregation."""
+    return tuple(Objective(measure, aggregation) for aggregation in AGGREGATIONS.values())
+
+
 def summaries(measures: Iterable[Measure], outcomes: Sequence[Predictions]) -> dict[str, float]:
     """Every aggregation of each measure, by the objective's name; NaN where it is unknown."""
-    return {
-        each.name: each.value(outcomes)
-        for measure in measures
-        for each in (Objective(measure, aggregation) for aggregation in AGGREGATIONS.values())
-    }
+    return {each.name: each.value(outcomes) for measure in measures for each in aggregated(measure)}

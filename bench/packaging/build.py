@@ -8,6 +8,8 @@ from bench.cost import latency_ms, measure
 from bench.datasets.load import strips
 from bench.errors import BenchError
 from bench.foreign import foreign_parts_of
+from bench.measures import cost_names
+from bench.metrics import finite
 from bench.models.resolve import ResolvedModel
 from bench.packaging import pipeline as files
 from bench.packaging import weights
@@ -16,7 +18,6 @@ from bench.packaging.pipeline import Agreement, Latency, PackagedModel, Packaged
 from bench.progress import Progress
 from bench.study.journal import TrialRecord
 from bench.study.study import Study
-from bench.study.trials import finite
 from bench.tasks import TASKS
 from bench.version import __version__
 
@@ -50,7 +51,8 @@ def build(
                 study.material.models[name], last.settings, last.deepest, folder, f"models/{len(models) - 1}"
             )
             models[-1] = last.model_copy(update={"packed": body})
-    search = {key: value for key, value in trial.metrics.items() if key not in {"latency_ms", "memory_gb"}}
+    measures = study.request.space.objectives.measures
+    search = {key: value for key, value in trial.metrics.items() if key not in cost_names()}
     made = PackagedPipeline(
         bench=__version__,
         study=study.name,
@@ -67,7 +69,7 @@ def build(
         remote_code=any(study.material.models[name].remote_code for name in trial.candidate.models),
         models=tuple(models),
         search=finite(search),
-        test=finite(scored.metrics()),
+        test=finite(scored.metrics(measures)),
         plugins=foreign_parts_of(trial.candidate),
     )
     files.write(folder, made, head)

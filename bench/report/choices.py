@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from bench.figures import BLUE, Figure, data
+from bench.measures import Measure, objective
 from bench.specs import Source
-from bench.study.figure import label, score_name
 from bench.study.importance import Importance
 from bench.study.journal import TrialRecord
 
@@ -15,12 +15,12 @@ CAUTION = "The search chose what to try: these are not controlled comparisons."
 Row = dict[str, Any]
 
 
-def source_rows(records: Sequence[TrialRecord], depths: Mapping[str, int], score: str) -> list[Row]:
+def source_rows(records: Sequence[TrialRecord], depths: Mapping[str, int], score: Measure) -> list[Row]:
     """One row a source of each candidate that was trained; `depths` maps a model to its last layer."""
     return list(_source_rows(records, depths, score))
 
 
-def layer_chart(rows: Sequence[Row], score: str, words: str) -> Figure:
+def layer_chart(rows: Sequence[Row], score: Measure, words: str) -> Figure:
     """Score by layer."""
     import altair as alt
 
@@ -41,20 +41,20 @@ def layer_chart(rows: Sequence[Row], score: str, words: str) -> Figure:
     return Figure("layers", "Score by layer", words, f"Each mark is one source of a tried candidate. {CAUTION}", chart)
 
 
-def pooling_chart(rows: Sequence[Row], score: str, words: str) -> Figure:
+def pooling_chart(rows: Sequence[Row], score: Measure, words: str) -> Figure:
     """Score by pooling."""
     caption = f"Each mark is one source of a tried candidate; the black line is the median. {CAUTION}"
     return Figure("poolings", "Score by pooling", words, caption, _strips(rows, "pooling", "model", score))
 
 
-def operator_chart(rows: Sequence[Row], score: str, words: str) -> Figure:
+def operator_chart(rows: Sequence[Row], score: Measure, words: str) -> Figure:
     """Score by operator, over candidates instead of their sources."""
     candidates = list({row["candidate"]: row for row in rows}.values())
     caption = f"Each mark is a tried candidate, 'none' one source alone; the black line is the median. {CAUTION}"
     return Figure("operators", "Score by operator", words, caption, _strips(candidates, "operator", "models", score))
 
 
-def _strips(rows: Sequence[Row], group: str, hue: str, score: str) -> Any:
+def _strips(rows: Sequence[Row], group: str, hue: str, score: Measure) -> Any:
     """Points in a row a group, the groups' sizes beside their names, and the median of each."""
     import altair as alt
 
@@ -76,8 +76,8 @@ def _strips(rows: Sequence[Row], group: str, hue: str, score: str) -> Any:
     return alt.layer(points, median).properties(height=(room + 6) * len(names))
 
 
-def _mean(score: str) -> str:
-    return f"{score_name(score)}, mean over repetitions"
+def _mean(score: Measure) -> str:
+    return f"{score.label}, mean over repetitions"
 
 
 def _hover() -> list[Any]:
@@ -93,9 +93,9 @@ def _faint() -> Any:
     return alt.condition("datum.state === 'scored'", alt.value(1.0), alt.value(0.3))
 
 
-def _source_rows(records: Sequence[TrialRecord], depths: Mapping[str, int], score: str) -> Iterator[dict[str, Any]]:
+def _source_rows(records: Sequence[TrialRecord], depths: Mapping[str, int], score: Measure) -> Iterator[dict[str, Any]]:
     for record in records:
-        values = record.f1 if score == "f1" else record.accuracy
+        values = record.values[score.name]
         for source in record.candidate.sources:
             yield _source_row(source, depths[source.model]) | {
                 "candidate": f"trial {record.number}: {record.candidate}",
@@ -136,7 +136,7 @@ def importance_chart(found: Importance) -> Figure:
         name="importance",
         title="Which choices mattered",
         subtitle=f"PED-ANOVA: what parts the best {found.best} of {found.trials} scored candidates from the rest, "
-        f"by {label(found.objective)}",
+        f"by {objective(found.objective).label}",
         caption=f"To be read with care. {found.trials} candidates that the sampler chose are no even draw, and those "
         "that were pruned do not count. A choice that only some candidates had to make (the layer of a model that not "
         "each of them uses) is judged among those alone: its share cannot be ranked against that of a choice of all.",

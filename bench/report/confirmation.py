@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.figures import BLUE, GREY, VERMILION, Figure, data
+from bench.measures import F1, Measure
 from bench.report.scores import Gap, Spread
-from bench.study.figure import score_name
 
 SEARCH, TEST = "search: mean over repetitions", "test: mean over seeds, 95% interval"
 
 
-def confirmation_chart(gaps: Sequence[Gap], score: str, words: str) -> Figure:
+def confirmation_chart(gaps: Sequence[Gap], score: Measure, words: str) -> Figure:
     """Search score beside test score, for what was selected and for what was not."""
     import altair as alt
 
@@ -29,7 +29,7 @@ def confirmation_chart(gaps: Sequence[Gap], score: str, words: str) -> Figure:
         y=alt.Y("name:N", title=None, sort=names, scale=alt.Scale(paddingInner=0.3)),
         tooltip=["name:N", "kind:N", alt.Tooltip("value:Q", format=".4f")],
     )
-    across = alt.X("value:Q", title=score_name(score), scale=alt.Scale(zero=False))
+    across = alt.X("value:Q", title=score.label, scale=alt.Scale(zero=False))
     chart = alt.layer(
         base.mark_line(color=GREY, strokeWidth=1).encode(x=across, detail="name:N"),
         base.transform_filter("isValid(datum.low)")
@@ -61,7 +61,7 @@ def optimism(gaps: Sequence[Gap]) -> str:
     )
 
 
-def spread_chart(spreads: Sequence[Spread], score: str, words: str) -> Figure:
+def spread_chart(spreads: Sequence[Spread], score: Measure, words: str) -> Figure:
     """Every fold, repetition and seed of the front."""
     import altair as alt
 
@@ -78,7 +78,7 @@ def spread_chart(spreads: Sequence[Spread], score: str, words: str) -> Figure:
         alt.Chart(data(rows))
         .mark_tick(thickness=2, opacity=0.75)
         .encode(
-            x=alt.X("value:Q", title=score_name(score), scale=alt.Scale(zero=False)),
+            x=alt.X("value:Q", title=score.label, scale=alt.Scale(zero=False)),
             y=alt.Y("name:N", title=None, sort=[spread.name for spread in spreads]),
             yOffset=alt.YOffset("kind:N", sort=shown),
             color=alt.Color("kind:N", title=None, scale=scale),
@@ -92,7 +92,7 @@ def spread_chart(spreads: Sequence[Spread], score: str, words: str) -> Figure:
         subtitle=words,
         caption="Each tick is one score. Folds are small and so lie far apart; a fold's macro-F1 is over the classes "
         "that have a row in it. What a seed moves on the test set is the training alone; the rows stay the same."
-        if score == "f1"
+        if score == F1
         else "Each tick is one score. What a seed moves on the test set is the training alone.",
         chart=chart,
     )

@@ -16,10 +16,12 @@ from bench.report.choices import importance_chart, layer_chart, operator_chart, 
 from bench.report.confirmation import confirmation_chart, spread_chart
 from bench.report.mistakes import class_names, confusion, confusion_chart, examples, pairs
 from bench.report.scores import Gap, Spread, gaps, in_words, lines, score_of, spreads
-from bench.study.figure import front_figure, knee_of, score_name
+from bench.study.columns import search_columns
+from bench.study.figure import front_figure, knee_of
 from bench.study.importance import FEWEST, importance
 from bench.study.journal import TrialRecord
-from bench.study.study import CHOICES, Study
+from bench.study.roles import CHOICES, role
+from bench.study.study import Study
 from bench.tracking import UNTRACKED, Tracker
 
 PAGE = "report.html"
@@ -131,7 +133,6 @@ def draw(study: Study, chosen: TrialRecord, findings: ReportData) -> dict[str, F
             study.front,
             study.baselines,
             study.request.space.objectives,
-            test.labels,
             described,
         ),
         confirmation_chart(findings.gaps, score, f"Search: {described}. Test: {tested}"),
@@ -158,15 +159,17 @@ def render(
 ) -> str:
     """The page."""
     knee = knee_of(study.front, study.request.space.objectives)
-    kind = f"The {which}" if which in CHOICES else "Chosen by number"
+    part = role(which)
+    kind = f"The {part} ({CHOICES[part]})" if part in CHOICES else "Chosen by number"
     body = template(
         "report.html",
         package="bench.report",
         study=study,
         figures=figures,
         chosen=chosen,
-        words=in_words(study, chosen, f"{kind} ({CHOICES[which]})" if which in CHOICES else kind),
-        score=score_name(score_of(study)),
+        words=in_words(study, chosen, kind),
+        columns=search_columns(study.request.space.objectives),
+        score=score_of(study).title,
         protocol=study.request.protocol.describe(len(study.material.dataset.train)),
         optimistic=study.request.protocol.name == "paper",
         front=lines(study, study.front, knee, chosen.number),

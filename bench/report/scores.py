@@ -8,9 +8,9 @@ import numpy as np
 
 from bench.evaluation.protocol import Fold, folds
 from bench.evaluation.scoring import Repetition
-from bench.metrics import Interval, Summary, paired_interval, score, summarise
+from bench.measures import AGGREGATIONS, F1, Measure, Objective
+from bench.metrics import Interval, Summary, paired_interval, summarise
 from bench.study.confirm import BEST_SINGLE, Entry
-from bench.study.figure import COSTS, confirmed_interval, score_name
 from bench.study.journal import TrialRecord
 from bench.study.study import Study
 from bench.tasks import TASKS
@@ -66,15 +66,9 @@ class Gap:
         return self.search - self.test.mean
 
 
-def score_of(study: Study) -> str:
-    """The score that the study is about, ``f1`` or ``accuracy``: its first objective's that is one."""
-    names = [name for name in study.request.space.objectives.names if name not in COSTS]
-    return names[0].partition("_")[0] if names else "f1"
-
-
-def test_score(entry: Entry, score: str) -> Summary:
-    """The score on the test set over seeds."""
-    return entry.confirmed.f1 if score == "f1" else entry.confirmed.accuracy
+def score_of(study: Study) -> Measure:
+    """The score that the study is about."""
+    return study.request.space.objectives.score.measure
 
 
 def title(entry: Entry) -> str:
@@ -84,14 +78,14 @@ def title(entry: Entry) -> str:
 
 def lines(study: Study, entries: Sequence[Entry], knee: int | None, chosen: int) -> list[Line]:
     """The entries with their test scores, and their paired difference to the best searched single model."""
-    score, labels = score_of(study), study.scorer.dataset.test.labels
+    score = score_of(study)
     single = reference(study)
     return [
         Line(
             name=title(entry),
             entry=entry,
-            test=test_score(entry, score),
-            interval=confirmed_interval(entry, score, labels),
+            test=entry.confirmed.summary(score),
+            interval=entry.tested(score),
             against=None if entry.comparison is None or single is None else _against(study, entry, single),
             knee=entry.trial is not None and entry.trial == knee and entry.kind == "front",
             chosen=entry.trial is not None and entry.trial == chosen and entry.kind == "front",
@@ -118,18 +112,19 @@ def _against(study: Study, entry: Entry, single: Entry) -> Interval:
 
 def gaps(study: Study) -> list[Gap]:
     """The front, which was selected, and beside it the baselines that were not: both have other rows on test."""
-    score, labels = score_of(study), study.scorer.dataset.test.labels
+    score = score_of(study)
     selected = [(entry, True) for entry in study.front]
     others = [(entry, False) for entry in study.baselines if entry.name not in {BEST_SINGLE, "majority"}]
     return [
         Gap(
             name=title(entry),
-            search=float(entry.search[f"{score}_mean"]),
-            test=test_score(entry, score),
-            interval=confirmed_interval(entry, score, labels),
+            search=entry.value(Objective(score, AGGREGATIONS["mean"])),
+            test=entry.confirmed.summary(score),
+            interval=entry.tested(score),
             selected=chosen,
         )
         for entry, chosen in (*selected, *others)
+        if not math.isnan(entry.confirmed.summary(score).mean)
     ]
 
 
@@ -145,20 +140,16 @@ def spreads(study: Study, chosen: TrialRecord) -> list[Spread]:
     return [
         Spread(
             name=name,
-            folds=tuple(
-                _fold_score(study, each, fold, score) for each in searched for fold in parts.get(each.seed, ())
+            folds=tuple(_fold_score(each, fold, score) for each in searched for fold in parts.get(each.seed, ())),
+            repetitions=tuple(each.predictions.value(score) for each in searched),
+            seeds=tuple(
+                each.predictions.value(score) for each in study.scorer.scored(candidate, "confirm").repetitions
             ),
-            repetitions=tuple(_value(each, score) for each in searched),
-            seeds=tuple(_value(each, score) for each in study.scorer.scored(candidate, "confirm").repetitions),
         )
         for name, candidate in candidates.items()
         if candidate is not None
         for searched in [study.scorer.scored(candidate, "search").repetitions]
     ]
-
-
-def _value(repetition: Repetition, score: str) -> float:
-    return repetition.scores.macro_f1 if score == "f1" else repetition.scores.accuracy
 
 
 def _folds(study: Study) -> dict[int, tuple[Fold, ...]]:
@@ -171,31 +162,35 @@ def _folds(study: Study) -> dict[int, tuple[Fold, ...]]:
     return {seed: folds(strata, train.groups, protocol, seed) for seed in protocol.search_seeds}
 
 
-def _fold_score(study: Study, repetition: Repetition, fold: Fold, name: str) -> float:
-    dataset = study.scorer.dataset
-    places = np.searchsorted(repetition.rows, fold.predict)
-    scores = score(dataset.train.labels[fold.predict], repetition.predicted[places], len(dataset.labels))
-    present = [f1 for f1, rows in zip(scores.f1, scores.support, strict=True) if rows]
-    return scores.accuracy if name == "accuracy" else float(np.mean(present))
+def _fold_score(repetition: Repetition, fold: Fold, measure: Measure) -> float:
+    part = repetition.predictions.at(np.searchsorted(repetition.rows, fold.predict))
+    if measure != F1:
+        return part.value(measure)
+    # a class without a row in a fold says nothing of it
+    return float(np.mean([f1 for f1, rows in zip(part.scores.f1, part.scores.support, strict=True) if rows]))
 
 
 def in_words(study: Study, chosen: TrialRecord, kind: str) -> list[str]:
     """The result in a few sentences, as plain as the numbers allow."""
     score = score_of(study)
     confirmed = study.scorer.scored(chosen.candidate, "confirm")
-    test = confirmed.f1 if score == "f1" else confirmed.accuracy
+    test, cost = confirmed.summary(score), study.request.space.objectives.cost
+    mean, worst = (Objective(score, AGGREGATIONS[name]).name for name in ("mean", "floor"))
     rows = len(study.scorer.dataset.test)
     scores = (
-        f"{kind}: trial {chosen.number}, {chosen.candidate}, at {chosen.metrics['latency_ms']:.2f} ms a text. "
-        f"Search: {score_name(score)} {chosen.metrics[f'{score}_mean']:.4f} in the mean and "
-        f"{chosen.metrics[f'{score}_floor']:.4f} in the worst repetition. "
-        f"Test set ({rows} rows, {test.n} seeds): {test.mean:.4f}."
+        f"{kind}: trial {chosen.number}, {chosen.candidate}, "
+        f"{cost.label} {cost.measure.shown(chosen.metrics[cost.name])}. "
+        f"Search: {score.title} {score.shown(chosen.metrics[mean])} in the mean and "
+        f"{score.shown(chosen.metrics[worst])} in the worst repetition. "
+        f"Test set ({rows} rows, {test.n} seeds): {score.shown(test.mean)}."
     )
     verdict = _verdict(next((each for each in study.front if each.trial == chosen.number), None))
-    best = max(study.baselines, key=lambda entry: test_score(entry, score).mean)
-    above = "above" if test_score(best, score).mean > test.mean else "not above"
+    known = {entry.name: entry.confirmed.summary(score).mean for entry in study.baselines}
+    best = max((name for name in known if not math.isnan(known[name])), key=lambda name: score.sign * known[name])
+    highest, above = ("highest", "above") if score.sign > 0 else ("lowest", "below")
+    beyond = above if score.sign * known[best] > score.sign * test.mean else f"not {above}"
     beside = (
-        f"Of the baselines, {best.name} has the highest test score: {test_score(best, score).mean:.4f}, {above} this "
+        f"Of the baselines, {best} has the {highest} test score: {score.shown(known[best])}, {beyond} this "
         "candidate's. Test scores played no part in the choice."
     )
     return [scores, verdict, beside]

@@ -11,6 +11,7 @@ from bench.errors import BenchError
 from bench.evaluation.scoring import Scored
 from bench.files import atomic, write_json
 from bench.material import Clock, extract_and_measure
+from bench.metrics import finite
 from bench.progress import Progress
 from bench.reproduce.columns import Row
 from bench.reproduce.evaluations import Evaluations
@@ -19,7 +20,6 @@ from bench.reproduce.questions import Question
 from bench.reproduce.study import Findings, PaperStudy
 from bench.reproduce.writing import files
 from bench.specs import Candidate, fingerprint
-from bench.study.trials import finite
 from bench.study.writing import candidate_params
 from bench.tracking import Record, Tracker
 

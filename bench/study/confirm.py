@@ -1,14 +1,16 @@
 """The front under fresh seeds on the test set, beside what any pipeline has to beat."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from bench.cost import ModelCost, latency_estimated, latency_ms, memory_gb
+from bench.cost import ModelCost, costs_of, latency_estimated
 from bench.evaluation.scoring import Scored, Scorer
 from bench.front import pareto
+from bench.measures import F1, LATENCY, Measure, Objective
 from bench.metrics import bootstrap_interval, holm, paired_permutation
 from bench.progress import Progress
 from bench.space.candidates import Shapes, canonical
@@ -17,7 +19,7 @@ from bench.specs import Candidate, Head, Source
 from bench.study.journal import Journal, TrialRecord
 from bench.tasks import TASKS
 
-BEST_SINGLE = "best-single"
+BEST_SINGLE, LATE_FUSION = "best-single", "late-fusion"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,12 @@ class Comparison:
 class Entry:
     """A candidate or a baseline with its search scores and its confirmation on the test set.
 
-    `latency_estimated`: `latency_ms` holds a share that was not measured.
+    Attributes:
+        objectives: Of the study: they say which measures there are.
+        search: Every aggregation of each measure.
+        costs: By measure; none of a baseline on texts.
+        interval: 95% of macro-F1 on the test set, over its rows.
+        latency_estimated: The latency holds a share that was not measured.
     """
 
     name: str
@@ -45,12 +52,28 @@ class Entry:
     trial: int | None
     run_id: str | None
     search: Mapping[str, float]
-    latency_ms: float | None
-    memory_gb: float | None
+    costs: Mapping[str, float]
     confirmed: Scored
     interval: tuple[float, float]
+    objectives: Objectives
     comparison: Comparison | None = None
     latency_estimated: bool = False
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Milliseconds a text; None of a baseline on texts."""
+        return self.costs.get(LATENCY.name)
+
+    def value(self, objective: Objective) -> float:
+        """What the search knows of it; NaN where that is nothing."""
+        return self.costs.get(objective.name, self.search.get(objective.name, math.nan))
+
+    def tested(self, measure: Measure) -> tuple[float, float]:
+        """The 95% bootstrap interval of a measure on the test set, over its rows."""
+        if measure == F1:
+            return self.interval
+        found = measure.interval(self.confirmed.predictions)
+        return found.low, found.high
 
 
 def front(journal: Journal, objectives: Objectives) -> list[TrialRecord]:
@@ -94,23 +117,27 @@ class Confirmation:
         return self._compared(confirmed, reference), beside
 
     def best_single(self, journal: Journal) -> Candidate | None:
-        """The best searched candidate of one model, by the first score among the objectives, else by f1_mean.
+        """The best searched candidate of one model, by the first score that is no spread, else by the mean F1.
 
         A single that was pruned, because a fusion dominates it, may still be the best of the singles: it is scored
         to the end here, so that nothing is compared with too weak a reference.
         """
-        name = next((name for name in self.objectives.maximize if name[:2] in {"f1", "ac"}), "f1_mean")
-        best, value = None, -1.0
+        by = self.objectives.single
+        best, reached = None, -math.inf
+        total = len(self.scorer.protocol.search_seeds)
         for record in [*journal.of("complete"), *journal.of("pruned")]:
             if len(record.candidate.models) > 1:
                 continue
-            seen = record.f1 if name.startswith("f1") else record.accuracy
-            if record.state == "pruned" and name.endswith("_floor") and min(seen) <= value:
-                continue
-            complete = record.state == "complete"
-            metrics = record.metrics if complete else self.scorer.scored(record.candidate, "search").metrics()
-            if metrics[name] > value:
-                best, value = record.candidate, metrics[name]
+            if record.state == "complete":
+                value = by.sign * record.metrics[by.name]
+            else:
+                asks = self.scorer.asks(record.candidate, "search")
+                seen = self.scorer.score(asks[: record.repetitions]).predictions
+                if by.sign * by.bound(seen, total) <= reached:
+                    continue
+                value = by.sign * by.value(self.scorer.score(asks).predictions)
+            if value > reached:
+                best, reached = record.candidate, value
         return best
 
     def _baseline_candidates(self, single: Candidate | None) -> Iterator[tuple[str, Candidate]]:
@@ -126,7 +153,7 @@ class Confirmation:
             yield BEST_SINGLE, single
         if len(last) > 1:
             sources = tuple(candidate.sources[0] for candidate in last.values())
-            yield "late-fusion", canonical(Candidate(sources=sources, fusion="late", head=head), self.shapes)
+            yield LATE_FUSION, canonical(Candidate(sources=sources, fusion="late", head=head), self.shapes)
 
     def _last_layer(self, model: str, head: Head) -> Candidate:
         shape = self.shapes[model]
@@ -134,10 +161,11 @@ class Confirmation:
         return Candidate(sources=(Source(model=model, layer=shape.layers, pooling=pooling),), head=head)
 
     def _entry(self, name: str, kind: Any, candidate: Candidate, record: TrialRecord | None) -> Entry:
+        costs = costs_of(self.costs, candidate)
         if record is not None and record.state == "complete":
-            search = {key: value for key, value in record.metrics.items() if key not in {"latency_ms", "memory_gb"}}
+            search = {key: value for key, value in record.metrics.items() if key not in costs}
         else:
-            search = self.scorer.scored(candidate, "search").metrics()
+            search = self.scorer.scored(candidate, "search").metrics(self.objectives.measures)
         confirmed = self.scorer.scored(candidate, "confirm")
         return Entry(
             name=name,
@@ -146,18 +174,18 @@ class Confirmation:
             trial=None if record is None else record.number,
             run_id=None if record is None else record.run_id,
             search=search,
-            latency_ms=latency_ms(self.costs, candidate),
-            memory_gb=memory_gb(self.costs, candidate),
+            costs=costs,
             confirmed=confirmed,
             interval=self._interval(confirmed),
+            objectives=self.objectives,
             latency_estimated=latency_estimated(self.costs, candidate),
         )
 
     def _text_entry(self, name: str) -> Entry:
         confirmed = self.scorer.scored(name, "confirm")
-        search = self.scorer.scored(name, "search").metrics()
+        search = self.scorer.scored(name, "search").metrics(self.objectives.measures)
         interval = self._interval(confirmed)
-        return Entry(name, "baseline", None, None, None, search, None, None, confirmed, interval)
+        return Entry(name, "baseline", None, None, None, search, {}, confirmed, interval, self.objectives)
 
     @property
     def _truth(self) -> np.ndarray:

@@ -1,30 +1,33 @@
 """The front as a figure: cost against stability."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
-import numpy as np
-
 from bench.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, Figure, data
-from bench.front import knee
-from bench.metrics import bootstrap_interval
+from bench.measures import AGGREGATIONS, Measure, Objective
 from bench.space.schema import Objectives
-from bench.study.confirm import BEST_SINGLE, Entry
+from bench.study.confirm import BEST_SINGLE, LATE_FUSION, Entry
 from bench.study.journal import TrialRecord
+from bench.study.roles import place
 
-COSTS = {"latency_ms": "extraction latency (ms per text)", "memory_gb": "peak memory (GiB)"}
-SCORES = {"floor": "worst repetition", "mean": "mean over repetitions", "std": "standard deviation over repetitions"}
-KINDS = {
-    "scored candidate": (GREY, "circle"),
-    "front (# trial)": (BLUE, "circle"),
-    "knee of the front": (BLACK, "diamond"),
-    "front on the test set, mean and 95% interval": (VERMILION, "stroke"),
-    "one model, last layer": (ORANGE, "square"),
-    "best searched single model": (PURPLE, "triangle-up"),
-    "late fusion of the last layers": (GREEN, "triangle-down"),
-}
-TRIAL, FRONT, KNEE, TEST, SINGLE, BEST, LATE = KINDS
+
+class Mark(Enum):
+    """What a mark stands for, with its words in the legend, its colour and its shape; in the legend's order."""
+
+    TRIAL = ("scored candidate", GREY, "circle")
+    FRONT = ("front (# trial)", BLUE, "circle")
+    KNEE = ("knee of the front", BLACK, "diamond")
+    TEST = ("front on the test set, mean and 95% interval", VERMILION, "stroke")
+    SINGLE = ("one model, last layer", ORANGE, "square")
+    BEST = ("best searched single model", PURPLE, "triangle-up")
+    LATE = ("late fusion of the last layers", GREEN, "triangle-down")
+
+    def __init__(self, words: str, colour: str, shape: str) -> None:
+        self.words, self.colour, self.shape = words, colour, shape
+
+
 RIGHT_END = 0.75
 LABEL = (0.05, 0.04)
 """Shares of the axes that a trial's number takes."""
@@ -33,24 +36,9 @@ OFF_SCALE = 0.6
 """What lies further from the front, its confirmation and the baselines than this share of their span is only named."""
 
 
-def label(name: str) -> str:
-    """What a metric is, with its unit, for an axis."""
-    if name in COSTS:
-        return COSTS[name]
-    score, _, part = name.partition("_")
-    return f"{score_name(score)}, {SCORES[part]}"
-
-
-def score_name(score: str) -> str:
-    """``f1`` or ``accuracy`` in words."""
-    return "macro-F1" if score == "f1" else "accuracy"
-
-
 def axes(objectives: Objectives) -> tuple[str, str]:
     """What is drawn across and up: the last objective (the latency where there is but one) and the first score."""
-    up = next((name for name in objectives.names if name not in COSTS), "f1_floor")
-    across = objectives.names[-1]
-    return ("latency_ms" if across == up else across), up
+    return objectives.cost.name, objectives.score.name
 
 
 def front_figure(
@@ -58,7 +46,6 @@ def front_figure(
     front: Sequence[Entry],
     baselines: Sequence[Entry],
     objectives: Objectives,
-    test_labels: np.ndarray,
     words: str,
 ) -> Figure:
     """All scored trials, the front with its knee and its confirmation, and the baselines.
@@ -68,14 +55,13 @@ def front_figure(
         front: Confirmed.
         baselines: Confirmed; those on texts have no cost, and are lines.
         objectives: They say what the axes are (see `axes`).
-        test_labels: Class indices [test rows].
         words: What the scores stand on, for the subtitle: repetitions, folds, seeds, n.
     """
     import altair as alt
 
-    x, y = axes(objectives)
+    x, y = objectives.cost, objectives.score
     bend = knee_of(front, objectives)
-    marks = [*_front_rows(front, x, y, bend, test_labels), *_baseline_rows(baselines, x, y)]
+    marks = [*_front_rows(front, x, y, bend), *_baseline_rows(baselines, x, y)]
     span = _span(marks)
     trial_rows = [row for row in _trial_rows(trials, front, x, y) if span[0] <= row["y"] <= span[1]]
     lines, unseen = _text_lines(baselines, span, y)
@@ -83,35 +69,36 @@ def front_figure(
         unseen.append(f"dominated candidates off the scale: {hidden}")
     rows = [*trial_rows, *marks]
     low, high = (pick(row["x"] for row in rows) for pick in (min, max))
-    log = x in COSTS and low > 0 and high > 10 * low
-    _thin_out([row for row in rows if row["kind"] == FRONT], bend, (low, high), span, log)
+    log = x.is_cost and low > 0 and high > 10 * low
+    _thin_out([row for row in rows if row["kind"] == Mark.FRONT.words], bend, (low, high), span, log)
     scale = alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False) if log else alt.Scale(zero=False)
-    across = alt.X("x:Q", title=label(x), scale=scale)
-    up = alt.Y("y:Q", title=label(y), scale=alt.Scale(zero=False))
+    across = alt.X("x:Q", title=x.label, scale=scale)
+    up = alt.Y("y:Q", title=y.label, scale=alt.Scale(zero=False))
     shown = {row["kind"] for row in rows}
-    kinds = [kind for kind in KINDS if kind in shown]
+    kinds = [mark for mark in Mark if mark.words in shown]
+    names = [mark.words for mark in kinds]
     legend = alt.Legend(title=None, symbolOpacity=1)
-    hue = alt.Color("kind:N", legend=legend, scale=alt.Scale(domain=kinds, range=[KINDS[kind][0] for kind in kinds]))
-    form = alt.Shape("kind:N", legend=legend, scale=alt.Scale(domain=kinds, range=[KINDS[kind][1] for kind in kinds]))
+    hue = alt.Color("kind:N", legend=legend, scale=alt.Scale(domain=names, range=[mark.colour for mark in kinds]))
+    form = alt.Shape("kind:N", legend=legend, scale=alt.Scale(domain=names, range=[mark.shape for mark in kinds]))
     hover = [
         alt.Tooltip("name:N", title="candidate"),
         alt.Tooltip("sources:N", title="sources: model[layer].pooling"),
         alt.Tooltip("operator:N", title="operator"),
-        alt.Tooltip("y:Q", title=label(y), format=".4f"),
-        alt.Tooltip("search:N", title="search F1, mean ± std"),
-        alt.Tooltip("x:Q", title=label(x), format=".4~g"),
-        alt.Tooltip("test:N", title="test F1, mean (95% interval)"),
+        alt.Tooltip("y:Q", title=y.label, format=f".{y.measure.digits}f"),
+        alt.Tooltip("search:N", title=f"search {y.measure.short}, mean ± std"),
+        alt.Tooltip("x:Q", title=x.label, format=".4~g"),
+        alt.Tooltip("test:N", title=f"test {y.measure.short}, mean (95% interval)"),
     ]
     base = alt.Chart(data(rows)).encode(x=across, y=up, tooltip=hover)
 
-    def only(*kinds: str) -> Any:
-        return base.transform_filter(alt.FieldOneOfPredicate("kind", list(kinds)))
+    def only(*marks: Mark) -> Any:
+        return base.transform_filter(alt.FieldOneOfPredicate("kind", [mark.words for mark in marks]))
 
-    def points(*kinds: str, **how: Any) -> list[Any]:
-        """Marks for some kinds; a layer without any would leave its scales without an extent."""
-        return [only(*kinds).mark_point(**how).encode(color=hue, shape=form)] if shown & set(kinds) else []
+    def points(*marks: Mark, **how: Any) -> list[Any]:
+        """Marks of some kinds; a layer without any would leave its scales without an extent."""
+        return [only(*marks).mark_point(**how).encode(color=hue, shape=form)] if {*marks} & {*kinds} else []
 
-    layers = points(TRIAL, filled=True, size=45, opacity=0.35)
+    layers = points(Mark.TRIAL, filled=True, size=45, opacity=0.35)
     if lines:
         text = alt.Chart(data(lines))
         layers += [
@@ -119,21 +106,23 @@ def front_figure(
             text.mark_text(align="left", x=4, dy=-6, fontSize=11, color=BLACK).encode(y="y:Q", text="name:N"),
         ]
     if len(objectives.names) == 2:
-        layers.append(only(FRONT).mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5))
-    if TEST in shown:
-        layers.append(only(TEST).mark_rule(xOffset=7, strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q", color=hue))
+        layers.append(only(Mark.FRONT).mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5))
+    if Mark.TEST in kinds:
+        layers.append(
+            only(Mark.TEST).mark_rule(xOffset=7, strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q", color=hue)
+        )
     layers += [
-        *points(TEST, xOffset=7, filled=False, size=70, strokeWidth=3),
-        *points(SINGLE, BEST, LATE, filled=True, size=90, opacity=1),
-        *points(FRONT, filled=True, size=75, opacity=1),
-        *points(KNEE, filled=False, size=330, strokeWidth=2),
-        only(FRONT).mark_text(align="right", dx=-5, dy=-9, fontSize=11, color=BLUE).encode(text="number:N"),
-        *_named([row for row in rows if row["kind"] == SINGLE], low, high, log),
+        *points(Mark.TEST, xOffset=7, filled=False, size=70, strokeWidth=3),
+        *points(Mark.SINGLE, Mark.BEST, Mark.LATE, filled=True, size=90, opacity=1),
+        *points(Mark.FRONT, filled=True, size=75, opacity=1),
+        *points(Mark.KNEE, filled=False, size=330, strokeWidth=2),
+        only(Mark.FRONT).mark_text(align="right", dx=-5, dy=-9, fontSize=11, color=BLUE).encode(text="number:N"),
+        *_named([row for row in rows if row["kind"] == Mark.SINGLE.words], low, high, log),
     ]
     chart = alt.layer(*layers).resolve_scale(color="shared", shape="shared").properties(height=380)
     return Figure(
         name="front",
-        title="The front: cost against stability" if _classic(x, y) else f"The front: {label(x)} against {label(y)}",
+        title="The front: cost against stability" if _classic(x, y) else f"The front: {x.label} against {y.label}",
         subtitle="; ".join([f"{len(trials)} scored candidates", words, *unseen]),
         caption=_caption(front, x, y, bend),
         chart=chart,
@@ -145,77 +134,76 @@ def knee_of(front: Sequence[Entry], objectives: Objectives) -> int | None:
     """The trial at which a front of several bends most, by its first and last objective; None for a front of one."""
     if len(front) < 2:
         return None
-    ends = (0, len(objectives.names) - 1)
-    points = [[_value(entry, objectives.names[place]) for place in ends] for entry in front]
-    return front[knee(points, [objectives.directions[place] for place in ends])].trial
+    points = [[entry.value(objective) for objective in objectives.each] for entry in front]
+    return front[place(points, objectives, "knee")].trial
 
 
-def _caption(front: Sequence[Entry], x: str, y: str, bend: int | None) -> str:
+def _caption(front: Sequence[Entry], x: Objective, y: Objective, bend: int | None) -> str:
     others = f"the {len(front)} candidates" if len(front) > 1 else "the one candidate"
-    found = f"Blue: {others} that no other scored candidate equals or beats, drawn by {label(x)} and {label(y)}."
+    found = f"Blue: {others} that no other scored candidate equals or beats, drawn by {x.label} and {y.label}."
     bent = "" if bend is None else f" The diamond is the knee, trial {bend}."
     test = " Beside each is its score on the test set with a 95% bootstrap interval over test rows." if _on(y) else ""
     return f"{found}{bent}{test}"
 
 
-def _classic(x: str, y: str) -> bool:
-    return x == "latency_ms" and y.endswith("_floor")
+def _classic(x: Objective, y: Objective) -> bool:
+    return x.is_cost and y.aggregation is AGGREGATIONS["floor"]
 
 
-def _on(y: str) -> bool:
+def _on(y: Objective) -> bool:
     """Whether test scores can be drawn on that axis."""
-    return y.endswith(("_mean", "_floor"))
+    return not y.is_spread
 
 
-def _trial_rows(trials: Sequence[TrialRecord], front: Sequence[Entry], x: str, y: str) -> Iterator[dict[str, Any]]:
+def _trial_rows(
+    trials: Sequence[TrialRecord], front: Sequence[Entry], x: Objective, y: Objective
+) -> Iterator[dict[str, Any]]:
     on_front = {entry.trial for entry in front}
     for record in trials:
         if record.number not in on_front:
             yield {
-                "kind": TRIAL,
+                "kind": Mark.TRIAL.words,
                 "name": f"trial {record.number}",
                 "sources": " + ".join(map(str, record.candidate.sources)),
                 "operator": record.candidate.fusion,
-                "x": record.metrics[x],
-                "y": record.metrics[y],
-                "search": plus_minus(record.metrics.get("f1_mean"), record.metrics.get("f1_std")),
+                "x": record.metrics[x.name],
+                "y": record.metrics[y.name],
+                "search": _spread(y.measure, record.metrics),
                 "test": "not confirmed",
             }
 
 
-def _front_rows(
-    front: Sequence[Entry], x: str, y: str, bend: int | None, test_labels: np.ndarray
-) -> Iterator[dict[str, Any]]:
+def _front_rows(front: Sequence[Entry], x: Objective, y: Objective, bend: int | None) -> Iterator[dict[str, Any]]:
     for entry in front:
         row = _entry_row(entry, f"trial {entry.trial}", x, y)
-        yield row | {"kind": FRONT, "number": f"#{entry.trial}"}
+        yield row | {"kind": Mark.FRONT.words, "number": f"#{entry.trial}"}
         if entry.trial == bend:
-            yield row | {"kind": KNEE}
+            yield row | {"kind": Mark.KNEE.words}
         if _on(y):
-            score = y.partition("_")[0]
-            low, high = confirmed_interval(entry, score, test_labels)
-            mean = entry.confirmed.f1.mean if score == "f1" else entry.confirmed.accuracy.mean
-            yield row | {"kind": TEST, "y": mean, "low": low, "high": high}
+            low, high = entry.tested(y.measure)
+            mean = entry.confirmed.summary(y.measure).mean
+            yield row | {"kind": Mark.TEST.words, "y": mean, "low": low, "high": high}
 
 
-def _baseline_rows(baselines: Sequence[Entry], x: str, y: str) -> Iterator[dict[str, Any]]:
+def _baseline_rows(baselines: Sequence[Entry], x: Objective, y: Objective) -> Iterator[dict[str, Any]]:
     for entry in baselines:
         if entry.candidate is None:
             continue
-        kind = {BEST_SINGLE: BEST, "late-fusion": LATE}.get(entry.name, SINGLE)
-        yield _entry_row(entry, entry.name.removeprefix("single:"), x, y) | {"kind": kind}
+        kind = {BEST_SINGLE: Mark.BEST, LATE_FUSION: Mark.LATE}.get(entry.name, Mark.SINGLE)
+        yield _entry_row(entry, entry.name.removeprefix("single:"), x, y) | {"kind": kind.words}
 
 
-def _entry_row(entry: Entry, name: str, x: str, y: str) -> dict[str, Any]:
+def _entry_row(entry: Entry, name: str, x: Objective, y: Objective) -> dict[str, Any]:
     candidate = entry.candidate
+    low, high = entry.tested(y.measure)
     return {
         "name": name,
         "sources": "" if candidate is None else " + ".join(map(str, candidate.sources)),
         "operator": "" if candidate is None else candidate.fusion,
-        "x": _value(entry, x),
-        "y": _value(entry, y),
-        "search": plus_minus(entry.search.get("f1_mean"), entry.search.get("f1_std")),
-        "test": f"{entry.confirmed.f1.mean:.4f} ({entry.interval[0]:.3f}–{entry.interval[1]:.3f})",
+        "x": entry.value(x),
+        "y": entry.value(y),
+        "search": _spread(y.measure, entry.search),
+        "test": f"{entry.confirmed.summary(y.measure).mean:.4f} ({low:.3f}–{high:.3f})",
     }
 
 
@@ -226,9 +214,10 @@ def _span(marks: Sequence[dict[str, Any]]) -> Span:
     return min(values) - beyond, max(values) + beyond
 
 
-def _text_lines(baselines: Sequence[Entry], span: Span, y: str) -> tuple[list[dict[str, Any]], list[str]]:
+def _text_lines(baselines: Sequence[Entry], span: Span, y: Objective) -> tuple[list[dict[str, Any]], list[str]]:
     """The baselines on texts as horizontal lines, and in words those that would only stretch the axis."""
-    found = [(entry.name, _value(entry, y)) for entry in baselines if entry.candidate is None]
+    found = [(entry.name, entry.value(y)) for entry in baselines if entry.candidate is None]
+    found = [(name, value) for name, value in found if not math.isnan(value)]
     drawn = [{"name": name, "y": value} for name, value in found if span[0] <= value <= span[1]]
     named = {row["name"] for row in drawn}
     return drawn, [f"{name} at {value:.3f} is off the scale" for name, value in found if name not in named]
@@ -266,23 +255,7 @@ def _named(rows: Sequence[dict[str, Any]], low: float, high: float, log: bool) -
     return [side.encode(x="x:Q", y="y:Q", text="name:N") for side in sides if side.data.values]
 
 
-def confirmed_interval(entry: Entry, score: str, test_labels: np.ndarray) -> tuple[float, float]:
-    """The 95% bootstrap interval of a test score over test rows; the entry has that of macro-F1 already."""
-    if score == "f1":
-        return entry.interval
-    classes = len(entry.confirmed.repetitions[0].scores.support)
-    interval = bootstrap_interval(test_labels, entry.confirmed.predicted, classes, "accuracy", seed=0)
-    return interval.low, interval.high
-
-
-def plus_minus(mean: float | None, std: float | None) -> str:
-    """A mean and its spread; a spread over one value is unknown."""
-    if mean is None:
-        return ""
-    return f"{mean:.4f}" if std is None or std != std else f"{mean:.4f} ± {std:.4f}"
-
-
-def _value(entry: Entry, name: str) -> float:
-    fixed = {"latency_ms": entry.latency_ms, "memory_gb": entry.memory_gb}
-    value = fixed.get(name, entry.search.get(name))
-    return float("nan") if value is None else value
+def _spread(measure: Measure, metrics: Mapping[str, float]) -> str:
+    """Mean and spread over repetitions, for people."""
+    mean, std = (Objective(measure, AGGREGATIONS[name]).name for name in ("mean", "std"))
+    return measure.plus_minus(metrics.get(mean), metrics.get(std))

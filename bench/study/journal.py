@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import BenchError, nearest
+from bench.front import Direction
 from bench.specs import Candidate, Spec
 from bench.study.sampling import make
 from bench.study.settings import StudySettings, completed, differences
@@ -21,22 +22,34 @@ if TYPE_CHECKING:
 
 RECORD, PLACE, SETTINGS, NOTES = "bench", "bench.place", "bench.settings", "bench.notes."
 RUNS = "runs"
-Direction = Literal["maximize", "minimize"]
 State = Literal["complete", "pruned", "infeasible", "failed", "repeat"]
 
 
 class TrialRecord(Spec):
-    """What is remembered of a trial. `f1` and `accuracy` hold a value a repetition, in order."""
+    """What is remembered of a trial. `values` holds for each measure a value a repetition, in order."""
 
     number: int
     state: State
     candidate: Candidate
     metrics: Mapping[str, float] = Field(default_factory=dict)
-    f1: tuple[float, ...] = ()
-    accuracy: tuple[float, ...] = ()
+    values: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
     seconds: float = 0.0
     repeats: int | None = None
     run_id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_before(cls, content: Any) -> Any:
+        """Journals that were written when there were two measures held each in a field of its own."""
+        if not isinstance(content, dict) or not {"f1", "accuracy"} & set(content):
+            return content
+        fields = {name: content[name] for name in ("f1", "accuracy") if content.get(name)}
+        return {name: value for name, value in content.items() if name not in {"f1", "accuracy"}} | {"values": fields}
+
+    @property
+    def repetitions(self) -> int:
+        """How many were scored."""
+        return max(map(len, self.values.values()), default=0)
 
 
 def studies_folder(home: Path) -> Path:

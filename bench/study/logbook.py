@@ -11,39 +11,19 @@ from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.scoring import Scored, Scorer
+from bench.measures import DEFAULT, aggregated, cost_names
+from bench.metrics import finite
+from bench.space.schema import Objectives
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
 from bench.study.journal import Journal, TrialRecord
 from bench.study.result import entry_json
 from bench.study.study import Study
-from bench.study.trials import finite
 from bench.study.writing import as_json, candidate_params, score_tables, table, trial_record
 from bench.tracking import Record, Tracker
 from bench.version import __version__
 
 LIBRARIES = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "numpy", "datasets", "safetensors")
-COLUMNS = (
-    "name",
-    "trial",
-    "sources",
-    "fusion",
-    "f1_mean",
-    "f1_std",
-    "f1_floor",
-    "accuracy_mean",
-    "latency_ms",
-    "latency_estimated",
-    "memory_gb",
-    "test_f1_mean",
-    "test_f1_std",
-    "test_f1_floor",
-    "test_accuracy_mean",
-    "test_f1_low",
-    "test_f1_high",
-    "difference",
-    "p_vs_best_single",
-    "resolvable_difference",
-)
 
 
 @dataclass(frozen=True)
@@ -72,7 +52,7 @@ class Logbook:
         for record in [*journal.of("complete"), *journal.of("pruned")]:
             run_id = self.tracker.find(record.candidate.fingerprint())
             if run_id is None:
-                seeds = scorer.protocol.search_seeds[: len(record.f1)]
+                seeds = scorer.protocol.search_seeds[: record.repetitions]
                 run_id = self.trial(record, scorer.scored(record.candidate, "search", seeds))
             if run_id is not None and run_id != record.run_id:
                 runs[record.number] = run_id
@@ -102,7 +82,6 @@ class Logbook:
             study.front,
             study.baselines,
             study.request.space.objectives,
-            self.dataset.test.labels,
             f"{study.name}: {study.protocol}",
         )
         self.tracker.attach({"front.png": figure.png(), "front.svg": figure.svg()})
@@ -125,15 +104,12 @@ class Logbook:
     def _baseline(self, entry: Entry) -> None:
         """A baseline as a run of its own; the best searched single may change, so its candidate is in the key."""
         candidate = entry.candidate
-        fixed = {"latency_ms": entry.latency_ms, "memory_gb": entry.memory_gb}
         self.tracker.log(
             Record(
                 key=f"baseline:{entry.name}:{'' if candidate is None else candidate.fingerprint()}",
                 name=entry.name,
                 params={"fusion": "none", "models": entry.name} if candidate is None else candidate_params(candidate),
-                metrics=finite(dict(entry.search))
-                | {key: value for key, value in fixed.items() if value is not None}
-                | confirmed_metrics(entry),
+                metrics=finite(entry.search) | dict(entry.costs) | confirmed_metrics(entry),
                 tags={"bench.state": "baseline", "bench.front": "false"},
                 artifacts=score_tables(entry.confirmed, self.dataset, self.dataset.test),
             )
@@ -142,7 +118,9 @@ class Logbook:
 
 def confirmed_metrics(entry: Entry) -> dict[str, float]:
     """Metrics of the confirmation, named `confirm_…`."""
-    metrics = {f"confirm_{key}": value for key, value in finite(entry.confirmed.metrics()).items()}
+    metrics = {
+        f"confirm_{key}": value for key, value in finite(entry.confirmed.metrics(entry.objectives.measures)).items()
+    }
     metrics |= {"confirm_f1_low": entry.interval[0], "confirm_f1_high": entry.interval[1]}
     if entry.comparison is not None:
         metrics |= {"confirm_difference": entry.comparison.difference, "confirm_p": entry.comparison.p}
@@ -151,6 +129,7 @@ def confirmed_metrics(entry: Entry) -> dict[str, float]:
 
 def entries_csv(entries: Sequence[Entry]) -> bytes:
     """The front or the baselines as a table: search scores, then the test set's."""
+    columns = _columns(entries[0].objectives if entries else Objectives())
     rows = []
     for entry in entries:
         values = entry_json(entry)
@@ -158,8 +137,23 @@ def entries_csv(entries: Sequence[Entry]) -> bytes:
         flat = values["confirm"] | values | test
         flat |= {"name": entry.name, "sources": "" if entry.candidate is None else str(entry.candidate)}
         flat |= dict(zip(("test_f1_low", "test_f1_high"), entry.interval, strict=True))
-        rows.append([flat.get(column) for column in COLUMNS])
-    return table(COLUMNS, rows)
+        rows.append([flat.get(column) for column in columns])
+    return table(columns, rows)
+
+
+def _columns(objectives: Objectives) -> list[str]:
+    """The columns of such a table: what every study has, then what this one searches for beyond that."""
+    own = [each.name for measure in objectives.measures if measure not in DEFAULT for each in aggregated(measure)]
+    asked = [each.name for each in objectives.scores]
+    scores = list(dict.fromkeys(["f1_mean", "f1_std", "f1_floor", "accuracy_mean", *own, *asked]))
+    latency, *costs = cost_names()
+    return [
+        *("name", "trial", "sources", "fusion"),
+        *scores,
+        *(latency, "latency_estimated", *costs),
+        *(f"test_{name}" for name in scores),
+        *("test_f1_low", "test_f1_high", "difference", "p_vs_best_single", "resolvable_difference"),
+    ]
 
 
 def costs_csv(costs: Mapping[str, ModelCost]) -> bytes:

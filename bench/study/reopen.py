@@ -8,9 +8,10 @@ from bench.progress import SILENT, Progress
 from bench.store import Store
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, read, same_settings
+from bench.study.roles import CHOICES
 from bench.study.run import as_searched, kept_costs, prepare
 from bench.study.settings import SearchRequest
-from bench.study.study import CHOICES, Study, choose
+from bench.study.study import Study, choose
 
 
 def reopen(home: Path, name: str, store: Store, progress: Progress = SILENT, trial: str | None = None) -> Study:

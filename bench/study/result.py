@@ -3,14 +3,14 @@
 import math
 from typing import Any
 
+from bench.measures import cost_names
+from bench.metrics import finite
 from bench.study.confirm import Entry
-from bench.study.trials import finite
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
     """One member of the front, or one baseline."""
     candidate = entry.candidate
-    names = ("f1_mean", "f1_std", "f1_floor", "accuracy_mean", "accuracy_std", "accuracy_floor")
     search = finite(entry.search)
     return {
         "trial": entry.trial,
@@ -18,10 +18,9 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "fusion": None if candidate is None else candidate.fusion,
         "width": None if candidate is None else candidate.width,
         "head": None if candidate is None else candidate.head.model_dump(),
-        **{name: search.get(name) for name in names},
-        "latency_ms": entry.latency_ms,
+        **{name: search.get(name) for name in entry.confirmed.metrics(entry.objectives.measures)},
         "latency_estimated": entry.latency_estimated,
-        "memory_gb": entry.memory_gb,
+        **{name: entry.costs.get(name) for name in cost_names()},
         "confirm": confirm_json(entry),
         "run_id": entry.run_id,
     }
@@ -29,9 +28,8 @@ def entry_json(entry: Entry) -> dict[str, Any]:
 
 def confirm_json(entry: Entry) -> dict[str, Any]:
     """The confirmation on the test set: mean, spread and floor over seeds, interval, and the paired test."""
-    metrics = finite(entry.confirmed.metrics())
-    names = ("f1_mean", "f1_std", "f1_floor", "accuracy_mean", "accuracy_std", "accuracy_floor")
-    found: dict[str, Any] = {name: metrics.get(name) for name in names}
+    metrics = entry.confirmed.metrics(entry.objectives.measures)
+    found: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     found["seeds"] = len(entry.confirmed.repetitions)
     found["rows"] = len(entry.confirmed.repetitions[0].rows)
     found["f1_ci95"] = list(entry.interval)

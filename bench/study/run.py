@@ -15,6 +15,7 @@ from bench.executors.base import Executor, Place, open_executor
 from bench.extraction import check_disk
 from bench.heads.kinds import check_serves
 from bench.material import Clock, Material, Wanted, extract_and_measure, gather
+from bench.measures import check_classes
 from bench.progress import Progress
 from bench.store import Store
 from bench.study.confirm import Confirmation
@@ -53,6 +54,7 @@ def prepare(request: SearchRequest, store: Store, progress: Progress, *, scratch
     material = gather(wanted, request.protocol.folds, store, progress)
     for kind in request.space.head.kinds:
         check_serves(kind, request.dataset.task)
+    check_classes(request.space.objectives.each, material.dataset.labels)
     settings = StudySettings(
         dataset=material.dataset.name,
         dataset_fingerprint=material.dataset.fingerprint,

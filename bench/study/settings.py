@@ -29,6 +29,11 @@ class Constraints(Spec):
         float | None, Field(gt=0, allow_inf_nan=False, description="Limit on a candidate's memory."), Hint(value="GB")
     ] = None
 
+    def violation(self, costs: Mapping[str, float]) -> float:
+        """By which share a candidate is over the limit that it breaks most; 0 where it keeps all of them."""
+        limits = ((name.removeprefix("max_"), limit) for name, limit in self if limit is not None)
+        return max((costs[name] / limit - 1 for name, limit in limits if costs[name] > limit), default=0.0)
+
 
 class SearchRequest(Spec):
     """All that a user asks of a search. `models` None takes those of the space that can be had and fit."""

@@ -7,18 +7,12 @@ from typing import Any
 from bench.cost import ModelCost
 from bench.errors import BenchError, nearest
 from bench.evaluation.scoring import Scorer
-from bench.front import knee
 from bench.material import Material
 from bench.study.confirm import Entry, front
 from bench.study.journal import Journal, TrialRecord
 from bench.study.result import entry_json
+from bench.study.roles import ALIASES, CHOICES, place, role
 from bench.study.settings import SearchRequest
-
-CHOICES = {
-    "knee": "where the front bends most between score and cost",
-    "best-f1": "the best first objective of the front",
-    "cheapest": "the front's cheapest candidate",
-}
 
 
 @dataclass(frozen=True)
@@ -119,26 +113,16 @@ class Study:
 
 def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> TrialRecord:
     """A scored trial of the study `name`, by number or by a name of `CHOICES` (see `Study.choose`)."""
-    if which in CHOICES:
-        return _of_front(journal, request, which)
+    if role(which) in CHOICES:
+        objectives = request.space.objectives
+        records = front(journal, objectives)
+        points = [[record.metrics[objective] for objective in objectives.names] for record in records]
+        return records[place(points, objectives, role(which))]
     scored = {str(record.number): record for record in journal.of("complete")}
     if which not in scored:
         shown = ", ".join(str(record.number) for record in front(journal, request.space.objectives))
         raise BenchError(
             f"'{which}' is no scored trial of the study '{name}'. Give a number (the front has {shown}) or a word: "
-            f"{nearest(which, CHOICES)}"
+            f"{nearest(which, [*CHOICES, *ALIASES])}"
         )
     return scored[which]
-
-
-def _of_front(journal: Journal, request: SearchRequest, which: str) -> TrialRecord:
-    objectives = request.space.objectives
-    records = front(journal, objectives)
-    ends = (0, len(objectives.names) - 1)
-    points = [[record.metrics[objectives.names[place]] for place in ends] for record in records]
-    directions = [objectives.directions[place] for place in ends]
-    if which == "knee":
-        return records[knee(points, directions)]
-    place = ("best-f1", "cheapest").index(which)
-    sign = 1 if directions[place] == "maximize" else -1
-    return max(zip(points, records, strict=True), key=lambda each: sign * each[0][place])[1]

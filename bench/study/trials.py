@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.cost import ModelCost, latency_ms, memory_gb
+from bench.cost import ModelCost, costs_of
 from bench.evaluation.ask import Ask
 from bench.evaluation.outcome import Outcome
 from bench.evaluation.scoring import Repetition, Scored, Scorer
 from bench.executors.base import Executor, Failure
 from bench.front import could_still_matter
 from bench.heads import DivergedError
+from bench.measures import values
+from bench.metrics import finite
 from bench.progress import Progress, Work
 from bench.space.candidates import Shapes, suggest
 from bench.space.enumeration import Member, is_finite, members, singles
@@ -132,7 +134,8 @@ class Trials:
         if is_finite(self.space):
             found = list(islice(members(self.space, self.shapes), ENUMERABLE + 1))
             if len(found) <= ENUMERABLE:
-                feasible = [member for member in found if self._violation(self._fixed(member.candidate)) == 0]
+                within = self.constraints.violation
+                feasible = [member for member in found if within(self._fixed(member.candidate)) == 0]
                 self._listed = sorted(feasible, key=lambda member: len(member.candidate.sources))
         if self._listed is not None and len(self._listed) <= wanted:
             self._seeded = iter(self._listed)
@@ -180,7 +183,7 @@ class Trials:
         ]
         new: dict[Candidate, _Attempt] = {}
         for attempt in attempts:
-            if self.journal.known(attempt.candidate) is None and self._violation(attempt.fixed) == 0:
+            if self.journal.known(attempt.candidate) is None and self.constraints.violation(attempt.fixed) == 0:
                 new.setdefault(attempt.candidate, attempt)
         self._answer(list(new.values()))
         return [self._tell(attempt) for attempt in attempts]
@@ -223,7 +226,7 @@ class Trials:
         trial, candidate, fixed, done = attempt.trial, attempt.candidate, attempt.fixed, attempt.done
         if (known := self.journal.known(candidate)) is not None:
             return self._repeat(trial, candidate, known)
-        violation = self._violation(fixed)
+        violation = self.constraints.violation(fixed)
         if violation > 0:
             record = TrialRecord(number=trial.number, state="infeasible", candidate=candidate, metrics=fixed)
             self.journal.tell(trial, record, None, violation)
@@ -233,15 +236,14 @@ class Trials:
             record = TrialRecord(number=trial.number, state="failed", candidate=candidate, metrics=fixed)
             self.journal.tell(trial, record, None)
             return record
-        scored = Scored(tuple(done))
+        scored, measures = Scored(tuple(done)), self.space.objectives.measures
         pruned = len(done) < len(self.scorer.protocol.search_seeds)
         record = TrialRecord(
             number=trial.number,
             state="pruned" if pruned else "complete",
             candidate=candidate,
-            metrics=fixed if pruned else fixed | finite(scored.metrics()),
-            f1=tuple(repetition.scores.macro_f1 for repetition in done),
-            accuracy=tuple(repetition.scores.accuracy for repetition in done),
+            metrics=fixed if pruned else fixed | finite(scored.metrics(measures)),
+            values={measure.name: tuple(values(measure, scored.predictions)) for measure in measures},
             seconds=attempt.seconds,
         )
         record = record.model_copy(update={"run_id": self.log(record, scored)})
@@ -251,22 +253,16 @@ class Trials:
     def _repeat(self, trial: Any, candidate: Candidate, known: TrialRecord) -> TrialRecord:
         """Answer a repeat from memory. The sampler is told PRUNED: there is nothing new to gain at that place."""
         record = TrialRecord(number=trial.number, state="repeat", candidate=candidate, repeats=known.number)
-        self.journal.tell(trial, record, None, self._violation(known.metrics) if known.state == "infeasible" else 0.0)
+        violation = self.constraints.violation(known.metrics) if known.state == "infeasible" else 0.0
+        self.journal.tell(trial, record, None, violation)
         return record
 
     def _fixed(self, candidate: Candidate) -> dict[str, float]:
         """What is known of a candidate before it is trained."""
-        return {"latency_ms": latency_ms(self.costs, candidate), "memory_gb": memory_gb(self.costs, candidate)}
+        return costs_of(self.costs, candidate)
 
     def _values(self, metrics: Mapping[str, float]) -> list[float]:
         return [metrics[name] for name in self.space.objectives.names]
-
-    def _violation(self, fixed: Mapping[str, float]) -> float:
-        limits = {"latency_ms": self.constraints.max_latency_ms, "memory_gb": self.constraints.max_memory_gb}
-        return max(
-            (fixed[name] / limit - 1 for name, limit in limits.items() if limit is not None and fixed[name] > limit),
-            default=0.0,
-        )
 
     def _hopeless(
         self, done: Sequence[Repetition], fixed: Mapping[str, float], finished: Sequence[Sequence[float]]
@@ -275,23 +271,12 @@ class Trials:
         total = len(self.scorer.protocol.search_seeds)
         if len(done) == total:
             return False
-        bound = dict(fixed)
-        for name, values in (
-            ("f1", [each.scores.macro_f1 for each in done]),
-            ("accuracy", [each.scores.accuracy for each in done]),
-        ):
-            bound[f"{name}_floor"] = min(values)  # a running minimum can only fall
-            bound[f"{name}_mean"] = (sum(values) + total - len(values)) / total
-            bound[f"{name}_std"] = 0.0
+        outcomes = [each.predictions for each in done]
+        bound = {**fixed, **{each.name: each.bound(outcomes, total) for each in self.space.objectives.scores}}
         return not could_still_matter(self._values(bound), finished, self.space.objectives.directions)
 
     def _standing(self) -> str:
-        name = self.space.objectives.names[0]
-        values = [record.metrics[name] for record in self.journal.of("complete")]
-        best = max(values) if self.space.objectives.directions[0] == "maximize" else min(values)
-        return f"best {name} {best:.4f}"
-
-
-def finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Without what is not a number: a spread over a single repetition is unknown, not zero."""
-    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+        first = self.space.objectives.each[0]
+        reached = [record.metrics[first.name] for record in self.journal.of("complete")]
+        best = max(reached, key=lambda value: first.sign * value)
+        return f"best {first.name} {first.measure.shown(best)}"

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,8 +24,10 @@ def trial_record(record: TrialRecord, scored: Scored, dataset: Dataset, split: S
         params=candidate_params(record.candidate),
         metrics=dict(record.metrics) | {"seconds": record.seconds},
         steps=[
-            *(("f1", step, value) for step, value in enumerate(record.f1)),
-            *(("accuracy", step, value) for step, value in enumerate(record.accuracy)),
+            (name, step, value)
+            for name, values in record.values.items()
+            for step, value in enumerate(values)
+            if math.isfinite(value)
         ],
         tags={"bench.state": record.state, "bench.trial": str(record.number), "bench.front": "false"},
         artifacts={
