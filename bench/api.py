@@ -134,7 +134,7 @@ class Searched:
         return {entry.name: entry for entry in self.study.baselines}
 
     def choose(self, trial: int | str = "knee") -> TrialRecord:
-        """A scored trial: a number, or ``"knee"``, ``"best-f1"``, ``"cheapest"`` of the front, by search scores."""
+        """A scored trial: a number, or ``"knee"``, ``"best"``, ``"cheapest"`` of the front, by search scores."""
         return self.study.choose(str(trial))
 
     def report(self, out: Path | str | None = None, trial: int | str = "knee") -> Report:

@@ -46,7 +46,7 @@ FAILED = 1
     "--trial",
     "trials",
     multiple=True,
-    help="With --study: a trial's number, knee, best-f1 or cheapest; may be repeated.  [default: the front]",
+    help="With --study: a trial's number, knee, best or cheapest; may be repeated.  [default: the front]",
 )
 @options_of(
     EXTRACT_SETTINGS,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def compare(a: str, b: str, within: str | None, as_json: bool) -> None:
     """Set A and B side by side: paired by seed, by fold and by example.
 
-    Each is a study, STUDY:knee (or best-f1, cheapest, a trial's number), the id of a trial's MLflow run, or, within
+    Each is a study, STUDY:knee (or best, cheapest, a trial's number), the id of a trial's MLflow run, or, within
     --study, models joined by commas, for which their best scored candidate stands.
     """
     from functools import cache

@@ -49,7 +49,7 @@ def trial_option(words: str) -> Callable[[F], F]:
         "--trial",
         default="knee",
         show_default=True,
-        metavar="N|knee|best-f1|cheapest",
+        metavar="N|knee|best|cheapest",
         shell_complete=completers.trials,
         help=words,
     )
