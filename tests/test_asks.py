@@ -19,6 +19,7 @@ from bench.evaluation.outcome import Outcome
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.resolve import evaluator_of
 from bench.evaluation.rows import FOLDER, keep, kept, read, sides
+from bench.registry import Registry
 from bench.specs import MLP, Candidate, Logistic
 
 PROTOCOL = Protocol(folds=3, repetitions=2, confirm=2)
@@ -100,6 +101,18 @@ def test_an_ask_is_a_value_that_travels(tmp_path: Path, r8: Dataset) -> None:
         assert again == ask == ForkingPickler.loads(ForkingPickler.dumps(ask))
         assert again.fingerprint() == ask.fingerprint()
     assert len({ask.fingerprint() for ask in asks}) == len(asks)
+
+
+@pytest.mark.parametrize(("subject", "name"), [("mlp", "mlp"), ("late", "late"), ("majority", "majority")])
+def test_an_edited_plugin_is_asked_anew(
+    tmp_path: Path, r8: Dataset, monkeypatch: pytest.MonkeyPatch, subject: str, name: str
+) -> None:
+    (ask,) = scorer(tmp_path, r8, PROTOCOL).asks(SUBJECTS[subject], "confirm", (1,))
+    seen = {ask.fingerprint()}
+    for source in ("first", "edited"):
+        monkeypatch.setattr(Registry, "source", lambda _, each, source=source: source if each == name else None)
+        seen.add(ask.fingerprint())
+    assert len(seen) == 3
 
 
 def test_a_deterministic_baseline_has_one_answer_where_its_rows_are_the_same(tmp_path: Path, r8: Dataset) -> None:

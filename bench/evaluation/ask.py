@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
+from bench.evaluation.baselines import TEXT_BASELINES
 from bench.evaluation.inputs import Input
 from bench.evaluation.protocol import FoldRule
 from bench.foreign import foreign_parts_of, with_foreign
@@ -79,7 +80,8 @@ class Ask(Spec):
     def identity(self) -> dict[str, Any]:
         """All that can change the answer, as JSON values.
 
-        A text baseline is deterministic: its seed counts only where it cuts the folds.
+        A text baseline is deterministic: its seed counts only where it cuts the folds. What comes from a plugin is
+        told by a hash of its source, so that an edited one is asked anew.
         """
         value = {name: each for name, each in self.model_dump(mode="json").items() if each not in (None, [])}
         if self.task == DEFAULT_TASK:
@@ -88,8 +90,13 @@ class Ask(Spec):
             del value["beside"]
         if not isinstance(self.subject, Candidate) and (self.folds is None or self.folds.split is not None):
             del value["seed"]
-        parts = foreign_parts_of(self.subject) if isinstance(self.subject, Candidate) else {}
-        return with_foreign(value | {"algorithm": ALGORITHM}, parts)
+        return with_foreign(value | {"algorithm": ALGORITHM}, self._foreign())
+
+    def _foreign(self) -> dict[str, str]:
+        if isinstance(self.subject, Candidate):
+            return foreign_parts_of(self.subject)
+        source = TEXT_BASELINES.source(self.subject) if self.subject in TEXT_BASELINES else None
+        return {} if source is None else {f"{TEXT_BASELINES.kind} {self.subject}": source}
 
     def fingerprint(self) -> str:
         """32 hex digits by which the answer is kept; asks that have one answer share them."""
