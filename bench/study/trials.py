@@ -90,8 +90,9 @@ class Trials:
             if not proposals:
                 self.exhausted = True
                 return "the space is exhausted: every candidate within the limits was tried"
+            left = max(0, wanted - len(self.journal.of("complete")))
             if scored := sum(record.state == "complete" for record in self._try(proposals)):
-                task.advance(scored)
+                task.advance(min(scored, left))  # the last wave may score more than was wanted
                 task.note(self._standing())
         return None
 
