@@ -14,6 +14,10 @@ import bench
 from bench.datasets.load import load
 from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
+from bench.gate.baseline import read, write
+from bench.gate.check import check, from_study, measured
+from bench.packaging.classifier import Classifier
+from bench.packaging.home import PIPELINE
 from bench.specs import DEFAULT_TASK
 from bench.tasks import Task
 
@@ -91,3 +95,35 @@ def test_an_unknown_task_and_a_head_that_does_not_serve_are_told_at_once(
         load(DatasetRequest(name=str(tmp_path / "named.csv"), task=NAME))
     with pytest.raises(BenchError, match=r"The head 'mlp' does not serve regression\. Heads that do: ridge"):
         bench.search(str(rows), task=NAME, models=[str(tiny("BertConfig"))], home=tmp_path / "mlruns")
+
+
+def test_a_task_from_elsewhere_is_searched_exported_served_and_checked(
+    task: Task, rows: Path, tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path / "store"))
+    (tmp_path / "space.toml").write_text(SPACE, encoding="utf-8")
+    models = [str(tiny("BertConfig")), str(tiny("RobertaConfig"))]
+    home = tmp_path / "mlruns"
+    searched = bench.search(
+        str(rows), task=NAME, models=models, space=str(tmp_path / "space.toml"), trials=5, max_length=16, home=home
+    )
+    assert searched.front
+    best = searched.choose("best")
+    assert best.metrics["r2_mean"] > 0.3
+    assert searched.baselines["mean"].search["r2_mean"] < 0.01
+
+    searched.export(tmp_path / "package", best.number)
+    opened = Classifier.open(tmp_path / "package" / PIPELINE, tmp_path / "store")
+    test = searched.study.material.dataset.test
+    said = opened.said(opened.predict(test.texts))
+    opened.close()
+    assert list(said[0]) == ["value"]
+    assert np.corrcoef([row["value"] for row in said], test.labels)[0, 1] > 0.5
+
+    pinned = from_study(home, searched.study.name, [str(best.number)])
+    write(tmp_path / "baseline.json", measured(pinned, tmp_path / "store"))
+    baseline = read(tmp_path / "baseline.json")
+    assert baseline.measure.title == "R²"
+    verdict = check(baseline, tmp_path / "store")
+    assert not verdict.failed
+    assert any("R² " in finding.detail for finding in verdict.findings)

@@ -95,6 +95,7 @@ TASK = Task(
     head=Ridge(),
     text_baselines=("mean",),
     measures=("r2",),
+    by_class=False,
     columns={"value": "number"},
     say=lambda scores, names: [{"value": value} for value in scores[:, 0]],
 )
@@ -105,7 +106,7 @@ def registered() -> Iterator[Task]:
     """The task with its head, its measure and its baseline."""
     TASKS.add(NAME, TASK)
     head(Ridge, tasks=(NAME,))(train)
-    add(Measure("r2", "R²", best=1, computed=determination))
+    add(Measure("r2", "R²", best=1, computed=determination, task=NAME))
     text_baseline("mean")(mean_of_training)
     try:
         yield TASK

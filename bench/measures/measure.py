@@ -7,12 +7,14 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from bench import metrics
 from bench.errors import BenchError, nearest
 from bench.front import Direction
-from bench.metrics import Counts, Interval, Scores
+from bench.metrics import Counts, Interval, PairedTest, Scores
 from bench.metrics.counts import Floats, Ints
+from bench.specs import DEFAULT_TASK
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,13 @@ class Predictions:
         logs = None if self.log_probabilities is None else self.log_probabilities[rows]
         return replace(self, truth=self.truth[rows], predicted=self.predicted[rows], log_probabilities=logs)
 
+    def mixed(self, other: "Predictions", rows: npt.NDArray[np.bool_]) -> "Predictions":
+        """The same, with what another classifier says of some of the rows, bool [n]."""
+        logs = None
+        if self.log_probabilities is not None and other.log_probabilities is not None:
+            logs = np.where(rows[:, None], other.log_probabilities, self.log_probabilities)
+        return replace(self, predicted=np.where(rows, other.predicted, self.predicted), log_probabilities=logs)
+
 
 class Cost(Protocol):
     """What was measured of one model, as far as rows need it (see `bench.cost.ModelCost`)."""
@@ -83,6 +92,7 @@ class Measure:
         priced: From the models that a candidate uses: a cost, which is known before anything is trained.
         of_class: From a class's index to what computes the measure of that class alone, ``NAME.CLASS``.
         only: That class.
+        task: Of whose predictions it is, where it is no cost.
     """
 
     name: str
@@ -98,6 +108,7 @@ class Measure:
     priced: Callable[[Sequence[Use]], float] | None = None
     of_class: Callable[[int], Callable[[Counts], Floats]] | None = None
     only: str | None = None
+    task: str = DEFAULT_TASK
 
     def __post_init__(self) -> None:
         ways = sum(way is not None for way in (self.counted, self.computed, self.priced))
@@ -146,6 +157,19 @@ class Measure:
             return float(np.mean([self.compute(each.at(rows)) for each in outcomes]))
 
         return metrics.row_interval(mean, len(first.truth), seed=seed)
+
+    def paired(self, a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0) -> PairedTest:
+        """Whether the means of two systems over as many repetitions differ, by swapping what they say row by row."""
+        first = a[0]
+        if (counted := self._counting(first.labels)) is not None:
+            one, other = (np.stack([each.predicted for each in side]) for side in (a, b))
+            return metrics.paired_permutation(first.truth, one, other, len(first.labels), counted, seed=seed)
+
+        def difference(swapped: npt.NDArray[np.bool_]) -> float:
+            pairs = [(one.mixed(other, swapped), other.mixed(one, swapped)) for one, other in zip(a, b, strict=True)]
+            return float(np.mean([self.compute(one) - self.compute(other) for one, other in pairs]))
+
+        return metrics.row_permutation(difference, len(first.truth), seed=seed)
 
     def _counting(self, labels: Sequence[str]) -> Callable[[Counts], Floats] | None:
         if self.only is None or self.of_class is None:

@@ -21,6 +21,7 @@ from bench.metrics.resampling import (
     paired_interval,
     paired_permutation,
     row_interval,
+    row_permutation,
 )
 from bench.metrics.summary import Summary, finite, summarise
 
@@ -44,6 +45,7 @@ __all__ = [
     "paired_interval",
     "paired_permutation",
     "row_interval",
+    "row_permutation",
     "score",
     "summarise",
     "weighted_f1",

@@ -158,11 +158,29 @@ def paired_permutation(
             for size in _blocks(draws, len(patterns.counts))
         ]
     )
+    return _tested(observed, null, differ=bool((first != second).any()))
+
+
+def _tested(observed: float, null: Floats, *, differ: bool) -> PairedTest:
+    """The test of a difference against its null distribution, [draws]."""
     # Sums in another order: equal differences may part in their last digits.
     extreme = int((np.abs(null) >= abs(observed) - 1e-12).sum())
     spread = float(np.sqrt(np.mean(null**2)))
-    resolvable = LEVEL_AND_POWER * spread if (first != second).any() else float("nan")
-    return PairedTest(observed, (1 + extreme) / (1 + draws), resolvable)
+    resolvable = LEVEL_AND_POWER * spread if differ else float("nan")
+    return PairedTest(observed, (1 + extreme) / (1 + len(null)), resolvable)
+
+
+def row_permutation(
+    difference: Callable[[npt.NDArray[np.bool_]], float], rows: int, *, seed: int, draws: int = 1000
+) -> PairedTest:
+    """`paired_permutation` of what is no function of counts.
+
+    `difference` takes which rows are swapped, bool [rows], and is called once a draw: hence the fewer draws.
+    """
+    rng = np.random.default_rng(seed)
+    observed = difference(np.zeros(rows, dtype=bool))
+    null = np.array([difference(rng.random(rows) < 0.5) for _ in range(draws)])
+    return _tested(observed, null, differ=bool(null.any()))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -7,11 +7,12 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, 
 from bench.errors import BenchError, nearest
 from bench.front import Direction
 from bench.fusion import FUSIONS
-from bench.measures import DEFAULT, LATENCY, Measure, Objective, objective, objective_names
+from bench.measures import LATENCY, MEASURES, Measure, Objective, objective, objective_names
 from bench.pooling import POOLINGS
 from bench.registry import Registry
 from bench.space.samplers import SAMPLERS
-from bench.specs import HEAD_SETTINGS, Hint, Spec
+from bench.specs import DEFAULT_TASK, HEAD_SETTINGS, Hint, Spec
+from bench.tasks import TASKS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -223,12 +224,22 @@ class Objectives(Spec):
     @property
     def measures(self) -> tuple[Measure, ...]:
         """The scores that are kept of every candidate: those of any study, and those that are searched for."""
-        return tuple(dict.fromkeys([*DEFAULT, *(each.measure for each in self.scores)]))
+        return tuple(dict.fromkeys([*self.kept, *(each.measure for each in self.scores)]))
+
+    @property
+    def task(self) -> str:
+        """Of which kind of labels the scores are."""
+        return next((each.measure.task for each in self.scores), DEFAULT_TASK)
+
+    @property
+    def kept(self) -> tuple[Measure, ...]:
+        """The measures of any study of that task; intervals and tests are about the first of them."""
+        return tuple(MEASURES[name] for name in TASKS[self.task].measures)
 
     @property
     def score(self) -> Objective:
         """What a study is about: its first score."""
-        return next(iter(self.scores), objective("f1_floor"))
+        return next(iter(self.scores), objective(f"{self.kept[0].name}_floor"))
 
     @property
     def cost(self) -> Objective:
@@ -237,8 +248,8 @@ class Objectives(Spec):
 
     @property
     def single(self) -> Objective:
-        """By what the best single model is the best: the first score that is no spread, else the mean F1."""
-        return next((each for each in self.scores if not each.is_spread), objective("f1_mean"))
+        """By what the best single model is the best: the first score that is no spread, else the task's in the mean."""
+        return next((each for each in self.scores if not each.is_spread), objective(f"{self.kept[0].name}_mean"))
 
 
 class Sampler(Spec):

@@ -5,13 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from bench.cost import ModelCost, costs_of, latency_estimated
 from bench.evaluation.scoring import Scored, Scorer
 from bench.front import pareto
-from bench.measures import F1, LATENCY, Measure, Objective
-from bench.metrics import bootstrap_interval, holm, paired_permutation
+from bench.measures import LATENCY, Measure, Objective
+from bench.metrics import holm
 from bench.progress import Progress
 from bench.space.candidates import Shapes, canonical
 from bench.space.schema import Objectives
@@ -26,7 +24,7 @@ BEST_SINGLE, LATE_FUSION = "best-single", "late-fusion"
 class Comparison:
     """A candidate against the best searched single model, paired by test row; `p` is Holm-corrected over the front.
 
-    `resolvable` is the smallest difference in macro-F1 that this test set could resolve.
+    `resolvable` is the smallest difference in the task's measure that this test set could resolve.
     """
 
     difference: float
@@ -42,7 +40,7 @@ class Entry:
         objectives: Of the study: they say which measures there are.
         search: Every aggregation of each measure.
         costs: By measure; none of a baseline on texts.
-        interval: 95% of macro-F1 on the test set, over its rows.
+        interval: 95% of the task's measure on the test set, over its rows.
         latency_estimated: The latency holds a share that was not measured.
     """
 
@@ -70,7 +68,7 @@ class Entry:
 
     def tested(self, measure: Measure) -> tuple[float, float]:
         """The 95% bootstrap interval of a measure on the test set, over its rows."""
-        if measure == F1:
+        if measure == self.objectives.kept[0]:
             return self.interval
         found = measure.interval(self.confirmed.predictions)
         return found.low, found.high
@@ -117,7 +115,7 @@ class Confirmation:
         return self._compared(confirmed, reference), beside
 
     def best_single(self, journal: Journal) -> Candidate | None:
-        """The best searched candidate of one model, by the first score that is no spread, else by the mean F1.
+        """The best searched candidate of one model, by `Objectives.single`.
 
         A single that was pruned, because a fusion dominates it, may still be the best of the singles: it is scored
         to the end here, so that nothing is compared with too weak a reference.
@@ -187,32 +185,17 @@ class Confirmation:
         interval = self._interval(confirmed)
         return Entry(name, "baseline", None, None, None, search, {}, confirmed, interval, self.objectives)
 
-    @property
-    def _truth(self) -> np.ndarray:
-        return self.scorer.dataset.test.labels
-
-    @property
-    def _classes(self) -> int:
-        dataset = self.scorer.dataset
-        return len(dataset.labels) + len(dataset.test_only_labels)
-
     def _interval(self, scored: Scored) -> tuple[float, float]:
-        seed = self.scorer.protocol.seed
-        interval = bootstrap_interval(self._truth, scored.predicted, self._classes, seed=seed)
-        return interval.low, interval.high
+        found = self.objectives.kept[0].interval(scored.predictions, self.scorer.protocol.seed)
+        return found.low, found.high
 
     def _compared(self, entries: Sequence[Entry], reference: Entry | None) -> list[Entry]:
         if reference is None:
             return list(entries)
         others = [entry for entry in entries if entry.candidate != reference.candidate]
+        seed = self.scorer.protocol.seed
         tests = [
-            paired_permutation(
-                self._truth,
-                entry.confirmed.predicted,
-                reference.confirmed.predicted,
-                self._classes,
-                seed=self.scorer.protocol.seed,
-            )
+            self.objectives.kept[0].paired(entry.confirmed.predictions, reference.confirmed.predictions, seed)
             for entry in others
         ]
         corrected = holm([test.p for test in tests])

@@ -11,7 +11,7 @@ from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.scoring import Scored, Scorer
-from bench.measures import DEFAULT, aggregated, cost_names
+from bench.measures import aggregated, cost_names
 from bench.metrics import finite
 from bench.space.schema import Objectives
 from bench.study.confirm import Entry
@@ -121,7 +121,8 @@ def confirmed_metrics(entry: Entry) -> dict[str, float]:
     metrics = {
         f"confirm_{key}": value for key, value in finite(entry.confirmed.metrics(entry.objectives.measures)).items()
     }
-    metrics |= {"confirm_f1_low": entry.interval[0], "confirm_f1_high": entry.interval[1]}
+    name = entry.objectives.kept[0].name
+    metrics |= {f"confirm_{name}_low": entry.interval[0], f"confirm_{name}_high": entry.interval[1]}
     if entry.comparison is not None:
         metrics |= {"confirm_difference": entry.comparison.difference, "confirm_p": entry.comparison.p}
     return finite(metrics)
@@ -129,31 +130,42 @@ def confirmed_metrics(entry: Entry) -> dict[str, float]:
 
 def entries_csv(entries: Sequence[Entry]) -> bytes:
     """The front or the baselines as a table: search scores, then the test set's."""
-    columns = _columns(entries[0].objectives if entries else Objectives())
+    objectives = entries[0].objectives if entries else Objectives()
+    columns, ends = _columns(objectives), _ends(objectives)
     rows = []
     for entry in entries:
         values = entry_json(entry)
         test = {f"test_{key}": value for key, value in values["confirm"].items()}
         flat = values["confirm"] | values | test
         flat |= {"name": entry.name, "sources": "" if entry.candidate is None else str(entry.candidate)}
-        flat |= dict(zip(("test_f1_low", "test_f1_high"), entry.interval, strict=True))
+        flat |= dict(zip(ends, entry.interval, strict=True))
         rows.append([flat.get(column) for column in columns])
     return table(columns, rows)
 
 
 def _columns(objectives: Objectives) -> list[str]:
     """The columns of such a table: what every study has, then what this one searches for beyond that."""
-    own = [each.name for measure in objectives.measures if measure not in DEFAULT for each in aggregated(measure)]
+    first, *others = objectives.kept
+    shared = [*(each.name for each in aggregated(first)), *(f"{each.name}_mean" for each in others)]
+    searched = [measure for measure in objectives.measures if measure not in objectives.kept]
+    own = [each.name for measure in searched for each in aggregated(measure)]
     asked = [each.name for each in objectives.scores]
-    scores = list(dict.fromkeys(["f1_mean", "f1_std", "f1_floor", "accuracy_mean", *own, *asked]))
+    scores = list(dict.fromkeys([*shared, *own, *asked]))
     latency, *costs = cost_names()
     return [
         *("name", "trial", "sources", "fusion"),
         *scores,
         *(latency, "latency_estimated", *costs),
         *(f"test_{name}" for name in scores),
-        *("test_f1_low", "test_f1_high", "difference", "p_vs_best_single", "resolvable_difference"),
+        *_ends(objectives),
+        *("difference", "p_vs_best_single", "resolvable_difference"),
     ]
+
+
+def _ends(objectives: Objectives) -> tuple[str, str]:
+    """The columns of the interval."""
+    name = objectives.kept[0].name
+    return f"test_{name}_low", f"test_{name}_high"
 
 
 def costs_csv(costs: Mapping[str, ModelCost]) -> bytes:

@@ -32,7 +32,7 @@ def confirm_json(entry: Entry) -> dict[str, Any]:
     found: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     found["seeds"] = len(entry.confirmed.repetitions)
     found["rows"] = len(entry.confirmed.repetitions[0].rows)
-    found["f1_ci95"] = list(entry.interval)
+    found[f"{entry.objectives.kept[0].name}_ci95"] = list(entry.interval)
     comparison = entry.comparison
     found["difference"] = None if comparison is None else comparison.difference
     found["p_vs_best_single"] = None if comparison is None else comparison.p

@@ -24,6 +24,7 @@ from bench.study.logbook import Logbook
 from bench.study.settings import SearchRequest, StudySettings
 from bench.study.study import Session, Study
 from bench.study.trials import Trials
+from bench.tasks import TASKS
 from bench.tracking import Tracker
 
 
@@ -54,6 +55,12 @@ def prepare(request: SearchRequest, store: Store, progress: Progress, *, scratch
     material = gather(wanted, request.protocol.folds, store, progress)
     for kind in request.space.head.kinds:
         check_serves(kind, request.dataset.task)
+    if (searched := request.space.objectives).task != request.dataset.task:
+        known = ", ".join(TASKS[request.dataset.task].measures)
+        raise BenchError(
+            f"The objectives {', '.join(searched.names)} are for {searched.task}, and the labels are for "
+            f"{request.dataset.task}: take a space whose objectives are of {known}."
+        )
     check_classes(request.space.objectives.each, material.dataset.labels)
     settings = StudySettings(
         dataset=material.dataset.name,

@@ -13,6 +13,7 @@ from bench.datasets.dataset import Dataset, Split
 from bench.evaluation.scoring import Scored
 from bench.specs import MLP, Candidate
 from bench.study.journal import TrialRecord
+from bench.tasks import TASKS
 from bench.tracking import Record
 
 
@@ -60,10 +61,15 @@ def candidate_params(candidate: Candidate) -> dict[str, str | int | float]:
 
 
 def score_tables(scored: Scored, dataset: Dataset, split: Split) -> dict[str, bytes]:
-    """Per-class scores, the confusion summed over repetitions, and each repetition's predictions, as files."""
-    labels = [*dataset.labels, *dataset.test_only_labels]
+    """Each repetition's predictions and, where there are classes, the scores of each and the confusion, as files."""
+    found = _class_tables(scored, dataset) if TASKS[dataset.task].by_class else {}
+    return found | {"predictions.parquet": predictions(scored, dataset, split)}
+
+
+def _class_tables(scored: Scored, dataset: Dataset) -> dict[str, bytes]:
+    """Per-class scores, and the confusion summed over repetitions."""
     first = scored.repetitions[0].scores
-    names = labels[: len(first.support)]
+    names = [*dataset.labels, *dataset.test_only_labels][: len(first.support)]
     f1 = np.stack([repetition.scores.f1 for repetition in scored.repetitions])
     confusion = np.sum([repetition.scores.confusion for repetition in scored.repetitions], axis=0)
     per_class = (
@@ -76,24 +82,24 @@ def score_tables(scored: Scored, dataset: Dataset, split: Split) -> dict[str, by
             ["true \\ predicted", *names],
             ([name, *map(int, row)] for name, row in zip(names, confusion, strict=True)),
         ),
-        "predictions.parquet": predictions(scored, split, labels),
     }
 
 
-def predictions(scored: Scored, split: Split, labels: Sequence[str]) -> bytes:
+def predictions(scored: Scored, dataset: Dataset, split: Split) -> bytes:
     """Row id, label, and one column of predicted labels a repetition: out-of-fold, or of the test set."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    task, labels = TASKS[dataset.task], (*dataset.labels, *dataset.test_only_labels)
+
+    def column(numbers: np.ndarray) -> Any:
+        if task.by_class:
+            return pa.DictionaryArray.from_arrays(numbers.astype(np.int32), pa.array(labels))
+        return pa.array(task.written(numbers, labels))
+
     rows = scored.repetitions[0].rows
-    names = pa.array(labels)
-    columns = {
-        "id": pa.array([split.ids[row] for row in rows]),
-        "label": pa.DictionaryArray.from_arrays(split.labels[rows].astype(np.int32), names),
-    }
-    for repetition in scored.repetitions:
-        indices = repetition.predicted.astype(np.int32)
-        columns[f"seed_{repetition.seed}"] = pa.DictionaryArray.from_arrays(indices, names)
+    columns = {"id": pa.array([split.ids[row] for row in rows]), "label": column(split.labels[rows])}
+    columns |= {f"seed_{each.seed}": column(each.predicted) for each in scored.repetitions}
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink, compression="zstd")
     return sink.getvalue()

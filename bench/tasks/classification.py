@@ -114,6 +114,7 @@ TASKS.add(
         head=MLP(),
         text_baselines=("tfidf-logistic", "majority"),
         measures=("f1", "accuracy"),
+        by_class=True,
         columns={"label": "text", "probabilities": "numbers by name"},
         say=label_and_probabilities,
     ),

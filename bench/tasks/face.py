@@ -48,8 +48,9 @@ class Task:
         decide: From a head's scores, float32 [rows, outputs], to the numbers that it predicts, [rows, …].
         head: What a candidate that nobody searched is trained with. A kind of head says itself which tasks it serves.
         text_baselines: What any pipeline has to beat, by their names in `bench.evaluation.baselines`.
-        measures: Names of the measures that are kept of every candidate. The first one is what baselines and checks are
-            about where no objective says otherwise; more of it is better, and 0.01 of it matter.
+        measures: Names of the measures that are kept of every candidate. The first one is what intervals, paired tests
+            and checks are about, all of which resample rows; more of it is better, and 0.01 of it matter to a check.
+        by_class: Whether a number is one class, so that confusions and scores of each class can be shown.
         columns: What is said of a text, by column.
         say: Those columns, a mapping a text, from a head's scores and the names; numbers are float32.
     """
@@ -69,6 +70,7 @@ class Task:
     head: HeadSettings
     text_baselines: tuple[str, ...]
     measures: tuple[str, ...]
+    by_class: bool
     columns: Mapping[str, Column]
     say: Callable[[np.ndarray, Labels], list[dict[str, Any]]]
 
