@@ -113,7 +113,7 @@ def run(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[st
 
 
 ROWS = ("--max-train", "60", "--max-test", "40", "--max-length", "24")
-SEARCH = ("search", "--dataset", "r8", "--space", "space.toml", *ROWS, "--trials", "60", "--json")
+SEARCH = ("search", "--dataset", "r8", "--space", "space.toml", *ROWS, "--trials", "4", "--json")
 
 
 def test_what_was_made_with_a_plugin_needs_it_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from bench.evaluation.ask import Ask
 from bench.evaluation.outcome import Outcome
 from bench.executors.base import Executor, Place, open_executor
 from bench.extraction import check_disk
+from bench.foreign import foreign_parts
 from bench.heads.kinds import check_serves
 from bench.material import Clock, Material, Wanted, extract_and_measure, gather
 from bench.measures import check_classes
@@ -70,6 +71,7 @@ def prepare(request: SearchRequest, store: Store, progress: Progress, *, scratch
         protocol=request.protocol,
         constraints=request.constraints,
         wave=request.wave,
+        plugins=foreign_parts(request.space.fusion.operators, request.space.head.kinds, request.space.sources.pooling),
     )
     name = default_name(request, settings) if request.study is None else request.study
     return Prepared(request, material, settings, name)

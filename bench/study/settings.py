@@ -132,10 +132,13 @@ class StudySettings(Spec):
     constraints: Constraints
     wave: int = 1
     """Candidates that are proposed at once, and raced against what was told before."""
+    plugins: dict[str, str] = Field(default_factory=dict)
+    """What of the space comes from plugins, and a hash of its source."""
 
     def fingerprint(self) -> str:
-        """What names the study; a wave of one has no part in it, as in studies from before there were waves."""
-        return fingerprint(self.model_dump(mode="json", exclude={"wave"} if self.wave == 1 else None))
+        """What names the study; what was added later and stands at its default has no part in it."""
+        later = {"wave": self.wave == 1, "plugins": not self.plugins}
+        return fingerprint(self.model_dump(mode="json", exclude={name for name, usual in later.items() if usual}))
 
 
 def completed(old: Mapping[str, Any]) -> Mapping[str, Any]:
