@@ -1,7 +1,7 @@
 """Settings as people give them: each is declared once, as a field of a spec, and read here by keyword.
 
 The command line derives its options from the same fields (`bench.cli.fields`), `help` shows them (`takes`), and
-`bench.keywords`, which is written from them, tells type checkers.
+`bench.api.keywords`, which is written from them, tells type checkers.
 """
 
 from __future__ import annotations

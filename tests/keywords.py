@@ -1,4 +1,4 @@
-"""Writes `bench/keywords.py` from the fields that the settings are: `python tests/keywords.py`; a test compares."""
+"""Writes `bench/api/keywords.py` from the fields that the settings are: `python tests/keywords.py`; a test compares."""
 
 import subprocess
 import sys

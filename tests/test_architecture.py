@@ -1,3 +1,4 @@
+import ast
 import resource
 import subprocess
 import sys
@@ -25,6 +26,26 @@ def test_a_class_has_a_name_of_its_own() -> None:
 def test_nothing_imports_in_a_circle_even_by_name() -> None:
     """As import-linter's contract, but an `import_module` counts too."""
     assert places.circles(places.here()) == []
+
+
+DOOR = {"bench.api", "bench.cli", "bench.errors", "bench.files", "bench.progress", "bench.settings", "bench.version"}
+
+
+def test_the_command_line_goes_through_the_door() -> None:
+    """What a command imports to run is the API and words: no room that does work. Types are for annotations alone."""
+    for path in (ROOT / "bench" / "cli").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        blocks = [each for each in tree.body if isinstance(each, ast.If) and "TYPE_CHECKING" in ast.dump(each.test)]
+        types = {id(node) for block in blocks for node in ast.walk(block)}
+        for node in (each for each in ast.walk(tree) if id(each) not in types):
+            if isinstance(node, ast.ImportFrom):
+                found = (
+                    [f"{node.module}.{each.name}" for each in node.names] if node.module == "bench" else [node.module]
+                )
+            else:
+                found = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            rooms = {".".join(name.split(".")[:2]) for name in found if name.split(".")[0] == "bench"}
+            assert rooms <= DOOR, f"{path.name} imports {found}"
 
 
 @pytest.mark.parametrize("command", [["--help"], ["search", "--help"], ["list", "fusions"]])

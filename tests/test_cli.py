@@ -375,7 +375,7 @@ def test_a_file_that_cannot_be_written_is_named_as_its_user_knows_it(
         with atomic(out) as temporary:
             raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
 
-    monkeypatch.setattr("bench.space.files.load", full)
+    monkeypatch.setattr("bench.overview.load", full)
     status, _, err = called("space", "check", "quickstart")
     assert status == 2
     assert f"Error: {out}: No space left on device." in err

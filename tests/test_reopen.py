@@ -1,11 +1,13 @@
 """A study opened again gives what its search gave."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from test_search import Run, request, run, store  # noqa: F401 - fixtures
 
+from bench import api
 from bench.cli import main
 from bench.comparison import find
 from bench.datasets.request import DatasetRequest
@@ -109,6 +111,32 @@ def test_a_mistyped_trial_is_refused_before_anything_is_loaded(
         main.run()
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_home_is_where_commands_look(
+    without_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two homes in one process: each command and call finds the studies of the one that it is given."""
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert [each.study for each in api.studies(without_data)] == ["s"]
+    assert not api.studies()
+    assert "s" in api.names("studies", home=without_data)
+
+    def said(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["bench", *words])
+        with suppress(SystemExit):
+            main.run()
+        out, err = capsys.readouterr()
+        return str(out + err)
+
+    for words in (("report", "s"), ("export", "s"), ("compare", "s", "s")):
+        assert "gone.csv" in said(*words, "--home", str(without_data)), words
+        assert "There is no" in said(*words), words
+    assert "gone.csv" in said("list", "studies", "--home", str(without_data))
+    assert f"{without_data / 'mlflow.db'}" in said("ui", "--home", str(without_data))
+    assert not list(other.iterdir())
 
 
 def test_models_name_their_best_scored_candidate(without_data: Path) -> None:

@@ -84,6 +84,22 @@ class Parity:
         """The smallest cosine of all layers and poolings; NaN where there is none."""
         return min((each.cosine for each in self.agreements if each.cosine is not None), default=math.nan)
 
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON values."""
+        return {
+            "model": self.model,
+            "reference": self.reference,
+            "backend": self.backend,
+            "dtype": self.dtype,
+            "texts": self.texts,
+            "worst_error": self.worst_error,
+            "worst_cosine": None if math.isnan(self.worst_cosine) else self.worst_cosine,
+            "layers": [
+                {"layer": each.layer, "pooling": each.pooling, "error": each.error, "cosine": each.cosine}
+                for each in self.agreements
+            ],
+        }
+
 
 def to_compare(architecture: str, names: Collection[str] | None = None) -> list[str]:
     """The backends to lay beside each other, the reference first; None takes all that are installed.
@@ -161,23 +177,6 @@ def agreements(expected: Tensor, found: Tensor, poolings: Sequence[str]) -> list
         for layer in range(expected.shape[1])
         for place, pooling in enumerate(poolings)
     ]
-
-
-def to_json(parity: Parity) -> dict[str, Any]:
-    """A comparison as JSON values."""
-    return {
-        "model": parity.model,
-        "reference": parity.reference,
-        "backend": parity.backend,
-        "dtype": parity.dtype,
-        "texts": parity.texts,
-        "worst_error": parity.worst_error,
-        "worst_cosine": None if math.isnan(parity.worst_cosine) else parity.worst_cosine,
-        "layers": [
-            {"layer": each.layer, "pooling": each.pooling, "error": each.error, "cosine": each.cosine}
-            for each in parity.agreements
-        ],
-    }
 
 
 def _states(model: ResolvedModel, settings: ResolvedSettings) -> Tensor:

@@ -1,45 +1,32 @@
 """`bench compare`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.api import HOME
+from bench import api
 from bench.cli import completers, options
 
 if TYPE_CHECKING:
     from bench.comparison import Compared, Contender
-    from bench.study.study import Study
 
 
 @click.command()
 @click.argument("a", shell_complete=completers.studies)
 @click.argument("b", shell_complete=completers.studies)
 @click.option("--study", "within", shell_complete=completers.studies, help="The study in which A and B select models.")
+@options.home_option
 @options.json_option
-def compare(a: str, b: str, within: str | None, as_json: bool) -> None:
+def compare(a: str, b: str, within: str | None, home: Path | None, as_json: bool) -> None:
     """Set A and B side by side: paired by seed, by fold and by example.
 
     Each is a study, STUDY:knee (or best, cheapest, a trial's number), the id of a trial's MLflow run, or, within
     --study, models joined by commas, for which their best scored candidate stands.
     """
-    from functools import cache
-
     from bench.cli import show
-    from bench.comparison import compare as run_compare
-    from bench.comparison import find
-    from bench.home import store_home
-    from bench.store import Store
-    from bench.study.reopen import reopen
 
-    progress, store = show.progress(), Store(store_home())
-
-    @cache
-    def opened(name: str) -> "Study":
-        return reopen(HOME, name, store, progress)
-
-    named = [find(each, HOME, within) for each in (a, b)]
-    found = run_compare(*(each.sides(opened) for each in named))
+    found = api.compare(a, b, within=within, home=home, progress=show.progress())
     if as_json:
         show.json_out({"a": a, "b": b, "pairs": [each.to_json() for each in found]})
         return

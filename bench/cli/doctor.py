@@ -1,10 +1,11 @@
 """`bench doctor`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.api import EXTRACT_SETTINGS, HOME
+from bench import api
 from bench.cli import completers, options
 from bench.cli.fields import names, options_of
 
@@ -27,25 +28,24 @@ MARKS = {
     help="Compare backends on a few texts instead, layer by layer.",
 )
 @click.option("--backends", callback=names, metavar="A,B,…", help="With --parity.  [default: all that are installed]")
-@options_of(EXTRACT_SETTINGS, "dtype", dtype="With --parity: of the computation.")
+@options_of(api.EXTRACT_SETTINGS, "dtype", dtype="With --parity: of the computation.")
+@options.home_option
 @options.json_option
-def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, as_json: bool) -> None:
+def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, home: Path | None, as_json: bool) -> None:
     """Say what is installed, which devices and sources are at hand, and what to fix.
 
     With --parity, extract a dozen texts with two or more backends and say how far their hidden states lie apart.
     """
     if model is not None:
-        _parity(model, backends, dtype, as_json)
+        _parity(model, backends, dtype, home, as_json)
         return
     if backends is not None:
         raise click.UsageError("--backends goes with --parity MODEL.")
     from dataclasses import asdict
 
     from bench.cli import show
-    from bench.doctor import examine
-    from bench.home import Home
 
-    found = examine(Home.at(HOME))
+    found = api.doctor(home)
     if as_json:
         show.json_out({"findings": [asdict(each) for each in found]})
     else:
@@ -55,19 +55,12 @@ def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, as_j
         raise SystemExit(1)
 
 
-def _parity(name: str, backends: tuple[str, ...] | None, dtype: str, as_json: bool) -> None:
-    from bench.backends.parity import compare, to_compare, to_json
+def _parity(name: str, backends: tuple[str, ...] | None, dtype: str, home: Path | None, as_json: bool) -> None:
     from bench.cli import show
-    from bench.home import store_home
-    from bench.models.resolve import resolve
-    from bench.specs import ExtractionSettings
 
-    progress = show.progress()
-    model = resolve(name, store_home(), progress=progress)
-    settings = ExtractionSettings.model_validate({"dtype": dtype})
-    found = compare(model, settings, to_compare(model.architecture, backends), progress)
+    found = api.compare_backends(name, backends, dtype=dtype, home=home, progress=show.progress())
     if as_json:
-        show.json_out({"parities": [to_json(each) for each in found]})
+        show.json_out({"parities": [each.to_json() for each in found]})
         return
     for each in found:
         _print_parity(each)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.api import HOME
+from bench import api
 from bench.cli import completers, options
 from bench.errors import BenchError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--with-weights", is_flag=True, help="Pack the layers that are used; else models are found by name.")
 @click.option("--register", metavar="NAME", help="Register it in the tracking store, as a new version of NAME.")
 @click.option("--alias", help="An alias of the registered version, such as champion.")
+@options.home_option
 @options.tracking_option
 @options.json_option
 def export(
@@ -33,6 +34,7 @@ def export(
     with_weights: bool,
     register: str | None,
     alias: str | None,
+    home: Path | None,
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
@@ -50,35 +52,22 @@ def export(
     if out and given is click.core.ParameterSource.COMMANDLINE:
         raise BenchError("--tracking-uri says where a logged model goes: leave it out, or --out.")
     from bench.cli import show
-    from bench.home import store_home
-    from bench.packaging.export import export as export_to
-    from bench.packaging.export import log, refuse_taken
-    from bench.store import Store
-    from bench.study.reopen import reopen
-    from bench.tracking import MlflowTracker
 
-    if out is not None:
-        refuse_taken(out)
-    progress, tracker = show.progress(), MlflowTracker(HOME, tracking_uri)
-    opened = reopen(HOME, study, Store(store_home()), progress, trial)
-    record = opened.choose(trial)
-    if out is not None:
-        done = export_to(opened, record, out, chosen=trial, with_weights=with_weights, progress=progress)
-    else:
-        done = log(
-            opened,
-            record,
-            tracker,
-            chosen=trial,
-            register=register,
-            alias=alias,
-            with_weights=with_weights,
-            progress=progress,
-        )
-    show.json_out(done.to_json()) if as_json else _print(done, tracker.uri)
+    done = api.export(
+        study,
+        out,
+        trial,
+        register=register,
+        alias=alias,
+        with_weights=with_weights,
+        home=home,
+        tracking_uri=tracking_uri,
+        progress=show.progress(),
+    )
+    show.json_out(done.to_json()) if as_json else _print(done)
 
 
-def _print(done: "Exported", store: str) -> None:
+def _print(done: "Exported") -> None:
     made = done.pipeline
     latency, agreement = made.latency, made.agreement
     assert latency is not None
@@ -102,6 +91,6 @@ def _print(done: "Exported", store: str) -> None:
     )
     click.echo()
     click.echo(done.uri if done.folder is None else f"Written to {done.folder}.")
-    prefix = "" if done.folder is not None else f"MLFLOW_TRACKING_URI={store} "
+    prefix = "" if done.folder is not None else f"MLFLOW_TRACKING_URI={done.tracking_uri} "
     click.echo(f"  bench predict --model {done.uri} FILE")
     click.echo(f"  {prefix}mlflow models serve --model-uri {done.uri} --env-manager local --port 5001")

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from bench.api import EXTRACT_SETTINGS
+from bench import api
 from bench.cli import completers, options
 from bench.cli.fields import names, options_of
 
@@ -19,24 +19,14 @@ from bench.cli.fields import names, options_of
     help="Models by name, hub id or folder.",
 )
 @click.option("--layers", metavar="0,7,…", callback=names, help="Only these layers.  [default: all]")
-@options_of(EXTRACT_SETTINGS)
+@options_of(api.EXTRACT_SETTINGS)
 @options.json_option
 def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bool, **params: Any) -> None:
     """Fill the store with the hidden states of a data set, without searching."""
     from bench.cli import show
-    from bench.datasets.request import DatasetRequest
-    from bench.home import store_home
-    from bench.material import Wanted, gather
-    from bench.settings import given
-    from bench.specs import ExtractionSettings
-    from bench.store import Store
 
-    progress = show.progress()
-    chosen = {} if layers is None else {name: [_layer(text) for text in layers] for name in models}
-    store = Store(store_home())
-    settings = given(ExtractionSettings, params)
-    material = gather(Wanted(given(DatasetRequest, params), models, settings, layers=chosen), None, store, progress)
-    material.extract(progress)
+    chosen = None if layers is None else [_layer(text) for text in layers]
+    material = api.extract(params.pop("dataset"), models, layers=chosen, progress=show.progress(), **params)
     cut = material.truncated
     rows: list[dict[str, Any]] = [
         {
@@ -53,7 +43,7 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
         show.json_out(
             {
                 "dataset": material.dataset.name,
-                "store": str(store.home),
+                "store": str(material.store.home),
                 "backend": material.settings.backend,
                 "device": material.settings.device,
                 "models": rows,
@@ -61,7 +51,7 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
         )
         return
     show.table(
-        f"{material.dataset.name} in {store.home}",
+        f"{material.dataset.name} in {material.store.home}",
         ("model", "texts", "new", "cut to length", "shelf", "size"),
         [
             (row["model"], row["texts"], row["extracted"], row["truncated"], row["shelf"], show.size(row["bytes"]))

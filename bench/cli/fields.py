@@ -59,14 +59,17 @@ class LazyChoice(Choice):
         return tuple(self._words())
 
 
-def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+def listed(value: str) -> tuple[str, ...]:
     """A comma-separated list as a tuple."""
-    if value is None:
-        return None
     found = tuple(part.strip() for part in value.split(",") if part.strip())
     if not found:
         raise click.BadParameter("name at least one")
     return found
+
+
+def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """The same where the option is given."""
+    return None if value is None else listed(value)
 
 
 def options_of(settings: Mapping[str, Setting], *only: str, **words: str) -> Callable[[F], F]:

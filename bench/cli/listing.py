@@ -1,13 +1,12 @@
 """`bench list`."""
 
-from typing import Any, get_args
+from pathlib import Path
 
 import click
 
-from bench.api import EXTRACT_SETTINGS, HOME
+from bench import api
 from bench.cli import options
 from bench.cli.fields import options_of
-from bench.specs import Dtype
 
 
 @click.group("list")
@@ -19,26 +18,10 @@ def listing() -> None:
 @options.json_option
 def models(as_json: bool) -> None:
     """Models by name: what they are, what they need, and whether they can be had and fit here."""
-    from bench.backends.base import supporting
     from bench.cli import show
-    from bench.models.availability import availability, machine_gb, memory_gb
-    from bench.models.rows import MODELS
 
-    machine = machine_gb("auto")
-    found: list[dict[str, Any]] = []
-    for name, row in MODELS.items():
-        absent = availability(name).absent
-        need = {dtype: memory_gb(row.parameters, dtype) for dtype in get_args(Dtype)}
-        found.append(
-            row.model_dump()
-            | {
-                "backends": supporting(row.architecture),
-                "memory_gb": need,
-                "fits": [dtype for dtype in need if need[dtype] <= machine],
-                "available": not absent,
-                "reason": absent,
-            }
-        )
+    machine, overview = api.models()
+    found = [each.to_json() for each in overview]
     if as_json:
         show.json_out({"machine_gb": machine, "models": found})
         return
@@ -79,13 +62,12 @@ def models(as_json: bool) -> None:
 
 @listing.command()
 @options.json_option
-@options_of(EXTRACT_SETTINGS, "data_home")
+@options_of(api.EXTRACT_SETTINGS, "data_home")
 def datasets(as_json: bool, data_home: str | None) -> None:
     """Data sets by name, and the sources that may give them."""
     from bench.cli import show
-    from bench.datasets.catalog import available
 
-    found = available(data_home)
+    found = api.datasets(data_home)
     if as_json:
         show.json_out(
             {
@@ -122,8 +104,8 @@ def datasets(as_json: bool, data_home: str | None) -> None:
 def fusions(as_json: bool) -> None:
     """Fusion operators."""
     from bench.cli import show
-    from bench.fusion import FUSIONS
 
+    found = api.fusions().values()
     if as_json:
         show.json_out(
             {
@@ -134,7 +116,7 @@ def fusions(as_json: bool) -> None:
                         "commutative": each.commutative,
                         "projects": each.aligned,
                     }
-                    for each in FUSIONS.values()
+                    for each in found
                 ]
             }
         )
@@ -144,29 +126,19 @@ def fusions(as_json: bool) -> None:
         ("name", "order matters", "projects to a common width", "what it does"),
         [
             (each.name, "no" if each.commutative else "yes", "yes" if each.aligned else "no", each.summary)
-            for each in FUSIONS.values()
+            for each in found
         ],
     )
 
 
 @listing.command()
+@options.home_option
 @options.json_option
-def studies(as_json: bool) -> None:
+def studies(home: Path | None, as_json: bool) -> None:
     """Studies under mlruns/ with how far they are."""
     from bench.cli import show
-    from bench.study.journal import read, study_names
 
-    found = [(name, read(HOME, name)) for name in study_names(HOME)]
-    rows = [
-        {
-            "study": name,
-            "dataset": journal.settings["dataset"],
-            "models": sorted(journal.settings["models"]),
-            "complete": len(journal.of("complete")),
-            "pruned": len(journal.of("pruned")),
-        }
-        for name, journal in found
-    ]
+    rows = [each.to_json() for each in api.studies(home)]
     if as_json:
         show.json_out({"studies": rows})
         return

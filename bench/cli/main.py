@@ -104,11 +104,11 @@ def _of_file(error: OSError) -> str:
     """What a person can do about a file that cannot be read or written."""
     from pathlib import Path
 
+    from bench.api import Home
     from bench.files import final
-    from bench.home import store_home
 
     path = final(Path(str(error.filename)))
-    remedy = "; BENCH_STORE moves the store" if path.is_relative_to(store_home()) else ""
+    remedy = "; BENCH_STORE moves the store" if path.is_relative_to(Home.at().store) else ""
     return f"{path}: {error.strerror}. Check that its folder is there, may be written and has room{remedy}."
 
 

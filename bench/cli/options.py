@@ -1,10 +1,12 @@
 """Options that several commands share and that no setting stands for."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from bench import api
 from bench.cli import completers
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -12,10 +14,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _address(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """Refuse what is no address before any work is done."""
-    from bench.tracking import check_address
-
     if value is not None:
-        check_address(value)
+        api.check_address(value)
     return value
 
 
@@ -26,13 +26,20 @@ def _off(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
     return value
 
 
+home_option = click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    is_eager=True,  # what is completed may lie there
+    help="Folder of studies, reports and MLflow's database.  [default: mlruns]",
+)
+
 tracking_option = click.option(
     "--tracking-uri",
     envvar="MLFLOW_TRACKING_URI",
     callback=_address,
     is_eager=True,  # before --no-tracking, which asks whether it was given
     metavar="URI",
-    help="MLflow's database (sqlite:///FILE, …) or server (http://HOST).  [default: mlruns/mlflow.db]",
+    help="MLflow's database (sqlite:///FILE, …) or server (http://HOST).  [default: mlflow.db in --home]",
 )
 
 no_tracking_option = click.option(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.api import HOME
+from bench import api
 from bench.cli import completers, options
 
 if TYPE_CHECKING:
@@ -17,34 +17,23 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the page and the images.  [default: mlruns/reports/STUDY]",
+    help="Folder of the page and the images.  [default: reports/STUDY in --home]",
 )
 @options.trial_option("Whose mistakes are shown, chosen by search scores alone.")
+@options.home_option
 @options.tracking_option
 @options.json_option
-def report(study: str, out: Path | None, trial: str, tracking_uri: str | None, as_json: bool) -> None:
+def report(
+    study: str, out: Path | None, trial: str, home: Path | None, tracking_uri: str | None, as_json: bool
+) -> None:
     """Write the report of STUDY: one HTML page that loads nothing, and each figure as PNG and SVG.
 
     The report is also put on the study's run in the tracking store.
     """
     from bench.cli import show
-    from bench.home import store_home
-    from bench.report import write
-    from bench.store import Store
-    from bench.study.reopen import reopen
-    from bench.tracking import MlflowTracker
 
-    tracker = MlflowTracker(HOME, tracking_uri)
-    if tracking_uri is not None:
-        tracker.store.connect()  # without one, a store that cannot be used is only noted
-    opened = reopen(HOME, study, Store(store_home()), show.progress(), trial)
-    done = write(opened, out or folder_of(study), trial, tracker)
+    done = api.report(study, out, trial, home=home, tracking_uri=tracking_uri, progress=show.progress())
     show.json_out(done.to_json()) if as_json else print_report(done)
-
-
-def folder_of(study: str) -> Path:
-    """Where the report of a study goes unless it is told otherwise."""
-    return HOME / "reports" / study
 
 
 def print_report(done: "Report") -> None:

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.api import HOME, REPRODUCE_SETTINGS
+from bench import api
 from bench.cli import completers, options
-from bench.cli.fields import LazyChoice, names, options_of
+from bench.cli.fields import LazyChoice, listed, names, options_of
 
 if TYPE_CHECKING:
     from bench.reproduce.plan import ReproductionPlan
-    from bench.reproduce.prepare import ReproductionRequest
     from bench.reproduce.run import FinishedStudy
 
 NOTES = 8
@@ -19,9 +18,7 @@ NOTES = 8
 
 
 def _studies() -> list[str]:
-    from bench.reproduce.studies import STUDIES
-
-    return [*STUDIES, "all"]
+    return [*api.names("reproductions"), "all"]
 
 
 class _Command(click.Command):
@@ -29,10 +26,8 @@ class _Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The studies, then the options."""
-        from bench.reproduce.studies import STUDIES
-
         with formatter.section("Studies"):
-            formatter.write_dl([(name, study.paper) for name, study in STUDIES.items()])
+            formatter.write_dl(list(api.reproductions().items()))
         super().format_options(ctx, formatter)
 
 
@@ -45,17 +40,28 @@ class _Command(click.Command):
     shell_complete=completers.models,
     help="Models by name, hub id or folder.  [default: all of `bench list models` that can be had]",
 )
-@options_of(REPRODUCE_SETTINGS)
+@options_of(api.REPRODUCE_SETTINGS)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of tables and figures.  [default: mlruns/reproduce]",
+    help="Folder of tables and figures.  [default: reproduce in --home]",
 )
+@options.home_option
 @options.tracking_option
 @options.no_tracking_option
 @options.json_option
 @options.dry_run_option
-def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: bool, **params: Any) -> None:
+def reproduce(
+    study: str,
+    dataset: str,
+    out: Path | None,
+    home: Path | None,
+    tracking_uri: str | None,
+    no_tracking: bool,
+    as_json: bool,
+    dry_run: bool,
+    **params: Any,
+) -> None:
     """Reproduce a table or figure of the paper on any data sets and models, the published numbers beside it.
 
     --dataset takes several names, separated by commas. STUDY is one of those below, or all. Studies share evaluations
@@ -66,25 +72,24 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, no_trackin
     or data sets, a list of these under "studies", with what a study says across data sets at its end.
     """
     from bench.cli import show
-    from bench.home import store_home
-    from bench.models.scratch import scratch
-    from bench.reproduce.plan import plan
-    from bench.reproduce.prepare import prepare
-    from bench.reproduce.run import reproduce as run
-    from bench.store import Store
-    from bench.tracking import tracker_of
 
+    wanted = listed(dataset)
     progress = show.progress()
-    request, store = _request(params), Store(store_home())
     if dry_run:
-        with scratch(store.home) as folder:
-            plans = [plan(each, progress) for each in prepare(request, store, progress, scratch=folder)]
+        plans = api.plan_reproduction(study, wanted, home=home, progress=progress, **params)
         found = [row for each in plans for row in each.to_json()]
         show.json_out(found[0] if len(found) == 1 else {"studies": found}) if as_json else _print_plans(plans)
         return
-    uri = None if no_tracking else tracking_uri
-    tracker = tracker_of(HOME, uri, tracking=not no_tracking, source="bench reproduce")
-    done = run(prepare(request, store, progress), HOME, tracker, progress)
+    done = api.reproduce(
+        study,
+        wanted,
+        out=out,
+        home=home,
+        tracking_uri=None if no_tracking else tracking_uri,
+        tracking=not no_tracking,
+        progress=progress,
+        **params,
+    )
     if as_json:
         found = [each.to_json() for each in done]
         show.json_out(found[0] if len(found) == 1 else {"studies": found})
@@ -95,36 +100,8 @@ def reproduce(as_json: bool, dry_run: bool, tracking_uri: str | None, no_trackin
         click.echo("Compare in the browser: bench ui")
 
 
-def _request(params: dict[str, Any]) -> "ReproductionRequest":
-    from bench.datasets.request import DatasetRequest
-    from bench.evaluation.protocol import Protocol
-    from bench.models.resolve import ModelName
-    from bench.models.rows import MODELS
-    from bench.reproduce.prepare import ReproductionRequest
-    from bench.reproduce.studies import STUDIES
-    from bench.settings import given
-    from bench.specs import ExtractionSettings
-
-    wanted = names(None, None, params["dataset"])  # type: ignore[arg-type]
-    assert wanted is not None
-    models = params["models"] or tuple(MODELS)
-    for model in models:
-        # a model that cannot be had is shown as missing; a name that means nothing is a mistake
-        ModelName.parse(model)
-    chosen = STUDIES.values() if params["study"] == "all" else (STUDIES[params["study"]],)
-    return ReproductionRequest(
-        studies=tuple(chosen),
-        datasets=tuple(given(DatasetRequest, params | {"dataset": name}) for name in dict.fromkeys(wanted)),
-        models=models,
-        extraction=given(ExtractionSettings, params),
-        protocol=given(Protocol, params),
-        out=params["out"],
-    )
-
-
 def _print_done(done: "FinishedStudy") -> None:
     from bench.cli import show
-    from bench.reproduce.published import errata
 
     study, rows = done.study, done.findings.rows
     columns = [
@@ -150,8 +127,8 @@ def _print_done(done: "FinishedStudy") -> None:
             f"- The paper's numbers ({len(published)} rows) are in published.csv"
             + (f"; of its {len(theirs)} models, {len(run)} were run here." if theirs else ".")
         )
-    if wrong := errata(study.name):
-        click.echo(f"- The paper contradicts itself here in {len(wrong)} places: see {study.name}.md.")
+    if wrong := done.errata:
+        click.echo(f"- The paper contradicts itself here in {wrong} places: see {study.name}.md.")
     click.echo(f"Files: {done.files[0].parent}\n")
 
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench import api
-from bench.api import HOME, SEARCH_SETTINGS
 from bench.cli import options
 from bench.cli.fields import options_of
 
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@options_of(SEARCH_SETTINGS)
+@options_of(api.SEARCH_SETTINGS)
+@options.home_option
 @options.tracking_option
 @options.no_tracking_option
 @options.json_option
 @options.dry_run_option
-def search(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: bool, **params: Any) -> None:
+def search(
+    home: Path | None, tracking_uri: str | None, no_tracking: bool, as_json: bool, dry_run: bool, **params: Any
+) -> None:
     """Search for the best candidates on a data set and confirm the front on its test set.
 
     Hidden states are extracted once and kept. Run the same command again after an interruption, or with more
@@ -33,27 +36,14 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: 
     """
     from bench.cli import show
     from bench.cli.report import print_report
-    from bench.home import store_home
-    from bench.models.scratch import scratch
-    from bench.store import Store
-    from bench.study.plan import plan
-    from bench.study.run import prepare
-    from bench.study.settings import search_request
 
     progress = show.progress()
     if dry_run:
-        request, store = search_request(**params), Store(store_home())
-        with scratch(store.home) as folder:
-            planned = plan(prepare(request, store, progress, scratch=folder), HOME)
+        planned = api.plan(home=home, progress=progress, **params)
         show.json_out(planned.to_json()) if as_json else _print_plan(planned)
         return
-    found = api.search(
-        home=HOME,
-        tracking_uri=None if no_tracking else tracking_uri,
-        tracking=not no_tracking,
-        progress=progress,
-        **params,
-    )
+    uri = None if no_tracking else tracking_uri
+    found = api.search(home=home, tracking_uri=uri, tracking=not no_tracking, progress=progress, **params)
     report = found.closing_report()
     if as_json:
         words = {} if report is None else report.to_json()
@@ -66,7 +56,6 @@ def search(as_json: bool, dry_run: bool, tracking_uri: str | None, no_tracking: 
 
 def _print_study(study: "Study") -> None:
     from bench.cli import show
-    from bench.study.columns import search_columns
 
     trials, session, dataset = study.trials, study.session, study.material.dataset
     assert session is not None
@@ -85,8 +74,7 @@ def _print_study(study: "Study") -> None:
             texts = len(study.material.texts)
             click.echo(f"{count} of {texts} texts were cut to the maximum length for {name}.")
     click.echo()
-    objectives = study.request.space.objectives
-    columns, score = search_columns(objectives), objectives.score.measure
+    columns, score = study.columns, study.request.space.objectives.score.measure
     header = (
         "trial",
         "sources",

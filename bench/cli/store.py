@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bench.api import EXTRACT_SETTINGS
+from bench import api
 from bench.cli import completers, options
 from bench.cli.fields import options_of
 from bench.errors import BenchError
@@ -23,14 +23,10 @@ def list_(as_json: bool) -> None:
     from dataclasses import asdict
 
     from bench.cli import show
-    from bench.evaluation.cache import kept
-    from bench.evaluation.rows import kept as kept_rows
-    from bench.home import store_home
-    from bench.store import Store
 
-    home = store_home()
-    shelves = list(Store(home).shelves())
-    remembered, known = kept(home), list(kept_rows(home))
+    opened = api.store()
+    home, shelves = opened.home, list(opened.shelves())
+    remembered, known = api.remembered()
     if as_json:
         show.json_out(
             {
@@ -73,15 +69,9 @@ def list_(as_json: bool) -> None:
 def verify(as_json: bool) -> None:
     """Read every byte and check it; damaged files are set aside, their rows will be extracted again."""
     from bench.cli import show
-    from bench.home import store_home
-    from bench.store import Store
 
-    progress, found = show.progress(), list(Store(store_home()).shelves())
-    rows = []
-    with progress.task("verify", len(found), "shelves") as task:
-        for shelf in found:
-            rows.append({"shelf": shelf.folder.name, "whole": shelf.verify(), "damaged": len(shelf.damaged)})
-            task.advance()
+    found = api.verify_store(progress=show.progress())
+    rows = [{"shelf": name, "whole": whole, "damaged": damaged} for name, (whole, damaged) in found.items()]
     if as_json:
         show.json_out({"shelves": rows})
     else:
@@ -100,10 +90,8 @@ def verify(as_json: bool) -> None:
 def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -> None:
     """Delete damaged files and parts of interrupted writes; with --shelf, whole shelves."""
     from bench.cli import show
-    from bench.home import store_home
-    from bench.store import Store
 
-    opened = Store(store_home())
+    opened = api.store()
     doomed = opened.prunable(names, evaluations=evaluations)
     total = sum(doomed.values())
     if doomed and not yes:
@@ -127,7 +115,7 @@ def _agreed(question: str) -> bool:
 
 @store.command()
 @click.option("--model", required=True, shell_complete=completers.models, help="A model by name, hub id or folder.")
-@options_of(EXTRACT_SETTINGS)
+@options_of(api.EXTRACT_SETTINGS)
 @options.json_option
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
@@ -137,31 +125,10 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     and identities are in the metadata. What is not stored yet is extracted first.
     """
     from bench.cli import show
-    from bench.datasets.request import DatasetRequest
-    from bench.extraction import heal
-    from bench.home import store_home
-    from bench.material import Wanted, gather
-    from bench.settings import given
-    from bench.specs import ExtractionSettings
-    from bench.store import Store
-    from bench.store.export import export_states
 
-    progress = show.progress()
-    wanted = Wanted(given(DatasetRequest, params), (model,), given(ExtractionSettings, params))
-    material = gather(wanted, None, Store(store_home()), progress)
-    material.extract(progress)
-    (need,) = material.needs
-    dataset = material.dataset
-    export_states(
-        need.shelf,
-        need.layers,
-        need.model.poolings,
-        dataset,
-        file,
-        lambda: heal(need, material.settings, material.texts, progress),
-    )
+    material = api.export_states(params.pop("dataset"), model, file, progress=show.progress(), **params)
     written = file.stat().st_size
     if as_json:
-        show.json_out({"file": str(file), "bytes": written, "model": model, "dataset": dataset.name})
+        show.json_out({"file": str(file), "bytes": written, "model": model, "dataset": material.dataset.name})
     else:
         click.echo(f"Wrote {file} ({show.size(written)}).")

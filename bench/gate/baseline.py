@@ -13,6 +13,7 @@ from bench.evaluation.protocol import Protocol
 from bench.files import atomic
 from bench.identity import PINNED, KeyGroup, only
 from bench.measures import Measure
+from bench.metrics import Summary, summarise
 from bench.specs import DEFAULT_TASK, MLP, Candidate, ExtractionSettings, Spec
 from bench.tasks import TASKS
 
@@ -49,6 +50,12 @@ class Pinned(Spec):
     extraction: ExtractionSettings
     protocol: Repeats
     candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
+
+    def at_home(self, data_home: str | None) -> "Pinned":
+        """The same with another folder of data sets; as it is where it is None."""
+        if data_home is None:
+            return self
+        return self.model_copy(update={"dataset": self.dataset.model_copy(update={"data_home": data_home})})
 
 
 class RowsDigest(Spec):
@@ -113,6 +120,11 @@ class CandidateScores(Spec):
     f1: tuple[Finite, ...]
     folds: tuple[tuple[Finite, ...], ...]
 
+    @property
+    def summary(self) -> Summary:
+        """Mean and spread over seeds; unknown where its training diverged."""
+        return summarise(self.f1 or [float("nan")])
+
 
 class Baseline(Spec):
     """What is checked, and what was measured when it was written."""
@@ -128,6 +140,10 @@ class Baseline(Spec):
     def measure(self) -> Measure:
         """What the scores are."""
         return TASKS[self.pinned.dataset.task].measure
+
+    def at_home(self, data_home: str | None) -> "Baseline":
+        """See `Pinned.at_home`."""
+        return self.model_copy(update={"pinned": self.pinned.at_home(data_home)})
 
     @property
     def by_candidate(self) -> dict[Candidate, CandidateScores]:

@@ -4,16 +4,66 @@ Names and messages may hold text from data sets and from the hub, which is hosti
 elements with every character of meaning written as an entity, in XML through a serialiser.
 """
 
+from __future__ import annotations
+
+import os
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from bench.errors import BenchError
+from bench.files import atomic
 from bench.gate.judge import Verdict
 
 TITLE = "bench check"
 _MEANING = re.compile(r"[^\w\s.,:;=+()/–→×-]")
 # all that XML 1.0 does not allow
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Reports:
+    """The files that were asked for."""
+
+    summary: Path | None
+    cases: Path | None
+    started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    @contextmanager
+    def to(cls, markdown: Path | str | None, junit: Path | str | None) -> Iterator[Reports]:
+        """Files for a check's outcome; where the block cannot run, they say that."""
+        files = cls(None if markdown is None else Path(markdown), None if junit is None else Path(junit))
+        try:
+            yield files
+        except BenchError as error:
+            files._write(markdown_error(str(error)), junit_error(str(error), files._seconds))
+            raise
+
+    def write(self, verdict: Verdict) -> None:
+        """A check that ran."""
+        self._write(markdown(verdict), junit(verdict, self._seconds))
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def _write(self, summary: str, cases: str) -> None:
+        if self.summary is not None and str(self.summary) == os.environ.get("GITHUB_STEP_SUMMARY"):
+            # other commands of the step write there too
+            with self.summary.open("a", encoding="utf-8") as file:
+                file.write(summary)
+        elif self.summary is not None:
+            with atomic(self.summary) as temporary:
+                temporary.write_text(summary, encoding="utf-8")
+        if self.cases is not None:
+            with atomic(self.cases) as temporary:
+                temporary.write_text(cases, encoding="utf-8")
 
 
 def markdown(verdict: Verdict) -> str:

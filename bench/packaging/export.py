@@ -20,12 +20,13 @@ from bench.tracking.record import ModelRecord, Tracker
 
 @dataclass(frozen=True)
 class Exported:
-    """A package and where it is: a `folder`, or `uri` in a tracking store (and `version` of a registered model)."""
+    """A package and where it is: a `folder`, or `uri` in the store `tracking_uri` (and `version` where registered)."""
 
     pipeline: PackagedPipeline
     uri: str
     folder: Path | None = None
     version: str | None = None
+    tracking_uri: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The export as JSON values."""
@@ -133,7 +134,7 @@ def log(
             register=register,
             alias=alias,
         )
-    return Exported(made, uri, version=version)
+    return Exported(made, uri, version=version, tracking_uri=tracker.uri)
 
 
 def _model_record(made: PackagedPipeline) -> ModelRecord:

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.files import existing_parent
+from bench.models.scratch import scratch
 from bench.progress import Progress
 from bench.reproduce.evaluations import Evaluations, stand_in
-from bench.reproduce.prepare import PreparedDataset
+from bench.reproduce.prepare import PreparedDataset, ReproductionRequest, prepare
 from bench.reproduce.questions import Question
 from bench.reproduce.study import PaperStudy
 from bench.specs import MLP, Candidate
+from bench.store import Store
 from bench.study.plan import TRAINING_EFFICIENCY, PlannedModel, matrix_peak, planned_models
 
 LOGISTIC_PASSES = 1500
@@ -48,6 +50,12 @@ class ReproductionPlan:
         """One object a study."""
         shared = {name: value for name, value in asdict(self).items() if name not in {"studies", "together"}}
         return [asdict(study) | shared for study in self.studies]
+
+
+def dry_run(request: ReproductionRequest, store: Store, progress: Progress) -> list[ReproductionPlan]:
+    """What the studies would do; nothing is fetched, and what resolving models leaves is deleted."""
+    with scratch(store.home) as folder:
+        return [plan(each, progress) for each in prepare(request, store, progress, scratch=folder)]
 
 
 def plan(prepared: PreparedDataset, progress: Progress) -> ReproductionPlan:

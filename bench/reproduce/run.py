@@ -16,6 +16,7 @@ from bench.progress import Progress
 from bench.reproduce.columns import Row
 from bench.reproduce.evaluations import Evaluations
 from bench.reproduce.prepare import PreparedDataset
+from bench.reproduce.published import errata
 from bench.reproduce.questions import Question
 from bench.reproduce.study import Findings, PaperStudy
 from bench.reproduce.writing import files
@@ -34,6 +35,11 @@ class FinishedStudy:
     files: tuple[Path, ...]
     tracking_uri: str | None
     parent_run_id: str | None
+
+    @property
+    def errata(self) -> int:
+        """In how many places the paper contradicts itself here."""
+        return len(errata(self.study.name))
 
     def to_json(self) -> dict[str, Any]:
         """As `--json` gives it."""

@@ -11,10 +11,14 @@ from bench.errors import BenchError
 from bench.extraction import Need, check_disk
 from bench.files import existing_parent
 from bench.material import Material
+from bench.models.scratch import scratch
+from bench.progress import Progress
 from bench.space.enumeration import COUNTED, count
 from bench.specs import MLP
+from bench.store import Store
 from bench.study.journal import read, same_settings, study_names
-from bench.study.run import Prepared
+from bench.study.run import Prepared, prepare
+from bench.study.settings import SearchRequest
 
 TOKENS_A_WORD = 1.4
 EXTRACTION_EFFICIENCY, TRAINING_EFFICIENCY = 0.4, 0.5
@@ -56,6 +60,12 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values."""
         return asdict(self)
+
+
+def dry_run(request: SearchRequest, home: Path, store: Store, progress: Progress) -> Plan:
+    """What a search would do; nothing is fetched, and what resolving models leaves is deleted."""
+    with scratch(store.home) as folder:
+        return plan(prepare(request, store, progress, scratch=folder), home)
 
 
 def plan(prepared: Prepared, home: Path) -> Plan:

@@ -8,6 +8,7 @@ from bench.cost import ModelCost
 from bench.errors import BenchError, nearest
 from bench.evaluation.scoring import Scorer
 from bench.material import Material
+from bench.study.columns import SearchColumn, search_columns
 from bench.study.confirm import Entry, front
 from bench.study.journal import Journal, TrialRecord
 from bench.study.result import entry_json
@@ -61,6 +62,11 @@ class Study:
     def protocol(self) -> str:
         """How candidates were scored, in a sentence."""
         return self.request.protocol.describe(len(self.material.dataset.train))
+
+    @property
+    def columns(self) -> tuple[SearchColumn, ...]:
+        """What of a candidate's search is shown in tables."""
+        return tuple(search_columns(self.request.space.objectives))
 
     @property
     def optimistic(self) -> bool:

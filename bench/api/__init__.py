@@ -1,0 +1,65 @@
+"""What the command line does, as Python calls: `bench.search(...)`, then `.front`, `.report(...)`, `.export(...)`.
+
+`bench.search`, `bench.reopen` and `bench.compare` are these functions. Every command calls one of them and prints what
+it gives. `home` is a folder of runs, or a `Home` that also says where the store lies. Importing this package is quick:
+what a call needs is imported when it is called.
+"""
+
+from bench.api.gate import check, new_baseline
+from bench.api.overview import (
+    check_address,
+    compare_backends,
+    datasets,
+    doctor,
+    fusions,
+    models,
+    open_ui,
+    space,
+    space_schema,
+    studies,
+)
+from bench.api.predictions import predict
+from bench.api.reproduction import plan_reproduction, reproduce, reproductions
+from bench.api.states import export_states, extract, remembered, store, verify_store
+from bench.api.study import Searched, compare, export, plan, reopen, report, search
+from bench.api.tables import CLOSED, EXTRACT_SETTINGS, KEYWORDS, REPRODUCE_SETTINGS, names
+from bench.home import Home
+from bench.study.settings import SEARCH_SETTINGS
+
+__all__ = [
+    "CLOSED",
+    "EXTRACT_SETTINGS",
+    "KEYWORDS",
+    "REPRODUCE_SETTINGS",
+    "SEARCH_SETTINGS",
+    "Home",
+    "Searched",
+    "check",
+    "check_address",
+    "compare",
+    "compare_backends",
+    "datasets",
+    "doctor",
+    "export",
+    "export_states",
+    "extract",
+    "fusions",
+    "models",
+    "names",
+    "new_baseline",
+    "open_ui",
+    "plan",
+    "plan_reproduction",
+    "predict",
+    "remembered",
+    "reopen",
+    "report",
+    "reproduce",
+    "reproductions",
+    "search",
+    "space",
+    "space_schema",
+    "store",
+    "studies",
+    "verify_store",
+]

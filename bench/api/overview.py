@@ -1,0 +1,119 @@
+"""What there is: models, data sets, operators, studies, spaces, and this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.home import Home
+from bench.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from bench.backends.parity import Parity
+    from bench.datasets.catalog import Available
+    from bench.doctor import Check
+    from bench.fusion import Operator
+    from bench.overview import ModelOverview, SpaceOverview, StudyOverview
+
+
+def models() -> tuple[float, Sequence[ModelOverview]]:
+    """This machine's memory in GiB, and the models by name: what they need, and whether they can be had here."""
+    from bench.overview import models as overview
+
+    return overview()
+
+
+def datasets(data_home: str | None = None) -> Sequence[Available]:
+    """Data sets by name, and the sources that may give them."""
+    from bench.datasets.catalog import available
+
+    return available(data_home)
+
+
+def fusions() -> Mapping[str, Operator]:
+    """Fusion operators by name."""
+    from bench.fusion import FUSIONS
+
+    return FUSIONS
+
+
+def studies(home: Home | Path | str | None = None) -> Sequence[StudyOverview]:
+    """The studies of a home, with how far they are."""
+    from bench.overview import studies as overview
+
+    return overview(Home.at(home).runs)
+
+
+def space(name: str) -> SpaceOverview:
+    """A space file, and what it holds.
+
+    Raises:
+        BenchError: there is none, or it breaks the schema; the message names file, key and nearest valid name.
+    """
+    from bench.overview import space as overview
+
+    return overview(name)
+
+
+def space_schema() -> str:
+    """The JSON schema of space files, for editors."""
+    from bench.space.files import schema
+
+    return schema()
+
+
+def doctor(home: Home | Path | str | None = None) -> Sequence[Check]:
+    """What is installed, which devices and sources are at hand, and what to fix."""
+    from bench.doctor import examine
+
+    return examine(Home.at(home))
+
+
+def compare_backends(
+    model: str,
+    backends: Collection[str] | None = None,
+    *,
+    dtype: str = "float32",
+    home: Home | Path | str | None = None,
+    progress: Progress = SILENT,
+) -> Sequence[Parity]:
+    """How far the hidden states of two or more backends lie apart, on a dozen texts; all installed ones by default.
+
+    Raises:
+        BenchError: the model cannot be had, or fewer than two backends can run it.
+    """
+    from bench.backends.parity import compare, to_compare
+    from bench.models.resolve import resolve
+    from bench.settings import given
+    from bench.specs import ExtractionSettings
+
+    found = resolve(model, Home.at(home).store, progress=progress)
+    settings = given(ExtractionSettings, {"dtype": dtype})
+    return compare(found, settings, to_compare(found.architecture, backends), progress)
+
+
+def open_ui(
+    host: str = "127.0.0.1",
+    port: int = 5000,
+    *,
+    home: Home | Path | str | None = None,
+    tracking_uri: str | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve MLflow's UI on a tracking store until it is interrupted.
+
+    Raises:
+        BenchError: there is no such store, it is a server already, or nothing can listen there.
+    """
+    from bench.tracking.mlflow import MlflowStore
+    from bench.tracking.mlflow.ui import serve
+
+    serve(MlflowStore(Home.at(home).runs, tracking_uri), host, port, say)
+
+
+def check_address(uri: str) -> None:
+    """Raise BenchError where `uri` cannot be the address of a tracking store; nothing is connected to."""
+    from bench.tracking import check_address as check
+
+    check(uri)

@@ -1,0 +1,111 @@
+"""The paper's studies: run, or planned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from bench.api.tables import REPRODUCE_SETTINGS
+from bench.datasets.request import DatasetRequest
+from bench.evaluation.protocol import Protocol
+from bench.home import Home
+from bench.progress import SILENT, Progress
+from bench.settings import given, refuse_unknown, takes
+from bench.specs import ExtractionSettings
+
+if TYPE_CHECKING:
+    from bench.keywords import ReproduceKeywords
+    from bench.reproduce.plan import ReproductionPlan
+    from bench.reproduce.prepare import ReproductionRequest
+    from bench.reproduce.run import FinishedStudy
+
+
+def reproductions() -> dict[str, str]:
+    """The studies by name, each with the place in the paper that it reproduces."""
+    from bench.reproduce.studies import STUDIES
+
+    return {name: study.paper for name, study in STUDIES.items()}
+
+
+@takes(REPRODUCE_SETTINGS)
+def reproduce(
+    study: str,
+    datasets: Sequence[str],
+    *,
+    models: Sequence[str] | None = None,
+    out: Path | str | None = None,
+    home: Home | Path | str | None = None,
+    tracking_uri: str | None = None,
+    tracking: bool = True,
+    progress: Progress = SILENT,
+    **settings: Unpack[ReproduceKeywords],
+) -> list[FinishedStudy]:
+    """Reproduce a table or figure of the paper on data sets and models, the published numbers beside it.
+
+    Args:
+        study: One of ``reproductions()``, or ``"all"``.
+        datasets: Names, hub ids, or files.
+        models: Names, hub ids or folders; all of ``names("models")`` that can be had where it is None.
+        out: Folder of tables and figures; ``reproduce`` among the runs of `home` where it is None.
+        home: As for `search`.
+        tracking_uri: As for `search`.
+        tracking: As for `search`.
+        progress: What is told while it runs; nothing by default.
+        settings: What may be set, each by the name that `bench reproduce` has for it; None stands for the default.
+
+    Raises:
+        BenchError: there is no such study or setting, data cannot be had, or no model can.
+    """
+    from bench.reproduce.prepare import prepare
+    from bench.reproduce.run import reproduce as run
+    from bench.store import Store
+    from bench.tracking import tracker_of
+
+    request, place = _request(study, datasets, models, out, settings), Home.at(home)
+    tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, source="bench reproduce")
+    return run(prepare(request, Store(place.store), progress), place.runs, tracker, progress)
+
+
+@takes(REPRODUCE_SETTINGS)
+def plan_reproduction(
+    study: str,
+    datasets: Sequence[str],
+    *,
+    models: Sequence[str] | None = None,
+    home: Home | Path | str | None = None,
+    progress: Progress = SILENT,
+    **settings: Unpack[ReproduceKeywords],
+) -> list[ReproductionPlan]:
+    """What the same `reproduce` would do on each data set; nothing is written or downloaded.
+
+    Raises:
+        BenchError: there is no such study or setting, or data or models are not at hand.
+    """
+    from bench.reproduce.plan import dry_run
+    from bench.store import Store
+
+    return dry_run(_request(study, datasets, models, None, settings), Store(Home.at(home).store), progress)
+
+
+def _request(
+    study: str, datasets: Sequence[str], models: Sequence[str] | None, out: Path | str | None, settings: Any
+) -> ReproductionRequest:
+    from bench.models.resolve import ModelName
+    from bench.models.rows import MODELS
+    from bench.reproduce.prepare import ReproductionRequest
+    from bench.reproduce.studies import STUDIES
+
+    refuse_unknown("A reproduction", settings, REPRODUCE_SETTINGS)
+    chosen = tuple(models or MODELS)
+    for model in chosen:
+        # a model that cannot be had is shown as missing; a name that means nothing is a mistake
+        ModelName.parse(model)
+    return ReproductionRequest(
+        studies=tuple(STUDIES.values()) if study == "all" else (STUDIES[study],),
+        datasets=tuple(given(DatasetRequest, {**settings, "dataset": name}) for name in dict.fromkeys(datasets)),
+        models=chosen,
+        extraction=given(ExtractionSettings, settings),
+        protocol=given(Protocol, settings),
+        out=None if out is None else Path(out),
+    )

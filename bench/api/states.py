@@ -1,0 +1,113 @@
+"""Hidden states: extracted, looked at, verified and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from bench.api.tables import EXTRACT_SETTINGS
+from bench.datasets.request import DatasetRequest
+from bench.home import Home
+from bench.progress import SILENT, Progress
+from bench.settings import given, refuse_unknown, takes
+from bench.specs import ExtractionSettings
+
+if TYPE_CHECKING:
+    from bench.evaluation.cache import Kept
+    from bench.keywords import ExtractKeywords
+    from bench.material import Material
+    from bench.store import Store
+
+
+@takes(EXTRACT_SETTINGS)
+def extract(
+    dataset: str,
+    models: Sequence[str],
+    *,
+    layers: Sequence[int] | None = None,
+    home: Home | Path | str | None = None,
+    progress: Progress = SILENT,
+    **settings: Unpack[ExtractKeywords],
+) -> Material:
+    """Fill the store with the hidden states of a data set, without searching; what is stored is not computed again.
+
+    Args:
+        dataset: A name, hub id, or file.
+        models: Names, hub ids or folders; each must be there.
+        layers: Only these, from 0 (the embeddings) on; all where it is None.
+        home: Where the store is, if a `Home`; else the usual store.
+        progress: What is told while it runs; nothing by default.
+        settings: What may be set, each by the name that `bench extract` has for it; None stands for the default.
+
+    Raises:
+        BenchError: there is no such setting or layer, or data or models cannot be had or run.
+    """
+    from bench.material import Wanted, gather
+    from bench.store import Store
+
+    refuse_unknown("An extraction", settings, EXTRACT_SETTINGS)
+    chosen = {} if layers is None else dict.fromkeys(models, layers)
+    request = given(DatasetRequest, {"dataset": dataset, **settings})
+    wanted = Wanted(request, tuple(models), given(ExtractionSettings, settings), layers=chosen)
+    material = gather(wanted, None, Store(Home.at(home).store), progress)
+    material.extract(progress)
+    return material
+
+
+@takes(EXTRACT_SETTINGS)
+def export_states(
+    dataset: str,
+    model: str,
+    file: Path | str,
+    *,
+    home: Home | Path | str | None = None,
+    progress: Progress = SILENT,
+    **settings: Unpack[ExtractKeywords],
+) -> Material:
+    """Write a data set's hidden states under one model to a safetensors file; what is missing is extracted first.
+
+    Raises:
+        BenchError: as for `extract`; or the file cannot be written.
+    """
+    from bench.extraction import heal
+    from bench.store.export import export_states as write_states
+
+    material = extract(dataset, (model,), home=home, progress=progress, **settings)
+    (need,) = material.needs
+
+    def mend() -> None:
+        heal(need, material.settings, material.texts, progress)
+
+    write_states(need.shelf, need.layers, need.model.poolings, material.dataset, Path(file), mend)
+    return material
+
+
+def store(home: Home | Path | str | None = None) -> Store:
+    """The store of a home: its shelves, and what in it can be deleted.
+
+    Raises:
+        BenchError: it is a file.
+    """
+    from bench.store import Store
+
+    return Store(Home.at(home).store)
+
+
+def remembered(home: Home | Path | str | None = None) -> tuple[Kept, list[tuple[str, str, int]]]:
+    """What else the store of a home keeps: evaluations, and sides of data sets (fingerprint, data set, rows)."""
+    from bench.evaluation.cache import kept
+    from bench.evaluation.rows import kept as kept_rows
+
+    folder = Home.at(home).store
+    return kept(folder), list(kept_rows(folder))
+
+
+def verify_store(home: Home | Path | str | None = None, progress: Progress = SILENT) -> dict[str, tuple[int, int]]:
+    """Read every byte: shelf → whole and damaged segments. Damaged ones are set aside, to be extracted again."""
+    shelves, found = list(store(home).shelves()), {}
+    with progress.task("verify", len(shelves), "shelves") as task:
+        for shelf in shelves:
+            found[shelf.folder.name] = shelf.verify(), len(shelf.damaged)
+            task.advance()
+    return found

@@ -1,0 +1,254 @@
+"""Studies: searched, planned, opened again, compared, reported and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from bench.errors import BenchError
+from bench.home import Home
+from bench.progress import SILENT, Progress
+from bench.settings import takes
+from bench.study.settings import SEARCH_SETTINGS, search_request
+
+if TYPE_CHECKING:
+    from bench.api.keywords import SearchKeywords
+    from bench.comparison import Compared
+    from bench.packaging.export import Exported
+    from bench.report import Report
+    from bench.study.confirm import Entry
+    from bench.study.journal import TrialRecord
+    from bench.study.plan import Plan
+    from bench.study.study import Study
+    from bench.tracking import Tracker
+
+
+@takes(SEARCH_SETTINGS)
+def search(
+    dataset: str,
+    *,
+    home: Home | Path | str | None = None,
+    tracking_uri: str | None = None,
+    tracking: bool = True,
+    progress: Progress = SILENT,
+    **settings: Unpack[SearchKeywords],
+) -> Searched:
+    """Search (or go on with) a study and confirm its front.
+
+    Args:
+        dataset: A name, hub id, or file.
+        home: Where the study's journal and MLflow's database lie: a folder, ``mlruns`` where it is None, or a `Home`.
+        tracking_uri: MLflow server or database; that of `home` where it is None.
+        tracking: False writes nothing to MLflow; the same call with True writes it later.
+        progress: What is told while it runs; nothing by default.
+        settings: What may be set, each by the name that `bench search` has for it; None stands for the default.
+
+    Raises:
+        BenchError: there is no such setting, data or models cannot be had, or the study was made with other settings.
+    """
+    from bench.store import Store
+    from bench.study.run import prepare
+    from bench.study.run import search as run_search
+    from bench.tracking import tracker_of
+
+    request, place = search_request(dataset=dataset, **settings), Home.at(home)
+    tracker = tracker_of(place.runs, tracking_uri, tracking=tracking)
+    prepared = prepare(request, Store(place.store), progress)
+    return Searched(run_search(prepared, place.runs, tracker, progress), tracker, place, progress)
+
+
+@takes(SEARCH_SETTINGS)
+def plan(
+    dataset: str,
+    *,
+    home: Home | Path | str | None = None,
+    progress: Progress = SILENT,
+    **settings: Unpack[SearchKeywords],
+) -> Plan:
+    """What the same `search` would do, and roughly how long it would take; nothing is written or downloaded.
+
+    Raises:
+        BenchError: there is no such setting, or data or models are not at hand.
+    """
+    from bench.store import Store
+    from bench.study.plan import dry_run
+
+    place = Home.at(home)
+    return dry_run(search_request(dataset=dataset, **settings), place.runs, Store(place.store), progress)
+
+
+def reopen(
+    study: str,
+    *,
+    trial: int | str | None = None,
+    home: Home | Path | str | None = None,
+    tracking_uri: str | None = None,
+    tracking: bool = True,
+    progress: Progress = SILENT,
+) -> Searched:
+    """A study that was searched before; the arguments are those of `search`.
+
+    A `trial` that will be asked for is looked up first, so that a mistyped one costs nothing.
+
+    Raises:
+        BenchError: there is no such study or trial, or its data or models have changed.
+    """
+    from bench.store import Store
+    from bench.study.reopen import reopen as reopen_study
+    from bench.tracking import tracker_of
+
+    place = Home.at(home)
+    tracker = tracker_of(place.runs, tracking_uri, tracking=tracking)
+    which = None if trial is None else str(trial)
+    return Searched(reopen_study(place.runs, study, Store(place.store), progress, which), tracker, place, progress)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A searched study. `study` holds its trials, data and evaluator."""
+
+    study: Study
+    tracker: Tracker
+    home: Home
+    progress: Progress = SILENT
+
+    @property
+    def front(self) -> Sequence[Entry]:
+        """The confirmed front, the cheapest first (by the last objective)."""
+        return self.study.front
+
+    @cached_property
+    def baselines(self) -> Mapping[str, Entry]:
+        """The confirmed baselines by name."""
+        return {entry.name: entry for entry in self.study.baselines}
+
+    def choose(self, trial: int | str = "knee") -> TrialRecord:
+        """A scored trial: a number, or ``"knee"``, ``"best"``, ``"cheapest"`` of the front, by search scores."""
+        return self.study.choose(str(trial))
+
+    def report(self, out: Path | str | None = None, trial: int | str = "knee") -> Report:
+        """Write the report's page and images, by default among the runs of `home`."""
+        from bench.report import write
+
+        folder = self.home.runs / "reports" / self.study.name if out is None else Path(out)
+        return write(self.study, folder, str(trial), self.tracker)
+
+    def closing_report(self) -> Report | None:
+        """The report that ends a search, or None: a search is not lost because its report cannot be written."""
+        try:
+            return self.report()
+        except (BenchError, OSError) as error:
+            self.progress.warn(f"the search is done, but no report was written: {error}")
+            return None
+
+    def export(
+        self,
+        out: Path | str | None = None,
+        trial: int | str = "knee",
+        *,
+        register: str | None = None,
+        alias: str | None = None,
+        with_weights: bool = False,
+    ) -> Exported:
+        """Package a candidate as an MLflow model: in the new folder `out`, else in the tracking store."""
+        from bench.packaging.export import export, log
+
+        shared: dict[str, Any] = {"chosen": str(trial), "with_weights": with_weights, "progress": self.progress}
+        record = self.choose(trial)
+        if out is not None:
+            return export(self.study, record, Path(out), **shared)
+        return log(self.study, record, self.tracker, register=register, alias=alias, **shared)
+
+
+def report(
+    study: str,
+    out: Path | str | None = None,
+    trial: int | str = "knee",
+    *,
+    home: Home | Path | str | None = None,
+    tracking_uri: str | None = None,
+    progress: Progress = SILENT,
+) -> Report:
+    """Write the report of a study that was searched before, and put it on the study's run in the tracking store.
+
+    Raises:
+        BenchError: there is no such study or trial; or `tracking_uri` is given and is no store that can be used.
+    """
+    from bench.tracking import MlflowTracker
+
+    if tracking_uri is not None:
+        # without one, a store that cannot be used is only noted
+        MlflowTracker(Home.at(home).runs, tracking_uri).store.connect()
+    opened = reopen(study, trial=trial, home=home, tracking_uri=tracking_uri, progress=progress)
+    return opened.report(out, trial)
+
+
+def export(
+    study: str,
+    out: Path | str | None = None,
+    trial: int | str = "knee",
+    *,
+    register: str | None = None,
+    alias: str | None = None,
+    with_weights: bool = False,
+    home: Home | Path | str | None = None,
+    tracking_uri: str | None = None,
+    progress: Progress = SILENT,
+) -> Exported:
+    """Package a candidate of a study that was searched before, as an MLflow model.
+
+    Args:
+        study: Its name.
+        out: A new folder; a logged model in the tracking store where it is None.
+        trial: Which candidate (see `Searched.choose`).
+        register: Also register the logged model under this name.
+        alias: An alias of the registered version.
+        with_weights: Pack the weights of the layers that are used; else models are found by name.
+        home: As for `search`.
+        tracking_uri: As for `search`.
+        progress: As for `search`.
+
+    Raises:
+        BenchError: there is no such study or trial, `out` is taken, or the package does not predict as the search did.
+    """
+    from bench.packaging.export import refuse_taken
+
+    if out is not None:
+        refuse_taken(Path(out))
+    opened = reopen(study, trial=trial, home=home, tracking_uri=tracking_uri, progress=progress)
+    return opened.export(out, trial, register=register, alias=alias, with_weights=with_weights)
+
+
+def compare(
+    a: Searched | str,
+    b: Searched | str,
+    *,
+    within: str | None = None,
+    home: Home | Path | str | None = None,
+    progress: Progress = SILENT,
+) -> list[Compared]:
+    """Two studies, candidates (``"STUDY:knee"``) or runs side by side, paired; see `bench.comparison`.
+
+    `within` a study, models joined by commas name the best scored candidate of exactly these.
+
+    Raises:
+        BenchError: there is no such thing, or the two share no test rows.
+    """
+    from bench import comparison
+    from bench.store import Store
+    from bench.study.reopen import reopen as reopen_study
+
+    given = {each.study.name: each.study for each in (a, b) if isinstance(each, Searched)}
+    place = Home.at(home)
+
+    def opened(name: str) -> Study:
+        if name not in given:
+            given[name] = reopen_study(place.runs, name, Store(place.store), progress)
+        return given[name]
+
+    names = [each.study.name if isinstance(each, Searched) else each for each in (a, b)]
+    found = [comparison.find(name, place.runs, within) for name in names]
+    return comparison.compare(*(each.sides(opened) for each in found))

@@ -1,0 +1,77 @@
+"""What calls take: their settings, and what may be named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.datasets.request import DatasetRequest
+from bench.evaluation.protocol import Protocol
+from bench.home import Home
+from bench.settings import settings_of
+from bench.specs import ExtractionSettings
+from bench.study.settings import SEARCH_SETTINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXTRACT_SETTINGS = {**settings_of(DatasetRequest), **settings_of(ExtractionSettings)}
+REPRODUCE_SETTINGS = {**EXTRACT_SETTINGS, **settings_of(Protocol, "repetitions", "folds")}
+KEYWORDS = {
+    "SearchKeywords": SEARCH_SETTINGS,
+    "ExtractKeywords": EXTRACT_SETTINGS,
+    "ReproduceKeywords": REPRODUCE_SETTINGS,
+}
+"""The settings of calls by the name that `bench.keywords` has for them."""
+CLOSED = ("backends", "executors", "reproductions", "samplers")
+"""The tables of `names` outside of which there is nothing to name."""
+
+
+def names(
+    table: str, *, home: Home | Path | str | None = None, data_home: str | None = None, study: str = ""
+) -> list[str]:
+    """What may be named, by the name of its table.
+
+    Args:
+        table: ``backends``, ``datasets``, ``executors``, ``models``, ``reproductions``, ``samplers``, ``spaces``,
+            ``studies`` of `home`, or ``trials`` of its `study`.
+        home: Where studies lie.
+        data_home: A folder of data sets.
+        study: A study of `home`.
+    """
+    match table:
+        case "backends":
+            from bench.backends.base import AUTO, BACKENDS
+
+            return [*BACKENDS, AUTO]
+        case "datasets":
+            from bench.datasets.catalog import available
+
+            return [entry.name for entry in available(data_home)]
+        case "executors":
+            from bench.executors.base import EXECUTORS
+
+            return [*EXECUTORS]
+        case "models":
+            from bench.models.rows import MODELS
+
+            return [*MODELS]
+        case "reproductions":
+            from bench.reproduce.studies import STUDIES
+
+            return [*STUDIES]
+        case "samplers":
+            from bench.space.samplers import SAMPLERS
+
+            return [*SAMPLERS]
+        case "spaces":
+            from bench.space.files import spaces_folder
+
+            return [path.stem for path in spaces_folder().glob("*.toml")]
+        case "studies":
+            from bench.study.journal import study_names
+
+            return study_names(Home.at(home).runs)
+        case _:
+            from bench.study.reopen import trial_names
+
+            return trial_names(Home.at(home).runs, study)

@@ -1,0 +1,66 @@
+"""A baseline measured anew, beside the one that was there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.gate.baseline import Baseline, describe, read, write
+from bench.gate.check import from_study, measured
+from bench.gate.judge import Verdict, judge
+from bench.progress import SILENT, Progress
+from bench.study.settings import differences
+
+
+@dataclass(frozen=True)
+class Update:
+    """A new baseline, not written yet; `old` is what `file` holds, and `verdict` judges the new by it, where it is."""
+
+    file: Path
+    old: Baseline | None
+    new: Baseline
+    verdict: Verdict | None
+
+    @property
+    def differences(self) -> list[str]:
+        """What is checked that was not checked before, and the other way round, a line each."""
+        before = {} if self.old is None else {each.fingerprint(): each for each in self.old.pinned.candidates}
+        after = {each.fingerprint(): each for each in self.new.pinned.candidates}
+        lines = []
+        if self.old is not None:
+            lines += differences(*(each.pinned.model_dump(exclude={"candidates"}) for each in (self.old, self.new)))
+        lines += [f"no longer: {describe(before[key])}" for key in before if key not in after]
+        return lines + [f"new: {describe(after[key])}" for key in after if key not in before]
+
+    def write(self) -> None:
+        """Put the new baseline into the file, atomically.
+
+        Raises:
+            BenchError: a candidate has no scores, because its training diverged.
+        """
+        write(self.file, self.new)
+
+
+def update(
+    file: Path,
+    home: Path,
+    store: Path,
+    *,
+    study: str | None = None,
+    trials: Sequence[str] = (),
+    subset: tuple[int | None, int | None] = (None, None),
+    data_home: str | None = None,
+    progress: Progress = SILENT,
+) -> Update:
+    """Measure what the baseline `file` pins, or candidates of a `study` of `home` (see `from_study`).
+
+    Raises:
+        BenchError: there is no such baseline, study or trial, or data or models cannot be had or run.
+    """
+    old = read(file) if study is None or file.exists() else None
+    if study is None:
+        assert old is not None
+        pinned = old.pinned
+    else:
+        pinned = from_study(home, study, trials, *subset)
+    new = measured(pinned.at_home(data_home), store, progress)
+    return Update(file, old, new, None if old is None else judge(old, new))

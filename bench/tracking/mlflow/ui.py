@@ -1,0 +1,43 @@
+"""MLflow's UI on a tracking store."""
+
+import errno
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+
+from bench.errors import BenchError
+from bench.tracking.addresses import is_server
+from bench.tracking.mlflow.store import MlflowStore
+
+
+def serve(store: MlflowStore, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve the UI until it is interrupted; a store that is a server already is only named.
+
+    Raises:
+        BenchError: there is no such store, nothing can listen there, or MLflow ends by itself.
+    """
+    if is_server(store.uri):
+        say(f"{store.uri} is a server already: open it in a browser.")
+        return
+    store.require()
+    _check_free(host, port)
+    say(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")
+    words = ["--backend-store-uri", store.address, "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "ui", *words]
+    status = subprocess.run(command, check=False).returncode  # noqa: S603 - our own arguments, no shell
+    if status:
+        raise BenchError(f"MLflow ended with status {status}; what it said is above.")
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise BenchError where nothing can listen there: MLflow would say it in a traceback."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise BenchError(f"Port {port} is taken: choose another with --port.") from error
+        raise BenchError(
+            f"Nothing can listen on {host}, port {port} ({error.strerror}): choose another --host or --port."
+        ) from error
