@@ -15,7 +15,7 @@ from bench.settings import given, refuse_unknown, takes
 from bench.specs import ExtractionSettings
 
 if TYPE_CHECKING:
-    from bench.keywords import ReproduceKeywords
+    from bench.api.keywords import ReproduceKeywords
     from bench.reproduce.plan import ReproductionPlan
     from bench.reproduce.prepare import ReproductionRequest
     from bench.reproduce.run import FinishedStudy

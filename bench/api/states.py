@@ -14,8 +14,8 @@ from bench.settings import given, refuse_unknown, takes
 from bench.specs import ExtractionSettings
 
 if TYPE_CHECKING:
+    from bench.api.keywords import ExtractKeywords
     from bench.evaluation.cache import Kept
-    from bench.keywords import ExtractKeywords
     from bench.material import Material
     from bench.store import Store
 

@@ -21,7 +21,7 @@ KEYWORDS = {
     "ExtractKeywords": EXTRACT_SETTINGS,
     "ReproduceKeywords": REPRODUCE_SETTINGS,
 }
-"""The settings of calls by the name that `bench.keywords` has for them."""
+"""The settings of calls by the name that `bench.api.keywords` has for them."""
 CLOSED = ("backends", "executors", "reproductions", "samplers")
 """The tables of `names` outside of which there is nothing to name."""
 
