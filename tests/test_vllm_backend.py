@@ -306,6 +306,13 @@ def test_steps_shrink_until_weights_states_and_cache_fit() -> None:
     assert planned(60, encoder, token_budget=1).tokens == 512, "a text that looks both ways is never cut"
 
 
+def test_the_cache_has_blocks_for_a_text_however_short_the_steps() -> None:
+    small = planned(80, device="cpu", max_length=8, token_budget=1)
+    a_token = 2 * GEMMA.layers * CONFIG.num_key_value_heads * CONFIG.head_dim * 2
+    # of 128 tokens each: the text's, one that a window reaches into, and one that vLLM keeps back
+    assert small.cache >= 3 * 128 * a_token
+
+
 def test_what_does_not_fit_says_what_to_lower() -> None:
     with pytest.raises(BenchError, match=r"gemma.*weights 21\.9.*lower --max-length, or raise --gpu-memory-share"):
         planned(16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ FEWEST_TOKENS = 256
 TEXTS = 256
 # Each text takes whole blocks of the key-value cache: on processors of 128 tokens, so many times its own.
 CACHE_SLACK = {"cpu": 4, "cuda": 1}
+CACHE_BLOCK = {"cpu": 128, "cuda": 16}
+# Blocks beside those of the longest text: one that vLLM keeps back, one where a sliding window begins within a block.
+SPARE_BLOCKS = 2
 # Activations of a step and what CUDA itself takes, beside weights, states and cache.
 OVERHEAD = 1.2
 GIB = 2**30
@@ -79,6 +83,8 @@ class EnginePlan:
         head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         a_token = 2 * model.layers * -(-heads // cut) * head * size
         held = tokens + (longest if model.causal else 0)
+        block, slack = CACHE_BLOCK[_kind(settings)], CACHE_SLACK[_kind(settings)]
+        cached = max(slack * (tokens + longest), (math.ceil(longest / block) + SPARE_BLOCKS) * block)
         layers = model.layers + 1
         return cls(
             tokens,
@@ -86,7 +92,7 @@ class EnginePlan:
             weights=weight_bytes(settings, parameters) // cut,
             # Stacking them takes as much again for a moment.
             states=2 * layers * held * model.width * size + texts * layers * len(model.poolings) * model.width * 4,
-            cache=CACHE_SLACK[_kind(settings)] * (tokens + longest) * a_token,
+            cache=cached * a_token,
         )
 
 
