@@ -1,4 +1,7 @@
+import errno
+import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,14 +17,17 @@ from click.testing import CliRunner
 
 from bench.cli.listing import listing
 from bench.errors import BenchError
+from bench.files import CHECKSUMS, altered, write_checksums
 from bench.home import store_home
 from bench.models.availability import availability
 from bench.models.digests import digest, missing
 from bench.models.package import package_files, package_folder
 from bench.models.resolve import ResolvedModel
-from bench.models.rows import MODELS
+from bench.models.resolve import resolve as resolve_at
+from bench.models.rows import MODELS, ModelRow
+from bench.models.scratch import scratch
 from bench.models.selection import select
-from bench.progress import SILENT
+from bench.progress import SILENT, Silent
 from bench.specs import ExtractionSettings
 
 
@@ -242,3 +248,138 @@ def test_the_list_of_models_says_what_each_needs(
     for name in MODELS:
         assert table.count(f"\n{name} ") == 2, "a line of what it is, and one of how it can be had"
     assert max(map(len, table.split("(1)")[0].splitlines())) <= 120
+
+
+# What was converted is used while it is what the conversion made, and never runs code.
+
+
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    warn = say
+
+
+@pytest.fixture
+def packed(tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelRow:
+    """A row whose package holds a GGUF of a few bytes, which converts to a small model."""
+    gguf = tmp_path / "tiny.gguf"
+    gguf.write_bytes(b"GGUF")
+    row = ModelRow(
+        name="packed",
+        packages=("packed",),
+        sha256=hashlib.sha256(b"GGUF").hexdigest(),
+        kind="embedding",
+        architecture="BertModel",
+        layers=3,
+        width=32,
+        parameters=1,
+        licence="none",
+        causal=False,
+    )
+    monkeypatch.setattr("bench.models.package.package_files", lambda row: [gguf])
+    monkeypatch.setattr("bench.models.package._convert", lambda gguf, made: shutil.copytree(tiny("BertConfig"), made))
+    monkeypatch.setitem(MODELS._entries, "packed", row)
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path / "store"))
+    return row
+
+
+def plant_code(folder: Path) -> None:
+    """A configuration that names code which leaves a trace where it runs."""
+    add_code(folder, "modeling.Config")
+    (folder / "modeling.py").write_text(f"open({str(folder.parent / 'ran')!r}, 'w')\n")
+
+
+def planted_from_the_start(folder: Path) -> None:
+    plant_code(folder)
+    (folder / CHECKSUMS).unlink()
+
+
+def forged(folder: Path) -> None:
+    plant_code(folder)
+    write_checksums(folder)
+
+
+def flip(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    state, content = weights.stat(), bytearray(weights.read_bytes())
+    content[-50:] = bytes(50)
+    weights.write_bytes(content)
+    os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def shallower(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
+    write_checksums(folder)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (plant_code, "config.json was altered; it is set aside"),
+        (planted_from_the_start, "it has no checksums; bench keeps checksums beside conversions now"),
+        (forged, "names code"),
+        (flip, "model.safetensors was altered"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"half"), "model.safetensors was altered"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json is missing"),
+        (lambda folder: (folder / "added_tokens.json").write_text("{}"), "added_tokens.json was added"),
+        (lambda folder: (folder / CHECKSUMS).write_text("{"), "checksums.json is damaged"),
+        (lambda folder: (folder / CHECKSUMS).unlink(), "it has no checksums"),
+        (shallower, "it has 1 layers of width 32, and packed has 3 of 32"),
+    ],
+)
+def test_a_conversion_that_is_not_what_was_made_is_made_again(
+    packed: ModelRow, harm: Callable[[Path], object], words: str
+) -> None:
+    made = resolve("packed")
+    assert resolve("packed", progress=(quiet := Heard())) == made
+    assert not quiet.said
+    harm(made.folder)
+    again = resolve("packed", progress=(heard := Heard()), trust_remote_code=True)
+    assert again == made
+    assert altered(made.folder) is None
+    assert not (made.folder.parent / "ran").exists()
+    assert words in heard.said[0]
+    assert "convert packed" in heard.said[1]
+    assert not resolve("packed").remote_code
+
+
+def test_a_dry_run_leaves_a_damaged_conversion_as_it_is(packed: ModelRow) -> None:
+    made = resolve("packed").folder
+    plant_code(made)
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    with scratch(store_home()) as folder:
+        found = resolve_at("packed", folder, progress=(heard := Heard()))
+        assert (found.layers, found.remote_code) == (3, False)
+    assert "it is left as it is" in heard.said[0]
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
+    assert sorted(path.name for path in made.parent.iterdir()) == [made.name, f"{made.name}.lock"]
+
+
+def test_a_conversion_that_may_not_be_read_is_not_taken_for_damaged(
+    packed: ModelRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = resolve("packed").folder
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("bench.files.altered", refused)
+    with pytest.raises(BenchError, match=r"cannot be read \(Permission denied\)"):
+        resolve("packed")
+    assert [path.name for path in made.parent.iterdir() if path.is_dir()] == [made.name]
+
+
+def test_code_in_a_package_is_refused(minilm: ResolvedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(minilm.folder, tmp_path / "model"))
+    plant_code(folder)
+    monkeypatch.setattr("bench.models.package.package_files", lambda row: [folder / "model.safetensors"])
+    with pytest.raises(BenchError, match=r"names code.*Install the pinned version again"):
+        resolve(minilm.name, trust_remote_code=True)
+    assert not (tmp_path / "ran").exists()

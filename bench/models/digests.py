@@ -30,14 +30,17 @@ MEMORY = "digests.json"
 
 
 def digest(path: Path, store: Path) -> str:
-    """The SHA-256 of a file, remembered in `store` for as long as its size and time of change stay the same."""
+    """The SHA-256 of a file, remembered in `store` for as long as its size and times of change stay the same.
+
+    Both times: that of the content can be set back, by a copy that keeps it say.
+    """
     real = path.resolve()
     state = real.stat()
     memory = store / MEMORY
-    key, stamp = str(real), [state.st_size, state.st_mtime_ns]
+    key, stamp = str(real), [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
     known = _read(memory).get(key)
-    if known and known[:2] == stamp:
-        return str(known[2])
+    if known and known[:-1] == stamp:
+        return str(known[-1])
     value = files.sha256(real)
     memory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{memory}.lock"):
@@ -96,6 +99,6 @@ def model_identity(folder: Path, store: Path, *, code: bool) -> dict[str, str]:
         "config": files.sha256(folder / "config.json"),
     }
     if code:
-        sources = {path.name: files.sha256(path) for path in sorted(folder.glob("*.py"))}
+        sources = {path.relative_to(folder).as_posix(): files.sha256(path) for path in sorted(folder.rglob("*.py"))}
         identity["code"] = fingerprint(sources, length=64)
     return identity

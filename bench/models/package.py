@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import io
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -42,7 +43,7 @@ def package_folder(row: ModelRow, store: Path, progress: Progress) -> Path:
     A GGUF is converted, which takes a minute, and kept in `store`.
 
     Raises:
-        BenchError: a distribution is not installed, or its weights are not the known ones.
+        BenchError: a distribution is not installed, or its files are not those of the row.
     """
     parts = package_files(row)
     if not parts:
@@ -52,6 +53,11 @@ def package_folder(row: ModelRow, store: Path, progress: Progress) -> Path:
         )
     if parts[0].name == WEIGHTS:
         _check(row, digest(parts[0], store))
+        if flaw := _contradiction(row, parts[0].parent):
+            raise BenchError(
+                f"Model '{row.name}' of {', '.join(row.packages)} is not used: {flaw}. "
+                "Install the pinned version again."
+            )
         return parts[0].parent
     return _converted(row, parts, store, progress)
 
@@ -65,28 +71,85 @@ def _check(row: ModelRow, found: str) -> None:
 
 
 def _converted(row: ModelRow, parts: list[Path], store: Path, progress: Progress) -> Path:
-    """The GGUF as a folder of float32 safetensors, made once and shared by all processes."""
+    """The GGUF as a folder of float32 safetensors, made once and shared by all processes.
+
+    It is used while its checksums hold, and made again where they do not.
+    """
     home = store / CONVERTED
     target = home / str(row.sha256)
-    if target.is_dir():
+    if target.is_dir() and _flaw(row, target, store) is None:
         return target
     home.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
-        if not target.is_dir():
-            for stale in home.glob(f".{target.name}.*"):
-                shutil.rmtree(stale)
-            progress.say(f"convert {row.name} from GGUF, about a minute")
-            with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=home) as name:
-                gguf = Path(name) / "model.gguf"
-                with gguf.open("wb") as joined:
-                    for part in parts:
-                        with part.open("rb") as file:
-                            shutil.copyfileobj(file, joined, files.CHUNK)
-                _check(row, files.sha256(gguf))
-                made = Path(name) / "model"
-                _convert(gguf, made)
-                made.rename(target)
+        flaw = _flaw(row, target, store) if target.is_dir() else "it is not there yet"
+        if flaw is None:
+            return target  # another process has made it
+        for stale in home.glob(f".{target.name}.*"):
+            shutil.rmtree(stale)
+        if target.is_dir():
+            progress.warn(f"the conversion of {row.name} is not used: {flaw}; {_put_aside(target)}")
+        progress.say(f"convert {row.name} from GGUF, about a minute")
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=home) as name:
+            gguf = Path(name) / "model.gguf"
+            with gguf.open("wb") as joined:
+                for part in parts:
+                    with part.open("rb") as file:
+                        shutil.copyfileobj(file, joined, files.CHUNK)
+            _check(row, files.sha256(gguf))
+            made = Path(name) / "model"
+            _convert(gguf, made)
+            files.write_checksums(made)
+            made.rename(target)
     return target
+
+
+def _flaw(row: ModelRow, folder: Path, store: Path) -> str | None:
+    """Why a conversion cannot be used, as a clause; None where it can.
+
+    Raises:
+        BenchError: it cannot be read, which says nothing about it.
+    """
+    try:
+        return files.altered(folder, lambda path: digest(path, store)) or _contradiction(row, folder)
+    except FileNotFoundError:
+        return "another process puts it aside"
+    except OSError as error:
+        raise BenchError(
+            f"The conversion of '{row.name}' in {folder} cannot be read ({error.strerror}): ask its owner for the "
+            "right to read it, or set BENCH_STORE to a store of your own."
+        ) from error
+
+
+def _contradiction(row: ModelRow, folder: Path) -> str | None:
+    """In what a package's or converted model's config.json is not that of its row, as a clause."""
+    try:
+        config = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return "it has no config.json"
+    except (ValueError, TypeError) as error:
+        return f"its config.json is not valid JSON ({error})"
+    if "auto_map" in config:
+        return "its config.json names code, and a model that came in a package runs none"
+    layers, width = config.get("num_hidden_layers"), config.get("hidden_size")
+    if (layers, width) != (row.layers, row.width):
+        return f"it has {layers} layers of width {width}, and {row.name} has {row.layers} of {row.width}"
+    return None
+
+
+def _put_aside(target: Path) -> str:
+    """Take a conversion out of the way; returns what became of it, as a clause."""
+    if target.is_symlink():  # in a dry run's folder
+        target.unlink()
+        return "it is left as it is"
+    if not (target / files.CHECKSUMS).is_file():
+        # Nothing says whether it is sound, and all that it holds is made again.
+        shutil.rmtree(target)
+        return "bench keeps checksums beside conversions now, so it is made again"
+    aside = target.with_name(f"{target.name}.damaged")
+    if aside.exists():
+        shutil.rmtree(aside)
+    target.rename(aside)
+    return f"it is set aside as {aside.name} and made again"
 
 
 def _convert(gguf: Path, target: Path) -> None:
@@ -102,3 +165,7 @@ def _convert(gguf: Path, target: Path) -> None:
         del model.config.quantization_config
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
+    # safetensors makes files that only their owner may read, and a store may be shared
+    public = (target / "config.json").stat().st_mode
+    for path in target.iterdir():
+        path.chmod(public)

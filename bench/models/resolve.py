@@ -100,7 +100,12 @@ def resolve(
     folder, revision = _locate(parsed, store, progress, trust_remote_code=trust_remote_code, download=download)
     if reason := missing(folder):
         raise BenchError(f"Model '{name}' cannot be used: {reason}.")
-    return _describe(parsed, folder, revision, store)
+    raw = hub.read_config(folder)
+    # What a package brings was checked against its row: whatever its configuration says, it runs no code.
+    code = not (parsed.row and parsed.row.packages) and hub.check_remote_code(
+        parsed.text, parsed.revision, raw, trust_remote_code=trust_remote_code
+    )
+    return _describe(parsed, folder, revision, raw, model_identity(folder, store, code=code))
 
 
 def _locate(
@@ -113,16 +118,15 @@ def _locate(
         folder = hub.snapshot(parsed.repo, parsed.revision, trust_remote_code=trust_remote_code, download=download)
         return folder, folder.name
     if parsed.folder is not None:
-        # A folder has no commit, so code in it is refused whatever the flag says.
-        hub.check_remote_code(parsed.text, None, hub.read_config(parsed.folder), trust_remote_code=trust_remote_code)
-        return parsed.folder, None
+        return parsed.folder, None  # without a commit, so that code in it is refused whatever the flag says
     assert parsed.row is not None
     return package_folder(parsed.row, store, progress), None
 
 
-def _describe(parsed: ModelName, folder: Path, revision: str | None, store: Path) -> ResolvedModel:
-    raw = hub.read_config(folder)
-    code = hub.needs_remote_code(raw)
+def _describe(
+    parsed: ModelName, folder: Path, revision: str | None, raw: dict[str, Any], identity: Mapping[str, str]
+) -> ResolvedModel:
+    code = "code" in identity
     try:
         body = text_body(folder, raw, code=code)
     except (ValueError, KeyError) as error:
@@ -140,7 +144,7 @@ def _describe(parsed: ModelName, folder: Path, revision: str | None, store: Path
         max_positions=_max_positions(config, folder),
         prompt=row.prompt if row else "",
         remote_code=code,
-        identity=model_identity(folder, store, code=code),
+        identity=identity,
     )
 
 

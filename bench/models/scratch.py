@@ -17,7 +17,7 @@ def scratch(store: Path) -> Iterator[Path]:
         folder = Path(name)
         (folder / CONVERTED).mkdir()
         for made in (store / CONVERTED).glob("*"):
-            if made.is_dir():
+            if made.is_dir() and not made.name.startswith(".") and made.suffix != ".damaged":
                 (folder / CONVERTED / made.name).symlink_to(made)
         if (store / MEMORY).is_file():
             shutil.copy(store / MEMORY, folder)

@@ -16,7 +16,7 @@ from bench.specs import DEFAULT_TASK, Candidate, ExtractionSettings, Spec
 from bench.tasks import TASKS
 
 FORMAT = 1
-DESCRIPTION, HEAD, CHECKSUMS = "pipeline.json", "head.safetensors", "checksums.json"
+DESCRIPTION, HEAD = "pipeline.json", "head.safetensors"
 
 
 class PackedBody(Spec):
@@ -115,12 +115,7 @@ def write(folder: Path, pipeline: PackagedPipeline, head: FittedHead) -> None:
     """Write description, head and checksums beside what lies in `folder` already."""
     files.write_tensors(folder / HEAD, head.state(), {"candidate": pipeline.candidate.fingerprint()})
     files.write_json(folder / DESCRIPTION, pipeline.model_dump(mode="json"))
-    listed = {
-        path.relative_to(folder).as_posix(): files.sha256(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != CHECKSUMS
-    }
-    files.write_json(folder / CHECKSUMS, listed)
+    files.write_checksums(folder)
 
 
 def read(folder: Path) -> tuple[PackagedPipeline, FittedHead]:
@@ -131,18 +126,11 @@ def read(folder: Path) -> tuple[PackagedPipeline, FittedHead]:
     """
     from safetensors.torch import load_file
 
-    try:
-        listed = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8")).items()
-    except FileNotFoundError:
-        raise BenchError(f"{folder} holds no pipeline of bench: give what bench export wrote.") from None
-    except (ValueError, AttributeError) as error:
-        raise BenchError(f"{folder / CHECKSUMS} is damaged ({error}): export it again.") from error
+    if not (folder / files.CHECKSUMS).is_file():
+        raise BenchError(f"{folder} holds no pipeline of bench: give what bench export wrote.")
     # before anything is read: an altered description may be no JSON any more
-    for name, digest in listed:
-        path = folder / name
-        if not path.is_file() or files.sha256(path) != digest:
-            state = "was altered after the export" if path.is_file() else "is missing"
-            raise BenchError(f"{path} {state}: the package is not used. Export it again.")
+    if flaw := files.altered(folder):
+        raise BenchError(f"{folder}: {flaw} after the export, so that the package is not used. Export it again.")
     try:
         content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
