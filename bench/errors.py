@@ -14,6 +14,12 @@ class BenchError(Exception):
     exit_code = 2
 
 
+def in_words(error: Exception) -> str:
+    """An error within a sentence: one for people as it stands, another behind its kind and on one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}"
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """A clause that points from an unknown name to the nearest valid one, or lists them all when none is near."""
     known = sorted(set(choices))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,10 +17,11 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from test_search import PROTOCOL, SPACE, cost, request
 
+from bench.api import Searched
 from bench.cli import main
 from bench.datasets.load import DatasetRequest
 from bench.evaluation.protocol import Protocol
-from bench.progress import SILENT
+from bench.progress import SILENT, Silent
 from bench.report import PAGE, Report, write
 from bench.report.cards import class_rows
 from bench.report.confirmation import optimism
@@ -302,3 +303,34 @@ def test_numbers_in_the_figure_do_not_lie_on_others() -> None:
     front = [{"x": 0.3, "y": 0.7, "number": "#90"}, {"x": 5.0, "y": 0.75, "number": "#91"}, *crowd]
     _thin_out(front, 4, (0.3, 40.0), (0.5, 1.0), log=True)
     assert [row["number"] for row in front if row["number"]] == ["#90", "#91", "#4"]
+
+
+def test_a_page_or_a_figure_that_cannot_be_made_ends_no_search(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(Silent):
+        lines: ClassVar[list[str]] = []
+
+        def warn(self, line: str) -> None:
+            self.lines.append(line)
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("no\nroom")
+
+    monkeypatch.setattr("bench.report.report.spread_chart", fails)
+    monkeypatch.setattr("bench.study.figure.Figure.png", fails)
+    made = write(study, tmp_path / "out", progress=Told())
+    assert made.files == (PAGE,)
+    assert "the figure 'spread' could not be drawn: ZeroDivisionError: no room" in Told.lines
+    assert "the figure 'front' could not be drawn: ZeroDivisionError: no room" in Told.lines
+    monkeypatch.setattr("bench.report.report.render", fails)
+    assert Searched(study, NoTracker(), tmp_path, Told()).closing_report() is None
+    assert Told.lines[-1] == "the search is done, but no report was written: ZeroDivisionError: no room"
+
+
+def test_one_repetition_has_no_spread_and_a_report_all_the_same(home: Path, tmp_path: Path) -> None:
+    once = PROTOCOL.model_copy(update={"repetitions": 1})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.material.measure", cost)
+        run(home, study="once", trials=3, protocol=once)
+    assert write(opened(home, "once"), tmp_path / "out").page.exists()

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bench.errors import BenchError
+from bench.errors import in_words
 from bench.home import Home
 from bench.progress import SILENT, Progress
 from bench.settings import takes
@@ -134,14 +134,14 @@ class Searched:
         from bench.report import write
 
         folder = self.home.runs / "reports" / self.study.name if out is None else Path(out)
-        return write(self.study, folder, str(trial), self.tracker)
+        return write(self.study, folder, str(trial), self.tracker, self.progress)
 
     def closing_report(self) -> Report | None:
         """The report that ends a search, or None: a search is not lost because its report cannot be written."""
         try:
             return self.report()
-        except (BenchError, OSError) as error:
-            self.progress.warn(f"the search is done, but no report was written: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the search is done
+            self.progress.warn(f"the search is done, but no report was written: {in_words(error)}")
             return None
 
     def export(

@@ -44,12 +44,13 @@ def search(
         return
     uri = None if no_tracking else tracking_uri
     found = api.search(home=home, tracking_uri=uri, tracking=not no_tracking, progress=progress, **params)
+    if not as_json:
+        _print_study(found.study)  # first, whatever becomes of the report
     report = found.closing_report()
     if as_json:
         words = {} if report is None else report.to_json()
         show.json_out(found.study.to_json() | {"report": words.get("page"), "compare_url": words.get("compare_url")})
         return
-    _print_study(found.study)
     if report is not None:
         print_report(report)
 

@@ -9,7 +9,7 @@ In use:
     Figure("front", "What it shows", "n = 600 rows, 5 seeds", "What is to be seen.", chart).files()
 """
 
-from bench.figures.figure import Figure, data
+from bench.figures.figure import Figure, data, drawn
 from bench.figures.theme import BLACK, BLUE, GREEN, GREY, ORANGE, PALETTE, PURPLE, SKY, VERMILION, YELLOW
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "YELLOW",
     "Figure",
     "data",
+    "drawn",
 ]

@@ -3,13 +3,14 @@
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from bench.errors import in_words
 from bench.figures.page import page, template
 from bench.figures.theme import CONFIG
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import altair as alt
     from markupsafe import Markup
 
+D = TypeVar("D")
 Chart = Any
 """Any of Altair's charts: altair has no common base that carries `to_dict` with its types."""
 CHARACTER, TITLE_CHARACTER = 6.2, 8.4
@@ -128,6 +130,15 @@ _DEFAULTS = ("view",)
 
 def _composed(spec: Mapping[str, Any]) -> bool:
     return any(key in spec for key in COMPOSED) or any(key in spec.get("encoding", {}) for key in ("row", "column"))
+
+
+def drawn(draw: Callable[[], D], what: str, warn: Callable[[str], None]) -> D | None:
+    """What `draw` gives, or None with a warning: what was computed is not lost because it cannot be drawn."""
+    try:
+        return draw()
+    except Exception as error:  # noqa: BLE001 - a drawing passes through three libraries, and none may end the work
+        warn(f"{what} could not be drawn: {in_words(error)}")
+        return None
 
 
 def data(rows: Iterable[Mapping[str, Any]]) -> "alt.InlineData":

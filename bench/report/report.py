@@ -1,16 +1,18 @@
 """A report from study to files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.errors import BenchError
-from bench.figures import Figure
+from bench.figures import Figure, drawn
 from bench.figures.page import page, template
 from bench.files import atomic
+from bench.progress import SILENT, Progress
 from bench.report.cards import class_rows, dataset_card, environment_card, model_rows
 from bench.report.choices import importance_chart, layer_chart, operator_chart, pooling_chart, source_rows
 from bench.report.confirmation import confirmation_chart, spread_chart
@@ -59,7 +61,9 @@ class Report:
         }
 
 
-def write(study: Study, folder: Path, which: str = "knee", tracker: Tracker = UNTRACKED) -> Report:
+def write(
+    study: Study, folder: Path, which: str = "knee", tracker: Tracker = UNTRACKED, progress: Progress = SILENT
+) -> Report:
     """Write the report of a study to `folder`, and put it on the study's parent run where the tracker has one.
 
     Args:
@@ -67,6 +71,7 @@ def write(study: Study, folder: Path, which: str = "knee", tracker: Tracker = UN
         folder: Made where it is missing; files of the same names are replaced, each at once.
         which: The candidate that is looked at closely (see `Study.choose`).
         tracker: Where the study may have been written down; nowhere by default.
+        progress: Told of figures that cannot be drawn, which the report then lacks.
 
     Raises:
         BenchError: there is no such candidate.
@@ -76,10 +81,13 @@ def write(study: Study, folder: Path, which: str = "knee", tracker: Tracker = UN
     parent, note = _parent(study, tracker)
     uri = None if parent is None else tracker.uri
     found = ReportData.of(study, chosen)
-    figures = draw(study, chosen, found)
-    files = {PAGE: render(study, chosen, which, found, figures, parent, uri or "").encode()}
-    for figure in figures.values():
-        files |= {f"{figure.name}.png": figure.png(), f"{figure.name}.svg": figure.svg()}
+    figures: dict[str, Figure] = {}
+    images: dict[str, bytes] = {}
+    for name, figure in draw(study, chosen, found, progress.warn).items():
+        if made := drawn(partial(_images, figure), f"the figure '{name}'", progress.warn):
+            figures[name] = figure
+            images |= made
+    files = {PAGE: render(study, chosen, which, found, figures, parent, uri or "").encode(), **images}
     for name, content in files.items():
         with atomic(folder / name) as temporary:
             temporary.write_bytes(content)
@@ -89,6 +97,10 @@ def write(study: Study, folder: Path, which: str = "knee", tracker: Tracker = UN
         runs = [entry.run_id for entry in study.front if entry.run_id is not None]
         url = tracker.compare_url(runs) if runs else None
     return Report(study.name, chosen.number, folder, tuple(files), parent, uri, url, note)
+
+
+def _images(figure: Figure) -> dict[str, bytes]:
+    return {f"{figure.name}.png": figure.png(), f"{figure.name}.svg": figure.svg()}
 
 
 def _parent(study: Study, tracker: Tracker) -> tuple[str | None, str | None]:
@@ -117,8 +129,11 @@ class ReportData:
         return cls(gaps(study), spreads(study, chosen), confusion(study, chosen))
 
 
-def draw(study: Study, chosen: TrialRecord, findings: ReportData) -> dict[str, Figure]:
-    """The figures of a report by name; those that the study has nothing for are missing."""
+def draw(study: Study, chosen: TrialRecord, findings: ReportData, warn: Callable[[str], None]) -> dict[str, Figure]:
+    """The figures of a report by name.
+
+    Those that the study has nothing for are missing, and those that cannot be drawn, of which `warn` is told.
+    """
     score, test = score_of(study), study.scorer.dataset.test
     protocol = study.request.protocol
     described = protocol.describe(len(study.scorer.dataset.train))
@@ -127,25 +142,28 @@ def draw(study: Study, chosen: TrialRecord, findings: ReportData) -> dict[str, F
     tested = f"test set of n = {len(test)} rows, {protocol.confirm} seeds"
     tried = f"{len(trained)} tried candidates, pruned ones (faint) over the repetitions that they had; {described}"
     rows = source_rows(trained, depths, score)
-    found = [
-        front_figure(
-            study.journal.of("complete"),
-            study.front,
-            study.baselines,
-            study.request.space.objectives,
-            described,
+    complete, objectives = study.journal.of("complete"), study.request.space.objectives
+    both = f"Search: {described}. Test: {tested}"
+    operators = {row["operator"] for row in rows}
+
+    def choices() -> Figure | None:
+        mattered = importance(study.journal, objectives)
+        return None if mattered is None else importance_chart(mattered)
+
+    makers: dict[str, Callable[[], Figure | None]] = {
+        "front": lambda: front_figure(complete, study.front, study.baselines, objectives, described),
+        "confirmation": lambda: confirmation_chart(findings.gaps, score, both),
+        "spread": lambda: spread_chart(findings.spreads, score, both),
+        "layers": lambda: layer_chart(rows, score, tried),
+        "poolings": lambda: pooling_chart(rows, score, tried),
+        "confusion": lambda: confusion_chart(
+            findings.confusion, class_names(study), f"Trial {chosen.number} on the {tested}"
         ),
-        confirmation_chart(findings.gaps, score, f"Search: {described}. Test: {tested}"),
-        spread_chart(findings.spreads, score, f"Search: {described}. Test: {tested}"),
-        layer_chart(rows, score, tried),
-        pooling_chart(rows, score, tried),
-        confusion_chart(findings.confusion, class_names(study), f"Trial {chosen.number} on the {tested}"),
-    ]
-    if len({row["operator"] for row in rows}) > 1:
-        found.append(operator_chart(rows, score, tried))
-    if (mattered := importance(study.journal, study.request.space.objectives)) is not None:
-        found.append(importance_chart(mattered))
-    return {figure.name: figure for figure in found}
+        "operators": lambda: operator_chart(rows, score, tried) if len(operators) > 1 else None,
+        "importance": choices,
+    }
+    found = {name: drawn(make, f"the figure '{name}'", warn) for name, make in makers.items()}
+    return {name: figure for name, figure in found.items() if figure is not None}
 
 
 def render(

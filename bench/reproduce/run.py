@@ -68,7 +68,7 @@ def reproduce(
         evaluations = Evaluations(each.material, each.setup, progress)
         done += [_study(study, each, evaluations, home, tracker, progress) for study in each.request.studies]
     if len(prepared) > 1:
-        done += _across(prepared, done, home, tracker)
+        done += _across(prepared, done, home, tracker, progress)
     return done
 
 
@@ -110,7 +110,7 @@ def _study(
     parent = tracker.open(prepared.material.dataset.name, f"{study.name}-{prepared.name(study)}", _params(about))
     try:
         findings = _findings(study, prepared, evaluations, tracker, progress)
-        written = files(study, findings, about)
+        written = files(study, findings, about, progress)
         folder = (prepared.request.out or home / "reproduce") / prepared.name(study) / study.name
         paths = _write(folder, written)
         tracker.attach(written)
@@ -219,7 +219,11 @@ def _write(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
 
 
 def _across(
-    prepared: Sequence[PreparedDataset], done: Sequence[FinishedStudy], home: Path, tracker: Tracker
+    prepared: Sequence[PreparedDataset],
+    done: Sequence[FinishedStudy],
+    home: Path,
+    tracker: Tracker,
+    progress: Progress,
 ) -> list[FinishedStudy]:
     """What studies say of all data sets together."""
     found = []
@@ -232,7 +236,7 @@ def _across(
         findings = study.across(mine)
         about = {"study": study.name, "dataset": names, "fingerprint": key}
         parent = tracker.open("across", f"{study.name}-across-{key}", _params(about))
-        written = files(study, findings, about)
+        written = files(study, findings, about, progress)
         paths = _write((prepared[0].request.out or home / "reproduce") / f"across-{key}" / study.name, written)
         tracker.attach(written)
         tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})

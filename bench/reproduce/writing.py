@@ -5,14 +5,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.figures import drawn
+from bench.progress import SILENT, Progress
 from bench.reproduce.columns import Row, column_order
 from bench.reproduce.published import errata
 from bench.reproduce.study import Findings, PaperStudy
 from bench.study.writing import as_json, table
 
 
-def files(study: PaperStudy, findings: Findings, about: Mapping[str, Any]) -> dict[str, bytes]:
-    """File name → content. `about` says what it was run on: data set, rows, models, seeds, protocol."""
+def files(
+    study: PaperStudy, findings: Findings, about: Mapping[str, Any], progress: Progress = SILENT
+) -> dict[str, bytes]:
+    """File name → content. `about` says what it was run on: data set, rows, models, seeds, protocol.
+
+    A figure that cannot be drawn is missing, and `progress` is told of it.
+    """
     written: dict[str, bytes] = {}
     tables = {study.name: findings.rows, **{f"{study.name}-{name}": rows for name, rows in findings.extras.items()}}
     for name, rows in tables.items():
@@ -20,7 +27,7 @@ def files(study: PaperStudy, findings: Findings, about: Mapping[str, Any]) -> di
     if findings.published:
         written["published.csv"] = _csv(findings.published)
     for figure in findings.figures:
-        written |= figure.files()
+        written |= drawn(figure.files, f"the figure '{figure.name}'", progress.warn) or {}
     written[f"{study.name}.md"] = report(study, findings, about).encode()
     written["about.json"] = as_json(dict(about))
     return written

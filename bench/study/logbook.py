@@ -11,8 +11,10 @@ from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.scoring import Scored, Scorer
+from bench.figures import drawn
 from bench.measures import aggregated, cost_names
 from bench.metrics import finite
+from bench.progress import Progress
 from bench.space.schema import Objectives
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
@@ -33,6 +35,7 @@ class Logbook:
     tracker: Tracker
     dataset: Dataset
     protocol: Protocol
+    progress: Progress
 
     @property
     def _searched(self) -> Split:
@@ -77,14 +80,8 @@ class Logbook:
                 "environment.json": as_json(environment()),
             }
         )
-        figure = front_figure(
-            study.journal.of("complete"),
-            study.front,
-            study.baselines,
-            study.request.space.objectives,
-            f"{study.name}: {study.protocol}",
-        )
-        self.tracker.attach({"front.png": figure.png(), "front.svg": figure.svg()})
+        if images := drawn(lambda: _front_images(study), "the figure of the front", self.progress.warn):
+            self.tracker.attach(images)
         counts = {f"trials_{key}": float(value) for key, value in study.trials.items()}
         spent = {} if study.session is None else study.session.seconds
         seconds = {f"seconds_{key}": value for key, value in spent.items()}
@@ -114,6 +111,17 @@ class Logbook:
                 artifacts=score_tables(entry.confirmed, self.dataset, self.dataset.test),
             )
         )
+
+
+def _front_images(study: Study) -> dict[str, bytes]:
+    figure = front_figure(
+        study.journal.of("complete"),
+        study.front,
+        study.baselines,
+        study.request.space.objectives,
+        f"{study.name}: {study.protocol}",
+    )
+    return {"front.png": figure.png(), "front.svg": figure.svg()}
 
 
 def confirmed_metrics(entry: Entry) -> dict[str, float]:

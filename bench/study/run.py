@@ -138,7 +138,7 @@ def _run(
         clock,
     )
     scorer = material.scorer(request.protocol, progress)
-    log = Logbook(tracker, material.dataset, request.protocol)
+    log = Logbook(tracker, material.dataset, request.protocol, progress)
     log.catch_up(journal, scorer)
     done = len(journal.of("complete"))
     with (
