@@ -9,6 +9,9 @@ class BenchError(Exception):
 
     Raised anywhere below the CLI and caught once, in `bench.cli.main`, which prints it without a traceback and
     exits with `exit_code`.
+
+    A sentence names a setting by its Python keyword in backquotes, "`max_length`" or "`dtype='float32'`", as do
+    warnings and progress. It is kept in that form; the command line alone shows it as an option (`bench.cli.words`).
     """
 
     exit_code = 2

@@ -87,7 +87,7 @@ def check_disk(needs: Sequence[Need], store: Store) -> None:
     if wanted * 1.02 > free:
         raise BenchError(
             f"The embeddings take {wanted / 1e9:.1f} GB and {store.home} has {free / 1e9:.1f} GB free. Free some, set "
-            "BENCH_STORE to a larger disk, take fewer rows (--max-train, --max-test) or --storage-dtype bfloat16."
+            "BENCH_STORE to a larger disk, take fewer rows (`max_train`, `max_test`) or `storage_dtype='bfloat16'`."
         )
 
 
@@ -230,7 +230,7 @@ class _Extraction:
         if not torch.isfinite(stored).all():
             raise BenchError(
                 f"{self.need.model.name} has hidden states up to {states.abs().max():.3g}, beyond the range of "
-                f"{self.settings.storage_dtype}; store them as float32 or bfloat16 (--storage-dtype)."
+                f"{self.settings.storage_dtype}; store them as float32 or bfloat16 (`storage_dtype`)."
             )
         return stored
 

@@ -36,17 +36,16 @@ def test_what_is_another_backend_s_is_refused_and_says_whose_it_is(name: str, se
     if setting in module.SETTINGS:
         return
     asked = ExtractionSettings(backend=name, **{setting: OTHERWISE[setting]})
-    flag = f"--{setting.replace('_', '-')}"
-    with pytest.raises(BenchError, match=f"The {name} backend has no {flag}, which is for .*vllm: ") as caught:
+    with pytest.raises(BenchError, match=f"The {name} backend has no `{setting}`, which is for .*vllm: ") as caught:
         resolve(asked)
-    assert (module.INSTEAD.get(setting) or f"leave {flag} out, or use --backend ") in str(caught.value)
+    assert (module.INSTEAD.get(setting) or f"leave `{setting}` out, or use `backend='") in str(caught.value)
     assert applying(asked) == ExtractionSettings(backend=name), "an old file goes on without it, as it always did"
 
 
 def test_auto_refuses_what_no_backend_here_has() -> None:
     asked = ASKED.model_copy(update={"backend": "auto", "gpu_memory_share": 0.5})
     assert applying(asked) == asked, "it may be for the backend that will be chosen"
-    with pytest.raises(BenchError, match="no --gpu-memory-share, which is for vllm"):
+    with pytest.raises(BenchError, match="no `gpu_memory_share`, which is for vllm"):
         choose(asked, ["BertModel"])
 
 

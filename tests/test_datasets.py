@@ -185,7 +185,7 @@ def test_nothing_stands_in_for_legalbench() -> None:
     assert "legalbench_unfair_tos_standin" in message
     assert "never stand in" in message
     assert "hub: unreachable, and mteb/CanadaTaxCourtOutcomesLegalBenchClassification" in message
-    assert "--data-home" in message
+    assert "`data_home`" in message
     with pytest.raises(BenchError, match=r"has no train\.jsonl\[\.gz\] and test\.jsonl"):
         load(DatasetRequest(name="legalbench_canada_tax_court_outcomes", data_home=str(SHARED)))
 
@@ -197,8 +197,8 @@ def test_nothing_stands_in_for_legalbench() -> None:
         ({"name": "sst2"}, "Tried:\n- data home: none is given\n- hub: unreachable"),
         ({"name": "owner/name:config"}, "hub: unreachable, and owner/name"),
         ({"name": "legalbench/hearsay"}, "hub: unreachable, and nguha/legalbench"),
-        ({"name": "sst2", "test_file": "a.csv"}, "--test-file goes with a training file"),
-        ({"name": "a.csv", "revision": "main"}, "--revision is for data sets of the hub"),
+        ({"name": "sst2", "test_file": "a.csv"}, "`test_file` goes with a training file"),
+        ({"name": "a.csv", "revision": "main"}, "`revision` is for data sets of the hub"),
         ({"name": "a.csv"}, r"There is no file a\.csv"),
     ],
 )
@@ -320,7 +320,7 @@ def test_rows_without_a_task_are_refused(tmp_path: Path, rows: list[dict[str, An
 
 def test_rows_of_one_group_cannot_be_split(tmp_path: Path) -> None:
     rows = [{"text": f"t{n}", "label": f"c{n % 2}", "who": "x"} for n in range(4)]
-    with pytest.raises(BenchError, match=r"All rows are in one group.*another --group-column"):
+    with pytest.raises(BenchError, match=r"All rows are in one group.*another `group_column`"):
         of_file(lines(tmp_path / "rows.jsonl", rows), group_column="who")
 
 

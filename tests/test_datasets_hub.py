@@ -294,7 +294,7 @@ def test_revision_is_the_hubs_and_passes_by_other_sources(hub: Hub, tmp_path: Pa
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"train.csv": b"body,label\na,x\n", "test.csv": b"body,label\na,x\n"}, r"no column 'text' .*--text-column"),
+        ({"train.csv": b"body,label\na,x\n", "test.csv": b"body,label\na,x\n"}, r"no column 'text' .*`text_column`"),
         ({"train.parquet": b"PAR1 torn"}, "no readable Parquet"),
         ({"readme.txt": b""}, "Loading scripts are never run"),
         ({"train_small.csv": b"text,label\na,x\n"}, "no table .* of a split 'train'"),

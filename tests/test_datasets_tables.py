@@ -119,8 +119,8 @@ def test_labels_become_strings(tmp_path: Path, values: list[Any], labels: list[s
         ('{"a":' * 100_000, "line 1 is not JSON"),
         ("", "rows.jsonl holds no rows"),
         ("\n \n", "rows.jsonl holds no rows"),
-        ('{"txet":"a","label":1}', r"no column 'text' \(choose with --text-column\): did you mean 'txet'\?"),
-        ('{"text":"a","answer":1}', r"no column 'label' .*--label-column.*: known: answer, text"),
+        ('{"txet":"a","label":1}', r"no column 'text' \(choose with `text_column`\): did you mean 'txet'\?"),
+        ('{"text":"a","answer":1}', r"no column 'label' .*`label_column`.*: known: answer, text"),
     ],
 )
 def test_bad_json_lines_are_named(tmp_path: Path, data: str, message: str) -> None:
@@ -142,7 +142,7 @@ def test_bad_json_lines_are_named(tmp_path: Path, data: str, message: str) -> No
         ("text,text,label\na,b,c\n", "2 columns called 'text'"),
         ("text,label\na,b\ntext,label\nc,d\n", "line 3: the header again"),
         ("text,label\na\nb,x\nc,d,e\n", r"(?s)2 rows cannot be used.*line 2: 1 fields.*line 4: 3 fields"),
-        ("id,text,label\n7,a,\n8,b,x\n9,c,\n", r"(?s)2 rows.*--drop-unlabelled.*line 2 \(id 7\).*line 4 \(id 9\)"),
+        ("id,text,label\n7,a,\n8,b,x\n9,c,\n", r"(?s)2 rows.*`drop_unlabelled`.*line 2 \(id 7\).*line 4 \(id 9\)"),
     ],
 )
 def test_bad_csv_is_named(tmp_path: Path, data: str, message: str) -> None:
@@ -157,7 +157,7 @@ def test_wrong_encoding_names_byte_and_line(tmp_path: Path, mark: bytes) -> None
     (tmp_path / "rows.csv").write_bytes(head + b"caf\xe9,b\n")
     with pytest.raises(BenchError, match=rf"byte 0xe9 at offset {len(head) + 3} \(line 3\).*UTF-8"):
         read(tmp_path / "rows.csv")
-    with pytest.raises(BenchError, match="--encoding"):
+    with pytest.raises(BenchError, match="`encoding`"):
         read(tmp_path / "rows.csv")
 
 
@@ -205,7 +205,7 @@ def test_group_column_is_read_and_required(tmp_path: Path) -> None:
     rows = [{"text": "a", "label": "x", "who": 7}, {"text": "b", "label": "y", "who": None}]
     path = write(tmp_path / "rows.jsonl", rows)
     assert read(path, Columns(group="who")).groups == ["7", None]
-    with pytest.raises(BenchError, match=r"no column 'author'.*--group-column"):
+    with pytest.raises(BenchError, match=r"no column 'author'.*`group_column`"):
         read(path, Columns(group="author"))
 
 
@@ -232,7 +232,7 @@ def test_dialects_are_found_and_said(tmp_path: Path, name: str) -> None:
 def test_a_quote_that_swallows_rows_is_refused_with_its_line(tmp_path: Path) -> None:
     lines = ["text\tlabel", "one\tpos", '"two\tneg', "three\tpos", 'four"\tneg', "five\tpos", "six\tneg"]
     (tmp_path / "rows.tsv").write_text("\n".join(lines) + "\n")
-    with pytest.raises(BenchError, match=r"line 3: .* goes on to line 5 .*--quoting none"):
+    with pytest.raises(BenchError, match=r"line 3: .* goes on to line 5 .*`quoting='none'`"):
         read(tmp_path / "rows.tsv")
     plain = read_table(tmp_path / "rows.tsv", Columns().wanted, hints=Hints(quoting="none"))
     assert plain.columns["text"] == ["one", '"two', "three", 'four"', "five", "six"]

@@ -325,7 +325,7 @@ def test_a_package_is_logged_and_registered_under_an_alias(
     with pytest.raises(BenchError, match="did you mean 'champion'"):
         pipeline_folder("models:/topics@champio", tracker.models)
     other = MlflowTracker(tmp_path / "other")
-    with pytest.raises(BenchError, match=r"There is no .*name a store with --tracking-uri"):
+    with pytest.raises(BenchError, match=r"There is no .*name a store with `tracking_uri`"):
         log(study, record, other, chosen="best-f1")
     other.open("another", "s", {})
     with pytest.raises(BenchError, match="has no run of trial"):
@@ -376,7 +376,7 @@ def test_texts_come_from_columns_or_lines(tmp_path: Path) -> None:
     assert read_texts(tmp_path / "b.txt") == ["one", "two"]
     (tmp_path / "a.csv").write_text('n,body\n1,"one, two\nthree"\n')
     assert read_texts(tmp_path / "a.csv", "body") == ["one, two\nthree"]
-    with pytest.raises(BenchError, match="leave out --text-column"):
+    with pytest.raises(BenchError, match="leave out `text_column`"):
         read_texts(tmp_path / "a.txt", "body")
     with pytest.raises(BenchError, match="There is no file"):
         read_texts(tmp_path / "c.txt")

@@ -135,11 +135,11 @@ def test_memory_that_runs_out_shrinks_the_batch(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dtype": "float16"}, "cannot compute in float16: use --dtype float32"),
-        ({"device": "cuda"}, "not on 'cuda': use --device cpu"),
-        ({"quantization": "4bit"}, "leave --quantization out"),
-        ({"attention": "eager"}, "leave --attention out"),
-        ({"tensor_parallel": 2}, "leave --tensor-parallel out"),
+        ({"dtype": "float16"}, "cannot compute in float16: use `dtype='float32'`"),
+        ({"device": "cuda"}, "not on 'cuda': use `device='cpu'`"),
+        ({"quantization": "4bit"}, "leave `quantization` out"),
+        ({"attention": "eager"}, "leave `attention` out"),
+        ({"tensor_parallel": 2}, "leave `tensor_parallel` out"),
     ],
 )
 def test_what_it_cannot_do_is_refused(change: dict[str, Any], message: str) -> None:
@@ -180,7 +180,7 @@ def test_positions_that_depend_on_length_are_refused_where_they_would(
     assert error(extract(backend.open(model, SETTINGS), texts), reference(model, texts, "right")) < 1e-4
     config["rope_parameters"]["original_max_position_embeddings"] = 16
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(BenchError, match="--max-length 16"):
+    with pytest.raises(BenchError, match="`max_length=16`"):
         backend.open(resolve(str(folder)), SETTINGS)
 
 

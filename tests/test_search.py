@@ -181,7 +181,7 @@ def test_candidates_over_a_limit_are_not_trained(run: Run, tmp_path: Path) -> No
     assert all(entry.latency_ms <= 25 for entry in result.front)
     assert all(source.layer <= 1 for entry in result.front for source in entry.candidate.sources)
     assert not any(record.values for record in read(tmp_path, "s").of("infeasible"))
-    with pytest.raises(BenchError, match=r"cheapest layer costs 10\.00 ms.*--max-latency-ms"):
+    with pytest.raises(BenchError, match=r"cheapest layer costs 10\.00 ms.*`max_latency_ms`"):
         run(study="none", constraints=Constraints(max_latency_ms=5), trials=3)
 
 

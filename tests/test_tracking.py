@@ -78,7 +78,7 @@ def test_nothing_is_doubled_and_nothing_stays_running_after_a_kill(home: Path) -
 
 def test_a_tracking_store_that_is_not_there_is_an_error_without_its_password(tmp_path: Path) -> None:
     tracker = MlflowTracker(tmp_path, "postgresql://user:secret@127.0.0.1:9/x")
-    with pytest.raises(BenchError, match="--tracking-uri") as caught:
+    with pytest.raises(BenchError, match="`tracking_uri`") as caught:
         tracker.open("r8", "s", {})
     assert "secret" not in str(caught.value)
     assert tracker.uri == "postgresql://127.0.0.1:9/x"

@@ -157,7 +157,7 @@ def test_packed_kernels_that_disagree_are_refused(
 ) -> None:
     model = resolve(str(tiny("LlamaConfig", num_key_value_heads=2)))
     monkeypatch.setattr(packed, "_mask", lambda *_: None)
-    with pytest.raises(BenchError, match="pass --attention sdpa"):
+    with pytest.raises(BenchError, match="pass `attention='sdpa'`"):
         backend.open(model, SETTINGS)
     backend.open(model, SETTINGS.model_copy(update={"attention": "sdpa"}))
 
@@ -181,7 +181,7 @@ def test_identity_needs_no_weights_and_holds_what_changes_a_value(minilm: Resolv
     ("device", "message"),
     [
         ("cuda:7", "Device 'cuda:7' cannot compute"),
-        ("tpu", "There is no device 'tpu': --device takes cpu, cuda, cuda:N, mps, auto"),
+        ("tpu", "There is no device 'tpu': `device` takes cpu, cuda, cuda:N, mps, auto"),
     ],
 )
 def test_a_device_that_is_not_there_is_an_error(device: str, message: str) -> None:

@@ -314,11 +314,11 @@ def test_the_cache_has_blocks_for_a_text_however_short_the_steps() -> None:
 
 
 def test_what_does_not_fit_says_what_to_lower() -> None:
-    with pytest.raises(BenchError, match=r"gemma.*weights 21\.9.*lower --max-length, or raise --gpu-memory-share"):
+    with pytest.raises(BenchError, match=r"gemma.*weights 21\.9.*lower `max_length`, or raise `gpu_memory_share`"):
         planned(16)
-    with pytest.raises(BenchError, match="lower --token-budget or --max-length"):
+    with pytest.raises(BenchError, match="lower `token_budget` or `max_length`"):
         planned(36, token_budget=100_000)
-    with pytest.raises(BenchError, match="--dtype to bfloat16"):
+    with pytest.raises(BenchError, match="`dtype` to bfloat16"):
         planned(40, dtype="float32")
 
 

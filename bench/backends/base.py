@@ -153,7 +153,7 @@ def check_finite(
         row, layer = (~states.isfinite()).flatten(2).any(dim=2).nonzero()[0].tolist()
         raise BenchError(
             f"Model '{model.name}' gives values that are not finite at layer {layers[layer]} for text "
-            f"{rows[row]} in {settings.dtype}: use --dtype float32 or bfloat16, whose range is wider."
+            f"{rows[row]} in {settings.dtype}: use `dtype='float32'` or bfloat16, whose range is wider."
         )
 
 

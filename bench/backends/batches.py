@@ -109,7 +109,7 @@ def run_batches(
             if len(batch) == 1:
                 raise BenchError(
                     f"A single text of {encoded.lengths[batch[0]]:,} tokens (row {batch[0]}) does not fit into memory: "
-                    "lower --max-length, or use a smaller dtype, quantisation, or model."
+                    "lower `max_length`, or use a smaller dtype, quantisation, or model."
                 ) from error
             budget = form.size(encoded.lengths[batch]) // 2
         else:

@@ -22,9 +22,10 @@ def resolve(asked: ExtractionSettings) -> ResolvedSettings:
     """
     module = backend(asked.backend)
     for name, owners in _foreign(asked):
-        flag = f"--{name.replace('_', '-')}"
-        instead = module.INSTEAD.get(name, f"leave {flag} out, or use --backend {owners[0]}")
-        raise BenchError(f"The {asked.backend} backend has no {flag}, which is for {' and '.join(owners)}: {instead}.")
+        instead = module.INSTEAD.get(name, f"leave `{name}` out, or use `backend='{owners[0]}'`")
+        raise BenchError(
+            f"The {asked.backend} backend has no `{name}`, which is for {' and '.join(owners)}: {instead}."
+        )
     return ResolvedSettings(**module.resolve_settings(asked).model_dump())
 
 

@@ -54,7 +54,7 @@ class Tokenizer:
         if self._limit <= (special := self._tokenizer.num_special_tokens_to_add()):
             raise BenchError(
                 f"A maximum length of {self._limit} leaves no token of a text: model '{self._model.name}' adds "
-                f"{special} of its own. Give a larger --max-length."
+                f"{special} of its own. Give a larger `max_length`."
             )
         ids: list[int] = []
         lengths: list[int] = []

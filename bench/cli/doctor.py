@@ -44,13 +44,14 @@ def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, home
     from dataclasses import asdict
 
     from bench.cli import show
+    from bench.cli.words import in_options
 
     found = api.doctor(home)
     if as_json:
         show.json_out({"findings": [asdict(each) for each in found]})
     else:
         for each in found:
-            click.echo(f"{MARKS[each.state]}  {each.what}: {each.detail}")
+            click.echo(f"{MARKS[each.state]}  {each.what}: {in_options(each.detail)}")
     if any(each.state == "problem" for each in found):
         raise SystemExit(1)
 

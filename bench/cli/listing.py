@@ -7,6 +7,7 @@ import click
 from bench import api
 from bench.cli import options
 from bench.cli.fields import options_of
+from bench.cli.words import in_options
 
 
 @click.group("list")
@@ -52,7 +53,7 @@ def models(as_json: bool) -> None:
         ],
     )
     for number, reason in enumerate(reasons, start=1):
-        click.echo(f"({number}) {reason}")
+        click.echo(f"({number}) {in_options(reason)}")
     click.echo(f"Memory: the weights and a fifth more; this machine has {machine:.1f} GiB.")
     click.echo("Gated: the terms must be accepted on the model's hub page first, then: hf auth login\n")
     for each in found:

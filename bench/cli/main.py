@@ -123,7 +123,9 @@ def run() -> None:
         click.echo("\nInterrupted. What is done is kept: run the same command again to go on.", err=True)
         sys.exit(INTERRUPTED)
     except BenchError as error:
-        click.echo(f"Error: {error}", err=True)
+        from bench.cli.words import in_options
+
+        click.echo(f"Error: {in_options(str(error))}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # the reader of our output has left; nothing more can be said to it

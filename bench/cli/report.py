@@ -7,6 +7,7 @@ import click
 
 from bench import api
 from bench.cli import completers, options
+from bench.cli.words import in_options
 
 if TYPE_CHECKING:
     from bench.report import Report
@@ -40,6 +41,6 @@ def print_report(done: "Report") -> None:
     """Where the report is, and where its runs compare."""
     click.echo(f"Report: {done.page}")
     if done.note:
-        click.echo(f"Note: {done.note}.")
+        click.echo(f"Note: {in_options(done.note)}.")
     if done.compare_url:
         click.echo(f"Compare the front's runs: bench ui, then {done.compare_url}")

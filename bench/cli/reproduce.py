@@ -8,6 +8,7 @@ import click
 from bench import api
 from bench.cli import completers, options
 from bench.cli.fields import LazyChoice, listed, names, options_of
+from bench.cli.words import in_options
 
 if TYPE_CHECKING:
     from bench.reproduce.plan import ReproductionPlan
@@ -117,7 +118,7 @@ def _print_done(done: "FinishedStudy") -> None:
     )
     notes, published = done.findings.notes, done.findings.published
     for note in notes[:NOTES]:
-        click.echo(f"- {note}")
+        click.echo(f"- {in_options(note)}")
     if len(notes) > NOTES:
         click.echo(f"- {len(notes) - NOTES} more sentences: see {study.name}.md.")
     if published:
@@ -155,5 +156,5 @@ def _print_plans(plans: "list[ReproductionPlan]") -> None:
             right=(1, 2, 3),
         )
         for name, reason in each.absent.items():
-            click.echo(f"missing: {name}: {reason}")
+            click.echo(f"missing: {name}: {in_options(reason)}")
     click.echo("Times are rough (from this machine's matrix products). Nothing was written.")

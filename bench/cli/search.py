@@ -10,6 +10,7 @@ import click
 from bench import api
 from bench.cli import options
 from bench.cli.fields import options_of
+from bench.cli.words import in_options
 
 if TYPE_CHECKING:
     from bench.measures import Measure
@@ -151,5 +152,5 @@ def _print_plan(planned: "Plan") -> None:
         f"(rough: from this machine's measured matrix products). Free on disk: {show.size(planned.free_bytes)}."
     )
     if planned.problem:
-        click.echo(f"Problem: {planned.problem}")
+        click.echo(f"Problem: {in_options(planned.problem)}")
     click.echo("Nothing was written.")

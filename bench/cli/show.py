@@ -16,6 +16,7 @@ from rich.progress import Task as RichTask
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli.words import in_options
 from bench.progress import Progress, Work
 
 PLAIN_EVERY = 10.0
@@ -59,11 +60,11 @@ class TerminalProgress:
 
     def say(self, line: str) -> None:
         """One line above the bars."""
-        self._console.print(Text(line, style="dim"))
+        self._console.print(Text(in_options(line), style="dim"))
 
     def warn(self, line: str) -> None:
         """The same in another colour."""
-        self._console.print(Text(f"warning: {line}", style="yellow"))
+        self._console.print(Text(f"warning: {in_options(line)}", style="yellow"))
 
 
 class PlainProgress:
@@ -101,7 +102,7 @@ class PlainProgress:
 
     def say(self, line: str) -> None:
         """One line."""
-        click.echo(line, err=True)
+        click.echo(in_options(line), err=True)
 
     def warn(self, line: str) -> None:
         """One line that says what it is."""

@@ -102,7 +102,7 @@ def find(text: str, home: Path, within: str | None = None) -> Named:
             f"{nearest(min(models - taken), taken)}"
         )
     hint = nearest(name if separator else text, known) if known else "there is no study yet."
-    raise BenchError(f"There is no study and no trial's run '{text}' (models are compared within a --study): {hint}")
+    raise BenchError(f"There is no study and no trial's run '{text}' (models are compared within a `study`): {hint}")
 
 
 def _best_of(name: str, journal: Journal, objectives: Objectives, models: frozenset[str]) -> TrialRecord:

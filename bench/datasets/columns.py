@@ -79,23 +79,23 @@ def rows_of(table: Table, split: str, columns: Columns, label_names: Sequence[st
         BenchError: A column is missing, or rows cannot be used (a text is not a string, a label is missing or not a
             class); all of them are named, by line and id.
     """
-    texts = _required(table, columns.text, "--text-column")
-    values = _required(table, columns.label, "--label-column")
+    texts = _required(table, columns.text, "text_column")
+    values = _required(table, columns.label, "label_column")
     ids = _ids(table, split, columns)
     wrong: dict[int, str] = {}
     for index, text in enumerate(texts):
         if not is_missing(text) and not isinstance(text, str):
             wrong[index] = f"column '{columns.text}' holds {type(text).__name__}, not text"
-    remedy = " Choose the column with --text-column." if wrong else ""
+    remedy = " Choose the column with `text_column`." if wrong else ""
     labels, unlabelled = _labels(values, label_names or table.class_names.get(columns.label), columns, wrong)
     groups: list[str | None] = [None] * len(texts)
     if columns.group is not None:
-        found = _required(table, columns.group, "--group-column")
+        found = _required(table, columns.group, "group_column")
         groups = [None if is_missing(value) else str(value) for value in found]
     if columns.drop_unlabelled:
         wrong = {index: what for index, what in wrong.items() if index not in unlabelled}
     elif unlabelled and len(wrong) == len(unlabelled):
-        remedy = " Give them one, or leave them out with --drop-unlabelled." if len(unlabelled) > 1 else ""
+        remedy = " Give them one, or leave them out with `drop_unlabelled`." if len(unlabelled) > 1 else ""
     own = columns.ids or "id"
     refuse_all(
         table.file,
@@ -111,7 +111,7 @@ def rows_of(table: Table, split: str, columns: Columns, label_names: Sequence[st
     rows = Rows(ids, ["" if is_missing(text) else text for text in texts], labels, groups, table.notes)
     if columns.drop_unlabelled and unlabelled:
         kept = [index for index in range(len(texts)) if index not in unlabelled]
-        note = f"{split}: {counted(len(unlabelled), 'row')} without a label left out (--drop-unlabelled)."
+        note = f"{split}: {counted(len(unlabelled), 'row')} without a label left out (`drop_unlabelled`)."
         rows = Rows(rows.ids, rows.texts, rows.labels, rows.groups, (*rows.notes, note)).take(kept)
     return rows
 
@@ -153,7 +153,7 @@ def _ids(table: Table, split: str, columns: Columns) -> list[str]:
     """Every row's own id; where the user named no column and the usual one does not tell rows apart, their numbers."""
     count = len(next(iter(table.columns.values())))
     if columns.ids is not None:
-        values = _required(table, columns.ids, "--id-column")
+        values = _required(table, columns.ids, "id_column")
         seen: dict[str, int] = {}
         problems = []
         for index, value in enumerate(values):
@@ -170,9 +170,9 @@ def _ids(table: Table, split: str, columns: Columns) -> list[str]:
     return ids
 
 
-def _required(table: Table, name: str, option: str) -> list[Any]:
+def _required(table: Table, name: str, setting: str) -> list[Any]:
     if name not in table.names:
         # A header is as hostile as any text: what is not printable is shown escaped.
         shown = [repr(known)[1:-1] for known in table.names[:20]]
-        raise BenchError(f"{table.file} has no column '{name}' (choose with {option}): {nearest(name, shown)}")
+        raise BenchError(f"{table.file} has no column '{name}' (choose with `{setting}`): {nearest(name, shown)}")
     return table.columns[name]

@@ -103,10 +103,10 @@ def _held_out(rows: Rows, salt: str, task: Task) -> dict[str, Rows]:
     if not partition.test:
         if len(set(rows.texts)) == 1:
             raise BenchError(
-                f"All {len(rows)} rows have the same text, so none can be held out: is --text-column the right one?"
+                f"All {len(rows)} rows have the same text, so none can be held out: is `text_column` the right one?"
             )
         raise BenchError(
-            "All rows are in one group, so none can be held out: give a test file or another --group-column."
+            "All rows are in one group, so none can be held out: give a test file or another `group_column`."
         )
     return {"train": rows.take(partition.train), "test": rows.take(partition.test)}
 
@@ -128,7 +128,7 @@ def _fetch(request: DatasetRequest, row: DatasetRow | None, download: bool) -> F
     if suffix_of(request.name):
         return _fetch_file(request)
     if request.test_file is not None:
-        raise BenchError(f"--test-file goes with a training file, and '{request.name}' is not a file of rows.")
+        raise BenchError(f"`test_file` goes with a training file, and '{request.name}' is not a file of rows.")
     folder = home.data_home(request.data_home)
     online = _hub_request(request, row)
     if online is None and (folder is None or not home.has_folder(folder, request.name)):
@@ -153,22 +153,23 @@ def _fetch(request: DatasetRequest, row: DatasetRow | None, download: bool) -> F
         reasons.insert(0, "\n- data home: none is given")
     raise BenchError(
         f"No source has the data set '{request.name}'. Tried:{''.join(reasons)}\n"
-        f"Give a data home that holds it (--data-home or {home.ENVIRONMENT}), run once where the hub can be reached, "
+        f"Give a data home that holds it (`data_home` or {home.ENVIRONMENT}), run once where the hub can be reached, "
         "or pass a file of your own."
     )
 
 
 def _refuse_columns(request: DatasetRequest) -> None:
     """A registered data set has the columns that its sources give it."""
-    for option in ("text_column", "label_column", "group_column", "id_column"):
-        if getattr(request, option) is not None:
-            flag = "--" + option.replace("_", "-")
-            raise BenchError(f"{flag} is for files and hub ids; '{request.name}' has columns of its own: leave it out.")
+    for setting in ("text_column", "label_column", "group_column", "id_column"):
+        if getattr(request, setting) is not None:
+            raise BenchError(
+                f"`{setting}` is for files and hub ids; '{request.name}' has columns of its own: leave it out."
+            )
 
 
 def _fetch_file(request: DatasetRequest) -> Fetched:
     if request.revision is not None:
-        raise BenchError(f"--revision is for data sets of the hub, and '{request.name}' is a file.")
+        raise BenchError(f"`revision` is for data sets of the hub, and '{request.name}' is a file.")
     columns = _columns(request, None)
     test = None if request.test_file is None else Path(request.test_file).expanduser()
     hints = Hints(request.delimiter, request.encoding, request.quoting)

@@ -169,14 +169,14 @@ def read(path: Path) -> Baseline:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BenchError(
-            f"There is no baseline {path}: write one with bench check --baseline {path} --update --study NAME."
+            f"There is no baseline {path}: write it with `update`, and `study` for what it pins."
         ) from None
     except (OSError, ValueError) as error:
         raise BenchError(f"The baseline {path} cannot be read: {error}") from error
     if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
         raise BenchError(
             f"The baseline {path} is of format {content['format']!r}, and this bench reads format {FORMAT}: write it "
-            "again with --update, or use the bench that wrote it."
+            "again with `update`, or use the bench that wrote it."
         )
     try:
         found = Baseline.model_validate(content)
@@ -184,7 +184,7 @@ def read(path: Path) -> Baseline:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole file"
         raise BenchError(
-            f"The baseline {path} is not valid at {where}: {first['msg']}. Restore it, or write it again with --update."
+            f"The baseline {path} is not valid at {where}: {first['msg']}. Restore it, or write it again with `update`."
         ) from error
     _check_whole(path, found)
     return found
@@ -202,7 +202,7 @@ def _check_whole(path: Path, baseline: Baseline) -> None:
     if not whole or {name: set(facts.values) for name, facts in baseline.models.items()} != slots:
         raise BenchError(
             f"The baseline {path} contradicts itself: its scores or models are not those of its candidates and "
-            f"protocol ({shape[0]} seeds, {shape[1]} folds). Restore it, or write it again with --update."
+            f"protocol ({shape[0]} seeds, {shape[1]} folds). Restore it, or write it again with `update`."
         )
     measure = baseline.measure
     sign = 1 if measure.direction == "maximize" else -1
@@ -211,7 +211,7 @@ def _check_whole(path: Path, baseline: Baseline) -> None:
             if sign * value > sign * measure.best:
                 raise BenchError(
                     f"The baseline {path} is not valid: {scores.name} has {value:g}, and no {measure.title} is better "
-                    f"than {measure.best:g}. Restore it, or write it again with --update."
+                    f"than {measure.best:g}. Restore it, or write it again with `update`."
                 )
 
 

@@ -92,7 +92,7 @@ def look(pinned: Pinned, store: Store, progress: Progress = SILENT) -> Material:
     material = gather(wanted, pinned.protocol.folds, store, progress)
     if (rows := len(material.dataset.train)) > MOST_ROWS:
         raise BenchError(
-            f"{rows:,} training rows are more than a check trains on ({MOST_ROWS:,}): take a subset (--max-train)."
+            f"{rows:,} training rows are more than a check trains on ({MOST_ROWS:,}): take a subset (`max_train`)."
         )
     return material
 

@@ -39,7 +39,7 @@ def snapshot(repo: str, revision: str | None, *, trust_remote_code: bool, downlo
         check_remote_code(repo, revision, read_config(folder), trust_remote_code=trust_remote_code)
         return folder
     if not download:
-        raise BenchError(f"Model '{repo}' is {NOT_FETCHED}. Fetch it first, or leave out --dry-run.")
+        raise BenchError(f"Model '{repo}' is {NOT_FETCHED}. Fetch it first, or leave out `dry_run`.")
     if reason := refusal(repo, revision):
         raise BenchError(f"Model '{repo}' cannot be fetched: {reason}")
     from huggingface_hub import hf_hub_download, snapshot_download
@@ -110,7 +110,7 @@ def refuse_untrusted(name: str, revision: str | None, *, trust_remote_code: bool
     """Raise unless remote code is trusted and `revision` is a full commit hash."""
     if not (trust_remote_code and FULL_COMMIT.fullmatch(revision or "")):
         raise BenchError(
-            f"Model '{name}' runs code from its repository. Read that code, then pass --trust-remote-code and name "
+            f"Model '{name}' runs code from its repository. Read that code, then pass `trust_remote_code` and name "
             f"the commit you read: {name.partition('@')[0]}@<40 hex digits>."
         )
 

@@ -57,7 +57,7 @@ def select(
             usable.append(name)
     if not usable:
         reasons = "\n".join(f"  {model.name}: {model.reason}" for model in absent)
-        raise BenchError(f"No model of the space can be used here:\n{reasons}\nName others with --models.")
+        raise BenchError(f"No model of the space can be used here:\n{reasons}\nName others with `models`.")
     progress.say(f"models: {', '.join(usable)}")
     for model in absent:
         progress.say(f"  not {model.name}: {model.reason}")

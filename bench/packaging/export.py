@@ -97,7 +97,7 @@ def export(
 def refuse_taken(folder: Path) -> None:
     """Raise BenchError where something lies at `folder`, which a package would replace."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BenchError(f"{folder} is there already: give --out a new folder.")
+        raise BenchError(f"{folder} is there already: give `out` a new folder.")
 
 
 def log(
@@ -122,7 +122,7 @@ def log(
     if run is None:
         raise BenchError(
             f"The tracking store {tracker.uri} has no run of trial {trial.number} of the study '{study.name}': name "
-            "the store that it was searched with (--tracking-uri), or export to a folder (--out)."
+            "the store that it was searched with (`tracking_uri`), or export to a folder (`out`)."
         )
     with tempfile.TemporaryDirectory(prefix="bench-export-") as name:
         pipeline = Path(name) / "pipeline"

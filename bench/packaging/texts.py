@@ -20,13 +20,13 @@ def _column(path: Path, column: str) -> list[str]:
     table = read_table(path, {column})
     if column not in table.names:
         raise BenchError(
-            f"{table.file} has no column '{column}' ({nearest(column, table.names)}): choose one with --text-column."
+            f"{table.file} has no column '{column}' ({nearest(column, table.names)}): choose one with `text_column`."
         )
     for row, text in enumerate(table.columns[column]):
         if text is not None and not isinstance(text, str):
             raise BenchError(
                 f"{table.where(row)}: column '{column}' holds {type(text).__name__}, not text; choose the column with "
-                "--text-column."
+                "`text_column`."
             )
         if text is None or not text or text.isspace():
             raise BenchError(f"{table.where(row)}: the text is empty: leave the row out.")
@@ -35,7 +35,7 @@ def _column(path: Path, column: str) -> list[str]:
 
 def _lines(path: Path, column: str | None) -> list[str]:
     if column is not None:
-        raise BenchError(f"{path.name} has a text a line and no columns: leave out --text-column.")
+        raise BenchError(f"{path.name} has a text a line and no columns: leave out `text_column`.")
     try:
         raw = path.read_bytes()
     except FileNotFoundError:

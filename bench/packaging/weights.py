@@ -23,7 +23,7 @@ def pack(model: ResolvedModel, settings: ExtractionSettings, deepest: int, pipel
 
     if model.remote_code or settings.quantization != "none":
         why = "it runs code from its repository" if model.remote_code else "it is quantised while it is loaded"
-        raise BenchError(f"The weights of '{model.name}' cannot be packed ({why}): leave out --with-weights.")
+        raise BenchError(f"The weights of '{model.name}' cannot be packed ({why}): leave out `with_weights`.")
     folder = pipeline / place
     folder.mkdir(parents=True)
     body, _ = load_body(model, getattr(torch, settings.dtype), deepest)

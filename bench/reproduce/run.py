@@ -213,7 +213,7 @@ def _write(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
             with atomic(path) as temporary:
                 temporary.write_bytes(content)
         except OSError as error:
-            raise BenchError(f"{path} cannot be written: {error.strerror}. Name another folder with --out.") from error
+            raise BenchError(f"{path} cannot be written: {error.strerror}. Name another folder with `out`.") from error
         paths.append(path)
     return tuple(paths)
 

@@ -142,7 +142,7 @@ def opened(home: Path, name: str, settings: StudySettings) -> Iterator["Journal"
             yield Journal(study, {record.number: record for record in _records(study)})
     except Timeout as error:
         raise BenchError(
-            f"The study '{name}' is open in another process. Wait for it, or give this search another --study name."
+            f"The study '{name}' is open in another process. Wait for it, or give this search another `study` name."
         ) from error
 
 
@@ -154,7 +154,7 @@ def same_settings(study: "optuna.Study", name: str, settings: StudySettings) -> 
         lines = "\n".join(f"  {line}" for line in changed)
         raise BenchError(
             f"The study '{name}' was made with other settings:\n{lines}\n"
-            "Use the old settings to go on with it, or another --study name to begin a new one."
+            "Use the old settings to go on with it, or another `study` name to begin a new one."
         )
 
 
@@ -181,7 +181,7 @@ def _records(study: "optuna.Study") -> Iterator[TrialRecord]:
             except ValidationError as error:
                 raise BenchError(
                     f"Trial {trial.number} of the study '{study.study_name}' was written by another version of bench; "
-                    "give this search another --study name."
+                    "give this search another `study` name."
                 ) from error
             # a kill between the record and the end of its trial leaves one that is told FAIL and tried again
             if trial.state != TrialState.FAIL or record.state == "failed":

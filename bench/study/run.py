@@ -166,7 +166,7 @@ def _run(
         raise BenchError(
             f"No candidate could be scored: {stopped}. The limits are {request.constraints}, and the "
             f"cheapest layer costs {cheapest:.2f} ms a text. "
-            "Raise --max-latency-ms or --max-memory-gb, or give other --models."
+            "Raise `max_latency_ms` or `max_memory_gb`, or give other `models`."
         )
     with clock.phase("confirm"):
         confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress)

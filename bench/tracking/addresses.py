@@ -18,7 +18,7 @@ def check_address(uri: str) -> None:
     if scheme is None or scheme[1] not in (*SCHEMES, None):
         raise BenchError(
             f"'{redacted(uri)}' is no address of a tracking store: give sqlite:///FILE, another database, or "
-            "http(s)://HOST with --tracking-uri (MLFLOW_TRACKING_URI)."
+            "http(s)://HOST with `tracking_uri` (MLFLOW_TRACKING_URI)."
         )
 
 

@@ -49,16 +49,16 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
         raise BenchError(reason)
     if settings.device not in {"auto", "cpu"}:
         raise BenchError(
-            f"The openvino backend runs on the processor, not on '{settings.device}': use --device cpu, or "
-            "--backend transformers."
+            f"The openvino backend runs on the processor, not on '{settings.device}': use `device='cpu'`, or "
+            "`backend='transformers'`."
         )
     if settings.dtype not in PRECISION:
         raise BenchError(
-            f"The openvino backend cannot compute in {settings.dtype}: use --dtype float32, or bfloat16 where the "
+            f"The openvino backend cannot compute in {settings.dtype}: use `dtype='float32'`, or bfloat16 where the "
             "processor has it."
         )
     if settings.dtype == "bfloat16" and "BF16" not in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise BenchError("This processor has no bfloat16 arithmetic that OpenVINO can use: use --dtype float32.")
+        raise BenchError("This processor has no bfloat16 arithmetic that OpenVINO can use: use `dtype='float32'`.")
     return settings.model_copy(update={"device": "cpu"})
 
 

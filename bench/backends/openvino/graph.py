@@ -94,7 +94,7 @@ def build(model: ResolvedModel, settings: ResolvedSettings, depth: int, tokenize
     except RuntimeError as failed:
         raise BenchError(
             f"OpenVINO cannot convert model '{model.name}' ({model.architecture}): use "
-            f"--backend transformers. It says: {str(failed).strip().splitlines()[-1][:200]}"
+            f"`backend='transformers'`. It says: {str(failed).strip().splitlines()[-1][:200]}"
         ) from failed
     del converted
     block = re.compile(rf"{re.escape(path)}\.(\d+)")
@@ -103,7 +103,7 @@ def build(model: ResolvedModel, settings: ResolvedSettings, depth: int, tokenize
     if error is not None:
         raise BenchError(
             f"OpenVINO's graph of model '{model.name}' computes something else than the model does "
-            f"(relative error {error:.1e}): use --backend transformers."
+            f"(relative error {error:.1e}): use `backend='transformers'`."
         )
     return graph
 
@@ -182,7 +182,7 @@ def _compiled(model: Any, dtype: str) -> Any:
     )
     used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if used != PRECISION[dtype]:
-        raise BenchError(f"OpenVINO would compute in {used} where {dtype} was asked for: use --dtype float32.")
+        raise BenchError(f"OpenVINO would compute in {used} where {dtype} was asked for: use `dtype='float32'`.")
     return compiled
 
 
@@ -195,7 +195,7 @@ def _check_positions(config: Any, limit: int, model: ResolvedModel) -> None:
             if limit > first:
                 raise BenchError(
                     f"Model '{model.name}' computes positions differently for texts of more than {first} tokens, "
-                    f"which OpenVINO's graph cannot: use --max-length {first}, or --backend transformers."
+                    f"which OpenVINO's graph cannot: use `max_length={first}`, or `backend='transformers'`."
                 )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # To be raised when our own attention, packing or pooling code changes a value.
 KERNELS = 1
 SETTINGS = frozenset({"attention", "quantization"})
-INSTEAD = {"tensor_parallel": "a model is spread over several GPUs with --device balanced"}
+INSTEAD = {"tensor_parallel": "a model is spread over several GPUs with `device='balanced'`"}
 
 
 def unavailable() -> None:
@@ -60,12 +60,12 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
             raise BenchError(f"Quantisation to {settings.quantization} needs a graphics processor: leave it out.")
     if settings.attention not in (None, *ATTENTIONS):
         found = nearest(str(settings.attention), ATTENTIONS)
-        raise BenchError(f"--attention '{settings.attention}' is no kernel of transformers': {found}")
+        raise BenchError(f"`attention` '{settings.attention}' is no kernel of transformers': {found}")
     try:
         torch.device(first_device(device))
     except RuntimeError as error:
         raise BenchError(
-            f"There is no device '{device}': --device takes cpu, cuda, cuda:N, mps, auto, or balanced (over all GPUs)."
+            f"There is no device '{device}': `device` takes cpu, cuda, cuda:N, mps, auto, or balanced (over all GPUs)."
         ) from error
     try:
         probe = torch.ones(2, 2, dtype=getattr(torch, settings.dtype), device=first_device(device))
@@ -74,7 +74,7 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
     except (RuntimeError, NotImplementedError, TypeError, AssertionError) as error:
         raise BenchError(
             f"Device '{device}' cannot compute in {settings.dtype} here ({str(error).splitlines()[0][:120]}): "
-            "choose another --device or --dtype, or 'auto'."
+            "choose another `device` or `dtype`, or 'auto'."
         ) from error
     return settings.model_copy(update={"device": device})
 

@@ -129,7 +129,7 @@ class TransformersBackend:
         if error is not None:
             raise BenchError(
                 f"The packed kernels disagree with plain ones on model '{self.model.name}' "
-                f"(relative error {error:.1e}), so they are not used: pass --attention sdpa."
+                f"(relative error {error:.1e}), so they are not used: pass `attention='sdpa'`."
             )
 
 

@@ -65,20 +65,20 @@ def resolve_settings(settings: ExtractionSettings) -> ExtractionSettings:
         raise BenchError(f"Device '{device}' is not there: this vLLM and this torch see {gpus} GPUs.")
     if kind == "cuda" and settings.tensor_parallel > (1 if index else gpus):
         raise BenchError(
-            f"--tensor-parallel {settings.tensor_parallel} needs as many GPUs and '{device}' gives "
+            f"`tensor_parallel={settings.tensor_parallel}` needs as many GPUs and '{device}' gives "
             f"{1 if index else gpus}: lower it, or name plain 'cuda'."
         )
     if settings.quantization not in ("none", *QUANTIZATION):
         raise BenchError(
             f"vLLM does not quantise to {settings.quantization} while it loads: use {' or '.join(QUANTIZATION)}, or "
-            "--backend transformers."
+            "`backend='transformers'`."
         )
     if settings.quantization != "none" and kind == "cpu":
         raise BenchError(f"Quantisation to {settings.quantization} needs a GPU: leave it out.")
     if settings.attention is not None and not settings.attention.isupper():
         raise BenchError(
             f"'{settings.attention}' is no attention backend of vLLM's, which are named like FLASH_ATTN: "
-            "leave out --attention and vLLM chooses."
+            "leave out `attention` and vLLM chooses."
         )
     return settings.model_copy(update={"device": device})
 

@@ -27,15 +27,15 @@ from bench.models.resolve import ResolvedModel
 
 # What vLLM and torch say when memory runs out → what to do about it. The first that fits holds.
 MEMORY = {
-    "on startup is less than desired": "Lower --gpu-memory-share, or free what others hold on the device.",
-    "No available memory for the cache blocks": "Raise --gpu-memory-share or --tensor-parallel, or lower "
-    "--token-budget, --max-length or --dtype.",
-    "is needed, which is larger than the available KV cache": "Lower --max-length, or raise --gpu-memory-share or "
-    "--tensor-parallel.",
-    "out of memory": "Lower --token-budget, --gpu-memory-share or --dtype, or raise --tensor-parallel.",
-    "OutOfMemoryError": "Lower --token-budget, --gpu-memory-share or --dtype, or raise --tensor-parallel.",
-    "can't allocate memory": "Lower --token-budget, --max-length or --dtype.",
-    "MemoryError": "Lower --token-budget, --max-length or --dtype.",
+    "on startup is less than desired": "Lower `gpu_memory_share`, or free what others hold on the device.",
+    "No available memory for the cache blocks": "Raise `gpu_memory_share` or `tensor_parallel`, or lower "
+    "`token_budget`, `max_length` or `dtype`.",
+    "is needed, which is larger than the available KV cache": "Lower `max_length`, or raise `gpu_memory_share` or "
+    "`tensor_parallel`.",
+    "out of memory": "Lower `token_budget`, `gpu_memory_share` or `dtype`, or raise `tensor_parallel`.",
+    "OutOfMemoryError": "Lower `token_budget`, `gpu_memory_share` or `dtype`, or raise `tensor_parallel`.",
+    "can't allocate memory": "Lower `token_budget`, `max_length` or `dtype`.",
+    "MemoryError": "Lower `token_budget`, `max_length` or `dtype`.",
 }
 SECONDS_TO_STOP = 5
 LAST_LINES = 15

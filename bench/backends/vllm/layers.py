@@ -205,6 +205,6 @@ def find_blocks(model: nn.Module, layers: int) -> nn.ModuleList:
     if len(found) != 1:
         raise BenchError(
             f"vLLM's {type(model).__name__} has {len(found)} lists of {layers} layers, where one is expected: its "
-            "layers cannot be told apart. Use --backend transformers."
+            "layers cannot be told apart. Use `backend='transformers'`."
         )
     return next(iter(found.values()))

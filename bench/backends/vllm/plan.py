@@ -37,7 +37,7 @@ EIGHT_BIT = 1.1  # bytes a weight, with the embeddings, which stay as they are
 
 def check_model(model: ResolvedModel) -> None:
     """Raise BenchError where vLLM does not run `model` in a way that the tests cover."""
-    elsewhere = "Use --backend transformers."
+    elsewhere = "Use `backend='transformers'`."
     if model.remote_code:
         raise BenchError(f"Model '{model.name}' runs its own code, which vLLM's classes do not. {elsewhere}")
     if model.architecture not in ARCHITECTURES:
@@ -102,7 +102,7 @@ def weight_bytes(settings: ResolvedSettings, parameters: int) -> int:
 
 
 def plan(model: ResolvedModel, settings: ResolvedSettings, config: Any, parameters: int, memory: int) -> EnginePlan:
-    """The largest engine up to the default size, or that of --token-budget, that fits into `memory` bytes a device.
+    """The largest engine up to the default size, or that of `token_budget`, that fits into `memory` bytes a device.
 
     Raises:
         BenchError: none does; says how much is needed and what to lower.
@@ -128,15 +128,15 @@ def _kind(settings: ResolvedSettings) -> str:
 
 def _too_small(model: ResolvedModel, settings: ResolvedSettings, needs: EnginePlan, allowed: int) -> str:
     lower = [
-        *(["--token-budget"] if settings.token_budget else []),
-        "--max-length",
-        *(["--dtype to bfloat16"] if settings.dtype == "float32" else []),
+        *(["`token_budget`"] if settings.token_budget else []),
+        "`max_length`",
+        *(["`dtype` to bfloat16"] if settings.dtype == "float32" else []),
     ]
     return (
         f"Model '{model.name}' in {settings.dtype} needs about {needs.needed / GIB:.1f} GiB a device under vLLM "
         f"(weights {needs.weights / GIB:.1f}, hidden states of {needs.tokens:,} tokens {needs.states / GIB:.1f}, "
         f"cache {needs.cache / GIB:.1f}), and may take {allowed / GIB:.1f}: lower {', '.join(lower[:-1]) or lower[-1]}"
-        f"{' or ' + lower[-1] if len(lower) > 1 else ''}, or raise --gpu-memory-share or --tensor-parallel."
+        f"{' or ' + lower[-1] if len(lower) > 1 else ''}, or raise `gpu_memory_share` or `tensor_parallel`."
     )
 
 

@@ -28,7 +28,7 @@ def data_home(folder: str | None) -> Path | None:
         return None
     home = Path(named).expanduser()
     if not home.is_dir():
-        raise BenchError(f"The data home {home} is not a folder (--data-home or {ENVIRONMENT}).")
+        raise BenchError(f"The data home {home} is not a folder (`data_home` or {ENVIRONMENT}).")
     return home
 
 

@@ -194,5 +194,5 @@ def _ambiguous(file: str, first: int, last: int, quoted: _Reading, plain: _Readi
     return BenchError(
         f"{file}, line {first}: read with quotation marks, one field goes on to line {last} and swallows what look "
         f"like rows of their own ({len(quoted.rows) - 1:,} rows in all); read as they stand, there are "
-        f"{len(plain.rows) - 1:,} rows. Say which is meant: --quoting none, or --quoting double."
+        f"{len(plain.rows) - 1:,} rows. Say which is meant: `quoting='none'`, or `quoting='double'`."
     )

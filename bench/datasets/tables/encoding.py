@@ -40,7 +40,7 @@ def _as_told(raw: bytes, file: str, encoding: str) -> str:
     try:
         return raw.decode(encoding).removeprefix("\ufeff")
     except LookupError:
-        raise BenchError(f"There is no encoding '{encoding}': --encoding takes utf-8, utf-16, windows-1252 …") from None
+        raise BenchError(f"There is no encoding '{encoding}': `encoding` takes utf-8, utf-16, windows-1252 …") from None
     except UnicodeDecodeError as error:
         line = _line(raw, error.start)
         raise BenchError(
@@ -65,7 +65,7 @@ def _undecodable(raw: bytes, file: str, name: str, error: UnicodeDecodeError) ->
     offset = error.start + len(raw) - len(error.object)
     return BenchError(
         f"{file} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} (line {_line(raw, offset)}). Convert it to "
-        f"UTF-8, or name its encoding with --encoding{_looks(raw)}."
+        f"UTF-8, or name its encoding with `encoding`{_looks(raw)}."
     )
 
 

@@ -43,7 +43,7 @@ def refusal(path: Path) -> str | None:
     """Why something that exists at `path` is no table, and what to do; None where there is nothing or it may be one."""
     suffix = path.suffix.lower()
     if path.is_dir():
-        return f"{path} is a folder: name the file of rows in it (of a data home, the folder's name and --data-home)."
+        return f"{path} is a folder: name the file of rows in it (of a data home, the folder's name and `data_home`)."
     if not path.is_file() or suffix_of(path.name):
         return None
     return {

@@ -196,7 +196,7 @@ def _notes(rows: Mapping[Key, Row], setup: Setup, seen: Mapping[str, int]) -> li
         for name, count in seen.items()
         if count
     ]
-    return notes if setup.others else [*notes, "No other data set of these labels was named: --dataset takes several."]
+    return notes if setup.others else [*notes, "No other data set of these labels was named: `dataset` takes several."]
 
 
 def _bounds(row: Row, prefix: str) -> str:

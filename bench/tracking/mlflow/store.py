@@ -43,9 +43,9 @@ class MlflowStore:
         if not self.exists():
             raise BenchError(
                 f"There is no {self._shown} here. Run `bench search` in this folder first, or name a store with "
-                "--tracking-uri."
+                "`tracking_uri`."
                 if self._local
-                else f"There is no database {self.address.removeprefix(FILE)}: check --tracking-uri."
+                else f"There is no database {self.address.removeprefix(FILE)}: check `tracking_uri`."
             )
 
     def connect(self) -> "MlflowClient":
@@ -72,7 +72,7 @@ class MlflowStore:
                 reason = textwrap.shorten(redacted(str(error)), 200, placeholder=" …").rstrip(".")
                 raise BenchError(
                     f"The tracking store {self.uri} cannot be used: {reason}. "
-                    "Check --tracking-uri, or leave it out to write to mlruns/."
+                    "Check `tracking_uri`, or leave it out to write to mlruns/."
                 ) from error
         return self._client
 

@@ -125,7 +125,7 @@ class MlflowTracker:
             restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
             raise BenchError(
                 f"The experiment '{name}' was deleted in the tracking store {self.uri}. Restore it with "
-                f"MLFLOW_TRACKING_URI={self.uri} {restore}, or write elsewhere with --tracking-uri."
+                f"MLFLOW_TRACKING_URI={self.uri} {restore}, or write elsewhere with `tracking_uri`."
             )
         return str(found.experiment_id)
 

@@ -37,7 +37,7 @@ def _check_free(host: str, port: int) -> None:
         socket.create_server(address[:2], family=family).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise BenchError(f"Port {port} is taken: choose another with --port.") from error
+            raise BenchError(f"Port {port} is taken: choose another with `port`.") from error
         raise BenchError(
-            f"Nothing can listen on {host}, port {port} ({error.strerror}): choose another --host or --port."
+            f"Nothing can listen on {host}, port {port} ({error.strerror}): choose another `host` or `port`."
         ) from error
