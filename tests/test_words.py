@@ -12,8 +12,11 @@ from bench.cli.main import cli
 from bench.cli.words import SETTINGS, in_options
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
-OTHERS = re.compile(r"\b(pip install|mlflow experiments)\b|tracking/mlflow/ui.py:\d+ --[a-z-]+$")
-"""Commands of others, whose options are theirs."""
+OTHERS = re.compile(
+    r"\b(pip install|mlflow experiments)\b"
+    r"|^(figures/page\.py:|tracking/mlflow/ui\.py:\d+ --[a-z-]+$|models/hub\.py:\d+ --$)"
+)
+"""Commands of others, whose options are theirs; HTML; and what the hub's cache has for a slash."""
 
 
 def sentences() -> Iterator[tuple[str, str]]:
