@@ -16,7 +16,7 @@ OTHERS = re.compile(
     r"\b(pip install|mlflow experiments)\b"
     r"|^(figures/page\.py:|tracking/mlflow/ui\.py:\d+ --[a-z-]+$|models/hub\.py:\d+ --$)"
 )
-"""Commands of others, whose options are theirs; HTML; and what the hub's cache has for a slash."""
+"""Commands of others, whose options are theirs; HTML; and what parts a repository from its module in `auto_map`."""
 
 
 def sentences() -> Iterator[tuple[str, str]]:
