@@ -60,6 +60,7 @@ def bench(*words: str, status: int = 0) -> str:
     out, err = process.communicate(timeout=300)
     assert process.returncode == status, err
     assert "Traceback" not in err
+    assert "INFO mlflow" not in err
     return out
 
 

@@ -107,11 +107,12 @@ class MlflowTracker:
         return f"{server}/#/compare-runs?runs={chosen}&experiments={within}"
 
     def _experiment_id(self, name: str) -> str:
-        from mlflow.exceptions import MlflowException
-
         client = self._client
         found = client.get_experiment_by_name(name)
         if found is None:
+            # not before there is a client, which first sees to what MLflow says
+            from mlflow.exceptions import MlflowException
+
             # the kind makes the UI open on its runs, not on its views for language-model applications
             tags = {"mlflow.experimentKind": "custom_model_development"}
             try:
