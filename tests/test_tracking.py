@@ -1,7 +1,12 @@
+import itertools
 import json
 import os
+import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ from mlflow import MlflowClient
 
 from bench.cli.main import cli
 from bench.errors import BenchError
+from bench.progress import Silent
 from bench.study.journal import read
 from bench.tracking import MlflowTracker, Record, redacted, tracker_of
 from bench.tracking.mlflow.process import used
@@ -206,3 +212,100 @@ def test_an_address_for_what_is_not_tracked_is_refused(tmp_path: Path) -> None:
         assert "leave out one of the two" in ran.output
     with pytest.raises(BenchError, match="leave out one of the two"):
         tracker_of(tmp_path, "http://h", tracking=False)
+
+
+def killed_at(statement: int, home: Path) -> bool:
+    """Whether a process that opens a store is killed before it runs so many statements on its database."""
+    child = os.fork()
+    if child == 0:
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+
+        count = itertools.count(1)
+
+        def kill(*_: Any) -> None:
+            if next(count) == statement:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        event.listen(Engine, "before_cursor_execute", kill)
+        with suppress(BaseException):
+            MlflowTracker(home).store.connect_or_create()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def test_a_store_that_is_killed_while_it_is_made_is_made_by_the_next_command(tmp_path: Path) -> None:
+    for statement in (1, 3, 20, 60, 150):
+        assert killed_at(statement, tmp_path), statement
+        assert not (tmp_path / "mlflow.db").exists()
+    tracker = MlflowTracker(tmp_path)
+    assert tracker.open("r8", "s", {}) is not None
+    assert not list(tmp_path.glob("*.tmp*")) + list(tmp_path.glob(".*.tmp*"))
+
+
+class Told(Silent):
+    """Keeps what it is warned of."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warn(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.mark.parametrize("content", [b"", "CREATE TABLE secrets (a INT)", "CREATE TABLE runs (run_uuid TEXT)"])
+def test_what_an_earlier_bench_left_half_made_is_set_aside(content: bytes | str, tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    if isinstance(content, str):
+        with closing(sqlite3.connect(file)) as database:
+            database.execute(content)
+    else:
+        file.write_bytes(content)
+    told = Told()
+    assert MlflowTracker(tmp_path, progress=told).open("r8", "s", {}) is not None
+    assert (tmp_path / "mlflow.db.half-made").exists()
+    assert "set aside as mlflow.db.half-made" in told.lines[0]
+
+
+def older(home: Path, fresh: Path) -> Path:
+    """The database of `fresh`, taken back one migration as MLflow's own history has it, with its runs."""
+    from alembic import command
+    from mlflow.store.db.utils import _get_alembic_config
+
+    home.mkdir()
+    file = home / "mlflow.db"
+    shutil.copy2(fresh / "mlflow.db", file)
+    command.downgrade(_get_alembic_config(f"sqlite:///{file}"), "-1")
+    return file
+
+
+def test_an_older_database_is_migrated_as_a_copy_and_the_old_one_kept(home: Path, tmp_path: Path) -> None:
+    MlflowTracker(home).open("older", "study", {})
+    file = older(tmp_path / "old", home)
+    before, told = file.read_bytes(), Told()
+    client = MlflowTracker(tmp_path / "old", progress=told).store.connect()
+    experiment = client.get_experiment_by_name("older")
+    assert [run.info.run_name for run in client.search_runs([experiment.experiment_id])] == ["study"]
+    (kept,) = file.parent.glob("mlflow.db.before-*")
+    assert kept.read_bytes() == before
+    assert f"the old one is kept as {kept.name}" in told.lines[0]
+
+
+def test_what_cannot_be_migrated_stays_byte_for_byte(home: Path, tmp_path: Path) -> None:
+    """A stamp older than its tables, one that this MLflow does not know, and a file that is no database."""
+    MlflowTracker(home).open("kept", "study", {})
+    file = tmp_path / "mlflow.db"
+    for stamp in ("acf3f17fdcc7", "ffffffffffff"):
+        shutil.copy2(home / "mlflow.db", file)
+        with closing(sqlite3.connect(file)) as database, database:
+            database.execute("UPDATE alembic_version SET version_num = ?", [stamp])
+        before = file.read_bytes()
+        with pytest.raises(BenchError, match=f"mlflow db upgrade sqlite:///{tmp_path}/copy-of-mlflow.db"):
+            MlflowTracker(tmp_path).open("kept", "study", {})
+        with pytest.raises(BenchError, match="It is left as it is"):
+            MlflowTracker(tmp_path / "elsewhere", f"sqlite:///{file}").open("kept", "study", {})
+        assert file.read_bytes() == before
+    file.write_bytes(b"no database" * 1000)
+    with pytest.raises(BenchError, match="cannot be read as a database"):
+        MlflowTracker(tmp_path).open("kept", "study", {})
+    assert file.read_bytes() == b"no database" * 1000

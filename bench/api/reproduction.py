@@ -63,7 +63,7 @@ def reproduce(
     from bench.tracking import tracker_of
 
     request, place = _request(study, datasets, models, out, settings), Home.at(home)
-    tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, source="bench reproduce")
+    tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, source="bench reproduce", progress=progress)
     return run(prepare(request, Store(place.store), progress), place.runs, tracker, progress)
 
 

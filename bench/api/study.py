@@ -55,7 +55,7 @@ def search(
     from bench.tracking import tracker_of
 
     request, place = search_request(dataset=dataset, **settings), Home.at(home)
-    tracker = tracker_of(place.runs, tracking_uri, tracking=tracking)
+    tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, progress=progress)
     prepared = prepare(request, Store(place.store), progress)
     return Searched(run_search(prepared, place.runs, tracker, progress), tracker, place, progress)
 
@@ -101,7 +101,7 @@ def reopen(
     from bench.tracking import tracker_of
 
     place = Home.at(home)
-    tracker = tracker_of(place.runs, tracking_uri, tracking=tracking)
+    tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, progress=progress)
     which = None if trial is None else str(trial)
     return Searched(reopen_study(place.runs, study, Store(place.store), progress, which), tracker, place, progress)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
+from bench.progress import SILENT, Progress
 from bench.tracking.addresses import FILE, check_address, file_of, redacted
+from bench.tracking.mlflow.database import prepare, whole
 from bench.tracking.mlflow.process import variables
 
 if TYPE_CHECKING:
@@ -22,12 +24,13 @@ class MlflowStore:
         BenchError: `address` is no address of a store (see `check_address`).
     """
 
-    def __init__(self, home: Path, address: str | None = None) -> None:
+    def __init__(self, home: Path, address: str | None = None, progress: Progress = SILENT) -> None:
         if address is not None:
             check_address(address)
         self._home = home.resolve()
         self._shown = home / "mlflow.db"
         self._local = address is None
+        self._progress = progress
         self._client: MlflowClient | None = None
         self.address = address or f"{FILE}{self._home / 'mlflow.db'}"
         self.uri = redacted(self.address)
@@ -67,13 +70,16 @@ class MlflowStore:
             # a terminal should not be told of every migration of an empty database
             os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
             try:
-                self._client = self._opened() if self._local else self._reached()
+                file = file_of(self.address)
+                if file is not None and file.name != ":memory:":
+                    self._prepare(file)
+                self._client = self._reached()
+            except BenchError:
+                raise
             except Exception as error:
                 reason = textwrap.shorten(redacted(str(error)), 200, placeholder=" …").rstrip(".")
-                raise BenchError(
-                    f"The tracking store {self.uri} cannot be used: {reason}. "
-                    "Check `tracking_uri`, or leave it out to write to mlruns/."
-                ) from error
+                remedy = "" if self._local else " Check `tracking_uri`, or leave it out to write to mlruns/."
+                raise BenchError(f"The tracking store {self.uri} cannot be used: {reason}.{remedy}") from error
         return self._client
 
     def _reached(self) -> "MlflowClient":
@@ -85,13 +91,15 @@ class MlflowStore:
             client.search_experiments(max_results=1)
         return client
 
-    def _opened(self) -> "MlflowClient":
+    def _prepare(self, file: Path) -> None:
+        """Make or migrate a database that is a file; only our own is changed where it is an older MLflow's."""
         from filelock import FileLock
-        from mlflow import MlflowClient
 
-        self._home.mkdir(parents=True, exist_ok=True)
+        if whole(file):
+            return
+        if self._local:
+            file.parent.mkdir(parents=True, exist_ok=True)
         # processes that open a new database together race in creating its tables
-        with FileLock(self._home / ".mlflow.lock"):
-            client = MlflowClient(self.address)
-            client.search_experiments(max_results=1)
-        return client
+        lock = file.parent / (".mlflow.lock" if self._local else f".{file.name}.lock")
+        with FileLock(lock):
+            prepare(file, self._progress.warn, migrate=self._local)

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from bench.errors import BenchError
+from bench.progress import SILENT, Progress
 from bench.tracking.addresses import UI, is_server
 from bench.tracking.mlflow.models import MlflowModels
 from bench.tracking.mlflow.store import MlflowStore
@@ -34,8 +35,10 @@ class MlflowTracker:
         BenchError: `uri` is no address of a store (see `check_address`).
     """
 
-    def __init__(self, home: Path, uri: str | None = None, source: str = "bench search") -> None:
-        self.store = MlflowStore(home, uri)
+    def __init__(
+        self, home: Path, uri: str | None = None, source: str = "bench search", progress: Progress = SILENT
+    ) -> None:
+        self.store = MlflowStore(home, uri, progress)
         self.uri = self.store.uri
         self.models = MlflowModels(self.store)
         self._source = source
