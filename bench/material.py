@@ -42,6 +42,7 @@ class Wanted:
 
     `layers` limits what is extracted of a model (all layers where it is not mentioned). `scratch` makes it a dry run:
     nothing is fetched from the hub, and what resolving a model writes goes to that folder (see `bench.models.scratch`).
+    `recorded` holds the models' identities where their names come from a file (see `bench.models.resolve`).
     """
 
     dataset: DatasetRequest
@@ -50,6 +51,7 @@ class Wanted:
     named: bool = True
     layers: Mapping[str, Sequence[int]] = field(default_factory=dict)
     scratch: Path | None = None
+    recorded: Mapping[str, Mapping[str, Any]] | None = None
 
     @property
     def download(self) -> bool:
@@ -167,7 +169,13 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
     for warning in warnings:
         progress.warn(f"{dataset.name}: {warning}")
     selection = select(
-        wanted.models, asked, wanted.scratch or store.home, progress, named=wanted.named, download=wanted.download
+        wanted.models,
+        asked,
+        wanted.scratch or store.home,
+        progress,
+        named=wanted.named,
+        download=wanted.download,
+        recorded=wanted.recorded,
     )
     settings = choose(asked, [model.architecture for model in selection.models])
     if wanted.settings.backend == AUTO:

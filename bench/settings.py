@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_or
 from pydantic import ValidationError
 
 from bench.errors import BenchError, nearest
-from bench.specs import Hint, Spec
+from bench.specs import CALL, Hint, Spec
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -96,7 +96,7 @@ def given(spec: type[S], values: Mapping[str, Any], **fixed: Any) -> S:
     keywords = {_hint(info).keyword or name: name for name, info in spec.model_fields.items() if info.description}
     chosen = {name: values[word] for word, name in keywords.items() if values.get(word) is not None}
     try:
-        return spec.model_validate(chosen | fixed)
+        return spec.model_validate(chosen | fixed, context=CALL)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         field = str(problem["loc"][0])

@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator
 
 from bench.errors import BenchError
 from bench.registry import Registry
@@ -148,6 +148,9 @@ class Candidate(Spec):
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
+CALL = {"from": "the call"}
+"""The context under which values are validated that a person gives with a call, and no file."""
+
 
 class ExtractionSettings(Spec):
     """How hidden states are to be computed; the same for every model of a study.
@@ -180,5 +183,16 @@ class ExtractionSettings(Spec):
     tensor_parallel: Annotated[int, Field(ge=1, description="GPUs that hold one model together (vllm).")] = 1
     gpu_memory_share: Annotated[float, Field(gt=0, le=1, description="Share of a GPU's memory to take (vllm).")] = 0.85
     trust_remote_code: Annotated[
-        bool, Field(description="Run a model's own code; its revision must be a commit hash.")
+        bool, Field(exclude=True, description="Run a model's own code; its revision must be a commit hash.")
     ] = False
+    """Permission is the call's alone: it is never written, and what is read never grants it."""
+
+    @field_validator("trust_remote_code")
+    @classmethod
+    def _of_this_call(cls, value: bool, info: ValidationInfo) -> bool:
+        """False for whatever is validated as data, as what earlier versions wrote; see `bench.settings.given`."""
+        return value and info.context is CALL
+
+    def trusting(self, granted: bool) -> Self:
+        """The same under the permission of this call."""
+        return self.model_copy(update={"trust_remote_code": granted})

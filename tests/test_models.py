@@ -292,7 +292,7 @@ def packed(tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.Monkey
 def plant_code(folder: Path) -> None:
     """A configuration that names code which leaves a trace where it runs."""
     add_code(folder, "modeling.Config")
-    (folder / "modeling.py").write_text(f"open({str(folder.parent / 'ran')!r}, 'w')\n")
+    (folder / "modeling.py").write_text(f"import pathlib\npathlib.Path({str(folder.parent / 'ran')!r}).touch()\n")
 
 
 def planted_from_the_start(folder: Path) -> None:

@@ -21,6 +21,7 @@ def check(
     fail_on_latency: float | None = None,
     markdown: Path | str | None = None,
     junit: Path | str | None = None,
+    trust_remote_code: bool = False,
     home: Home | Path | str | None = None,
     progress: Progress = SILENT,
 ) -> Verdict:
@@ -32,6 +33,7 @@ def check(
         fail_on_latency: The growth of a model's relative latency beyond which the check fails; it warns at 1.5.
         markdown: A file for a summary; also written where the check cannot run.
         junit: A file for the comparisons as JUnit XML; likewise.
+        trust_remote_code: Run a model's own code, which must be the baseline's; a baseline permits nothing itself.
         home: Whose store has the converted models; nothing else in it is read.
         progress: What is told while it runs; nothing by default.
 
@@ -45,7 +47,9 @@ def check(
     with Reports.to(markdown, junit) as reports:
         found = read(Path(baseline)).at_home(data_home)
         store = Home.at(home).store
-        verdict = run_check(found, store, fail_on_latency=fail_on_latency, progress=progress)
+        verdict = run_check(
+            found, store, fail_on_latency=fail_on_latency, trust_remote_code=trust_remote_code, progress=progress
+        )
         reports.write(verdict)
         return verdict
 
@@ -60,6 +64,7 @@ def new_baseline(
     data_home: str | None = None,
     markdown: Path | str | None = None,
     junit: Path | str | None = None,
+    trust_remote_code: bool = False,
     home: Home | Path | str | None = None,
     progress: Progress = SILENT,
 ) -> Update:
@@ -74,6 +79,7 @@ def new_baseline(
         data_home: As for `check`.
         markdown: As for `check`.
         junit: As for `check`.
+        trust_remote_code: As for `check`.
         home: Where the study and the converted models are.
         progress: What is told while it runs; nothing by default.
 
@@ -93,6 +99,7 @@ def new_baseline(
             trials=trials,
             subset=(max_train, max_test),
             data_home=data_home,
+            trust_remote_code=trust_remote_code,
             progress=progress,
         )
         if found.verdict is not None:

@@ -15,6 +15,7 @@ def predict(
     texts: Path | Sequence[str],
     *,
     text_column: str | None = None,
+    trust_remote_code: bool = False,
     home: Home | Path | str | None = None,
     tracking_uri: str | None = None,
     progress: Progress = SILENT,
@@ -25,6 +26,7 @@ def predict(
         model: A folder that `export` wrote, or an address in a tracking store (``models:/NAME@ALIAS`` …).
         texts: Texts, or a file of them: a table, or a text a line.
         text_column: The table's column of texts; ``text`` where it is None.
+        trust_remote_code: Run a model's own code, which must be what was searched; the package permits nothing itself.
         home: As for `search`.
         tracking_uri: As for `search`.
         progress: What is told on the way; nothing by default.
@@ -41,4 +43,5 @@ def predict(
     found, place = read_texts(texts, text_column) if isinstance(texts, Path) else list(texts), Home.at(home)
     title = f"predict {texts.name}" if isinstance(texts, Path) else "predict"
     folder = pipeline_folder(model, MlflowModels(MlflowStore(place.runs, tracking_uri)))
-    return said_of(Classifier.open(folder, place.store), found, title, progress)
+    classifier = Classifier.open(folder, place.store, trust_remote_code=trust_remote_code)
+    return said_of(classifier, found, title, progress)

@@ -84,6 +84,7 @@ def reopen(
     study: str,
     *,
     trial: int | str | None = None,
+    trust_remote_code: bool = False,
     home: Home | Path | str | None = None,
     tracking_uri: str | None = None,
     tracking: bool = True,
@@ -91,7 +92,8 @@ def reopen(
 ) -> Searched:
     """A study that was searched before; the arguments are those of `search`.
 
-    A `trial` that will be asked for is looked up first, so that a mistyped one costs nothing.
+    A `trial` that will be asked for is looked up first, so that a mistyped one costs nothing. A model's own code runs
+    only if this call says so (`trust_remote_code`), and only if it is what was searched.
 
     Raises:
         BenchError: there is no such study or trial, or its data or models have changed.
@@ -103,7 +105,8 @@ def reopen(
     place = Home.at(home)
     tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, progress=progress)
     which = None if trial is None else str(trial)
-    return Searched(reopen_study(place.runs, study, Store(place.store), progress, which), tracker, place, progress)
+    opened = reopen_study(place.runs, study, Store(place.store), progress, which, trust_remote_code=trust_remote_code)
+    return Searched(opened, tracker, place, progress)
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,7 @@ def report(
     out: Path | str | None = None,
     trial: int | str = "knee",
     *,
+    trust_remote_code: bool = False,
     home: Home | Path | str | None = None,
     tracking_uri: str | None = None,
     progress: Progress = SILENT,
@@ -182,7 +186,14 @@ def report(
     if tracking_uri is not None:
         # without one, a store that cannot be used is only noted
         MlflowTracker(Home.at(home).runs, tracking_uri).store.connect()
-    opened = reopen(study, trial=trial, home=home, tracking_uri=tracking_uri, progress=progress)
+    opened = reopen(
+        study,
+        trial=trial,
+        trust_remote_code=trust_remote_code,
+        home=home,
+        tracking_uri=tracking_uri,
+        progress=progress,
+    )
     return opened.report(out, trial)
 
 
@@ -194,6 +205,7 @@ def export(
     register: str | None = None,
     alias: str | None = None,
     with_weights: bool = False,
+    trust_remote_code: bool = False,
     home: Home | Path | str | None = None,
     tracking_uri: str | None = None,
     progress: Progress = SILENT,
@@ -207,6 +219,7 @@ def export(
         register: Also register the logged model under this name.
         alias: An alias of the registered version.
         with_weights: Pack the weights of the layers that are used; else models are found by name.
+        trust_remote_code: As for `reopen`.
         home: As for `search`.
         tracking_uri: As for `search`.
         progress: As for `search`.
@@ -218,7 +231,14 @@ def export(
 
     if out is not None:
         refuse_taken(Path(out))
-    opened = reopen(study, trial=trial, home=home, tracking_uri=tracking_uri, progress=progress)
+    opened = reopen(
+        study,
+        trial=trial,
+        trust_remote_code=trust_remote_code,
+        home=home,
+        tracking_uri=tracking_uri,
+        progress=progress,
+    )
     return opened.export(out, trial, register=register, alias=alias, with_weights=with_weights)
 
 
@@ -227,12 +247,14 @@ def compare(
     b: Searched | str,
     *,
     within: str | None = None,
+    trust_remote_code: bool = False,
     home: Home | Path | str | None = None,
     progress: Progress = SILENT,
 ) -> list[Compared]:
     """Two studies, candidates (``"STUDY:knee"``) or runs side by side, paired; see `bench.comparison`.
 
-    `within` a study, models joined by commas name the best scored candidate of exactly these.
+    `within` a study, models joined by commas name the best scored candidate of exactly these. `trust_remote_code` is
+    that of `reopen`.
 
     Raises:
         BenchError: there is no such thing, or the two share no test rows.
@@ -246,7 +268,9 @@ def compare(
 
     def opened(name: str) -> Study:
         if name not in given:
-            given[name] = reopen_study(place.runs, name, Store(place.store), progress)
+            given[name] = reopen_study(
+                place.runs, name, Store(place.store), progress, trust_remote_code=trust_remote_code
+            )
         return given[name]
 
     names = [each.study.name if isinstance(each, Searched) else each for each in (a, b)]

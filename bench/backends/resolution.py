@@ -26,7 +26,8 @@ def resolve(asked: ExtractionSettings) -> ResolvedSettings:
         raise BenchError(
             f"The {asked.backend} backend has no `{name}`, which is for {' and '.join(owners)}: {instead}."
         )
-    return ResolvedSettings(**module.resolve_settings(asked).model_dump())
+    found = ResolvedSettings(**module.resolve_settings(asked).model_dump())
+    return found.trusting(asked.trust_remote_code)
 
 
 @overload

@@ -51,6 +51,7 @@ FAILED = 1
     max_test="With --study: a subset of its test rows.",
 )
 @click.option("--yes", is_flag=True, help="With --update: write without asking.")
+@options.trust_option
 @options.home_option
 @options.json_option
 def check(file: Path, as_json: bool, update: bool, **params: Any) -> None:
@@ -89,7 +90,7 @@ def _flag(name: str) -> str:
 def _check(file: Path, params: dict[str, Any], *, as_json: bool) -> None:
     from bench.cli import show
 
-    taken = ("data_home", "fail_on_latency", "markdown", "junit", "home")
+    taken = ("data_home", "fail_on_latency", "markdown", "junit", "trust_remote_code", "home")
     verdict = api.check(file, progress=show.progress(), **{name: params[name] for name in taken})
     show.json_out({"baseline": str(file), **verdict.to_json()}) if as_json else _print(verdict)
     if verdict.failed:
@@ -99,7 +100,7 @@ def _check(file: Path, params: dict[str, Any], *, as_json: bool) -> None:
 def _update(file: Path, params: dict[str, Any], *, as_json: bool) -> None:
     from bench.cli import show
 
-    taken = ("study", "trials", "max_train", "max_test", "data_home", "markdown", "junit", "home")
+    taken = ("study", "trials", "max_train", "max_test", "data_home", "markdown", "junit", "trust_remote_code", "home")
     update = api.new_baseline(file, progress=show.progress(), **{name: params[name] for name in taken})
     if not as_json:
         _print_update(update)

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 @click.argument("a", shell_complete=completers.studies)
 @click.argument("b", shell_complete=completers.studies)
 @click.option("--study", "within", shell_complete=completers.studies, help="The study in which A and B select models.")
+@options.trust_option
 @options.home_option
 @options.json_option
-def compare(a: str, b: str, within: str | None, home: Path | None, as_json: bool) -> None:
+def compare(a: str, b: str, within: str | None, trust_remote_code: bool, home: Path | None, as_json: bool) -> None:
     """Set A and B side by side: paired by seed, by fold and by example.
 
     Each is a study, STUDY:knee (or best, cheapest, a trial's number), the id of a trial's MLflow run, or, within
@@ -26,7 +27,7 @@ def compare(a: str, b: str, within: str | None, home: Path | None, as_json: bool
     """
     from bench.cli import show
 
-    found = api.compare(a, b, within=within, home=home, progress=show.progress())
+    found = api.compare(a, b, within=within, trust_remote_code=trust_remote_code, home=home, progress=show.progress())
     if as_json:
         show.json_out({"a": a, "b": b, "pairs": [each.to_json() for each in found]})
         return

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--with-weights", is_flag=True, help="Pack the layers that are used; else models are found by name.")
 @click.option("--register", metavar="NAME", help="Register it in the tracking store, as a new version of NAME.")
 @click.option("--alias", help="An alias of the registered version, such as champion.")
+@options.trust_option
 @options.home_option
 @options.tracking_option
 @options.json_option
@@ -34,6 +35,7 @@ def export(
     with_weights: bool,
     register: str | None,
     alias: str | None,
+    trust_remote_code: bool,
     home: Path | None,
     tracking_uri: str | None,
     as_json: bool,
@@ -60,6 +62,7 @@ def export(
         register=register,
         alias=alias,
         with_weights=with_weights,
+        trust_remote_code=trust_remote_code,
         home=home,
         tracking_uri=tracking_uri,
         progress=show.progress(),
@@ -79,7 +82,8 @@ def _print(done: "Exported") -> None:
         click.echo(f"  {model.name}: layers up to {model.deepest} of {model.layers} are loaded; weights {where}")
     if made.remote_code:
         click.echo(
-            "  REMOTE CODE: a model runs code from its repository, at the commit that was trusted for the study."
+            "  REMOTE CODE: a model runs code from its repository; bench predict needs --trust-remote-code, and "
+            "MLflow's server BENCH_TRUST_REMOTE_CODE=1."
         )
     click.echo(f"Trained on all {made.rows} training rows of {made.dataset} under seed {made.seed}.")
     click.echo(

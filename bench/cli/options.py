@@ -62,6 +62,12 @@ def trial_option(words: str) -> Callable[[F], F]:
     )
 
 
+trust_option = click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Run a model's own code, if it is what was recorded. Only this flag allows it: no file does.",
+)
+
 dry_run_option = click.option(
     "--dry-run",
     is_flag=True,

@@ -28,6 +28,7 @@ from bench.cli.fields import options_of
 @options_of(
     api.EXTRACT_SETTINGS, "text_column", text_column="Column of the texts, where FILE is a table.  [default: text]"
 )
+@options.trust_option
 @options.home_option
 @options.tracking_option
 def predict(
@@ -35,6 +36,7 @@ def predict(
     file: Path,
     out: Path | None,
     text_column: str | None,
+    trust_remote_code: bool,
     home: Path | None,
     tracking_uri: str | None,
 ) -> None:
@@ -45,7 +47,13 @@ def predict(
     from bench.cli import show
 
     said = api.predict(
-        model, file, text_column=text_column, home=home, tracking_uri=tracking_uri, progress=show.progress()
+        model,
+        file,
+        text_column=text_column,
+        trust_remote_code=trust_remote_code,
+        home=home,
+        tracking_uri=tracking_uri,
+        progress=show.progress(),
     )
     with _opened(out) as lines:
         for row in said:

@@ -21,11 +21,18 @@ if TYPE_CHECKING:
     help="Folder of the page and the images.  [default: reports/STUDY in --home]",
 )
 @options.trial_option("Whose mistakes are shown, chosen by search scores alone.")
+@options.trust_option
 @options.home_option
 @options.tracking_option
 @options.json_option
 def report(
-    study: str, out: Path | None, trial: str, home: Path | None, tracking_uri: str | None, as_json: bool
+    study: str,
+    out: Path | None,
+    trial: str,
+    trust_remote_code: bool,
+    home: Path | None,
+    tracking_uri: str | None,
+    as_json: bool,
 ) -> None:
     """Write the report of STUDY: one HTML page that loads nothing, and each figure as PNG and SVG.
 
@@ -33,7 +40,15 @@ def report(
     """
     from bench.cli import show
 
-    done = api.report(study, out, trial, home=home, tracking_uri=tracking_uri, progress=show.progress())
+    done = api.report(
+        study,
+        out,
+        trial,
+        trust_remote_code=trust_remote_code,
+        home=home,
+        tracking_uri=tracking_uri,
+        progress=show.progress(),
+    )
     show.json_out(done.to_json()) if as_json else print_report(done)
 
 

@@ -1,7 +1,8 @@
 """`check` a baseline, and make a new one from a study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.gate.baseline import Baseline, Pinned, Repeats
 from bench.gate.judge import Finding, Verdict, judge, judge_data
@@ -16,18 +17,24 @@ MOST_CANDIDATES = 5
 
 
 def check(
-    baseline: Baseline, store: Path, *, fail_on_latency: float | None = None, progress: Progress = SILENT
+    baseline: Baseline,
+    store: Path,
+    *,
+    fail_on_latency: float | None = None,
+    trust_remote_code: bool = False,
+    progress: Progress = SILENT,
 ) -> Verdict:
     """Evaluate the candidates of `baseline` again, from the data and the models' files on, and compare.
 
     Where the rows are not the same, nothing else is: the check ends there. Of the folder `store`, nothing but converted
-    models is read.
+    models is read. A model's own code runs only with `trust_remote_code`, and only if it is the baseline's.
 
     Raises:
         BenchError: the check could not run: data or models cannot be had, or not be run.
     """
     with fresh_store(store) as fresh:
-        material = look(baseline.pinned, fresh, progress)
+        recorded = {name: facts.identity for name, facts in baseline.models.items()}
+        material = look(baseline.pinned, recorded, fresh, progress, trust_remote_code=trust_remote_code)
         data = judge_data(baseline.data, data_of(material.dataset))
         if any(finding.status == "failed" for finding in data):
             left = Finding("quality", "candidates", "skipped", "not evaluated: the rows are not the baseline's")
@@ -35,14 +42,23 @@ def check(
         return judge(baseline, measure(baseline.pinned, material, progress), fail_on_latency)
 
 
-def measured(pinned: Pinned, store: Path, progress: Progress = SILENT) -> Baseline:
-    """A new baseline of what is pinned; `store` as in `check`.
+def measured(
+    pinned: Pinned,
+    store: Path,
+    progress: Progress = SILENT,
+    *,
+    recorded: Mapping[str, Mapping[str, Any]] | None = None,
+    trust_remote_code: bool = False,
+) -> Baseline:
+    """A new baseline of what is pinned; `store` and `trust_remote_code` as in `check`.
+
+    `recorded` are the models' identities, by name, where what is pinned comes from.
 
     Raises:
         BenchError: data or models cannot be had, or not be run.
     """
     with fresh_store(store) as fresh:
-        material = look(pinned, fresh, progress)
+        material = look(pinned, recorded or {}, fresh, progress, trust_remote_code=trust_remote_code)
         # what `auto` chose here is what a check elsewhere must run; the device stays open
         extraction = pinned.extraction.model_copy(update={"backend": material.settings.backend})
         return measure(pinned.model_copy(update={"extraction": extraction}), material, progress)

@@ -2,10 +2,11 @@
 
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,14 +82,21 @@ def _delete(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def look(pinned: Pinned, store: Store, progress: Progress = SILENT) -> Material:
-    """Load the data and resolve the models.
+def look(
+    pinned: Pinned,
+    recorded: Mapping[str, Mapping[str, Any]],
+    store: Store,
+    progress: Progress = SILENT,
+    *,
+    trust_remote_code: bool = False,
+) -> Material:
+    """Load the data and resolve the models; code of theirs must be trusted, and what was `recorded` (by name).
 
     Raises:
         BenchError: data or models cannot be had, or there are more rows than a check should train on.
     """
     models = sorted(slots_by_model(pinned))
-    wanted = Wanted(pinned.dataset, models, pinned.extraction)
+    wanted = Wanted(pinned.dataset, models, pinned.extraction.trusting(trust_remote_code), recorded=recorded)
     material = gather(wanted, pinned.protocol.folds, store, progress)
     if (rows := len(material.dataset.train)) > MOST_ROWS:
         raise BenchError(

@@ -8,6 +8,7 @@ from bench.gate.baseline import Baseline, describe, read, write
 from bench.gate.check import from_study, measured
 from bench.gate.judge import Verdict, judge
 from bench.progress import SILENT, Progress
+from bench.study.reopen import searched
 from bench.study.settings import differences
 
 
@@ -49,6 +50,7 @@ def update(
     trials: Sequence[str] = (),
     subset: tuple[int | None, int | None] = (None, None),
     data_home: str | None = None,
+    trust_remote_code: bool = False,
     progress: Progress = SILENT,
 ) -> Update:
     """Measure what the baseline `file` pins, or candidates of a `study` of `home` (see `from_study`).
@@ -59,8 +61,8 @@ def update(
     old = read(file) if study is None or file.exists() else None
     if study is None:
         assert old is not None
-        pinned = old.pinned
+        pinned, recorded = old.pinned, {name: facts.identity for name, facts in old.models.items()}
     else:
-        pinned = from_study(home, study, trials, *subset)
-    new = measured(pinned.at_home(data_home), store, progress)
+        pinned, recorded = from_study(home, study, trials, *subset), searched(home, study)[0].settings["models"]
+    new = measured(pinned.at_home(data_home), store, progress, recorded=recorded, trust_remote_code=trust_remote_code)
     return Update(file, old, new, None if old is None else judge(old, new))

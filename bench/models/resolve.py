@@ -81,7 +81,13 @@ class ModelName:
 
 
 def resolve(
-    name: str, store: Path, *, trust_remote_code: bool = False, download: bool = True, progress: Progress = SILENT
+    name: str,
+    store: Path,
+    *,
+    trust_remote_code: bool = False,
+    recorded: Mapping[str, Any] | None = None,
+    download: bool = True,
+    progress: Progress = SILENT,
 ) -> ResolvedModel:
     """Find the model `name`, fetch or convert it if need be, and hash it.
 
@@ -90,11 +96,14 @@ def resolve(
             one, a complete cached snapshot of ``main`` is used before the hub is asked.
         store: where digests of files are remembered, and models that had to be converted are kept.
         trust_remote_code: let the repository's own code run, which also needs a full commit hash as the revision.
+        recorded: the identity that the model had where its name was written down; code runs only where it is still
+            that. None where the name is the caller's own.
         download: ask the hub when the local cache does not have the model.
         progress: is told of a conversion before it starts.
 
     Raises:
-        BenchError: the model cannot be had, is incomplete, has no safetensors, or needs code that is not trusted.
+        BenchError: the model cannot be had, is incomplete, has no safetensors, or needs code that is not trusted or
+            not what was recorded.
     """
     parsed = ModelName.parse(name)
     folder, revision = _locate(parsed, store, progress, trust_remote_code=trust_remote_code, download=download)
@@ -105,7 +114,10 @@ def resolve(
     code = not (parsed.row and parsed.row.packages) and hub.check_remote_code(
         parsed.text, parsed.revision, raw, trust_remote_code=trust_remote_code
     )
-    return _describe(parsed, folder, revision, raw, model_identity(folder, store, code=code))
+    identity = model_identity(folder, store, code=code)
+    if code and recorded is not None:
+        _check_recorded(name, identity, recorded)
+    return _describe(parsed, folder, revision, raw, identity)
 
 
 def _locate(
@@ -121,6 +133,15 @@ def _locate(
         return parsed.folder, None  # without a commit, so that code in it is refused whatever the flag says
     assert parsed.row is not None
     return package_folder(parsed.row, store, progress), None
+
+
+def _check_recorded(name: str, identity: Mapping[str, str], recorded: Mapping[str, Any]) -> None:
+    """Raise BenchError where a model's files differ from what was recorded: before any of its code is imported."""
+    if different := [part for part, value in identity.items() if recorded.get(part) != value]:
+        raise BenchError(
+            f"Model '{name}' runs code from its repository, and is not what was recorded ({', '.join(different)}): "
+            "nothing of it is run. Fetch that commit again, or search anew."
+        )
 
 
 def _describe(

@@ -1,9 +1,9 @@
 """Which of the space's models take part, and why not the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench.errors import BenchError
 from bench.models.availability import availability
@@ -36,17 +36,27 @@ def select(
     *,
     named: bool,
     download: bool = True,
+    recorded: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Selection:
     """Resolve models. `named` by the user, each must be there; those of a space are taken as far as they can be had.
 
-    Without `download`, only what the machine has already can be had.
+    Without `download`, only what the machine has already can be had. `recorded` holds the identities that models had
+    where their names were written down (see `resolve`); None where the names are the caller's own.
 
     Raises:
         BenchError: a named model cannot be had, or none of the space can.
     """
-    found = partial(
-        resolve, store=store, trust_remote_code=settings.trust_remote_code, download=download, progress=progress
-    )
+
+    def found(name: str) -> ResolvedModel:
+        return resolve(
+            name,
+            store,
+            trust_remote_code=settings.trust_remote_code,
+            recorded=None if recorded is None else recorded.get(name, {}),
+            download=download,
+            progress=progress,
+        )
+
     if named:
         return Selection(tuple(map(found, dict.fromkeys(wanted))), ())
     usable, absent = [], []

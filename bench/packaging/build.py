@@ -74,7 +74,8 @@ def build(
     )
     files.write(folder, made, head)
     progress.say(f"open the package: {', '.join(f'{model.name} to layer {model.deepest}' for model in models)}")
-    classifier = Classifier.open(folder, study.material.store.home)
+    trusted = study.material.settings.trust_remote_code
+    classifier = Classifier.open(folder, study.material.store.home, trust_remote_code=trusted)
     try:
         latency = _latency(study, trial, classifier)
         agreement = _agreement(study, classifier, scored.repetitions[0].predicted)

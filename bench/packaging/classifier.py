@@ -55,8 +55,11 @@ class Classifier:
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @classmethod
-    def open(cls, folder: Path, store: Path) -> Classifier:
+    def open(cls, folder: Path, store: Path, *, trust_remote_code: bool = False) -> Classifier:
         """Check and load what `bench.packaging.build` wrote to `folder`; `store` is for models that it names.
+
+        Whatever the folder says, a model's own code runs only with `trust_remote_code`, and only if it is what was
+        searched.
 
         Raises:
             BenchError: a file was altered, or a model cannot be had here or is not the one that was searched.
@@ -66,7 +69,7 @@ class Classifier:
         try:
             for model in pipeline.models:
                 settings = resolve_settings(applying(model.settings))
-                resolved = _resolved(model, settings, folder, store)
+                resolved = _resolved(model, settings, folder, store, trust_remote_code=trust_remote_code)
                 backends[model.name] = backend(settings.backend).open(resolved, settings, model.deepest)
         except BaseException:
             _close(backends)
@@ -134,7 +137,9 @@ class Classifier:
         return {source: matrices[:, place].contiguous() for place, source in enumerate(sources)}
 
 
-def _resolved(model: PackagedModel, settings: ResolvedSettings, folder: Path, store: Path) -> ResolvedModel:
+def _resolved(
+    model: PackagedModel, settings: ResolvedSettings, folder: Path, store: Path, *, trust_remote_code: bool
+) -> ResolvedModel:
     """The model, whose identity is that of the search.
 
     Raises:
@@ -143,7 +148,7 @@ def _resolved(model: PackagedModel, settings: ResolvedSettings, folder: Path, st
     if model.packed is not None:
         found = model.packed.resolved(model.name, folder)
     else:
-        found = resolve(model.reference, store, trust_remote_code=model.settings.trust_remote_code)
+        found = resolve(model.reference, store, trust_remote_code=trust_remote_code, recorded=model.identity)
     now = identity(found, settings)
     # What is packed is known by the package's checksums.
     left_out = {KeyGroup.LABEL, KeyGroup.WEIGHTS} if model.packed else {KeyGroup.LABEL}

@@ -14,11 +14,20 @@ from bench.study.settings import SearchRequest
 from bench.study.study import Study, choose
 
 
-def reopen(home: Path, name: str, store: Store, progress: Progress = SILENT, trial: str | None = None) -> Study:
+def reopen(
+    home: Path,
+    name: str,
+    store: Store,
+    progress: Progress = SILENT,
+    trial: str | None = None,
+    *,
+    trust_remote_code: bool = False,
+) -> Study:
     """Open a searched study: its data is loaded and compared with what was searched, its front is confirmed.
 
     Everything is read back from the store; what is no longer there is computed again. A `trial` that will be asked for
-    (see `Study.choose`) is looked up first, so that a mistyped one costs nothing.
+    (see `Study.choose`) is looked up first, so that a mistyped one costs nothing. That the search was allowed to run a
+    model's own code allows nothing here: `trust_remote_code` does, for code that is what was searched.
 
     Raises:
         BenchError: there is no such study or `trial`, it has no scored trial, or data or models are no longer what was
@@ -27,7 +36,8 @@ def reopen(home: Path, name: str, store: Store, progress: Progress = SILENT, tri
     journal, request = searched(home, name)
     if trial is not None:
         choose(name, journal, request, trial)
-    prepared = prepare(request, store, progress)
+    request = request.model_copy(update={"extraction": request.extraction.trusting(trust_remote_code)})
+    prepared = prepare(request, store, progress, recorded=journal.settings["models"])
     same_settings(journal.study, name, prepared.settings)
     material, costs = prepared.material, kept_costs(journal)
     material.extract(progress)

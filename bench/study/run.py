@@ -2,10 +2,11 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.cost import ModelCost
 from bench.errors import BenchError
@@ -39,10 +40,17 @@ class Prepared:
     study: str
 
 
-def prepare(request: SearchRequest, store: Store, progress: Progress, *, scratch: Path | None = None) -> Prepared:
+def prepare(
+    request: SearchRequest,
+    store: Store,
+    progress: Progress,
+    *,
+    scratch: Path | None = None,
+    recorded: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Prepared:
     """Load the data, resolve the models and look up what is stored. Extracts nothing.
 
-    A `scratch` folder makes it a dry run (see `bench.material.Wanted`).
+    For a `scratch` folder, which makes it a dry run, and identities that were `recorded`, see `bench.material.Wanted`.
 
     Raises:
         BenchError: data or models cannot be had, or the request contradicts itself.
@@ -52,7 +60,7 @@ def prepare(request: SearchRequest, store: Store, progress: Progress, *, scratch
     _check_workers(request)
     models = request.models or request.space.sources.models
     named = request.models is not None
-    wanted = Wanted(request.dataset, models, request.extraction, named=named, scratch=scratch)
+    wanted = Wanted(request.dataset, models, request.extraction, named=named, scratch=scratch, recorded=recorded)
     material = gather(wanted, request.protocol.folds, store, progress)
     for kind in request.space.head.kinds:
         check_serves(kind, request.dataset.task)
