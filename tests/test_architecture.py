@@ -81,3 +81,16 @@ def test_no_machine_path_and_no_pickle_in_the_project() -> None:
             content = (ROOT / name).read_text(encoding="utf-8")
             for word in (f"{ROOT}/", f"{Path.home()}/", "import pickle", "torch.load("):
                 assert word not in content, f"{name}: {word}"
+
+
+def test_values_that_hold_arrays_are_not_compared_by_them() -> None:
+    """== of arrays is an array: a data class that holds one is equal to itself alone."""
+    arrays = ("ndarray", "NDArray", "Tensor", "Ints", "Floats")
+    for file in (ROOT / "bench").rglob("*.py"):
+        for found in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(found, ast.ClassDef):
+                continue
+            kinds = [ast.unparse(each.annotation) for each in found.body if isinstance(each, ast.AnnAssign)]
+            holds = any(word in kind and "Callable" not in kind for kind in kinds for word in arrays)
+            made = [ast.unparse(each) for each in found.decorator_list]
+            assert not holds or all("eq=False" in each for each in made if each.startswith("dataclass")), found.name

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.specs import ExtractionSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoded:
     """Texts as token ids, the model's prompt and special tokens included.
 
@@ -49,7 +49,7 @@ class Encoded:
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pooled:
     """A finished batch: `states` [len(rows), layers asked for, poolings, width], float32, on the CPU, all finite."""
 

@@ -12,7 +12,7 @@ LARGEST_BASIS = 4096
 LARGEST_DOUBLE = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Design:
     """Training rows, kept or computed again in every pass.
 

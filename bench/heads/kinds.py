@@ -17,7 +17,7 @@ from bench.specs import DEFAULT_TASK, HEAD_SETTINGS, HeadSettings
 Precision = Literal["float32", "fast"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """One head to train.
 
@@ -32,7 +32,7 @@ class Job:
     seed: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """What a kind of head is given: one pipeline is to be trained per job.
 

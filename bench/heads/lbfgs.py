@@ -13,7 +13,7 @@ SUFFICIENT = 1e-4
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solution:
     """Where each problem ended.
 

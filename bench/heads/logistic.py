@@ -102,7 +102,7 @@ def _restored(layer: Affine, scaling: Scaling | None, present: Tensor, classes: 
     return whole
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Task:
     """Weighted logistic regressions on one design, many at a time.
 

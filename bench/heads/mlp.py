@@ -130,7 +130,7 @@ def _together(problem: Problem) -> int:
     return max(1, min(TOGETHER_BYTES // state_bytes(_shapes(problem)), problem.memory_bytes // _head_bytes(problem)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Layer:
     """One affine layer of every head, as views into the flat parameters and gradients; weight is [heads, out, in]."""
 
@@ -164,7 +164,7 @@ class _Product(torch.autograd.Function):
         return torch.bmm(gradient, layer.weight) if ctx.needs_input_grad[0] else None, None, None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Mix:
     """One weight a source of every head, as views into the flat parameters and gradients, [heads, sources]."""
 

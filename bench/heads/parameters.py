@@ -31,7 +31,7 @@ def draw(shapes: Sequence[Shape], generator: torch.Generator) -> list[Affine]:
     return [Affine(uniform(inner, out, inner), uniform(inner, out)) for out, inner in shapes]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameters:
     """Parts of one flat vector and of its gradient, so that a step of Adam is one fused call.
 

@@ -89,7 +89,7 @@ def _blocks(subset: Subset, columns: Sequence[tuple[int, int]]) -> list[tuple[in
     return blocks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Head:
     """One head's numbers and gradients, as views into flat vectors: weight [in, hidden], output [hidden, classes]."""
 

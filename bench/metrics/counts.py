@@ -82,7 +82,7 @@ def class_f1(index: int) -> Callable[[Counts], Floats]:
     return one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
     """How predictions compare with labels.
 

@@ -193,7 +193,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Patterns:
     """Distinct rows of (label, every system's predictions of every seed), and how often each occurs."""
 

@@ -115,7 +115,7 @@ def _parent(study: Study, tracker: Tracker) -> tuple[str | None, str | None]:
     return parent, note
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReportData:
     """What both figures and tables show; `confusion` is of the chosen candidate, mean test rows [label, predicted]."""
 

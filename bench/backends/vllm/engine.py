@@ -41,7 +41,7 @@ class Start:
     poolings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Compute:
     """Compute `texts`, token ids [t] each: pooled states of `layers`, or with `timing` the seconds of every layer."""
 
@@ -55,7 +55,7 @@ class Ready:
     """The engine is up."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Finished:
     """Pooled `states` [len(texts), layers, poolings, width] float32 of the texts of these numbers."""
 

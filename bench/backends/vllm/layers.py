@@ -39,7 +39,7 @@ class PartLoader(DefaultModelLoader):  # type: ignore[misc, unused-ignore]
                 yield name.removeprefix(self._prefix), tensor
 
 
-@dataclass
+@dataclass(eq=False)
 class Unfinished:
     """What is kept of a text whose tokens come in several steps: its states so far, [wanted layers, t, width] each."""
 
