@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,7 @@ def test_examples_run(page: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "examples" / page).read_text(encoding="utf-8")
     lines = re.findall(r"^    ((?:bench|python) .+)$", text, re.MULTILINE)
     assert lines
+    shutil.copy(ROOT / "docs" / "examples" / "pair.toml", tmp_path)
     for line in lines:
         _run(line, tmp_path)
 
