@@ -42,7 +42,7 @@ def address(searched: tuple[Study, MlflowTracker], tmp_path: Path) -> Iterator[s
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "bench", "ui", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=home, start_new_session=True, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(120):
@@ -53,8 +53,16 @@ def address(searched: tuple[Study, MlflowTracker], tmp_path: Path) -> Iterator[s
                 time.sleep(0.5)
         yield url
     finally:
-        os.killpg(server.pid, 15)
+        server.terminate()
         server.wait(30)
+    # MLflow's server does not outlive the command
+    for _ in range(20):
+        with socket.socket() as free:
+            if free.connect_ex(("127.0.0.1", port)):
+                break
+        time.sleep(0.5)
+    else:
+        raise AssertionError(f"something still listens on port {port}")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")

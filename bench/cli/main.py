@@ -7,10 +7,10 @@ from importlib import import_module
 
 import click
 
+from bench.cli import signals
 from bench.errors import BenchError, nearest
 from bench.version import __version__
 
-INTERRUPTED = 130
 COMMANDS = {
     "check": "Check that pinned candidates are as good as a baseline says.",
     "compare": "Two studies, runs or model selections side by side, paired.",
@@ -114,14 +114,15 @@ def _of_file(error: OSError) -> str:
 
 def run() -> None:
     """Run the command line; errors meant for people are printed without a traceback."""
+    signals.heed()
     try:
         cli(prog_name="bench", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("\nInterrupted. What is done is kept: run the same command again to go on.", err=True)
-        sys.exit(INTERRUPTED)
+        sys.exit(signals.status_of(error))
     except BenchError as error:
         from bench.cli.words import in_options
 

@@ -1,10 +1,13 @@
 """MLflow's UI on a tracking store."""
 
 import errno
+import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from bench.errors import BenchError
 from bench.tracking.addresses import is_server
@@ -25,9 +28,22 @@ def serve(store: MlflowStore, host: str, port: int, say: Callable[[str], None]) 
     say(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")
     words = ["--backend-store-uri", store.address, "--host", host, "--port", str(port)]
     command = [sys.executable, "-m", "mlflow", "ui", *words]
-    status = subprocess.run(command, check=False).returncode  # noqa: S603 - our own arguments, no shell
+    # a group of its own: MLflow starts its server as other processes, and all of them end with this one
+    with subprocess.Popen(command, start_new_session=True) as server:  # noqa: S603 - our own arguments, no shell
+        try:
+            status = server.wait()
+        finally:
+            _end(server)
     if status:
         raise BenchError(f"MLflow ended with status {status}; what it said is above.")
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(server.pid, signal.SIGTERM)
+        else:  # Windows has no groups of processes
+            server.terminate()
 
 
 def _check_free(host: str, port: int) -> None:
