@@ -16,6 +16,7 @@ from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.gate.baseline import read, write
 from bench.gate.check import check, from_study, measured
+from bench.measures import MEASURES
 from bench.packaging.classifier import Classifier
 from bench.packaging.home import PIPELINE
 from bench.specs import DEFAULT_TASK
@@ -111,6 +112,15 @@ def test_a_task_from_elsewhere_is_searched_exported_served_and_checked(
     best = searched.choose("best")
     assert best.metrics["r2_mean"] > 0.3
     assert searched.baselines["mean"].search["r2_mean"] < 0.01
+
+    worst = min(searched.study.journal.of("complete"), key=lambda record: record.metrics["r2_mean"])
+    name = searched.study.name
+    (pair,) = bench.compare(f"{name}:{best.number}", f"{name}:{worst.number}", home=home)
+    assert [each.title for each in pair.test] == [MEASURES[each].title for each in task.measures]
+    assert pair.test[0].difference > 0
+    assert pair.by_seed[0].difference > 0
+    assert pair.examples is None
+    assert "R²" in pair.words()
 
     searched.export(tmp_path / "package", best.number)
     opened = Classifier.open(tmp_path / "package" / PIPELINE, tmp_path / "store")

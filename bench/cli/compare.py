@@ -46,7 +46,7 @@ def _print(found: "Compared") -> None:
         ("score", "A", "B", "A − B", "95%", "p", "resolvable"),
         [
             (
-                each.statistic,
+                each.title,
                 number(each.a),
                 number(each.b),
                 f"{each.difference:+.4f}",
@@ -60,7 +60,7 @@ def _print(found: "Compared") -> None:
     )
     if found.by_seed:
         show.table(
-            "Search, out of fold: macro-F1 of A − B (both were selected by such scores)",
+            f"Search, out of fold: {found.test[0].title} of A − B (both were selected by such scores)",
             ("seed", "all rows", "fold by fold"),
             [
                 (each.seed, f"{each.difference:+.4f}", "  ".join(f"{value:+.4f}" for value in each.folds))
@@ -68,13 +68,14 @@ def _print(found: "Compared") -> None:
             ],
             right=(0, 1),
         )
-    examples = found.examples
-    click.echo(
-        f"Test rows: A is right more often on {examples.a_better}, B on {examples.b_better}, equal on {examples.equal}."
-    )
-    for name, ids in (("A", examples.a_ids), ("B", examples.b_ids)):
-        if ids:
-            click.echo(f"  most in favour of {name}: rows {', '.join(ids)}")
+    if (examples := found.examples) is not None:
+        click.echo(
+            f"Test rows: A is right more often on {examples.a_better}, B on {examples.b_better}, "
+            f"equal on {examples.equal}."
+        )
+        for name, ids in (("A", examples.a_ids), ("B", examples.b_ids)):
+            if ids:
+                click.echo(f"  most in favour of {name}: rows {', '.join(ids)}")
     for note in found.notes:
         click.echo(f"Note: {note}")
     click.echo(f"{found.words()}\n")

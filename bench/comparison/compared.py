@@ -9,36 +9,43 @@ import numpy as np
 from bench.comparison.contenders import Contender
 from bench.comparison.pairing import Examples, Paired, SeedDifference, by_seed, examples, paired, same_training_rows
 from bench.errors import BenchError
+from bench.measures import MEASURES
 from bench.metrics import holm
+from bench.tasks import TASKS
 
 SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A pair of candidates compared. `by_seed` is empty where the two were not searched on the same rows and folds."""
+    """A pair of candidates compared, by the measures of their task, the first of which gives the verdict.
+
+    `by_seed` is empty where the two were not searched on the same rows and folds; `examples` is None where a prediction
+    is not simply right or wrong.
+    """
 
     a: Contender
     b: Contender
     test: tuple[Paired, ...]
     by_seed: tuple[SeedDifference, ...]
-    examples: Examples
+    examples: Examples | None
     notes: tuple[str, ...]
 
     def words(self) -> str:
         """The verdict in words."""
-        f1 = self.test[0]
-        better, worse = ("A", "B") if f1.difference >= 0 else ("B", "A")
-        interval = f"{f1.difference:+.4f} macro-F1 (95 % {f1.low:+.4f} to {f1.high:+.4f}, p = {f1.p:.3g})"
-        where = f"on {f1.rows} test rows, {f1.seeds} seeds"
+        score = self.test[0]
+        better, worse = ("A", "B") if score.difference >= 0 else ("B", "A")
+        interval = (
+            f"{score.difference:+.4f} {score.title} (95 % {score.low:+.4f} to {score.high:+.4f}, p = {score.p:.3g})"
+        )
+        where = f"on {score.rows} test rows, {score.seeds} seeds"
         if self.a.candidate == self.b.candidate:
             verdict = "A and B are the same candidate."
-        elif f1.p < SIGNIFICANT:
+        elif score.p < SIGNIFICANT:
             verdict = f"{better} is better than {worse}: A − B = {interval} {where}."
         else:
-            limit = (
-                "" if np.isnan(f1.resolvable) else f"; these rows resolve differences from about {f1.resolvable:.3f}"
-            )
+            known = not np.isnan(score.resolvable)
+            limit = f"; these rows resolve differences from about {score.resolvable:.3f}" if known else ""
             verdict = f"No difference that chance would not explain: A − B = {interval} {where}{limit}."
         ms = [side.record.metrics["latency_ms"] for side in (self.a, self.b)]
         cost = f" A costs {ms[0] / ms[1]:.2f} × the extraction time of B." if ms[1] > 0 else ""
@@ -54,7 +61,7 @@ class Compared:
                 for each in self.test
             ],
             "by_seed": [asdict(each) for each in self.by_seed],
-            "examples": asdict(self.examples),
+            "examples": None if self.examples is None else asdict(self.examples),
             "notes": list(self.notes),
             "words": self.words(),
         }
@@ -99,6 +106,11 @@ def _compared(a: Contender, b: Contender) -> Compared:
     if len(backends) > 1:
         notes.append(f"The hidden states come from different backends: {', '.join(sorted(backends))}.")
     seeds = min(len(side.confirmed.repetitions) for side in (a, b))
-    predicted = [side.confirmed.predicted[:seeds] for side in (a, b)]
-    test = tuple(paired(statistic, left.test.labels, predicted, len(names[0])) for statistic in ("f1", "accuracy"))
-    return Compared(a, b, test, by_seed(a, b), examples(left.test.labels, predicted, left.test.ids), tuple(notes))
+    said = [side.confirmed.predictions[:seeds] for side in (a, b)]
+    task = TASKS[left.task]
+    test = tuple(paired(MEASURES[name], *said) for name in task.measures)
+    told_apart = None
+    if task.by_class:
+        predicted = [side.confirmed.predicted[:seeds] for side in (a, b)]
+        told_apart = examples(left.test.labels, predicted, left.test.ids)
+    return Compared(a, b, test, by_seed(a, b), told_apart, tuple(notes))

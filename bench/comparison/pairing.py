@@ -2,23 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from bench.comparison.contenders import Contender
 from bench.evaluation.protocol import folds
-from bench.metrics import paired_interval, paired_permutation, score
+from bench.measures import Measure, Predictions
 from bench.tasks import TASKS
 
-_FIELDS = {"f1": "macro_f1", "accuracy": "accuracy"}
+_WRITTEN = {"f1": "macro_f1"}
+"""What a comparison's JSON calls a measure, where that is not its name."""
 
 
 @dataclass(frozen=True)
 class Paired:
-    """One score of two sides over the same `rows` and `seeds`; `difference` is A − B, `p` is corrected by Holm."""
+    """One score of two sides over the same `rows` and `seeds`; `difference` is A − B, `p` is corrected by Holm.
+
+    `title` is the score's name for people.
+    """
 
     statistic: str
+    title: str
     rows: int
     seeds: int
     a: float
@@ -32,7 +36,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class SeedDifference:
-    """One repetition of the search: macro-F1 of A minus that of B, over all rows and fold by fold."""
+    """One repetition of the search: the score of A minus that of B, over all rows and fold by fold."""
 
     seed: int
     difference: float
@@ -50,19 +54,15 @@ class Examples:
     b_ids: tuple[str, ...]
 
 
-def paired(statistic: Any, truth: np.ndarray, predicted: Sequence[np.ndarray], classes: int) -> Paired:
-    """One score over the test rows; `predicted` is of each side, [seeds, rows]. Its `p` is not corrected yet."""
-    first, second = predicted
-    test = paired_permutation(truth, first, second, classes, statistic, seed=0)
-    interval = paired_interval(truth, first, second, classes, statistic, seed=0)
-    means = [
-        float(np.mean([getattr(score(truth, each, classes), _FIELDS[statistic]) for each in side]))
-        for side in predicted
-    ]
+def paired(measure: Measure, a: Sequence[Predictions], b: Sequence[Predictions]) -> Paired:
+    """One score over the test rows; the predictions are a side's, one a seed. Its `p` is not corrected yet."""
+    test, interval = measure.paired(a, b, seed=0), measure.difference(a, b, seed=0)
+    means = [float(np.mean([each.value(measure) for each in side])) for side in (a, b)]
     return Paired(
-        statistic=_FIELDS[statistic],
-        rows=len(truth),
-        seeds=len(first),
+        statistic=_WRITTEN.get(measure.name, measure.name),
+        title=measure.title,
+        rows=len(a[0].truth),
+        seeds=len(a),
         a=means[0],
         b=means[1],
         difference=test.difference,
@@ -87,17 +87,19 @@ def by_seed(a: Contender, b: Contender) -> tuple[SeedDifference, ...]:
     if protocol != other or protocol.name == "paper":
         return ()
     dataset = a.study.material.dataset
-    train, classes = dataset.train, len(dataset.labels)
-    strata = TASKS[dataset.task].fold_strata(train.labels)
+    task, train = TASKS[dataset.task], dataset.train
+    strata = task.fold_strata(train.labels)
     found = []
     for first, second in zip(a.searched.repetitions, b.searched.repetitions, strict=True):
         place = {row: index for index, row in enumerate(first.rows.tolist())}
+        sides = first.predictions, second.predictions
         parts = []
         for fold in folds(strata, train.groups, protocol, first.seed):
-            where = [place[row] for row in fold.predict.tolist()]
-            scores = [score(train.labels[fold.predict], each.predicted[where], classes) for each in (first, second)]
-            parts.append(scores[0].macro_f1 - scores[1].macro_f1)
-        found.append(SeedDifference(first.seed, first.scores.macro_f1 - second.scores.macro_f1, tuple(parts)))
+            where = np.array([place[row] for row in fold.predict.tolist()], dtype=np.int64)
+            scores = [task.measure.compute(each.at(where)) for each in sides]
+            parts.append(scores[0] - scores[1])
+        whole = [each.value(task.measure) for each in sides]
+        found.append(SeedDifference(first.seed, whole[0] - whole[1], tuple(parts)))
     return tuple(found)
 
 

@@ -171,6 +171,19 @@ class Measure:
 
         return metrics.row_permutation(difference, len(first.truth), seed=seed)
 
+    def difference(self, a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0) -> Interval:
+        """The difference of the means of two systems, a − b, with its 95% bootstrap interval over rows."""
+        first = a[0]
+        if (counted := self._counting(first.labels)) is not None:
+            one, other = (np.stack([each.predicted for each in side]) for side in (a, b))
+            return metrics.paired_interval(first.truth, one, other, len(first.labels), counted, seed=seed)
+
+        def mean(rows: Ints) -> float:
+            pairs = zip(a, b, strict=True)
+            return float(np.mean([self.compute(one.at(rows)) - self.compute(other.at(rows)) for one, other in pairs]))
+
+        return metrics.row_interval(mean, len(first.truth), seed=seed)
+
     def _counting(self, labels: Sequence[str]) -> Callable[[Counts], Floats] | None:
         if self.only is None or self.of_class is None:
             return self.counted
