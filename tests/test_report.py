@@ -21,6 +21,7 @@ from bench.api import Searched
 from bench.cli import main
 from bench.datasets.load import DatasetRequest
 from bench.evaluation.protocol import Protocol
+from bench.home import Home
 from bench.progress import SILENT, Silent
 from bench.report import PAGE, Report, write
 from bench.report.cards import class_rows
@@ -324,7 +325,7 @@ def test_a_page_or_a_figure_that_cannot_be_made_ends_no_search(
     assert "the figure 'spread' could not be drawn: ZeroDivisionError: no room" in Told.lines
     assert "the figure 'front' could not be drawn: ZeroDivisionError: no room" in Told.lines
     monkeypatch.setattr("bench.report.report.render", fails)
-    assert Searched(study, NoTracker(), tmp_path, Told()).closing_report() is None
+    assert Searched(study, NoTracker(), Home.at(tmp_path), Told()).closing_report() is None
     assert Told.lines[-1] == "the search is done, but no report was written: ZeroDivisionError: no room"
 
 
