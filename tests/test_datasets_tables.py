@@ -75,6 +75,13 @@ def test_csv_and_json_lines_agree_on_any_text(tmp_path_factory: pytest.TempPathF
         assert read(write(folder / f"rows.{suffix}", rows)).texts == texts
 
 
+def test_an_old_macs_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b'text,label\rone,a\r"two, or more",b\r')
+    (tmp_path / "bare.csv").write_bytes(b"text,label\rone,a\rtwo,b\r")
+    assert read(tmp_path / "rows.csv").texts == ["one", "two, or more"]
+    assert read(tmp_path / "bare.csv").texts == ["one", "two"]
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_line_ends_and_byte_order_mark(tmp_path: Path, end: bytes, mark: bytes) -> None:

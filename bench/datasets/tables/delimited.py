@@ -8,9 +8,11 @@ is meant, and the file is refused with the line.
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from bench.datasets.tables.encoding import decoded
@@ -24,14 +26,27 @@ EXCEL = "sep="
 
 @dataclass(frozen=True)
 class _Reading:
-    """A file taken apart: `rows` and the `lines` they begin on, the header first; `fault` is why it ended early."""
+    """A file taken apart: `rows` and the `lines` they begin on, the header first; `end` is the line behind the last.
 
-    quoting: Quoting
+    `fault` is why it ended early.
+    """
+
     rows: list[list[str]]
     lines: list[int]
+    end: int
     fault: str | None = None
 
     @property
+    def fits(self) -> bool:
+        """Whether all of it could be read, and every row fits the header."""
+        return self.fault is None and not self.misfits
+
+    @cached_property
+    def spans(self) -> list[tuple[int, int]]:
+        """The first line of each row that goes over several (or has blank ones behind it), and the line after it."""
+        return [(first, after) for first, after in pairwise([*self.lines, self.end]) if after - first > 1]
+
+    @cached_property
     def misfits(self) -> list[tuple[str, str]]:
         """Rows that do not fit the header: (place, what is wrong)."""
         width = len(self.rows[0]) if self.rows else 0
@@ -90,8 +105,7 @@ def _preamble(text: str, file: str, hints: Hints) -> tuple[int, str | None, tupl
 
 def _delimiter(body: str, wanted: Collection[str], usual: str) -> str:
     """The delimiter under which the header has most of the wanted columns; the usual one where several do."""
-    head = body[: body.find("\n")] if "\n" in body else body
-    head = head.removesuffix("\r")
+    head = re.split("[\r\n]", body, maxsplit=1)[0]
 
     def found(delimiter: str) -> int:
         try:
@@ -106,19 +120,18 @@ def _delimiter(body: str, wanted: Collection[str], usual: str) -> str:
 def _read(
     body: str, file: str, delimiter: str, skipped: int, quoting: Quoting | None
 ) -> tuple[_Reading, tuple[str, ...]]:
-    if quoting == "none" or '"' not in body:
-        reading = _whole(_plain(body, delimiter, skipped), file)
-        return reading, ()
+    if quoting == "none":
+        return _whole(_plain(body, delimiter, skipped), file), ()
     quoted = _quoted(body, delimiter, skipped)
-    if quoting == "double":
+    # where every row is a line, nothing can have been swallowed
+    if quoting == "double" or (quoted.fits and not quoted.spans):
         return _whole(quoted, file), ()
     plain = _plain(body, delimiter, skipped)
-    fits = not plain.misfits
-    if quoted.fault is None and not quoted.misfits:
-        if fits and (swallowed := _swallowed(quoted, plain)) is not None:
+    if quoted.fits:
+        if plain.fits and (swallowed := _swallowed(quoted, plain)) is not None:
             raise _ambiguous(file, *swallowed, quoted, plain)
         return quoted, ()
-    if fits and len(plain.rows[0]) > 1 and not _mostly_enclosed(plain):
+    if plain.fits and len(plain.rows[0]) > 1 and not _mostly_enclosed(plain):
         note = f"{file}: quotation marks are read as they stand, since they do not enclose fields."
         return plain, (note,)
     return _whole(quoted, file), ()
@@ -153,16 +166,17 @@ def _quoted(body: str, delimiter: str, skipped: int) -> _Reading:
             begin = source.line_num + 1
     except csv.Error as error:
         fault = f'from line {begin + skipped}: {error}; quote fields with " and double it inside.'
-        return _Reading("double", rows, lines, fault)
+        return _Reading(rows, lines, begin + skipped, fault)
     finally:
         csv.field_size_limit(limit)
-    return _Reading("double", rows, lines)
+    return _Reading(rows, lines, begin + skipped)
 
 
 def _plain(body: str, delimiter: str, skipped: int) -> _Reading:
     """A line a row, quotation marks as they stand."""
     numbered = [(number, line) for number, line in enumerate(_lines(body), 1 + skipped) if line]
-    return _Reading("none", [line.split(delimiter) for _, line in numbered], [number for number, _ in numbered])
+    lines = [number for number, _ in numbered]
+    return _Reading([line.split(delimiter) for _, line in numbered], lines, lines[-1] + 1 if lines else 1)
 
 
 def _lines(body: str) -> Iterator[str]:
@@ -177,9 +191,7 @@ def _swallowed(quoted: _Reading, plain: _Reading) -> tuple[int, int] | None:
     over several lines is not like that.
     """
     by_line = dict(zip(plain.lines, plain.rows, strict=True))
-    ends = [*quoted.lines[1:], plain.lines[-1] + 1]
-    spans = [(first, after) for first, after in pairwise([quoted.lines[0], *ends]) if after - first > 1]
-    spans = [(first, after) for first, after in spans if sum(line in by_line for line in range(first, after)) > 1]
+    spans = [each for each in quoted.spans if sum(line in by_line for line in range(*each)) > 1]
     inside = {line for first, after in spans for line in range(first, after)}
     outside = [row for line, row in by_line.items() if line not in inside and line != plain.lines[0]]
     values = [{row[column] for row in outside} for column in range(len(plain.rows[0]))]
