@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.datasets.tables import read_table, suffix_of
-from bench.datasets.tables.encoding import decoded
+from bench.datasets.tables.encoding import content, decoded
 from bench.errors import BenchError, nearest
 
 
@@ -36,14 +36,8 @@ def _column(path: Path, column: str) -> list[str]:
 def _lines(path: Path, column: str | None) -> list[str]:
     if column is not None:
         raise BenchError(f"{path.name} has a text a line and no columns: leave out `text_column`.")
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise BenchError(f"There is no file {path}.") from None
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read: {error.strerror}.") from None
     # Only a line feed ends a text: str.splitlines would also cut at characters that texts may hold.
-    texts = [line.removesuffix("\r") for line in decoded(raw, path.name)[0].removesuffix("\n").split("\n")]
+    texts = [line.removesuffix("\r") for line in decoded(content(path), path.name)[0].removesuffix("\n").split("\n")]
     for number, text in enumerate(texts, 1):
         if not text or text.isspace():
             raise BenchError(f"{path.name}, line {number}: the text is empty: leave the line out.")

@@ -1,11 +1,26 @@
 """Bytes to text: UTF-8, or UTF-16 where a mark or the pattern of the bytes proves it; nothing is guessed."""
 
 import codecs
+from pathlib import Path
 
 from bench.errors import BenchError
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 SAMPLE = 4096
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a file that a user named.
+
+    Raises:
+        BenchError: There is none, or it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BenchError(f"There is no file {path}.") from None
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def decoded(raw: bytes, file: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from bench.datasets.tables import delimited, jsons, parquet, sheet
+from bench.datasets.tables.encoding import content
 from bench.datasets.tables.table import NO_HINTS, Hints, Table
 from bench.errors import BenchError
 
@@ -63,12 +64,7 @@ def read_table(path: Path, wanted: Collection[str], name: str | None = None, hin
     suffix = suffix_of(path.name)
     if suffix is None:
         raise BenchError((refusal(path) if path.is_file() else None) or _no_table(path))
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise BenchError(f"There is no file {path}.") from None
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read: {error.strerror}.") from None
+    raw = content(path)
     digest = hashlib.sha256(raw).hexdigest()
     if path.name.lower().endswith(".gz"):
         try:
