@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 CHUNK = 1 << 20
 CHECKSUMS = "checksums.json"
 """Beside the files of a folder: what they were when it was written."""
+CHECKED = "xxh3"
+"""In a file's metadata: the checksum of `write_checked`."""
 
 
 @contextmanager
@@ -68,14 +71,55 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], metadata: M
     Raises:
         OSError: the disk is full or the folder cannot be written; safetensors has an error of its own for that.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
+
+    _save(path, save_file, tensors, metadata)
+
+
+def _save(path: Path, save: Callable[..., None], contents: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    from safetensors import SafetensorError
 
     with atomic(path) as temporary:
         try:
-            save_file(dict(tensors), temporary, dict(metadata))
+            save(dict(contents), temporary, dict(metadata))
         except SafetensorError as error:
             raise OSError(str(error)) from error
+
+
+def write_checked(path: Path, arrays: Mapping[str, "np.ndarray"], metadata: Mapping[str, str]) -> None:
+    """Write arrays with a checksum over them and `metadata`, atomically, for `read_checked`.
+
+    Raises:
+        OSError: see `write_tensors`.
+    """
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    _save(path, save_file, whole, {**metadata, CHECKED: _checksum(whole, metadata)})
+
+
+def read_checked(path: Path) -> tuple[dict[str, "np.ndarray"], dict[str, str]] | None:
+    """The arrays and the metadata as they were written, bit for bit; None of a file that is absent, torn or altered."""
+    from safetensors import SafetensorError, safe_open
+
+    with suppress(SafetensorError, OSError, KeyError, ValueError), safe_open(path, "np") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        metadata = dict(file.metadata())
+        if metadata.pop(CHECKED) == _checksum(arrays, metadata):
+            return arrays, metadata
+    return None
+
+
+def _checksum(arrays: Mapping[str, "np.ndarray"], metadata: Mapping[str, str]) -> str:
+    """XXH3 of metadata, and of every array's name, dtype, shape and bytes."""
+    import xxhash
+
+    digest = xxhash.xxh3_128(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def sha256(path: Path) -> str:

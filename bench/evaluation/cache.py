@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from bench.evaluation.ask import Ask
 from bench.evaluation.outcome import Outcome, ScoreKind
-from bench.files import write_tensors
+from bench.files import read_checked, write_checked
 
 FOLDER = "evaluations"
 FORMAT = 2
@@ -30,35 +29,29 @@ class EvaluationCache:
 
     def get(self, ask: Ask) -> Outcome | None:
         """The outcome as it was put, bit for bit, or None. A torn or altered file counts as absent."""
-        from safetensors import SafetensorError, safe_open
-
         path = self._path(ask)
-        if path is None or not path.exists():
+        if path is None or (found := read_checked(path)) is None:
             return None
-        with contextlib.suppress(SafetensorError, OSError, KeyError, ValueError), safe_open(path, "np") as file:
-            arrays = {name: file.get_tensor(name) for name in ("rows", "predicted", "scores")}
-            metadata = file.metadata()
-            if metadata["ask"] == _text(ask) and metadata["xxh3"] == _checksum(metadata, arrays.values()):
-                kind: ScoreKind = json.loads(metadata["kind"])
-                reports = tuple(tuple(report) for report in json.loads(metadata["reports"]))
-                rows, predicted = arrays["rows"].astype(np.int64), arrays["predicted"]
-                if np.issubdtype(predicted.dtype, np.integer):
-                    predicted = predicted.astype(np.int64)
-                return Outcome(rows, predicted, arrays["scores"], kind, reports)
-        return None
+        arrays, metadata = found
+        if metadata["ask"] != _text(ask):
+            return None
+        kind: ScoreKind = json.loads(metadata["kind"])
+        reports = tuple(tuple(report) for report in json.loads(metadata["reports"]))
+        predicted = arrays["predicted"]
+        if np.issubdtype(predicted.dtype, np.integer):
+            predicted = predicted.astype(np.int64)
+        return Outcome(arrays["rows"].astype(np.int64), predicted, arrays["scores"], kind, reports)
 
     def put(self, ask: Ask, outcome: Outcome) -> None:
         """Keep an outcome."""
-        import torch
-
         if (path := self._path(ask)) is None:
             return
         small = np.uint8 if outcome.scores.shape[1] <= 256 else np.int32
         whole = np.issubdtype(outcome.predicted.dtype, np.integer)
         arrays = {
             "rows": outcome.rows.astype(np.int32),
-            "predicted": outcome.predicted.astype(small) if whole else np.ascontiguousarray(outcome.predicted),
-            "scores": np.ascontiguousarray(outcome.scores, dtype=np.float32),
+            "predicted": outcome.predicted.astype(small) if whole else outcome.predicted,
+            "scores": outcome.scores.astype(np.float32),
         }
         metadata = {
             "format": str(FORMAT),
@@ -66,10 +59,9 @@ class EvaluationCache:
             "kind": json.dumps(outcome.kind),
             "reports": json.dumps(outcome.reports),
         }
-        metadata["xxh3"] = _checksum(metadata, arrays.values())
         # A full disk must not end a search: what is not kept is only computed again when it is next asked for.
         with contextlib.suppress(OSError):
-            write_tensors(path, {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata)
+            write_checked(path, arrays, metadata)
 
 
 @dataclass(frozen=True)
@@ -94,13 +86,3 @@ def kept(home: Path) -> Kept:
 
 def _text(ask: Ask) -> str:
     return json.dumps(ask.identity(), sort_keys=True)
-
-
-def _checksum(metadata: Mapping[str, str], arrays: Iterable[np.ndarray]) -> str:
-    import xxhash
-
-    digest = xxhash.xxh3_128("\n".join(metadata[name] for name in ("ask", "kind", "reports")).encode())
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.datasets.dataset import Dataset, Split
 from bench.errors import BenchError
-from bench.files import write_tensors
+from bench.files import read_checked, write_checked
 from bench.specs import DEFAULT_TASK
 from bench.store import text_key
 from bench.tasks import TASKS
@@ -65,8 +65,6 @@ def sides(dataset: Dataset) -> tuple[SplitRows, SplitRows]:
 
 def keep(home: Path, dataset: str, side: SplitRows) -> None:
     """Keep a side of a data set of that name, where it is not kept already."""
-    import torch
-
     with contextlib.suppress(BenchError):
         read(home, side.fingerprint)
         return
@@ -81,12 +79,10 @@ def keep(home: Path, dataset: str, side: SplitRows) -> None:
         "fingerprint": side.fingerprint,
         "dataset": dataset,
         "names": json.dumps(side.names),
-        "xxh3": _checksum(side.names, arrays),
     }
     # a full disk must not end a search here
     with contextlib.suppress(OSError):
-        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        write_tensors(_path(home, side.fingerprint), tensors, metadata)
+        write_checked(_path(home, side.fingerprint), arrays, metadata)
 
 
 def read(home: Path, fingerprint: str) -> SplitRows:
@@ -95,22 +91,17 @@ def read(home: Path, fingerprint: str) -> SplitRows:
     Raises:
         BenchError: it is not kept, or the file is torn or altered.
     """
-    from safetensors import SafetensorError, safe_open
-
-    path = _path(home, fingerprint)
-    with contextlib.suppress(SafetensorError, OSError, KeyError, ValueError), safe_open(path, "np") as file:
-        arrays = {name: file.get_tensor(name) for name in ("keys", "labels", "groups", "ids")}
-        metadata = file.metadata()
-        names = tuple(json.loads(metadata["names"]))
-        if metadata["fingerprint"] == fingerprint and metadata["xxh3"] == _checksum(names, arrays):
-            return SplitRows(
-                fingerprint,
-                tuple(row.tobytes() for row in arrays["keys"]),
-                names,
-                arrays["labels"].astype(np.int64),
-                arrays["groups"],
-                tuple(json.loads(arrays["ids"].tobytes())),
-            )
+    found = read_checked(_path(home, fingerprint))
+    if found is not None and found[1]["fingerprint"] == fingerprint:
+        arrays, metadata = found
+        return SplitRows(
+            fingerprint,
+            tuple(row.tobytes() for row in arrays["keys"]),
+            tuple(json.loads(metadata["names"])),
+            arrays["labels"].astype(np.int64),
+            arrays["groups"],
+            tuple(json.loads(arrays["ids"].tobytes())),
+        )
     raise BenchError(
         f"The store {home} does not hold the rows {fingerprint}. They are kept when a study of their data set begins: "
         "run its command again where the data is."
@@ -128,13 +119,3 @@ def kept(home: Path) -> Iterator[tuple[str, str, int]]:
 
 def _path(home: Path, fingerprint: str) -> Path:
     return home / FOLDER / f"{fingerprint}.safetensors"
-
-
-def _checksum(names: Sequence[str], arrays: dict[str, np.ndarray]) -> str:
-    import xxhash
-
-    digest = xxhash.xxh3_128(json.dumps(names).encode())
-    for name in sorted(arrays):
-        digest.update(f"{name}{arrays[name].shape}".encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()
