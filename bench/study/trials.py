@@ -46,7 +46,7 @@ class _Attempt:
     trial: Any
     candidate: Candidate
     fixed: dict[str, float]
-    asks: Sequence[Ask]
+    asks: Sequence[Ask] = ()
     done: list[Repetition] = field(default_factory=list)
     diverged: bool = False
     seconds: float = 0.0
@@ -178,10 +178,7 @@ class Trials:
 
     def _try(self, wave: Sequence[tuple[Any, Candidate]]) -> list[TrialRecord]:
         """Answer a wave, then tell it."""
-        attempts = [
-            _Attempt(trial, candidate, self._fixed(candidate), self.scorer.asks(candidate, "search"))
-            for trial, candidate in wave
-        ]
+        attempts = [_Attempt(trial, candidate, self._fixed(candidate)) for trial, candidate in wave]
         new: dict[Candidate, _Attempt] = {}
         for attempt in attempts:
             if self.journal.known(attempt.candidate) is None and self.constraints.violation(attempt.fixed) == 0:
@@ -192,6 +189,8 @@ class Trials:
     def _answer(self, going: Sequence[_Attempt]) -> None:
         """Repetition by repetition, so that what cannot matter any more is given up as soon as it shows."""
         finished = [self._values(record.metrics) for record in self._before if record.state == "complete"]
+        for attempt in going:
+            attempt.asks = self.scorer.asks(attempt.candidate, "search")
         for repetition in range(len(self.scorer.protocol.search_seeds)):
             asked = {attempt.asks[repetition]: attempt for attempt in going}
             last = time.perf_counter()
