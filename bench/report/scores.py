@@ -176,10 +176,11 @@ def in_words(study: Study, chosen: TrialRecord, kind: str) -> list[str]:
     confirmed = study.scorer.scored(chosen.candidate, "confirm")
     test, cost = confirmed.summary(score), study.request.space.objectives.cost
     mean, worst = (Objective(score, AGGREGATIONS[name]).name for name in ("mean", "floor"))
-    rows = len(study.scorer.dataset.test)
+    value, rows = cost.measure.shown(chosen.metrics[cost.name]), len(study.scorer.dataset.test)
+    paid = f"{cost.label} {value}" if cost.aggregation else f"{cost.measure.title} {value} {cost.measure.unit}"
     scores = (
         f"{kind}: trial {chosen.number}, {chosen.candidate}, "
-        f"{cost.label} {cost.measure.shown(chosen.metrics[cost.name])}. "
+        f"{paid}. "
         f"Search: {score.title} {score.shown(chosen.metrics[mean])} in the mean and "
         f"{score.shown(chosen.metrics[worst])} in the worst repetition. "
         f"Test set ({rows} rows, {test.n} seeds): {score.shown(test.mean)}."
