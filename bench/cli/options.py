@@ -1,5 +1,6 @@
 """Options that several commands share and that no setting stands for."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +33,12 @@ home_option = click.option(
     is_eager=True,  # what is completed may lie there
     help="Folder of studies, reports and MLflow's database.  [default: mlruns]",
 )
+
+
+def ui_command(home: Path | None) -> str:
+    """How MLflow's UI is opened on what a command wrote to `home`."""
+    return "bench ui" if home is None else f"bench ui --home {shlex.quote(str(home))}"
+
 
 tracking_option = click.option(
     "--tracking-uri",

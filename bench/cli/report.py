@@ -49,13 +49,13 @@ def report(
         tracking_uri=tracking_uri,
         progress=show.progress(),
     )
-    show.json_out(done.to_json()) if as_json else print_report(done)
+    show.json_out(done.to_json()) if as_json else print_report(done, home)
 
 
-def print_report(done: "Report") -> None:
+def print_report(done: "Report", home: Path | None) -> None:
     """Where the report is, and where its runs compare."""
     click.echo(f"Report: {done.page}")
     if done.note:
         click.echo(f"Note: {in_options(done.note)}.")
     if done.compare_url:
-        click.echo(f"Compare the front's runs: bench ui, then {done.compare_url}")
+        click.echo(f"Compare the front's runs: {options.ui_command(home)}, then {done.compare_url}")

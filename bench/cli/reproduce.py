@@ -98,7 +98,7 @@ def reproduce(
     for each in done:
         _print_done(each)
     if not no_tracking:
-        click.echo("Compare in the browser: bench ui")
+        click.echo(f"Compare in the browser: {options.ui_command(home)}")
 
 
 def _print_done(done: "FinishedStudy") -> None:

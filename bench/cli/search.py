@@ -53,7 +53,7 @@ def search(
         show.json_out(found.study.to_json() | {"report": words.get("page"), "compare_url": words.get("compare_url")})
         return
     if report is not None:
-        print_report(report)
+        print_report(report, home)
 
 
 def _print_study(study: "Study") -> None:
