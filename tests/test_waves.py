@@ -118,10 +118,10 @@ def test_a_wave_of_one_is_seeded_as_ever(search: Search, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
 def test_the_order_of_answers_changes_nothing(search: Search, sampler: str) -> None:
-    straight = search("a", 4, 24, sampler=sampler)
+    straight = search("a", 4, 56, sampler=sampler)
     assert {record["state"] for record in straight} >= {"complete", "pruned", "infeasible", "failed"}
     assert len(straight) % 4 == 0
-    assert search("b", 4, 24, sampler=sampler, executor=Backwards()) == straight
+    assert search("b", 4, 56, sampler=sampler, executor=Backwards()) == straight
 
 
 def dying(original: Callable[..., Any], every: int, *, after: bool) -> Callable[..., Any]:
@@ -142,7 +142,7 @@ def dying(original: Callable[..., Any], every: int, *, after: bool) -> Callable[
     return dies
 
 
-@pytest.mark.parametrize(("sampler", "wanted"), [("tpe", 14), ("nsga2", 24)], ids=["tpe", "nsga2"])
+@pytest.mark.parametrize(("sampler", "wanted"), [("tpe", 36), ("nsga2", 56)], ids=["tpe", "nsga2"])
 @pytest.mark.parametrize(
     ("method", "after", "every"),
     [

@@ -63,8 +63,9 @@ def _print_study(study: "Study") -> None:
     assert session is not None
     click.echo()
     click.echo(
-        f"{study.name}: {trials['complete']} of {trials['requested']} candidates scored, "
-        f"{trials['pruned']} pruned, {trials['infeasible']} over the limits, {trials['repeats']} repeats"
+        f"{study.name}: {trials['tried']} candidates tried of {trials['requested']}: {trials['complete']} scored, "
+        f"{trials['pruned']} pruned, {trials['failed']} failed; "
+        f"{trials['infeasible']} more over the limits, {trials['repeats']} repeats"
     )
     if session.stopped:
         click.echo(f"Stopped: {session.stopped}.")
@@ -133,7 +134,7 @@ def _row(entry: "Entry", name: str, columns: Sequence["SearchColumn"], score: "M
 def _print_plan(planned: "Plan") -> None:
     from bench.cli import show
 
-    click.echo(f"Study {planned.study}: {planned.done} of {planned.trials} candidates are scored already.")
+    click.echo(f"Study {planned.study}: {planned.done} of {planned.trials} candidates are tried already.")
     click.echo(f"Data: {planned.dataset}, {planned.train_rows} training and {planned.test_rows} test rows.")
     click.echo(f"Backend: {planned.backend} on {planned.device}.")
     click.echo(f"Protocol: {planned.protocol}.")
@@ -148,8 +149,9 @@ def _print_plan(planned: "Plan") -> None:
         right=(1, 2, 3, 4),
     )
     click.echo(
-        f"Then {planned.left} candidates, ~ {show.duration(planned.search_seconds)} "
-        f"(rough: from this machine's measured matrix products). Free on disk: {show.size(planned.free_bytes)}."
+        f"Then {planned.left} candidates are left to try, ~ {show.duration(planned.search_seconds)}, and the front is "
+        f"confirmed, ~ {show.duration(planned.confirm_seconds)} (rough: from a moment of this machine's training). "
+        f"Free on disk: {show.size(planned.free_bytes)}."
     )
     if planned.problem:
         click.echo(f"Problem: {in_options(planned.problem)}")

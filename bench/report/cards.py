@@ -103,7 +103,11 @@ def environment_card(study: Study, parent_run_id: str | None, tracking_uri: str)
             "limits",
             ", ".join(f"{key} {value}" for key, value in request.constraints.model_dump().items() if value is not None),
         ),
-        ("trials", ", ".join(f"{count} {state}" for state, count in states.most_common())),
+        (
+            "trials",
+            f"{study.journal.tried} tried of {request.trials}; "
+            + ", ".join(f"{count} {state}" for state, count in states.most_common()),
+        ),
         ("significance", f"two-sided, level {SIGNIFICANT:.0%}, Holm's correction over the front"),
         (
             "MLflow",

@@ -51,7 +51,7 @@ def suggest(chooser: Chooser, space: SearchSpace, shapes: Shapes) -> Candidate:
     """
     models = _subset(chooser, space, tuple(shapes))
     sources = [source for model in models for source in _sources(chooser, space, model, shapes[model])]
-    head = _head(chooser, space.head)
+    head = choose_head(chooser, space.head)
     if len(sources) == 1:
         return Candidate(sources=tuple(sources), head=head)
     name = chooser.suggest_categorical("fusion", space.fusion.operators)
@@ -95,7 +95,8 @@ def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape
     return list(found)
 
 
-def _head(chooser: Chooser, heads: Heads) -> HeadSettings:
+def choose_head(chooser: Chooser, heads: Heads) -> HeadSettings:
+    """The head of a candidate."""
     kind = heads.kinds[0] if len(heads.kinds) == 1 else chooser.suggest_categorical("head", heads.kinds)
     if kind != "mlp":
         return HEAD_SETTINGS[kind].model_validate({})

@@ -5,9 +5,9 @@ from itertools import islice
 from typing import Any
 
 from bench.errors import BenchError
-from bench.space.candidates import Shapes, suggest
+from bench.space.candidates import Shapes, choose_head, suggest
 from bench.space.schema import Range, SearchSpace
-from bench.specs import Candidate, Spec
+from bench.specs import Candidate, HeadSettings, Spec
 
 COUNTED = 20_000
 """Larger spaces are not counted."""
@@ -121,3 +121,8 @@ def singles(space: SearchSpace, shapes: Shapes) -> Iterator[Member]:
         chooser = _Preferring({"models": 1, "subset.1": model, f"sources.{model}": 1})
         candidate = suggest(chooser, space, shapes)
         yield Member(params=chooser.params, candidate=candidate)
+
+
+def typical_heads(space: SearchSpace) -> list[HeadSettings]:
+    """One head of each kind that the space has, where numbers may be chosen those in the middle."""
+    return [choose_head(_Preferring({"head": kind}), space.head) for kind in space.head.kinds]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 RECORD, PLACE, SETTINGS, NOTES = "bench", "bench.place", "bench.settings", "bench.notes."
 RUNS = "runs"
 State = Literal["complete", "pruned", "infeasible", "failed", "repeat"]
+TRIED: tuple[State, ...] = ("complete", "pruned", "failed")
+"""A candidate was trained: to the end, until it was given up, or until its training diverged."""
 
 
 class TrialRecord(Spec):
@@ -261,11 +263,10 @@ class Journal:
         for number, run_id in runs.items():
             self.records[number] = self.records[number].model_copy(update={"run_id": run_id})
 
-    def failed(self) -> int:
-        """Trials that were killed (and tried again), or whose training diverged."""
-        from optuna.trial import TrialState
-
-        return len(self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,)))
+    @property
+    def tried(self) -> int:
+        """How many distinct candidates were trained; repeats and what is over a limit cost nothing."""
+        return sum(record.state in TRIED for record in self.records.values())
 
     def note(self, name: str) -> Any:
         """Something that was kept with the study, or None."""

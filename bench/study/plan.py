@@ -14,15 +14,15 @@ from bench.material import Material
 from bench.models.scratch import scratch
 from bench.progress import Progress
 from bench.space.enumeration import COUNTED, count
-from bench.specs import MLP
 from bench.store import Store
 from bench.study.journal import read, same_settings, study_names
+from bench.study.rehearsal import rehearse
 from bench.study.run import Prepared, prepare
 from bench.study.settings import SearchRequest
 
 TOKENS_A_WORD = 1.4
-EXTRACTION_EFFICIENCY, TRAINING_EFFICIENCY = 0.4, 0.5
-"""Shares of the matrix-product peak that extraction and head training have been seen to reach."""
+EXTRACTION_EFFICIENCY = 0.4
+"""The share of the matrix-product peak that extraction has been seen to reach."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,11 @@ class PlannedModel:
 
 @dataclass(frozen=True)
 class Plan:
-    """The work ahead. Times are rough; `problem` is what would stop it."""
+    """The work ahead. Times are rough; `problem` is what would stop it.
+
+    `done` and `left` count candidates that are tried: those known already, and those to come, of which the space may
+    have fewer than were asked for.
+    """
 
     study: str
     dataset: str
@@ -54,6 +58,7 @@ class Plan:
     models: tuple[PlannedModel, ...]
     absent: Mapping[str, str]
     search_seconds: float
+    confirm_seconds: float
     free_bytes: int
     problem: str | None
 
@@ -75,8 +80,9 @@ def plan(prepared: Prepared, home: Path) -> Plan:
     peak = matrix_peak(material.settings.dtype)
     size = count(request.space, material.models)
     journal = read(home, prepared.study) if prepared.study in study_names(home) else None
-    done = 0 if journal is None else len(journal.of("complete"))
+    done = 0 if journal is None else journal.tried
     left = max(0, request.trials - done if size is None else min(request.trials, size) - done)
+    pace = rehearse(request.space, material.models, dataset, request.protocol)
     try:
         check_disk(material.needs, material.store)
         if journal is not None:
@@ -100,7 +106,8 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         left=left,
         models=planned_models(material, peak),
         absent={model.name: model.reason for model in material.absent},
-        search_seconds=left * _training_flops(prepared) / (peak * TRAINING_EFFICIENCY),
+        search_seconds=pace.search(left, request.protocol.repetitions),
+        confirm_seconds=pace.confirm(len(material.models) + 2, request.protocol),
         free_bytes=shutil.disk_usage(existing_parent(material.store.home)).free,
         problem=problem,
     )
@@ -124,20 +131,6 @@ def planned_models(material: Material, peak: float) -> tuple[PlannedModel, ...]:
 def _flops(need: Need) -> float:
     """Operations a token: a block has about 12 width² weights, each multiplied and added once."""
     return 2.0 * 12 * need.model.layers * need.model.width**2
-
-
-def _training_flops(prepared: Prepared) -> float:
-    """Operations of one candidate with a typical number of sources: two products forward and one backward."""
-    request = prepared.request
-    space, protocol = request.space, request.protocol
-    widths = sorted((model.width for model in prepared.material.models.values()), reverse=True)
-    width = sum(widths[: space.sources.at_most]) * 0.7
-    head = MLP()
-    hidden = space.head.hidden if isinstance(space.head.hidden, int) else head.hidden
-    rows = len(prepared.material.dataset.train)
-    single = protocol.name == "paper" or protocol.uses_validation_split(rows)
-    passes = protocol.repetitions * (1 if single else protocol.folds - 1)
-    return passes * rows * space.head.epochs * 6.0 * width * hidden
 
 
 def matrix_peak(dtype: str) -> float:

@@ -104,7 +104,7 @@ def default_name(request: SearchRequest, settings: StudySettings) -> str:
 
 
 def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress) -> Study:
-    """Run (or go on with) a study until the wanted number of distinct candidates is scored, then confirm the front.
+    """Run (or go on with) a study until the wanted number of distinct candidates is tried, then confirm the front.
 
     A kill at any moment loses at most the trial in flight: the same call goes on.
 
@@ -148,7 +148,6 @@ def _run(
     scorer = material.scorer(request.protocol, progress)
     log = Logbook(tracker, material.dataset, request.protocol, progress)
     log.catch_up(journal, scorer)
-    done = len(journal.of("complete"))
     with (
         _executor(request, material.store.home, scorer.evaluator.answer) as executor,
         clock.phase("search"),
@@ -167,7 +166,7 @@ def _run(
             progress=progress,
             wave=request.wave,
         )
-        task.advance(min(done, request.trials))
+        task.advance(min(journal.tried, request.trials))
         stopped = trials.run(request.trials, task, deadline)
     if not journal.of("complete"):
         cheapest = min(cost.layer_ms[0] for cost in costs.values())

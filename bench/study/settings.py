@@ -50,7 +50,7 @@ class SearchRequest(Spec):
         Field(min_length=1, description="Models by name, hub id or folder."),
         Hint(unset="those of the space that can be had and fit", names="models"),
     ] = None
-    trials: Annotated[int, Field(ge=1, description="Distinct candidates to score in full.")] = 50
+    trials: Annotated[int, Field(ge=1, description="Distinct candidates to try.")] = 50
     study: Annotated[
         str | None,
         Field(description="Name of the study; the same name goes on with it."),

@@ -46,14 +46,16 @@ class Study:
 
     @property
     def trials(self) -> dict[str, int]:
-        """How many candidates were asked for, and how many there are by state."""
-        complete = self.journal.of("complete")
+        """How many candidates were asked for, how many were tried (which the next three add up to), and what was not.
+
+        A trial that a kill broke off is no failed one: it was tried again.
+        """
         return {
             "requested": self.request.trials,
-            "complete": len(complete),
-            "distinct": len({record.candidate.fingerprint() for record in complete}),
+            "tried": self.journal.tried,
+            "complete": len(self.journal.of("complete")),
             "pruned": len(self.journal.of("pruned")),
-            "failed": self.journal.failed(),
+            "failed": len(self.journal.of("failed")),
             "infeasible": len(self.journal.of("infeasible")),
             "repeats": len(self.journal.of("repeat")),
         } | ({} if self.session is None else {"exhausted": self.session.exhausted})

@@ -33,7 +33,7 @@ ENUMERABLE = 5_000
 HOPELESS_REPEATS = 200
 """After so many known candidates in a row, unseen draws among them, there is next to nothing left to find."""
 FRUITLESS = 500
-"""After so many new candidates in a row that were all dominated or over a limit, the study has converged."""
+"""After so many new candidates in a row that were all over a limit, there is next to nothing within it."""
 
 Logger = Callable[[TrialRecord, Scored], str | None]
 """Writes a finished trial down and returns its run's id."""
@@ -54,7 +54,7 @@ class _Attempt:
 
 @dataclass
 class Trials:
-    """Runs trials until enough distinct candidates are scored, the space is exhausted, or time is up.
+    """Runs trials until enough distinct candidates are tried, the space is exhausted, or time is up.
 
     They come in waves: `wave` candidates are proposed, answered by `executor` in whatever order, and told in the order
     of proposal. What is proposed and what is given up follows from what was told before the wave, so that the trials
@@ -77,22 +77,23 @@ class Trials:
     _seeded: Iterator[Member] = field(default_factory=lambda: iter(()))
 
     def run(self, wanted: int, task: Work, deadline: float | None = None) -> str | None:
-        """Try candidates until `wanted` distinct ones are scored; None, or why it stopped before.
+        """Try candidates until `wanted` distinct ones are (see `Journal.tried`); None, or why it stopped before.
 
         `deadline` is of `time.monotonic`.
         """
         self._prepare(wanted)
         # a wave that was begun is ended first, so that the next one begins where it would have begun undisturbed
-        while len(self.journal.of("complete")) < wanted or self._begun:
+        while self.journal.tried < wanted or self._begun:
             if not self._begun and (reason := self._enough(deadline)):
                 return reason
             proposals = self._propose()
             if not proposals:
                 self.exhausted = True
                 return "the space is exhausted: every candidate within the limits was tried"
-            left = max(0, wanted - len(self.journal.of("complete")))
-            if scored := sum(record.state == "complete" for record in self._try(proposals)):
-                task.advance(min(scored, left))  # the last wave may score more than was wanted
+            before = min(self.journal.tried, wanted)
+            told = self._try(proposals)
+            task.advance(min(self.journal.tried, wanted) - before)  # the last wave may try more than was wanted
+            if any(record.state == "complete" for record in told):
                 task.note(self._standing())
         return None
 
@@ -115,8 +116,8 @@ class Trials:
         if self._in_a_row({"repeat"}, ()) >= HOPELESS_REPEATS:
             self.exhausted = True
             return f"the space is as good as exhausted: {HOPELESS_REPEATS} proposals in a row were known already"
-        if self._in_a_row({"pruned", "infeasible", "failed"}, {"repeat"}) >= FRUITLESS:
-            return f"converged: the last {FRUITLESS} candidates were all dominated, over a limit, or failed"
+        if self._in_a_row({"infeasible"}, {"repeat"}) >= FRUITLESS:
+            return f"the last {FRUITLESS} candidates that were proposed are all over a limit"
         return None
 
     def _in_a_row(self, states: Collection[State], ignored: Collection[State]) -> int:
