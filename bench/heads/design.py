@@ -1,4 +1,4 @@
-"""The matrix that a logistic regression is fitted on, in its principal axes."""
+"""The matrix that a linear head is fitted on, in its principal axes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,6 +63,37 @@ class Design:
             return original if basis is None else original @ basis
 
         return cls(count, compute if matrix is None else matrix.__getitem__, basis, (squares / count).to(dtype))
+
+    @classmethod
+    def of_gram(cls, gram: Tensor) -> "Design":
+        """The design of rows whose products with one another [rows, rows] are all that is known of them."""
+        squares, vectors = _spectrum(gram)
+        return cls(len(gram), (vectors * squares.sqrt()).__getitem__, None, squares / len(gram))
+
+    @classmethod
+    def of_columns(
+        cls, products: Tensor, read: Callable[[Tensor], Tensor], count: int, dtype: torch.dtype, memory_bytes: int
+    ) -> "Design":
+        """The design of rows whose columns' products with one another [d, d] are known.
+
+        Args:
+            products: Sums over all rows, float64.
+            read: The rows at given positions, [positions, d].
+            count: Number of rows.
+            dtype: Of the arithmetic.
+            memory_bytes: The rows are kept along their axes where they take no more.
+        """
+        squares, vectors = _spectrum(products)
+        basis = vectors.to(dtype)
+
+        def compute(positions: Tensor) -> Tensor:
+            return read(positions).to(dtype) @ basis
+
+        kept: Tensor | None = None
+        if count * basis.shape[1] * dtype.itemsize <= memory_bytes:
+            positions = torch.arange(count, device=products.device)
+            kept = torch.cat([compute(chunk) for chunk in positions.split(1 << 12)])
+        return cls(count, compute if kept is None else kept.__getitem__, basis, (squares / count).to(dtype))
 
     @property
     def width(self) -> int:

@@ -1,0 +1,170 @@
+"""Ridge regression in closed form: every penalty and every fold from one factorisation.
+
+What is minimised over the coefficients B [d, k] and the intercept b [k], for rows x and targets y:
+
+    Σ w · ‖y − b − Bᵀ x‖² + λ ‖B‖²
+
+that is `sklearn.linear_model.Ridge(alpha=λ).fit(X, Y, sample_weight=w)`. With the rows √w (x − x̄) (x̄ the weighted mean)
+in their principal axes, beside them √w as one more axis without penalty, which is the intercept, the matrix to be
+inverted is diagonal for every λ. Call these rows Z, their squares' sums along the axes s, and H = Z (s + λ)⁻¹ Zᵀ. Then
+
+- a row's residual when it is left out is its residual divided by 1 − H_ii (Allen 1974, PRESS);
+- a block's residual when all of its rows are left out is (I − H_bb)⁻¹ times its residual, or, where it has more rows
+  than there are axes, follows from the coefficients without it, whose matrix is (s + λ) − Z_bᵀ Z_b.
+
+Both are exact for rows that are standardised once and weights that are given once: the same numbers as fitting anew
+without those rows gives. A fold's own standardisation and class weights would differ a little from those of all rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from bench.heads.design import Design
+
+PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-6, 5))
+"""λ as multiples of the mean square of a row, which is the number of columns where they are standardised."""
+
+WEIGHTINGS = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}
+"""A row weighs (frequency of its class) to the power of minus this."""
+
+
+def class_weights(labels: Tensor, weighting: str) -> Tensor:
+    """Weights of rows by their classes, float64 [n], 1 on average; `labels` are class indices, int64 [n]."""
+    counts = labels.bincount().double()
+    weights = counts[labels] ** -WEIGHTINGS[weighting]
+    return weights / weights.mean()
+
+
+@dataclass(frozen=True, eq=False)
+class LeastSquares:
+    """Ridge regressions of the same targets on the same rows.
+
+    Attributes:
+        design: The rows √w (x − x̄) in their principal axes.
+        targets: [n, k].
+        weights: w, [n]; above 0.
+        memory_bytes: About how much may be used at a time, beside one block's products.
+    """
+
+    design: Design
+    targets: Tensor
+    weights: Tensor
+    memory_bytes: int
+
+    @property
+    def unit(self) -> float:
+        """The mean square of a row, ‖√w (x − x̄)‖²."""
+        return float(self.design.spectrum.sum())
+
+    @cached_property
+    def roots(self) -> Tensor:
+        """√w, [n, 1]."""
+        return self.weights.to(self.design.spectrum.dtype).sqrt()[:, None]
+
+    @cached_property
+    def weighted(self) -> Tensor:
+        """√w y, [n, k]."""
+        return self.targets.to(self.roots.dtype) * self.roots
+
+    @cached_property
+    def moments(self) -> Tensor:
+        """Zᵀ √w y, [axes + 1, k]; the last row is the intercept's."""
+        axes = len(self.design.spectrum)
+        found = self.weighted.new_zeros(axes + 1, self.targets.shape[1], dtype=torch.float64)
+        for positions, rows in self._blocks(axes):
+            found += rows.T @ self.weighted[positions]
+        return found.to(self.roots.dtype)
+
+    def errors(self, penalties: Sequence[float]) -> list[float]:
+        """The weighted mean square of the residuals of left-out rows, one for each λ."""
+        inverse = self._inverse(penalties)
+        # [axes + 1, penalties, k]: all coefficients side by side
+        coefficients = inverse[:, :, None] * self.moments[:, None, :]
+        found = inverse.new_zeros(len(penalties), dtype=torch.float64)
+        for positions, rows in self._blocks(len(inverse) + coefficients[0].numel()):
+            residuals = self.weighted[positions][:, None] - (rows @ coefficients.flatten(1)).view(
+                len(rows), *coefficients.shape[1:]
+            )
+            left = _above_zero(1 - rows.square() @ inverse)
+            found += (residuals / left[:, :, None]).square().sum((0, 2), dtype=torch.float64)
+        return (found / (self.weights.sum() * self.targets.shape[1])).tolist()
+
+    def left_out(self, penalty: float) -> Tensor:
+        """What is said of each row by the regression on all others, [n, k]."""
+        inverse = self._inverse([penalty])
+        found = torch.empty_like(self.weighted)
+        for positions, rows in self._blocks(len(inverse)):
+            left = _above_zero(1 - rows.square() @ inverse)
+            residuals = self.weighted[positions] - rows @ (inverse * self.moments)
+            found[positions] = self.targets[positions] - residuals / left / self.roots[positions]
+        return found
+
+    def out_of_fold(self, penalty: float, folds: Tensor) -> Tensor:
+        """What is said of each row by the regression on the rows of the other folds.
+
+        Args:
+            penalty: λ.
+            folds: The fold of each row in each repetition, int64 [repetitions, n]; rows of fold −1 are never left out.
+
+        Returns:
+            [repetitions, n, k]; NaN for rows of fold −1.
+        """
+        found = self.weighted.new_full((len(folds), *self.weighted.shape), torch.nan)
+        for number, repetition in enumerate(folds):
+            for fold in repetition.unique():
+                if fold >= 0:
+                    block = (repetition == fold).nonzero().flatten()
+                    found[number, block] = self._without(penalty, block)
+        return found
+
+    def coefficients(self, penalty: float) -> tuple[Tensor, Tensor]:
+        """B along the axes, [axes, k], and what is said of x̄, [k]."""
+        found = self._inverse([penalty]) * self.moments
+        return found[:-1], found[-1]
+
+    def _without(self, penalty: float, block: Tensor) -> Tensor:
+        """What is said of a block's rows by the regression on all others, [block, k]."""
+        inverse = self._inverse([penalty])
+        if len(block) <= len(inverse):
+            rows = self._rows(block)
+            residuals = self.weighted[block] - rows @ (inverse * self.moments)
+            hat = (rows * inverse.T) @ rows.T
+            factor = torch.linalg.cholesky(torch.eye(len(block)).to(hat) - hat)
+            return self.targets[block] - torch.cholesky_solve(residuals, factor) / self.roots[block]
+        matrix, moments = (1 / inverse).flatten().diag(), self.moments.clone()
+        for positions in self._chunks(block, len(inverse)):
+            rows = self._rows(positions)
+            matrix -= rows.T @ rows
+            moments -= rows.T @ self.weighted[positions]
+        coefficients = torch.cholesky_solve(moments, torch.linalg.cholesky(matrix))
+        return torch.cat(
+            [self._rows(each) @ coefficients / self.roots[each] for each in self._chunks(block, len(inverse))]
+        )
+
+    def _inverse(self, penalties: Sequence[float]) -> Tensor:
+        """1 / (s + λ), [axes + 1, penalties]; the intercept has no penalty."""
+        squares = self.design.spectrum * self.design.count
+        axes = 1 / (squares[:, None] + squares.new_tensor(penalties))
+        return torch.cat([axes, axes.new_full((1, len(penalties)), 1 / float(self.weights.sum()))])
+
+    def _rows(self, positions: Tensor) -> Tensor:
+        """Z at some positions, [positions, axes + 1]."""
+        return torch.cat([self.design.read(positions), self.roots[positions]], 1)
+
+    def _blocks(self, values: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All positions and their rows of Z, as many at a time as `values` numbers a row allow."""
+        for positions in self._chunks(torch.arange(self.design.count, device=self.roots.device), values):
+            yield positions, self._rows(positions)
+
+    def _chunks(self, positions: Tensor, values: int) -> Sequence[Tensor]:
+        size = max(1, self.memory_bytes // (32 * (values + self.design.width)))
+        return list(positions.split(size))
+
+
+def _above_zero(left: Tensor) -> Tensor:
+    """1 − H_ii, which rounding may bring to zero where the penalty is next to nothing."""
+    return left.clamp_min(torch.finfo(left.dtype).eps)

@@ -1,0 +1,154 @@
+"""Candidates scored by ridge regression: hundreds a minute, every fold of every repetition out of one factorisation.
+
+It is for choosing what is worth a real evaluation. What it says of a row comes from a regression that did not see the
+row, but three things were decided with all rows: how columns are standardised (which reads no label), how much a class
+weighs, and the penalty, which is the best by leaving out single rows. The head `ridge` decides all of them within the
+training rows, and is what reported scores come from.
+
+The sources' products are kept, and those of a concatenation are put together from them. Where the rows are fewer than
+the columns that is the sum of the sources' [n, n]; otherwise, and above `LARGEST_DUAL` rows, the columns' products, a
+block a pair of sources. There a source of more than `COLUMNS` columns is projected to so many.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.fusion import FUSIONS, Operator, common_width
+from bench.heads.closed import PENALTIES, LeastSquares, class_weights
+from bench.heads.design import Design
+from bench.heads.grams import Centred, Grams, products
+from bench.heads.pipeline import standardisation
+from bench.heads.projections import orthonormal
+from bench.specs import Candidate, Source, fingerprint
+
+LARGEST_DUAL = 2048
+"""Rows beyond which rows are not multiplied with one another."""
+COLUMNS = 640
+"""Of a source, beyond `LARGEST_DUAL` rows: three of them take a second or two a candidate."""
+LARGEST_DOUBLE = 1024
+"""Rows up to which the arithmetic is float64, and scores are exact to 1e-8."""
+
+
+@dataclass(frozen=True, eq=False)
+class Screened:
+    """What screening says of a candidate.
+
+    Attributes:
+        scores: Of each row out of fold, float64 [repetitions, n, classes]: estimates of the classes' shares that need
+            be no probabilities (they add up to 1, and may leave 0 … 1). The largest is the predicted class. NaN for
+            rows that no fold predicts.
+        penalty: The multiple of `LeastSquares.unit` that was chosen.
+        error: Its weighted mean squared error over left-out rows.
+    """
+
+    scores: np.ndarray
+    penalty: float
+    error: float
+
+
+class Screening:
+    """Scores candidates on the same rows and folds.
+
+    Args:
+        read: From a source to the float32 features [n, d] of the training rows. It is called again and again, and
+            ought to be fast.
+        labels: Class indices, int64 [n].
+        classes: Length of the label list.
+        folds: Each row's fold in each repetition, int64 [repetitions, n]; −1 for a row that is never predicted.
+        weighting: How classes weigh, see `bench.heads.closed.WEIGHTINGS`.
+        penalties: What is tried, as multiples of `LeastSquares.unit`.
+        memory_bytes: Of products that are kept, and about of the workspace beside them.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Source], Tensor],
+        labels: np.ndarray,
+        classes: int,
+        folds: np.ndarray,
+        *,
+        weighting: str = "sqrt",
+        penalties: Sequence[float] = PENALTIES,
+        memory_bytes: int = 1 << 30,
+    ) -> None:
+        targets = torch.from_numpy(np.ascontiguousarray(labels))
+        self._count, self._penalties, self._memory_bytes = len(labels), tuple(penalties), memory_bytes
+        self._dtype = torch.float64 if self._count <= LARGEST_DOUBLE else torch.float32
+        self._targets = torch.nn.functional.one_hot(targets, classes).to(self._dtype)
+        self._weights = class_weights(targets, weighting)
+        self._folds = torch.from_numpy(np.ascontiguousarray(folds))
+        self._grams = Grams(
+            read,
+            self._weights,
+            dtype=self._dtype,
+            columns=COLUMNS if self._count > LARGEST_DUAL else None,
+            memory_bytes=memory_bytes,
+        )
+
+    def score(self, candidate: Candidate) -> Screened:
+        """The candidate's scores, whatever its head is.
+
+        Projections of an aligned operator are one random draw for all folds, by the fingerprint of sources, operator
+        and width; the fused features are standardised again. Late fusion is the mean of its sources' scores.
+
+        Raises:
+            BenchError: features are not finite, or do not go with the operator.
+        """
+        with torch.no_grad():
+            sources = candidate.sources
+            if candidate.fusion in {"none", "concat"}:
+                return self._concatenated(sources)
+            operator = FUSIONS[candidate.fusion]
+            if operator.late:
+                each = [self._concatenated([source]) for source in sources]
+                return Screened(
+                    np.mean([one.scores for one in each], axis=0),
+                    float(np.exp(np.mean([np.log(one.penalty) for one in each]))),
+                    float(np.mean([one.error for one in each])),
+                )
+            named = candidate.model_dump(mode="json", include={"sources", "fusion", "width"})
+            return self._fused(operator, sources, candidate.width, int(fingerprint(named, length=8), 16))
+
+    def _concatenated(self, sources: Sequence[Source]) -> Screened:
+        if self._dual(sum(map(self._grams.width, sources))):
+            return self._chosen(Design.of_gram(self._grams.gram(sources)))
+        parts = [self._grams.rows(source) for source in sources]
+        return self._chosen(
+            self._primal(self._grams.columns(sources), lambda chunk: torch.cat([part(chunk) for part in parts], 1))
+        )
+
+    def _fused(self, operator: Operator, sources: Sequence[Source], width: int | None, seed: int) -> Screened:
+        parts = [self._grams.standardised(source) for source in sources]
+        first = [part(torch.zeros(1, dtype=torch.int64)) for part in parts]
+        projections = orthonormal(operator, common_width(operator, [x.shape[1] for x in first], width), first, seed)
+
+        def fused(chunk: Tensor) -> Tensor:
+            rows = [part(chunk) for part in parts]
+            if projections:
+                rows = [projection.apply(x) for projection, x in zip(projections, rows, strict=True)]
+            return operator.fuse(rows)
+
+        again = standardisation(fused, torch.arange(self._count))
+        rows = Centred.of(lambda chunk: again.apply(fused(chunk)), self._weights, self._dtype)
+        if self._dual(rows.width):
+            matrix = torch.cat([rows(chunk) for chunk in rows.chunks()])
+            return self._chosen(Design.of_gram(matrix @ matrix.T))
+        return self._chosen(self._primal(products(rows, rows), rows))
+
+    def _dual(self, width: int) -> bool:
+        return self._count <= min(width, LARGEST_DUAL)
+
+    def _primal(self, columns: Tensor, read: Callable[[Tensor], Tensor]) -> Design:
+        return Design.of_columns(columns, read, self._count, self._dtype, self._memory_bytes)
+
+    def _chosen(self, design: Design) -> Screened:
+        """The best penalty by leaving out single rows, and what it says out of fold."""
+        problem = LeastSquares(design, self._targets, self._weights, self._memory_bytes)
+        errors = problem.errors([penalty * problem.unit for penalty in self._penalties])
+        best = int(np.argmin(errors))
+        scores = problem.out_of_fold(self._penalties[best] * problem.unit, self._folds)
+        return Screened(scores.double().numpy(), self._penalties[best], errors[best])
