@@ -6,9 +6,19 @@ from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 from bench.tracking.addresses import check_address, redacted
 from bench.tracking.mlflow import MlflowTracker
-from bench.tracking.record import UNTRACKED, NoTracker, Record, Tracker
+from bench.tracking.record import UNTRACKED, NoTracker, Record, Tracker, TrackingError
 
-__all__ = ["UNTRACKED", "MlflowTracker", "NoTracker", "Record", "Tracker", "check_address", "redacted", "tracker_of"]
+__all__ = [
+    "UNTRACKED",
+    "MlflowTracker",
+    "NoTracker",
+    "Record",
+    "Tracker",
+    "TrackingError",
+    "check_address",
+    "redacted",
+    "tracker_of",
+]
 
 
 def tracker_of(

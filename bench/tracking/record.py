@@ -4,8 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from bench.errors import BenchError
+
 Status = Literal["FINISHED", "KILLED"]
 Params = Mapping[str, str | int | float]
+
+
+class TrackingError(BenchError):
+    """The tracking store refuses, or does not answer any more; what was computed does not hang on it."""
 
 
 @dataclass(frozen=True)

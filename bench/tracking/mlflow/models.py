@@ -2,14 +2,15 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, nearest
-from bench.tracking.addresses import redacted
+from bench.tracking.mlflow.patience import reason_of
 from bench.tracking.mlflow.process import used
 from bench.tracking.mlflow.store import MlflowStore
-from bench.tracking.record import ModelPlace, ModelRecord
+from bench.tracking.record import ModelPlace, ModelRecord, TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,22 +37,15 @@ class MlflowModels:
             Its address, and its number where it became a version of the registered model `register`.
 
         Raises:
-            BenchError: the store refuses it.
+            TrackingError: the store refuses it, or does not answer.
         """
-        from mlflow.exceptions import MlflowException
-
         client = self._store.connect()
-        try:
-            # To register a model MLflow looks it up in the store of the process.
-            with used(self._store.address):
-                model = self._logged(client, run, record, write)
-                if register is None:
-                    return f"models:/{model}", None
-                version = _registered(client, model, register, alias)
-        except MlflowException as error:
-            raise BenchError(
-                f"The tracking store {self._store.uri} refuses the model: {redacted(str(error))[:300]}"
-            ) from error
+        # To register a model MLflow looks it up in the store of the process.
+        with used(self._store.address):
+            model = self._logged(client, run, record, write)
+            if register is None:
+                return f"models:/{model}", None
+            version = self._registered(client, model, register, alias)
         return (f"models:/{register}@{alias}" if alias else f"models:/{register}/{version}"), version
 
     def _logged(
@@ -78,7 +72,8 @@ class MlflowModels:
             for name, value in record.metrics.items():
                 client.log_metric(run_id, name, value, model_id=model)
         except BaseException:
-            client.finalize_logged_model(model, "FAILED")
+            with suppress(TrackingError):
+                client.finalize_logged_model(model, "FAILED")
             raise
         client.finalize_logged_model(model, "READY")
         return model
@@ -90,27 +85,26 @@ class MlflowModels:
             BenchError: there is none; it names the nearest registered model or alias.
         """
         import mlflow
-        from mlflow.exceptions import MlflowException
 
         client = self._store.connect()
         try:
             with used(self._store.address):
-                return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
-        except (MlflowException, OSError) as error:
+                return self._store.patience.ask(lambda: Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)))
+        except TrackingError as error:
+            reason = reason_of(error.__cause__ or error, self._store.address)
             raise BenchError(
-                f"The tracking store {self._store.uri} has no model '{uri}' "
-                f"({redacted(str(error))[:200].rstrip('.')}){_hint(client, uri)}"
+                f"The tracking store {self._store.uri} has no model '{uri}' ({reason}){_hint(client, uri)}"
             ) from error
 
+    def _registered(self, client: "MlflowClient", model: str, name: str, alias: str | None) -> str:
+        """The number of a new version of the registered model `name`, which is made if need be."""
+        import mlflow
 
-def _registered(client: "MlflowClient", model: str, name: str, alias: str | None) -> str:
-    """The number of a new version of the registered model `name`, which is made if need be."""
-    import mlflow
-
-    version = str(mlflow.register_model(f"models:/{model}", name).version)
-    if alias is not None:
-        client.set_registered_model_alias(name, alias, version)
-    return version
+        made = self._store.patience.ask(lambda: mlflow.register_model(f"models:/{model}", name))
+        version = str(made.version)
+        if alias is not None:
+            client.set_registered_model_alias(name, alias, version)
+        return version
 
 
 def _hint(client: "MlflowClient", uri: str) -> str:

@@ -1,20 +1,31 @@
 """What MLflow takes from the process, lent to it for a moment."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def variables(**values: str) -> Iterator[None]:
-    """Environment variables that the user has not set, for a moment."""
-    added = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(added)
+def variables(*, over: bool = False, **values: str) -> Iterator[None]:
+    """Environment variables for a moment, those alone that the user has not set, or `over` what is set."""
+    given = {name: value for name, value in values.items() if over or name not in os.environ}
+    with _restored(given):
+        os.environ.update(given)
+        yield
+
+
+@contextmanager
+def _restored(names: Iterable[str]) -> Iterator[None]:
+    """Put environment variables back as they are now, or nowhere."""
+    before = {name: os.environ.get(name) for name in names}
     try:
         yield
     finally:
-        for name in added:
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
@@ -26,18 +37,13 @@ def used(uri: str) -> Iterator[None]:
     """
     import mlflow
 
-    names = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
-    before = {name: os.environ.get(name) for name in names}
+    registry = os.environ.get("MLFLOW_REGISTRY_URI")
     tracking = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(tracking)  # type: ignore[arg-type]  # None unsets
-        mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"])  # type: ignore[arg-type]
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    with _restored(["MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"]):
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(tracking)  # type: ignore[arg-type]  # None unsets
+            mlflow.set_registry_uri(registry)  # type: ignore[arg-type]

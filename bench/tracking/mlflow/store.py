@@ -1,15 +1,16 @@
 """A tracking store of MLflow's: a database or a server, connected to when first asked for."""
 
 import os
-import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 from bench.tracking.addresses import FILE, check_address, file_of, redacted
 from bench.tracking.mlflow.database import prepare, whole
+from bench.tracking.mlflow.patience import Patience, PatientClient, quiet, reason_of
 from bench.tracking.mlflow.process import variables
+from bench.tracking.record import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,6 +35,7 @@ class MlflowStore:
         self._client: MlflowClient | None = None
         self.address = address or f"{FILE}{self._home / 'mlflow.db'}"
         self.uri = redacted(self.address)
+        self.patience = Patience(self.address, progress)
         self.artifacts = (self._home / "artifacts").as_uri() if self._local else None
 
     def exists(self) -> bool:
@@ -52,7 +54,7 @@ class MlflowStore:
             )
 
     def connect(self) -> "MlflowClient":
-        """MLflow's own client for a store that is there.
+        """MLflow's own client for a store that is there; each call of it may raise TrackingError, and no other error.
 
         Raises:
             BenchError: see `require`; or the store cannot be used.
@@ -77,19 +79,20 @@ class MlflowStore:
             except BenchError:
                 raise
             except Exception as error:
-                reason = textwrap.shorten(redacted(str(error)), 200, placeholder=" …").rstrip(".")
                 remedy = "" if self._local else " Check `tracking_uri`, or leave it out to write to mlruns/."
-                raise BenchError(f"The tracking store {self.uri} cannot be used: {reason}.{remedy}") from error
+                raise TrackingError(
+                    f"The tracking store {self.uri} cannot be used: {reason_of(error, self.address)}.{remedy}"
+                ) from error
         return self._client
 
     def _reached(self) -> "MlflowClient":
         from mlflow import MlflowClient
 
-        # MLflow asks a server that is not there for four minutes
-        with variables(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2"):
+        # a store that is not there is said at once, and not waited for
+        with variables(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2"), quiet():
             client = MlflowClient(self.address)
             client.search_experiments(max_results=1)
-        return client
+        return cast("MlflowClient", PatientClient(client, self.patience))
 
     def _prepare(self, file: Path) -> None:
         """Make or migrate a database that is a file; only our own is changed where it is an older MLflow's."""

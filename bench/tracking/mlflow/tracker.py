@@ -4,6 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -14,7 +15,7 @@ from bench.progress import SILENT, Progress
 from bench.tracking.addresses import UI, is_server
 from bench.tracking.mlflow.models import MlflowModels
 from bench.tracking.mlflow.store import MlflowStore
-from bench.tracking.record import Params, Record, Status
+from bench.tracking.record import Params, Record, Status, TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,12 +65,15 @@ class MlflowTracker:
             self._parent = self._client.create_run(self._experiment, run_name=study, tags=tags).info.run_id
             self._batch(self._parent, params, {}, ())
         self._children = {}
-        for run in self._search(f"tags.`{PARENT}` = '{self._parent}'"):
+        for run in self._nested():
             if run.info.status == "RUNNING":
                 self._client.delete_run(run.info.run_id)
             else:
                 self._children[run.data.tags[KEY]] = run.info.run_id
         return self._parent
+
+    def _nested(self, further: str = "") -> list["Run"]:
+        return self._search(f"tags.`{PARENT}` = '{self._parent}'{further}")
 
     def look(self, experiment: str, study: str) -> str | None:
         """The id of the parent run of a study, which `attach` and `compare_url` then mean; None where there is none.
@@ -113,14 +117,11 @@ class MlflowTracker:
         client = self._client
         found = client.get_experiment_by_name(name)
         if found is None:
-            # not before there is a client, which first sees to what MLflow says
-            from mlflow.exceptions import MlflowException
-
             # the kind makes the UI open on its runs, not on its views for language-model applications
             tags = {"mlflow.experimentKind": "custom_model_development"}
             try:
                 return str(client.create_experiment(name, artifact_location=self.store.artifacts, tags=tags))
-            except MlflowException:
+            except TrackingError:
                 # another process may have made it since we looked
                 found = client.get_experiment_by_name(name)
                 if found is None:
@@ -177,16 +178,23 @@ class MlflowTracker:
         tags = {KIND: "trial", STUDY: self._study, KEY: record.key, PARENT: self._parent, SOURCE: self._source}
         tags |= record.tags
         run = client.create_run(self._experiment, run_name=record.name, tags=tags)
-        self._batch(run.info.run_id, record.params, record.metrics, record.steps)
-        self._write(run.info.run_id, run.info.artifact_uri, record.artifacts)
-        client.set_terminated(run.info.run_id)
+        try:
+            self._batch(run.info.run_id, record.params, record.metrics, record.steps)
+            self._write(run.info.run_id, run.info.artifact_uri, record.artifacts)
+            client.set_terminated(run.info.run_id)
+        except BaseException:
+            # Ctrl-C included: half a run must not look as if it went on
+            self.store.patience.give_up()
+            with suppress(TrackingError):
+                client.delete_run(run.info.run_id)
+            raise
         self._children[record.key] = run.info.run_id
         return str(run.info.run_id)
 
     def _write(self, run: str, location: str, artifacts: Mapping[str, bytes]) -> None:
         parts = urlsplit(location)
         if parts.scheme in ("", "file"):
-            _fill(Path(url2pathname(parts.path)), artifacts)
+            self.store.patience.ask(lambda: _fill(Path(url2pathname(parts.path)), artifacts))
             return
         with tempfile.TemporaryDirectory() as folder:
             _fill(Path(folder), artifacts)
@@ -203,7 +211,11 @@ class MlflowTracker:
         self._write(self._parent, run.info.artifact_uri, artifacts)
 
     def close(self, metrics: Mapping[str, float], tags: Mapping[str, str], status: Status = "FINISHED") -> None:
-        """End the parent run."""
+        """End the parent run, and nested ones that were begun in vain: a call that was asked again made them twice."""
+        if status == "KILLED":
+            self.store.patience.give_up()
+        for run in self._nested(" and attributes.status = 'RUNNING'"):
+            self._client.delete_run(run.info.run_id)
         self._batch(self._parent, {}, metrics, (), tags)
         self._client.set_terminated(self._parent, status)
 

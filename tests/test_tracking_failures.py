@@ -1,0 +1,231 @@
+"""A tracking store that stops answering in the middle of the work: words, a bounded wait, and nothing that is lost."""
+
+import errno
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException, RestException
+
+from bench.errors import BenchError
+from bench.progress import Silent
+from bench.tracking import MlflowTracker, Record, TrackingError
+from bench.tracking.mlflow import patience
+from bench.tracking.mlflow.patience import Patience, PatientClient
+
+INPUTS = Path(__file__).parent / "inputs"
+
+
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def warn(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds instead of minutes."""
+    for name, seconds in {"PATIENCE": 0.5, "PAUSE": 0.05, "FIRST": 0.1, "EVERY": 0.2}.items():
+        monkeypatch.setattr(patience, name, seconds)
+
+
+def failing(error: BaseException, times: int) -> Callable[..., str]:
+    """Answers after so many failures."""
+    left = [error] * times
+
+    def call(*_: Any) -> str:
+        if left:
+            raise left.pop()
+        return "answer"
+
+    return call
+
+
+GONE = MlflowException("API request to http://me:hunter2@h/api failed with exception: refused")
+PASSING = [GONE, requests.ConnectionError("refused"), sqlite3.OperationalError("database is locked")]
+REFUSED = [
+    RestException({"error_code": "PERMISSION_DENIED", "message": "http://me:hunter2@h: no"}),
+    PermissionError(errno.EACCES, "Permission denied"),
+    MlflowException("(sqlite3.OperationalError) attempt to write a readonly database\n[SQL: INSERT INTO runs]"),
+]
+
+
+@pytest.mark.parametrize("error", [*PASSING, OSError(errno.ENOSPC, "No space left on device")])
+def test_what_may_pass_is_asked_again_with_words(error: Exception, hasty: None) -> None:
+    told = Told()
+    assert Patience("http://me:hunter2@h", told).ask(failing(error, 6)) == "answer"
+    assert told.lines[0].startswith("the tracking store http://h does not answer since 0 s (")
+    assert told.lines[-1] == "the tracking store answers again"
+    assert not any("hunter2" in line for line in told.lines)
+
+
+def test_words_come_while_a_call_blocks(hasty: None) -> None:
+    told = Told()
+    Patience("http://h", told).ask(lambda: time.sleep(0.4))
+    assert told.lines[0] == "the tracking store http://h does not answer since 0 s; it is asked again"
+
+
+def test_a_store_is_given_up_and_then_asked_once_until_it_answers(hasty: None) -> None:
+    asked = Patience("http://me:hunter2@h", Told())
+    for least in (0.5, 0.0):
+        started = time.monotonic()
+        with pytest.raises(
+            TrackingError, match=r"^The tracking store http://h does not answer since \d s \("
+        ) as caught:
+            asked.ask(failing(GONE, 10_000))
+        assert least <= time.monotonic() - started < least + 0.3
+        assert "hunter2" not in str(caught.value)
+    assert asked.ask(lambda: 1) == 1
+    assert asked.ask(failing(GONE, 2)) == "answer"
+
+
+@pytest.mark.parametrize("error", REFUSED)
+def test_a_refusal_is_not_waited_for_and_shows_no_sql(error: Exception, hasty: None) -> None:
+    calls = []
+
+    def call() -> None:
+        calls.append(1)
+        raise error
+
+    with pytest.raises(TrackingError, match="refuses what is written or asked") as caught:
+        Patience("http://me:hunter2@h", Told()).ask(call)
+    assert len(calls) == 1
+    assert "hunter2" not in str(caught.value)
+    assert "SQL" not in str(caught.value)
+
+
+@pytest.mark.parametrize("case", json.loads((INPUTS / "05" / "errors.json").read_text("utf-8")))
+def test_what_libraries_say_becomes_one_line_of_words(case: dict[str, Any], hasty: None) -> None:
+    error = MlflowException(case["error"], error_code=case["code"]) if "code" in case else OSError(*case["error"])
+    with pytest.raises(TrackingError) as caught:
+        Patience(case["address"], Told()).ask(failing(error, 10_000))
+    assert case["says"] in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("SQL:", "INSERT", "sqlalche.me", "hunter"))
+
+
+def test_bench_s_own_errors_and_ends_pass_through() -> None:
+    for error in (BenchError("x"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            Patience("http://h", Told()).ask(failing(error, 1))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database, which takes seconds to make."""
+    home = tmp_path_factory.mktemp("mlruns")
+    MlflowTracker(home).store.connect_or_create()
+    return home
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """Another connection that writes, and does not end."""
+    with closing(sqlite3.connect(home / "mlflow.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """SQLite waits 20 s for a lock, as MLflow has it; here it does not wait."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    def soon(*given: Any) -> tuple[str, Any]:
+        return given[2].replace("busy_timeout = 20000", "busy_timeout = 1"), given[3]
+
+    event.listen(Engine, "before_cursor_execute", soon, retval=True)
+    yield
+    event.remove(Engine, "before_cursor_execute", soon)
+
+
+def record(key: str) -> Record:
+    return Record(key=key, name=key, metrics={"f1_mean": 0.5}, artifacts={"candidate.json": b"{}"})
+
+
+def states(home: Path, parent: str) -> list[str]:
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    nested = client.search_runs([client.get_run(parent).info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+    return [run.info.status for run in nested]
+
+
+def test_a_locked_database_is_words_and_what_is_missing_is_written_later(
+    whole: Path, hasty: None, busy: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = Told()
+    tracker = MlflowTracker(whole, progress=told)
+    parent = tracker.open("r8", "locked", {})
+    tracker.log(record("k1"))
+    with locked(whole), pytest.raises(TrackingError, match=r"does not answer since .*database is locked"):
+        tracker.log(record("k2"))
+    assert tracker.log(record("k2"))
+    tracker.close({}, {})
+    assert states(whole, parent) == ["FINISHED", "FINISHED"]
+    assert any("database is locked" in line for line in told.lines)
+    shown = capfd.readouterr()
+    assert "SQL" not in shown.out + shown.err
+    assert "Traceback" not in shown.err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize("place", ["_batch", "_write"])
+def test_no_run_stays_half_written_whatever_ends_it(
+    whole: Path, hasty: None, monkeypatch: pytest.MonkeyPatch, error: BaseException, place: str
+) -> None:
+    tracker = MlflowTracker(whole)
+    parent = tracker.open("r8", f"half {place} {error}", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker, place, failing(error, 1))
+        with pytest.raises(type(error)):
+            tracker.log(record("k1"))
+    tracker.close({}, {}, "KILLED")
+    assert states(whole, parent) == []
+    assert MlflowClient(tracker.store.address).get_run(parent).info.status == "KILLED"
+
+
+def test_a_run_that_a_call_made_twice_does_not_stay(whole: Path, hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has made it, and its answer is lost."""
+    tracker = MlflowTracker(whole)
+    parent = tracker.open("r8", "twice", {})
+    lost = [GONE]
+
+    def create_run(self: MlflowClient, *args: Any, **kwargs: Any) -> Any:
+        made = original(self, *args, **kwargs)
+        if lost:
+            raise lost.pop()
+        return made
+
+    original = MlflowClient.create_run
+    monkeypatch.setattr(MlflowClient, "create_run", create_run)
+    tracker.log(record("k1"))
+    assert sorted(states(whole, parent)) == ["FINISHED", "RUNNING"]
+    tracker.close({}, {})
+    assert states(whole, parent) == ["FINISHED"]
+
+
+def test_no_address_is_printed_for_a_run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow prints where to view each run that it ends on a server, whatever the address holds."""
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
+    from mlflow.store.tracking.rest_store import RestStore
+
+    for name in ("shut_down_async_logging", "update_run_info"):
+        monkeypatch.setattr(RestStore, name, lambda *_, **__: None)
+    monkeypatch.setattr(RestStore, "get_run", lambda *_: pytest.fail("asked in order to print"))
+    client = PatientClient(MlflowClient("http://me:hunter2@127.0.0.1:9"), Patience("http://h", Told()))
+    client.set_terminated("r")
+    assert capfd.readouterr().out == ""
