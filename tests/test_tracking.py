@@ -20,7 +20,7 @@ from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.progress import Silent
 from bench.study.journal import read
-from bench.tracking import MlflowTracker, Record, redacted, tracker_of
+from bench.tracking import MlflowTracker, Record, TrackedStudy, redacted, tracker_of
 from bench.tracking.mlflow.process import used
 
 
@@ -48,7 +48,7 @@ def record(key: str) -> Record:
 
 def test_a_trial_is_one_finished_nested_run_with_everything(home: Path) -> None:
     tracker = MlflowTracker(home)
-    parent = tracker.open("r8", "study one", {"dataset": "r8"})
+    parent = tracker.open(TrackedStudy("r8", "study one", {"dataset": "r8"}, "id"))
     run_id = tracker.log(record("k1"))
     tracker.attach({"front.csv": b"x"})
     tracker.close({"trials_complete": 1.0}, {"bench.optimistic": "false"})
@@ -64,7 +64,7 @@ def test_a_trial_is_one_finished_nested_run_with_everything(home: Path) -> None:
 
 def test_nothing_is_doubled_and_nothing_stays_running_after_a_kill(home: Path) -> None:
     tracker = MlflowTracker(home)
-    parent = tracker.open("r8", "study two", {"dataset": "r8"})
+    parent = tracker.open(TrackedStudy("r8", "study two", {"dataset": "r8"}, "id"))
     first = tracker.log(record("k1"))
     assert tracker.log(record("k1")) == first
     # a kill between the creation of a run and its end
@@ -72,7 +72,7 @@ def test_nothing_is_doubled_and_nothing_stays_running_after_a_kill(home: Path) -
     half = client(home).create_run(client(home).get_experiment_by_name("r8").experiment_id, tags=tags)
 
     again = MlflowTracker(home)
-    assert again.open("r8", "study two", {"dataset": "r8"}) == parent
+    assert again.open(TrackedStudy("r8", "study two", {"dataset": "r8"}, "id")) == parent
     assert again.log(record("k1")) == first
     second = again.log(record("k2"))
     assert second != half.info.run_id
@@ -85,7 +85,7 @@ def test_nothing_is_doubled_and_nothing_stays_running_after_a_kill(home: Path) -
 def test_a_tracking_store_that_is_not_there_is_an_error_without_its_password(tmp_path: Path) -> None:
     tracker = MlflowTracker(tmp_path, "postgresql://user:secret@127.0.0.1:9/x")
     with pytest.raises(BenchError, match="`tracking_uri`") as caught:
-        tracker.open("r8", "s", {})
+        tracker.open(TrackedStudy("r8", "s", {}, "id"))
     assert "secret" not in str(caught.value)
     assert tracker.uri == "postgresql://127.0.0.1:9/x"
 
@@ -103,7 +103,7 @@ def test_addresses_of_every_kind_are_taken(uri: str, tmp_path: Path) -> None:
 
 def test_reading_makes_no_database(tmp_path: Path) -> None:
     for tracker in (MlflowTracker(tmp_path / "home"), MlflowTracker(tmp_path, f"sqlite:///{tmp_path / 'gone.db'}")):
-        assert tracker.look("r8", "s") is None
+        assert tracker.look(TrackedStudy("r8", "s", {}, "id")) is None
         with pytest.raises(BenchError, match="There is no "):
             tracker.store.connect()
     assert list(tmp_path.iterdir()) == []
@@ -124,7 +124,7 @@ def test_an_experiment_that_another_process_makes_meanwhile_is_used(
         return original(*args, **kwargs)
 
     monkeypatch.setattr(MlflowClient, "create_experiment", outrun)
-    run = MlflowTracker(home).open("raced", "study", {})
+    run = MlflowTracker(home).open(TrackedStudy("raced", "study", {}, "id"))
     found = client(home).get_experiment_by_name("raced")
     assert client(home).get_run(run).info.experiment_id == found.experiment_id
 
@@ -133,7 +133,7 @@ def test_a_deleted_experiment_is_an_error_that_says_how_to_restore_it(home: Path
     made = client(home).create_experiment("deleted")
     client(home).delete_experiment(made)
     with pytest.raises(BenchError, match=f"was deleted.*experiments restore --experiment-id {made}"):
-        MlflowTracker(home).open("deleted", "study", {})
+        MlflowTracker(home).open(TrackedStudy("deleted", "study", {}, "id"))
 
 
 @pytest.mark.parametrize("own", [None, "sqlite:///own.db"])
@@ -239,7 +239,7 @@ def test_a_store_that_is_killed_while_it_is_made_is_made_by_the_next_command(tmp
         assert killed_at(statement, tmp_path), statement
         assert not (tmp_path / "mlflow.db").exists()
     tracker = MlflowTracker(tmp_path)
-    assert tracker.open("r8", "s", {}) is not None
+    assert tracker.open(TrackedStudy("r8", "s", {}, "id")) is not None
     assert not list(tmp_path.glob("*.tmp*")) + list(tmp_path.glob(".*.tmp*"))
 
 
@@ -262,7 +262,7 @@ def test_what_an_earlier_bench_left_half_made_is_set_aside(content: bytes | str,
     else:
         file.write_bytes(content)
     told = Told()
-    assert MlflowTracker(tmp_path, progress=told).open("r8", "s", {}) is not None
+    assert MlflowTracker(tmp_path, progress=told).open(TrackedStudy("r8", "s", {}, "id")) is not None
     assert (tmp_path / "mlflow.db.half-made").exists()
     assert "set aside as mlflow.db.half-made" in told.lines[0]
 
@@ -280,7 +280,7 @@ def older(home: Path, fresh: Path) -> Path:
 
 
 def test_an_older_database_is_migrated_as_a_copy_and_the_old_one_kept(home: Path, tmp_path: Path) -> None:
-    MlflowTracker(home).open("older", "study", {})
+    MlflowTracker(home).open(TrackedStudy("older", "study", {}, "id"))
     file = older(tmp_path / "old", home)
     before, told = file.read_bytes(), Told()
     client = MlflowTracker(tmp_path / "old", progress=told).store.connect()
@@ -293,7 +293,7 @@ def test_an_older_database_is_migrated_as_a_copy_and_the_old_one_kept(home: Path
 
 def test_what_cannot_be_migrated_stays_byte_for_byte(home: Path, tmp_path: Path) -> None:
     """A stamp older than its tables, one that this MLflow does not know, and a file that is no database."""
-    MlflowTracker(home).open("kept", "study", {})
+    MlflowTracker(home).open(TrackedStudy("kept", "study", {}, "id"))
     file = tmp_path / "mlflow.db"
     for stamp in ("acf3f17fdcc7", "ffffffffffff"):
         shutil.copy2(home / "mlflow.db", file)
@@ -301,11 +301,11 @@ def test_what_cannot_be_migrated_stays_byte_for_byte(home: Path, tmp_path: Path)
             database.execute("UPDATE alembic_version SET version_num = ?", [stamp])
         before = file.read_bytes()
         with pytest.raises(BenchError, match=f"mlflow db upgrade sqlite:///{tmp_path}/copy-of-mlflow.db"):
-            MlflowTracker(tmp_path).open("kept", "study", {})
+            MlflowTracker(tmp_path).open(TrackedStudy("kept", "study", {}, "id"))
         with pytest.raises(BenchError, match="It is left as it is"):
-            MlflowTracker(tmp_path / "elsewhere", f"sqlite:///{file}").open("kept", "study", {})
+            MlflowTracker(tmp_path / "elsewhere", f"sqlite:///{file}").open(TrackedStudy("kept", "study", {}, "id"))
         assert file.read_bytes() == before
     file.write_bytes(b"no database" * 1000)
     with pytest.raises(BenchError, match="cannot be read as a database"):
-        MlflowTracker(tmp_path).open("kept", "study", {})
+        MlflowTracker(tmp_path).open(TrackedStudy("kept", "study", {}, "id"))
     assert file.read_bytes() == b"no database" * 1000

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException, RestException
 
 from bench.errors import BenchError
 from bench.progress import Silent
-from bench.tracking import MlflowTracker, Record, TrackingError
+from bench.tracking import MlflowTracker, Record, TrackedStudy, TrackingError
 from bench.tracking.mlflow import patience
 from bench.tracking.mlflow.patience import Patience, PatientClient
 
@@ -169,7 +169,7 @@ def test_a_locked_database_is_words_and_what_is_missing_is_written_later(
 ) -> None:
     told = Told()
     tracker = MlflowTracker(whole, progress=told)
-    parent = tracker.open("r8", "locked", {})
+    parent = tracker.open(TrackedStudy("r8", "locked", {}, "id"))
     tracker.log(record("k1"))
     with locked(whole), pytest.raises(TrackingError, match=r"does not answer since .*database is locked"):
         tracker.log(record("k2"))
@@ -188,7 +188,7 @@ def test_no_run_stays_half_written_whatever_ends_it(
     whole: Path, hasty: None, monkeypatch: pytest.MonkeyPatch, error: BaseException, place: str
 ) -> None:
     tracker = MlflowTracker(whole)
-    parent = tracker.open("r8", f"half {place} {error}", {})
+    parent = tracker.open(TrackedStudy("r8", f"half {place} {error}", {}, "id"))
     with monkeypatch.context() as patch:
         patch.setattr(tracker, place, failing(error, 1))
         with pytest.raises(type(error)):
@@ -201,7 +201,7 @@ def test_no_run_stays_half_written_whatever_ends_it(
 def test_a_run_that_a_call_made_twice_does_not_stay(whole: Path, hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server has made it, and its answer is lost."""
     tracker = MlflowTracker(whole)
-    parent = tracker.open("r8", "twice", {})
+    parent = tracker.open(TrackedStudy("r8", "twice", {}, "id"))
     lost = [GONE]
 
     def create_run(self: MlflowClient, *args: Any, **kwargs: Any) -> Any:

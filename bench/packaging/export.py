@@ -118,7 +118,7 @@ def log(
     """
     if not isinstance(tracker, MlflowTracker):
         raise BenchError("The study is opened without tracking, so that no store can take a model: give a folder.")
-    run = tracker.trial_run(study.material.dataset.name, study.name, trial.candidate.fingerprint())
+    run = tracker.trial_run(study.tracked, trial.candidate.fingerprint())
     if run is None:
         raise BenchError(
             f"The tracking store {tracker.uri} has no run of trial {trial.number} of the study '{study.name}': name "

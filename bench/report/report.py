@@ -108,7 +108,7 @@ def _parent(study: Study, tracker: Tracker) -> tuple[str | None, str | None]:
     if tracker.uri is None:
         return None, "the report is in no tracking store: none was asked for"
     try:
-        parent = tracker.look(study.material.dataset.name, study.name)
+        parent = tracker.look(study.tracked)
     except BenchError as error:
         return None, f"the report is in no tracking store: {error}"
     note = None if parent else f"the report is in no tracking store: {tracker.uri} has no run of the study"

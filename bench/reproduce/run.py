@@ -1,7 +1,7 @@
 """A reproduction from data sets to results: extract, evaluate what studies ask for, write it all down."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from bench.metrics import finite
 from bench.progress import Progress
 from bench.reproduce.columns import Row
 from bench.reproduce.evaluations import Evaluations
+from bench.reproduce.place import held
 from bench.reproduce.prepare import PreparedDataset
 from bench.reproduce.published import errata
 from bench.reproduce.questions import Question
@@ -22,7 +23,7 @@ from bench.reproduce.study import Findings, PaperStudy
 from bench.reproduce.writing import files
 from bench.specs import Candidate, fingerprint
 from bench.study.writing import candidate_params
-from bench.tracking import Record, Tracker
+from bench.tracking import Record, TrackedStudy, Tracker
 
 
 @dataclass(frozen=True)
@@ -107,20 +108,30 @@ def _study(
     progress: Progress,
 ) -> FinishedStudy:
     about = describe(study, prepared)
-    parent = tracker.open(prepared.material.dataset.name, f"{study.name}-{prepared.name(study)}", _params(about))
-    try:
+    dataset, name = prepared.material.dataset.name, prepared.name(study)
+    with _opened(tracker, home, dataset, name, about) as parent:
         findings = _findings(study, prepared, evaluations, tracker, progress)
         written = files(study, findings, about, progress)
-        folder = (prepared.request.out or home / "reproduce") / prepared.name(study) / study.name
-        paths = _write(folder, written)
+        paths = _write((prepared.request.out or home / "reproduce") / name / study.name, written)
         tracker.attach(written)
         tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
-    except BaseException:
-        # Ctrl-C included: a run that nobody works on must not look as if somebody did
-        with suppress(Exception):
-            tracker.close({}, {}, "KILLED")
-        raise
-    return FinishedStudy(study, prepared.material.dataset.name, findings, paths, tracker.uri, parent)
+    return FinishedStudy(study, dataset, findings, paths, tracker.uri, parent)
+
+
+@contextmanager
+def _opened(tracker: Tracker, home: Path, experiment: str, name: str, about: Mapping[str, Any]) -> Iterator[str | None]:
+    """Hold the place `name` of a study alone while it is written to its parent run, whose id is given."""
+    study = str(about["study"])
+    with held(home, name, study) as drawn:
+        # the parameters hold a fingerprint of all settings: what an earlier bench wrote under them is of this study
+        parent = tracker.open(TrackedStudy(experiment, f"{study}-{name}", _params(about), drawn, runs=None))
+        try:
+            yield parent
+        except BaseException:
+            # Ctrl-C included: a run that nobody works on must not look as if somebody did
+            with suppress(Exception):
+                tracker.close({}, {}, "KILLED")
+            raise
 
 
 def _findings(
@@ -235,10 +246,10 @@ def _across(
         mine = {each.dataset: each.findings for each in done if each.study is study}
         findings = study.across(mine)
         about = {"study": study.name, "dataset": names, "fingerprint": key}
-        parent = tracker.open("across", f"{study.name}-across-{key}", _params(about))
-        written = files(study, findings, about, progress)
-        paths = _write((prepared[0].request.out or home / "reproduce") / f"across-{key}" / study.name, written)
-        tracker.attach(written)
-        tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
+        with _opened(tracker, home, "across", f"across-{key}", about) as parent:
+            written = files(study, findings, about, progress)
+            paths = _write((prepared[0].request.out or home / "reproduce") / f"across-{key}" / study.name, written)
+            tracker.attach(written)
+            tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
         found.append(FinishedStudy(study, names, findings, paths, tracker.uri, parent))
     return found

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import optuna
 
 RECORD, PLACE, SETTINGS, NOTES = "bench", "bench.place", "bench.settings", "bench.notes."
-RUNS = "runs"
+ID, RUNS = "id", "runs"
 State = Literal["complete", "pruned", "infeasible", "failed", "repeat"]
 TRIED: tuple[State, ...] = ("complete", "pruned", "failed")
 """A candidate was trained: to the end, until it was given up, or until its training diverged."""
@@ -141,7 +142,10 @@ def opened(home: Path, name: str, settings: StudySettings) -> Iterator["Journal"
             same_settings(study, name, settings)
             study.set_user_attr(SETTINGS, settings.model_dump(mode="json"))
             _fail_unfinished(study)
-            yield Journal(study, {record.number: record for record in _records(study)})
+            journal = Journal(study, {record.number: record for record in _records(study)})
+            if journal.id is None:
+                journal.keep(ID, f"{secrets.token_hex(8)}-{settings.fingerprint()}")
+            yield journal
     except Timeout as error:
         raise BenchError(
             f"The study '{name}' is open in another process. Wait for it, or give this search another `study` name."
@@ -206,6 +210,15 @@ class Journal:
     def settings(self) -> Mapping[str, Any]:
         """The settings that the study was made with."""
         return dict(self.study.user_attrs[SETTINGS])
+
+    @property
+    def id(self) -> str | None:
+        """What tells the study from others of its name; None of an earlier bench's that was not gone on with since.
+
+        Sixteen digits that were drawn when it was made, and the fingerprint of its settings.
+        """
+        found = self.note(ID)
+        return None if found is None else str(found)
 
     def known(self, candidate: Candidate) -> TrialRecord | None:
         """The trial that tried this candidate first."""

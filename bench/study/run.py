@@ -24,7 +24,7 @@ from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, opened
 from bench.study.logbook import Logbook
 from bench.study.settings import SearchRequest, StudySettings
-from bench.study.study import Session, Study
+from bench.study.study import Session, Study, tracked
 from bench.study.trials import Trials
 from bench.tasks import TASKS
 from bench.tracking import Tracker
@@ -118,7 +118,7 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
     with opened(home, prepared.study, prepared.settings) as journal:
         # what `reopen` needs to find the study's material again
         journal.keep("request", request.model_dump(mode="json"))
-        parent = tracker.open(material.dataset.name, prepared.study, _params(prepared))
+        parent = tracker.open(tracked(prepared.study, journal, request, material))
         try:
             return _run(prepared, journal, tracker, parent, progress, deadline)
         except BaseException:
@@ -220,24 +220,3 @@ def shared_threads(wave: int) -> Iterator[int]:
 def kept_costs(journal: Journal) -> dict[str, ModelCost]:
     """What the study's models were measured to cost."""
     return {name: ModelCost.model_validate(cost) for name, cost in (journal.note("costs") or {}).items()}
-
-
-def _params(prepared: Prepared) -> dict[str, str | int | float]:
-    request, material = prepared.request, prepared.material
-    return {
-        "dataset": material.dataset.name,
-        "dataset_fingerprint": material.dataset.fingerprint,
-        "train_rows": len(material.dataset.train),
-        "test_rows": len(material.dataset.test),
-        "models": ", ".join(material.models),
-        "space": request.space_name,
-        "sampler": request.space.sampler.name,
-        "protocol": request.protocol.name,
-        "folds": request.protocol.folds,
-        "repetitions": request.protocol.repetitions,
-        "seed": request.protocol.seed,
-        "backend": material.settings.backend,
-        "device": material.settings.device,
-        "dtype": material.settings.dtype,
-        "max_length": material.settings.max_length,
-    }

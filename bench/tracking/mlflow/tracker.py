@@ -15,13 +15,13 @@ from bench.progress import SILENT, Progress
 from bench.tracking.addresses import UI, is_server
 from bench.tracking.mlflow.models import MlflowModels
 from bench.tracking.mlflow.store import MlflowStore
-from bench.tracking.record import Params, Record, Status, TrackingError
+from bench.tracking.record import Params, Record, Status, TrackedStudy, TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-KIND, STUDY, KEY = "bench.kind", "bench.study", "bench.key"
+KIND, STUDY, ID, KEY = "bench.kind", "bench.study", "bench.id", "bench.key"
 PARENT, SOURCE = "mlflow.parentRunId", "mlflow.source.name"
 PAGE = 1000
 
@@ -43,6 +43,7 @@ class MlflowTracker:
         self.uri = self.store.uri
         self.models = MlflowModels(self.store)
         self._source = source
+        self._progress = progress
         self._experiment = ""
         self._parent = ""
         self._study = ""
@@ -52,57 +53,89 @@ class MlflowTracker:
     def _client(self) -> "MlflowClient":
         return self.store.connect_or_create()
 
-    def open(self, experiment: str, study: str, params: Params) -> str | None:
-        """Begin or resume the parent run of a study; runs that a kill left half-written are deleted."""
-        self._experiment = self._experiment_id(experiment)
-        self._study = study
-        parents = self._search(f"tags.`{KIND}` = 'study' and tags.`{STUDY}` = '{study}'")
-        if parents:
-            self._parent = parents[0].info.run_id
+    def open(self, study: TrackedStudy) -> str | None:
+        """Begin or resume the parent run of a study; what a kill left half-written below it is deleted."""
+        self._experiment = self._experiment_id(study.experiment)
+        self._study = study.name
+        tags = {} if study.id is None else {ID: study.id}
+        if (own := self._own(study)) is not None:
+            self._parent = str(own.info.run_id)
             self._client.update_run(self._parent, status="RUNNING")
+            known = own.data.params
         else:
-            tags = {KIND: "study", STUDY: study, SOURCE: self._source}
-            self._parent = self._client.create_run(self._experiment, run_name=study, tags=tags).info.run_id
-            self._batch(self._parent, params, {}, ())
+            self._tell_of_others(study)
+            named = {**tags, KIND: "study", STUDY: study.name, SOURCE: self._source}
+            self._parent = self._client.create_run(self._experiment, run_name=study.name, tags=named).info.run_id
+            known = {}
+        missing = {name: value for name, value in study.params.items() if name not in known}
+        self._batch(self._parent, missing, {}, (), tags)
         self._children = {}
-        for run in self._nested():
+        for run in self._nested(self._parent):
             if run.info.status == "RUNNING":
                 self._client.delete_run(run.info.run_id)
             else:
                 self._children[run.data.tags[KEY]] = run.info.run_id
         return self._parent
 
-    def _nested(self, further: str = "") -> list["Run"]:
-        return self._search(f"tags.`{PARENT}` = '{self._parent}'{further}")
-
-    def look(self, experiment: str, study: str) -> str | None:
+    def look(self, study: TrackedStudy) -> str | None:
         """The id of the parent run of a study, which `attach` and `compare_url` then mean; None where there is none.
 
         Nothing is created or changed.
         """
         if not self.store.exists():
             return None
-        found = self._client.get_experiment_by_name(experiment)
+        found = self._client.get_experiment_by_name(study.experiment)
         if found is None:
             return None
         self._experiment = str(found.experiment_id)
-        parents = self._search(f"tags.`{KIND}` = 'study' and tags.`{STUDY}` = '{study}'")
-        if not parents:
+        own = self._own(study)
+        if own is None:
             return None
-        self._parent, self._study = str(parents[0].info.run_id), study
+        self._parent, self._study = str(own.info.run_id), study.name
         return self._parent
 
-    def trial_run(self, experiment: str, study: str, key: str) -> str | None:
+    def trial_run(self, study: TrackedStudy, key: str) -> str | None:
         """The id of a study's nested run with that key, whether or not the study is open here; None without one.
 
         Raises:
             BenchError: there is no store (see `MlflowStore.require`).
         """
-        client = self.store.connect()
-        found = client.get_experiment_by_name(experiment)
-        query = f"tags.`{STUDY}` = '{study}' and tags.`{KEY}` = '{key}'"
-        runs = [] if found is None else client.search_runs([found.experiment_id], query, max_results=1)
-        return str(runs[0].info.run_id) if runs else None
+        self.store.connect()
+        parent = self.look(study)
+        found = [] if parent is None else self._nested(parent, f" and tags.`{KEY}` = '{key}'")
+        return str(found[0].info.run_id) if found else None
+
+    def _named(self, study: TrackedStudy) -> list["Run"]:
+        """The parent runs of all studies of that name."""
+        return self._search(f"tags.`{KIND}` = 'study' and tags.`{STUDY}` = '{study.name}'")
+
+    def _nested(self, parent: str, further: str = "") -> list["Run"]:
+        """The nested runs that bench wrote."""
+        return self._search(f"tags.`{PARENT}` = '{parent}' and tags.`{KIND}` = 'trial'{further}")
+
+    def _own(self, study: TrackedStudy) -> "Run | None":
+        """The parent run that is this study's."""
+        named = self._named(study)
+        for run in named:
+            if study.id is not None and run.data.tags.get(ID) == study.id:
+                return run
+        for run in named:
+            if ID not in run.data.tags and not _differences(run, study) and self._remembered(run, study):
+                return run
+        return None
+
+    def _remembered(self, parent: "Run", study: TrackedStudy) -> bool:
+        if not study.runs:
+            return study.runs is None
+        return any(run.info.run_id in study.runs for run in self._nested(parent.info.run_id))
+
+    def _tell_of_others(self, study: TrackedStudy) -> None:
+        """Studies of one name stand side by side, which somebody who looks for a run should know."""
+        if others := self._named(study):
+            changed = "; ".join(_differences(others[0], study)) or "of another folder, or its journal is gone"
+            self._progress.warn(
+                f"{self.uri} has another study '{study.name}' ({changed}): this one gets a run of its own there"
+            )
 
     def compare_url(self, runs: Sequence[str]) -> str:
         """The address in MLflow's UI that sets runs of the opened study side by side.
@@ -214,7 +247,7 @@ class MlflowTracker:
         """End the parent run, and nested ones that were begun in vain: a call that was asked again made them twice."""
         if status == "KILLED":
             self.store.patience.give_up()
-        for run in self._nested(" and attributes.status = 'RUNNING'"):
+        for run in self._nested(self._parent, " and attributes.status = 'RUNNING'"):
             self._client.delete_run(run.info.run_id)
         self._batch(self._parent, {}, metrics, (), tags)
         self._client.set_terminated(self._parent, status)
@@ -225,3 +258,9 @@ def _fill(folder: Path, artifacts: Mapping[str, bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+def _differences(parent: "Run", study: TrackedStudy) -> list[str]:
+    """In which parameters a parent run is of other settings, `name: there → here`; a version may know fewer."""
+    there, here = parent.data.params, {name: str(value) for name, value in study.params.items()}
+    return [f"{name}: {there[name]} → {value}" for name, value in here.items() if there.get(name, value) != value]
