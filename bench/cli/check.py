@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import api
-from bench.cli import completers, options
+from bench.cli import completers, options, terminal
 from bench.cli.fields import Number, options_of
 from bench.errors import BenchError
+from bench.escaping import shown
 
 if TYPE_CHECKING:
     from bench.gate.judge import Verdict
@@ -92,7 +93,7 @@ def _check(file: Path, params: dict[str, Any], *, as_json: bool) -> None:
 
     taken = ("data_home", "fail_on_latency", "markdown", "junit", "trust_remote_code", "home")
     verdict = api.check(file, progress=show.progress(), **{name: params[name] for name in taken})
-    show.json_out({"baseline": str(file), **verdict.to_json()}) if as_json else _print(verdict)
+    terminal.json_out({"baseline": str(file), **verdict.to_json()}) if as_json else _print(verdict)
     if verdict.failed:
         sys.exit(FAILED)
 
@@ -110,9 +111,9 @@ def _update(file: Path, params: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         verdict = None if update.verdict is None else update.verdict.to_json()
         words = {"baseline": str(file), "written": written, "differences": update.differences, "check": verdict}
-        show.json_out(words)
+        terminal.json_out(words)
     else:
-        click.echo(f"Wrote {file}." if written else "Nothing was written.")
+        terminal.echo(f"Wrote {file}." if written else "Nothing was written.")
     if not written and not _asks():
         raise BenchError(f"{file} was left as it was, because nobody is there to confirm: add --yes to write it.")
 
@@ -122,21 +123,21 @@ def _asks() -> bool:
 
 
 def _confirmed(file: Path) -> bool:
-    return _asks() and click.confirm(f"Write {file}?")
+    return _asks() and click.confirm(shown(f"Write {file}?"))
 
 
 def _print_update(update: "Update") -> None:
     from bench.cli import show
 
-    click.echo()
+    terminal.echo()
     if update.verdict is not None:
-        click.echo("The new baseline against the old one:")
+        terminal.echo("The new baseline against the old one:")
         for line in update.differences:
-            click.echo(f"  {line}")
+            terminal.echo(f"  {line}")
         _print(update.verdict)
         return
     new = update.new
-    click.echo(
+    terminal.echo(
         f"A new baseline of {new.pinned.dataset.name}, {new.data.train.rows} training rows, {new.pinned.origin}."
     )
     summaries = [(each.name, each.summary) for each in new.scores]
@@ -151,7 +152,7 @@ def _print_update(update: "Update") -> None:
 def _print(verdict: "Verdict") -> None:
     from bench.cli import show
 
-    click.echo()
+    terminal.echo()
     scored = [finding for finding in verdict.findings if finding.change is not None]
     show.table(
         f"{verdict.measure[:1].upper()}{verdict.measure[1:]}, paired by seed",
@@ -180,6 +181,6 @@ def _print(verdict: "Verdict") -> None:
             if finding.change is None
         ],
     )
-    click.echo(f"{verdict.summary}.")
+    terminal.echo(f"{verdict.summary}.")
     for finding in verdict.failed:
-        click.echo(f"  {finding.subject}: {finding.detail}")
+        terminal.echo(f"  {finding.subject}: {finding.detail}")

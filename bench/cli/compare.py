@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench import api
-from bench.cli import completers, options
+from bench.cli import completers, options, terminal
 
 if TYPE_CHECKING:
     from bench.comparison import Compared, Contender
@@ -29,7 +29,7 @@ def compare(a: str, b: str, within: str | None, trust_remote_code: bool, home: P
 
     found = api.compare(a, b, within=within, trust_remote_code=trust_remote_code, home=home, progress=show.progress())
     if as_json:
-        show.json_out({"a": a, "b": b, "pairs": [each.to_json() for each in found]})
+        terminal.json_out({"a": a, "b": b, "pairs": [each.to_json() for each in found]})
         return
     for each in found:
         _print(each)
@@ -39,8 +39,8 @@ def _print(found: "Compared") -> None:
     from bench.cli import show
     from bench.cli.show import number
 
-    click.echo(f"A  {_describe(found.a)}")
-    click.echo(f"B  {_describe(found.b)}\n")
+    terminal.echo(f"A  {_describe(found.a)}")
+    terminal.echo(f"B  {_describe(found.b)}\n")
     show.table(
         f"Test set, {found.test[0].rows} rows, {found.test[0].seeds} seeds (p corrected over all tests shown)",
         ("score", "A", "B", "A − B", "95%", "p", "resolvable"),
@@ -69,16 +69,16 @@ def _print(found: "Compared") -> None:
             right=(0, 1),
         )
     if (examples := found.examples) is not None:
-        click.echo(
+        terminal.echo(
             f"Test rows: A is right more often on {examples.a_better}, B on {examples.b_better}, "
             f"equal on {examples.equal}."
         )
         for name, ids in (("A", examples.a_ids), ("B", examples.b_ids)):
             if ids:
-                click.echo(f"  most in favour of {name}: rows {', '.join(ids)}")
+                terminal.echo(f"  most in favour of {name}: rows {', '.join(ids)}")
     for note in found.notes:
-        click.echo(f"Note: {note}")
-    click.echo(f"{found.words()}\n")
+        terminal.echo(f"Note: {note}")
+    terminal.echo(f"{found.words()}\n")
 
 
 def _describe(side: "Contender") -> str:

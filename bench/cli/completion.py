@@ -2,6 +2,7 @@
 
 import click
 
+from bench.cli import terminal
 from bench.cli.fields import Choice
 
 
@@ -13,4 +14,4 @@ def completion(shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(click.get_current_context().find_root().command, {}, "bench", "_BENCH_COMPLETE").source())
+    terminal.echo(found(click.get_current_context().find_root().command, {}, "bench", "_BENCH_COMPLETE").source())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench import api
-from bench.cli import completers, options
+from bench.cli import completers, options, terminal
 from bench.cli.fields import names, options_of
 
 if TYPE_CHECKING:
@@ -43,15 +43,14 @@ def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, home
         raise click.UsageError("--backends goes with --parity MODEL.")
     from dataclasses import asdict
 
-    from bench.cli import show
     from bench.cli.words import in_options
 
     found = api.doctor(home)
     if as_json:
-        show.json_out({"findings": [asdict(each) for each in found]})
+        terminal.json_out({"findings": [asdict(each) for each in found]})
     else:
         for each in found:
-            click.echo(f"{MARKS[each.state]}  {each.what}: {in_options(each.detail)}")
+            terminal.echo(f"  {each.what}: {in_options(each.detail)}", mark=MARKS[each.state])
     if any(each.state == "problem" for each in found):
         raise SystemExit(1)
 
@@ -61,7 +60,7 @@ def _parity(name: str, backends: tuple[str, ...] | None, dtype: str, home: Path 
 
     found = api.compare_backends(name, backends, dtype=dtype, home=home, progress=show.progress())
     if as_json:
-        show.json_out({"parities": [each.to_json() for each in found]})
+        terminal.json_out({"parities": [each.to_json() for each in found]})
         return
     for each in found:
         _print_parity(each)
@@ -90,7 +89,7 @@ def _print_parity(parity: "Parity") -> None:
         ],
         right=tuple(range(1 + 2 * len(poolings))),
     )
-    click.echo(f"Largest relative error {parity.worst_error:.1e}, smallest cosine {parity.worst_cosine:.6f}.")
+    terminal.echo(f"Largest relative error {parity.worst_error:.1e}, smallest cosine {parity.worst_cosine:.6f}.")
 
 
 def _cells(error: float, cosine: float | None) -> tuple[str, str]:

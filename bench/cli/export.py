@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench import api
-from bench.cli import completers, options
+from bench.cli import completers, options, terminal
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def export(
         tracking_uri=tracking_uri,
         progress=show.progress(),
     )
-    show.json_out(done.to_json()) if as_json else _print(done)
+    terminal.json_out(done.to_json()) if as_json else _print(done)
 
 
 def _print(done: "Exported") -> None:
@@ -76,25 +76,25 @@ def _print(done: "Exported") -> None:
     assert latency is not None
     assert agreement is not None
     chosen = made.chosen if made.chosen != str(made.trial) else "as named"
-    click.echo(f"Trial {made.trial} of {made.study} ({chosen}): {made.candidate}")
+    terminal.echo(f"Trial {made.trial} of {made.study} ({chosen}): {made.candidate}")
     for model in made.models:
         where = "inside the package" if model.packed else "found by name, verified"
-        click.echo(f"  {model.name}: layers up to {model.deepest} of {model.layers} are loaded; weights {where}")
+        terminal.echo(f"  {model.name}: layers up to {model.deepest} of {model.layers} are loaded; weights {where}")
     if made.remote_code:
-        click.echo(
+        terminal.echo(
             "  REMOTE CODE: a model runs code from its repository; bench predict needs --trust-remote-code, and "
             "MLflow's server BENCH_TRUST_REMOTE_CODE=1."
         )
-    click.echo(f"Trained on all {made.rows} training rows of {made.dataset} under seed {made.seed}.")
-    click.echo(
+    terminal.echo(f"Trained on all {made.rows} training rows of {made.dataset} under seed {made.seed}.")
+    terminal.echo(
         f"Latency: {latency.predicted_ms:.2f} ms a text predicted by the search, {latency.measured_ms:.2f} ms measured "
         f"({latency.ratio:.2f} times; {latency.texts} texts in batches)."
     )
-    click.echo(
+    terminal.echo(
         f"{agreement.same} of {agreement.rows} test rows tried have the label that the search's evaluation gave them."
     )
-    click.echo()
-    click.echo(done.uri if done.folder is None else f"Written to {done.folder}.")
+    terminal.echo()
+    terminal.echo(done.uri if done.folder is None else f"Written to {done.folder}.")
     prefix = "" if done.folder is not None else f"MLFLOW_TRACKING_URI={done.tracking_uri} "
-    click.echo(f"  bench predict --model {done.uri} FILE")
-    click.echo(f"  {prefix}mlflow models serve --model-uri {done.uri} --env-manager local --port 5001")
+    terminal.echo(f"  bench predict --model {done.uri} FILE")
+    terminal.echo(f"  {prefix}mlflow models serve --model-uri {done.uri} --env-manager local --port 5001")

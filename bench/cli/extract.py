@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from bench import api
-from bench.cli import completers, options
+from bench.cli import completers, options, terminal
 from bench.cli.fields import names, options_of
 
 
@@ -40,7 +40,7 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
         for need in material.needs
     ]
     if as_json:
-        show.json_out(
+        terminal.json_out(
             {
                 "dataset": material.dataset.name,
                 "store": str(material.store.home),

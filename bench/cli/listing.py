@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from bench import api
-from bench.cli import options
+from bench.cli import options, terminal
 from bench.cli.fields import options_of
 from bench.cli.words import in_options
 
@@ -24,7 +24,7 @@ def models(as_json: bool) -> None:
     machine, overview = api.models()
     found = [each.to_json() for each in overview]
     if as_json:
-        show.json_out({"machine_gb": machine, "models": found})
+        terminal.json_out({"machine_gb": machine, "models": found})
         return
     show.table(
         "Models (any hub id or local folder works too)",
@@ -53,12 +53,12 @@ def models(as_json: bool) -> None:
         ],
     )
     for number, reason in enumerate(reasons, start=1):
-        click.echo(f"({number}) {in_options(reason)}")
-    click.echo(f"Memory: the weights and a fifth more; this machine has {machine:.1f} GiB.")
-    click.echo("Gated: the terms must be accepted on the model's hub page first, then: hf auth login\n")
+        terminal.echo(f"({number}) {in_options(reason)}")
+    terminal.echo(f"Memory: the weights and a fifth more; this machine has {machine:.1f} GiB.")
+    terminal.echo("Gated: the terms must be accepted on the model's hub page first, then: hf auth login\n")
     for each in found:
         if each["note"]:
-            click.echo(f"{each['name']}: {each['note']}")
+            terminal.echo(f"{each['name']}: {each['note']}")
 
 
 @listing.command()
@@ -70,7 +70,7 @@ def datasets(as_json: bool, data_home: str | None) -> None:
 
     found = api.datasets(data_home)
     if as_json:
-        show.json_out(
+        terminal.json_out(
             {
                 "datasets": [
                     {
@@ -108,7 +108,7 @@ def fusions(as_json: bool) -> None:
 
     found = api.fusions().values()
     if as_json:
-        show.json_out(
+        terminal.json_out(
             {
                 "fusions": [
                     {
@@ -141,7 +141,7 @@ def studies(home: Path | None, as_json: bool) -> None:
 
     rows = [each.to_json() for each in api.studies(home)]
     if as_json:
-        show.json_out({"studies": rows})
+        terminal.json_out({"studies": rows})
         return
     show.table(
         "Studies",

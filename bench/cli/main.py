@@ -1,5 +1,6 @@
 """The `bench` command and the one place where errors become messages."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -7,7 +8,7 @@ from importlib import import_module
 
 import click
 
-from bench.cli import signals
+from bench.cli import signals, terminal
 from bench.errors import BenchError, nearest
 from bench.version import __version__
 
@@ -115,18 +116,21 @@ def _of_file(error: OSError) -> str:
 def run() -> None:
     """Run the command line; errors meant for people are printed without a traceback."""
     signals.heed()
+    terminal.prepare()
     try:
         cli(prog_name="bench", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        words = io.StringIO()
+        error.show(words)
+        terminal.echo(words.getvalue().rstrip(), err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("\nInterrupted. What is done is kept: run the same command again to go on.", err=True)
+        terminal.echo("\nInterrupted. What is done is kept: run the same command again to go on.", err=True)
         sys.exit(signals.status_of(error))
     except BenchError as error:
         from bench.cli.words import in_options
 
-        click.echo(f"Error: {in_options(str(error))}", err=True)
+        terminal.echo(f"Error: {in_options(str(error))}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # the reader of our output has left; nothing more can be said to it
@@ -136,9 +140,9 @@ def run() -> None:
         if os.environ.get("BENCH_TRACEBACK"):
             raise
         if isinstance(error, OSError) and error.strerror and error.filename:
-            click.echo(f"Error: {_of_file(error)} What is done is kept.", err=True)
+            terminal.echo(f"Error: {_of_file(error)} What is done is kept.", err=True)
             sys.exit(BenchError.exit_code)
-        click.echo(
+        terminal.echo(
             f"This is a bug in bench: {type(error).__name__}: {error}\n"
             "What is done is kept. With BENCH_TRACEBACK=1 the same command shows where it happened.",
             err=True,

@@ -1,6 +1,5 @@
 """`bench predict`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import TextIO
 import click
 
 from bench import api
-from bench.cli import options
+from bench.cli import options, terminal
 from bench.cli.fields import options_of
 
 
@@ -57,7 +56,7 @@ def predict(
     )
     with _opened(out) as lines:
         for row in said:
-            lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            lines.write(terminal.json_text(row, lines) + "\n")
             lines.flush()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench import api
-from bench.cli import completers, options
+from bench.cli import completers, options, terminal
 from bench.cli.words import in_options
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ def report(
         tracking_uri=tracking_uri,
         progress=show.progress(),
     )
-    show.json_out(done.to_json()) if as_json else print_report(done, home)
+    terminal.json_out(done.to_json()) if as_json else print_report(done, home)
 
 
 def print_report(done: "Report", home: Path | None) -> None:
     """Where the report is, and where its runs compare."""
-    click.echo(f"Report: {done.page}")
+    terminal.echo(f"Report: {done.page}")
     if done.note:
-        click.echo(f"Note: {in_options(done.note)}.")
+        terminal.echo(f"Note: {in_options(done.note)}.")
     if done.compare_url:
-        click.echo(f"Compare the front's runs: {options.ui_command(home)}, then {done.compare_url}")
+        terminal.echo(f"Compare the front's runs: {options.ui_command(home)}, then {done.compare_url}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import api
-from bench.cli import completers, options
+from bench.cli import completers, options, terminal
 from bench.cli.fields import LazyChoice, listed, names, options_of
 from bench.cli.words import in_options
 
@@ -79,7 +79,7 @@ def reproduce(
     if dry_run:
         plans = api.plan_reproduction(study, wanted, home=home, progress=progress, **params)
         found = [row for each in plans for row in each.to_json()]
-        show.json_out(found[0] if len(found) == 1 else {"studies": found}) if as_json else _print_plans(plans)
+        terminal.json_out(found[0] if len(found) == 1 else {"studies": found}) if as_json else _print_plans(plans)
         return
     done = api.reproduce(
         study,
@@ -93,12 +93,12 @@ def reproduce(
     )
     if as_json:
         found = [each.to_json() for each in done]
-        show.json_out(found[0] if len(found) == 1 else {"studies": found})
+        terminal.json_out(found[0] if len(found) == 1 else {"studies": found})
         return
     for each in done:
         _print_done(each)
     if not no_tracking:
-        click.echo(f"Compare in the browser: {options.ui_command(home)}")
+        terminal.echo(f"Compare in the browser: {options.ui_command(home)}")
 
 
 def _print_done(done: "FinishedStudy") -> None:
@@ -118,19 +118,19 @@ def _print_done(done: "FinishedStudy") -> None:
     )
     notes, published = done.findings.notes, done.findings.published
     for note in notes[:NOTES]:
-        click.echo(f"- {in_options(note)}")
+        terminal.echo(f"- {in_options(note)}")
     if len(notes) > NOTES:
-        click.echo(f"- {len(notes) - NOTES} more sentences: see {study.name}.md.")
+        terminal.echo(f"- {len(notes) - NOTES} more sentences: see {study.name}.md.")
     if published:
         theirs = {row["model"] for row in published if "model" in row}
         run = theirs & {row.get("model") for row in rows if row.get("kind") == "model"}
-        click.echo(
+        terminal.echo(
             f"- The paper's numbers ({len(published)} rows) are in published.csv"
             + (f"; of its {len(theirs)} models, {len(run)} were run here." if theirs else ".")
         )
     if wrong := done.errata:
-        click.echo(f"- The paper contradicts itself here in {wrong} places: see {study.name}.md.")
-    click.echo(f"Files: {done.files[0].parent}\n")
+        terminal.echo(f"- The paper contradicts itself here in {wrong} places: see {study.name}.md.")
+    terminal.echo(f"Files: {done.files[0].parent}\n")
 
 
 def _print_plans(plans: "list[ReproductionPlan]") -> None:
@@ -156,5 +156,5 @@ def _print_plans(plans: "list[ReproductionPlan]") -> None:
             right=(1, 2, 3),
         )
         for name, reason in each.absent.items():
-            click.echo(f"missing: {name}: {in_options(reason)}")
-    click.echo("Times are rough (from this machine's matrix products). Nothing was written.")
+            terminal.echo(f"missing: {name}: {in_options(reason)}")
+    terminal.echo("Times are rough (from this machine's matrix products). Nothing was written.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import api
-from bench.cli import options
+from bench.cli import options, terminal
 from bench.cli.fields import options_of
 from bench.cli.words import in_options
 
@@ -41,7 +41,7 @@ def search(
     progress = show.progress()
     if dry_run:
         planned = api.plan(home=home, progress=progress, **params)
-        show.json_out(planned.to_json()) if as_json else _print_plan(planned)
+        terminal.json_out(planned.to_json()) if as_json else _print_plan(planned)
         return
     uri = None if no_tracking else tracking_uri
     found = api.search(home=home, tracking_uri=uri, tracking=not no_tracking, progress=progress, **params)
@@ -50,7 +50,9 @@ def search(
     report = found.closing_report()
     if as_json:
         words = {} if report is None else report.to_json()
-        show.json_out(found.study.to_json() | {"report": words.get("page"), "compare_url": words.get("compare_url")})
+        terminal.json_out(
+            found.study.to_json() | {"report": words.get("page"), "compare_url": words.get("compare_url")}
+        )
         return
     if report is not None:
         print_report(report, home)
@@ -61,22 +63,22 @@ def _print_study(study: "Study") -> None:
 
     trials, session, dataset = study.trials, study.session, study.material.dataset
     assert session is not None
-    click.echo()
-    click.echo(
+    terminal.echo()
+    terminal.echo(
         f"{study.name}: {trials['tried']} candidates tried of {trials['requested']}: {trials['complete']} scored, "
         f"{trials['pruned']} pruned, {trials['failed']} failed; "
         f"{trials['infeasible']} more over the limits, {trials['repeats']} repeats"
     )
     if session.stopped:
-        click.echo(f"Stopped: {session.stopped}.")
-    click.echo(f"Protocol: {study.protocol}.")
+        terminal.echo(f"Stopped: {session.stopped}.")
+    terminal.echo(f"Protocol: {study.protocol}.")
     if study.optimistic:
-        click.echo("OPTIMISTIC: candidates were selected on the test set, as in the paper.")
+        terminal.echo("OPTIMISTIC: candidates were selected on the test set, as in the paper.")
     for name, count in study.material.truncated.items():
         if count:
             texts = len(study.material.texts)
-            click.echo(f"{count} of {texts} texts were cut to the maximum length for {name}.")
-    click.echo()
+            terminal.echo(f"{count} of {texts} texts were cut to the maximum length for {name}.")
+    terminal.echo()
     columns, score = study.columns, study.request.space.objectives.score.measure
     header = (
         "trial",
@@ -101,18 +103,18 @@ def _print_study(study: "Study") -> None:
         right=right,
     )
     if any(entry.latency_estimated for entry in (*study.front, *study.baselines)):
-        click.echo(
+        terminal.echo(
             f"~ estimated: the {study.material.settings.backend} backend measures a model's whole pass; what it takes "
             "up to a layer before the last is a share of that."
         )
     compared = [entry.comparison.resolvable for entry in study.front if entry.comparison is not None]
     # unknown where two candidates never differ on a row
     if resolvable := [value for value in compared if not math.isnan(value)]:
-        click.echo(
+        terminal.echo(
             f"{len(dataset.test)} test rows can resolve a difference in macro-F1 of about {max(resolvable):.3f} "
             "(80% power, two-sided 5%); p is Holm-corrected over the front."
         )
-    click.echo("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in session.seconds.items()))
+    terminal.echo("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in session.seconds.items()))
 
 
 def _row(entry: "Entry", name: str, columns: Sequence["SearchColumn"], score: "Measure") -> list[str]:
@@ -134,11 +136,11 @@ def _row(entry: "Entry", name: str, columns: Sequence["SearchColumn"], score: "M
 def _print_plan(planned: "Plan") -> None:
     from bench.cli import show
 
-    click.echo(f"Study {planned.study}: {planned.done} of {planned.trials} candidates are tried already.")
-    click.echo(f"Data: {planned.dataset}, {planned.train_rows} training and {planned.test_rows} test rows.")
-    click.echo(f"Backend: {planned.backend} on {planned.device}.")
-    click.echo(f"Protocol: {planned.protocol}.")
-    click.echo(f"Space: {planned.space_size}.\n")
+    terminal.echo(f"Study {planned.study}: {planned.done} of {planned.trials} candidates are tried already.")
+    terminal.echo(f"Data: {planned.dataset}, {planned.train_rows} training and {planned.test_rows} test rows.")
+    terminal.echo(f"Backend: {planned.backend} on {planned.device}.")
+    terminal.echo(f"Protocol: {planned.protocol}.")
+    terminal.echo(f"Space: {planned.space_size}.\n")
     show.table(
         "To extract",
         ("model", "texts", "missing", "size on disk", "estimated time"),
@@ -148,11 +150,11 @@ def _print_plan(planned: "Plan") -> None:
         ],
         right=(1, 2, 3, 4),
     )
-    click.echo(
+    terminal.echo(
         f"Then {planned.left} candidates are left to try, ~ {show.duration(planned.search_seconds)}, and the front is "
         f"confirmed, ~ {show.duration(planned.confirm_seconds)} (rough: from a moment of this machine's training). "
         f"Free on disk: {show.size(planned.free_bytes)}."
     )
     if planned.problem:
-        click.echo(f"Problem: {in_options(planned.problem)}")
-    click.echo("Nothing was written.")
+        terminal.echo(f"Problem: {in_options(planned.problem)}")
+    terminal.echo("Nothing was written.")

@@ -1,13 +1,11 @@
-"""What a person sees: progress on stderr, tables and JSON on stdout."""
+"""What a person sees: progress on stderr, tables on stdout."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
@@ -16,7 +14,9 @@ from rich.progress import Task as RichTask
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli import terminal
 from bench.cli.words import in_options
+from bench.escaping import shown
 from bench.progress import Progress, Work
 
 PLAIN_EVERY = 10.0
@@ -47,24 +47,24 @@ class TerminalProgress:
             TextColumn("{task.fields[note]}", style="dim"),
         )
         with RichProgress(*columns, console=self._console, speed_estimate_period=60) as bars:
-            bar = bars.add_task(escape(title), total=total, unit=unit, note="")
+            bar = bars.add_task(escape(shown(title)), total=total, unit=unit, note="")
 
             class Bar:
                 def advance(self, amount: int = 1) -> None:
                     bars.advance(bar, amount)
 
                 def note(self, text: str) -> None:
-                    bars.update(bar, note=escape(text))
+                    bars.update(bar, note=escape(shown(text)))
 
             yield Bar()
 
     def say(self, line: str) -> None:
         """One line above the bars."""
-        self._console.print(Text(in_options(line), style="dim"))
+        self._console.print(Text(shown(in_options(line)), style="dim"))
 
     def warn(self, line: str) -> None:
         """The same in another colour."""
-        self._console.print(Text(f"warning: {in_options(line)}", style="yellow"))
+        self._console.print(Text(shown(f"warning: {in_options(line)}"), style="yellow"))
 
 
 class PlainProgress:
@@ -102,7 +102,7 @@ class PlainProgress:
 
     def say(self, line: str) -> None:
         """One line."""
-        click.echo(in_options(line), err=True)
+        terminal.echo(in_options(line), err=True)
 
     def warn(self, line: str) -> None:
         """One line that says what it is."""
@@ -114,26 +114,21 @@ def progress() -> Progress:
     return TerminalProgress() if sys.stderr.isatty() else PlainProgress()
 
 
-def json_out(value: Any) -> None:
-    """The one JSON object of `--json`."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-
-
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
     """A table on stdout. Columns in `right` are numbers."""
-    shown = Table(header_style="bold", box=None, pad_edge=False)
+    grid = Table(header_style="bold", box=None, pad_edge=False)
     for index, name in enumerate(header):
         number = index in right
-        shown.add_column(name, justify="right" if number else "left", no_wrap=number, overflow="fold")
+        grid.add_column(escape(shown(name)), justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row in rows:
-        shown.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+        grid.add_row(*("" if cell is None else escape(shown(str(cell))) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
     if title:
         # a table's own title is folded to the table's width
-        console.print(Text(title, style="bold"), soft_wrap=True)
-    console.print(shown)
+        console.print(Text(shown(title), style="bold"), soft_wrap=True)
+    console.print(grid)
     console.print()
 
 

@@ -3,7 +3,7 @@
 import click
 
 from bench import api
-from bench.cli import completers, options
+from bench.cli import completers, options, terminal
 
 
 @click.group()
@@ -16,26 +16,24 @@ def space() -> None:
 @options.json_option
 def check(name: str, as_json: bool) -> None:
     """Validate a space file and say what it holds."""
-    from bench.cli import show
-
     found = api.space(name)
     file, unknown, objectives = str(found.file), list(found.unknown), found.space.objectives
     if as_json:
-        show.json_out({"file": file, "valid": True, "candidates": found.candidates, "unregistered_models": unknown})
+        terminal.json_out({"file": file, "valid": True, "candidates": found.candidates, "unregistered_models": unknown})
         return
-    click.echo(f"{file} is valid. {found.space.description}")
+    terminal.echo(f"{file} is valid. {found.space.description}")
     goals = [f"maximize {name}" for name in objectives.maximize] + [f"minimize {name}" for name in objectives.minimize]
-    click.echo(f"Objectives: {', '.join(goals)}.")
-    click.echo(f"Models: {', '.join(found.space.sources.models)}.")
+    terminal.echo(f"Objectives: {', '.join(goals)}.")
+    terminal.echo(f"Models: {', '.join(found.space.sources.models)}.")
     if unknown:
-        click.echo(f"Not in the table of models, taken as hub ids or folders: {', '.join(unknown)}.")
+        terminal.echo(f"Not in the table of models, taken as hub ids or folders: {', '.join(unknown)}.")
     elif found.candidates is not None:
-        click.echo(f"It holds {found.candidates:,} distinct candidates.")
+        terminal.echo(f"It holds {found.candidates:,} distinct candidates.")
     else:
-        click.echo(f"It is endless, or holds more than {found.counted:,} distinct candidates.")
+        terminal.echo(f"It is endless, or holds more than {found.counted:,} distinct candidates.")
 
 
 @space.command()
 def schema() -> None:
     """Print the JSON schema of space files, for editors."""
-    click.echo(api.space_schema())
+    terminal.echo(api.space_schema())

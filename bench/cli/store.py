@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bench import api
-from bench.cli import completers, options
+from bench.cli import completers, options, terminal
 from bench.cli.fields import options_of
 from bench.errors import BenchError
 
@@ -28,7 +28,7 @@ def list_(as_json: bool) -> None:
     home, shelves = opened.home, list(opened.shelves())
     remembered, known = api.remembered()
     if as_json:
-        show.json_out(
+        terminal.json_out(
             {
                 "store": str(home),
                 "shelves": [
@@ -55,13 +55,13 @@ def list_(as_json: bool) -> None:
         ],
         right=(1, 2),
     )
-    click.echo(f"{len(known)} splits of data sets are known by their rows, without texts.")
+    terminal.echo(f"{len(known)} splits of data sets are known by their rows, without texts.")
     earlier = (
         f", and {remembered.earlier:,} of an earlier bench ({show.size(remembered.earlier_bytes)}) that it does not use"
         if remembered.earlier
         else ""
     )
-    click.echo(f"{remembered.files:,} evaluations are remembered ({show.size(remembered.bytes)}){earlier}.")
+    terminal.echo(f"{remembered.files:,} evaluations are remembered ({show.size(remembered.bytes)}){earlier}.")
 
 
 @store.command()
@@ -73,7 +73,7 @@ def verify(as_json: bool) -> None:
     found = api.verify_store(progress=show.progress())
     rows = [{"shelf": name, "whole": whole, "damaged": damaged} for name, (whole, damaged) in found.items()]
     if as_json:
-        show.json_out({"shelves": rows})
+        terminal.json_out({"shelves": rows})
     else:
         show.table(
             "Verified", ("shelf", "whole segments", "damaged"), [tuple(row.values()) for row in rows], right=(1, 2)
@@ -96,14 +96,14 @@ def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -
     total = sum(doomed.values())
     if doomed and not yes:
         for path in doomed:
-            click.echo(f"{show.size(doomed[path]):>10}  {path.relative_to(opened.home)}", err=True)
+            terminal.echo(f"{show.size(doomed[path]):>10}  {path.relative_to(opened.home)}", err=True)
         if not _agreed(f"Delete {show.size(total)}?"):
             raise BenchError("Nothing was deleted. Say y, or pass --yes.")
     opened.delete(doomed)
     if as_json:
-        show.json_out({"deleted": [str(path.relative_to(opened.home)) for path in doomed], "bytes": total})
+        terminal.json_out({"deleted": [str(path.relative_to(opened.home)) for path in doomed], "bytes": total})
     else:
-        click.echo(f"Deleted {len(doomed)} items, {show.size(total)}.")
+        terminal.echo(f"Deleted {len(doomed)} items, {show.size(total)}.")
 
 
 def _agreed(question: str) -> bool:
@@ -129,6 +129,6 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
     material = api.export_states(params.pop("dataset"), model, file, progress=show.progress(), **params)
     written = file.stat().st_size
     if as_json:
-        show.json_out({"file": str(file), "bytes": written, "model": model, "dataset": material.dataset.name})
+        terminal.json_out({"file": str(file), "bytes": written, "model": model, "dataset": material.dataset.name})
     else:
-        click.echo(f"Wrote {file} ({show.size(written)}).")
+        terminal.echo(f"Wrote {file} ({show.size(written)}).")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from bench import api
-from bench.cli import options
+from bench.cli import options, terminal
 from bench.cli.fields import Whole
 
 
@@ -18,4 +18,4 @@ from bench.cli.fields import Whole
 @options.tracking_option
 def ui(port: int, host: str, home: Path | None, tracking_uri: str | None) -> None:
     """Open MLflow's UI on the tracking store."""
-    api.open_ui(host, port, home=home, tracking_uri=tracking_uri, say=click.echo)
+    api.open_ui(host, port, home=home, tracking_uri=tracking_uri, say=terminal.echo)

@@ -5,12 +5,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.escaping import csv_file, shown
 from bench.figures import drawn
 from bench.progress import SILENT, Progress
 from bench.reproduce.columns import Row, column_order
 from bench.reproduce.published import errata
 from bench.reproduce.study import Findings, PaperStudy
-from bench.study.writing import as_json, table
+from bench.study.writing import as_json
 
 
 def files(
@@ -45,7 +46,7 @@ def report(study: PaperStudy, findings: Findings, about: Mapping[str, Any]) -> s
         parts += ["## Printed in the paper", "", findings.caption, "", markdown(findings.published), ""]
     if wrong := errata(study.name):
         parts += ["## Where the paper contradicts itself", "", markdown(wrong), ""]
-    return "\n".join(parts) + "\n"
+    return shown("\n".join(parts)) + "\n"
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -64,7 +65,7 @@ def _cell(value: Any) -> str:
 
 def _csv(rows: Sequence[Row]) -> bytes:
     header = column_order(rows)
-    return table(header, ([_flat(row.get(name)) for name in header] for row in rows))
+    return csv_file(header, ([_flat(row.get(name)) for name in header] for row in rows))
 
 
 def _flat(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split
+from bench.escaping import csv_file
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.scoring import Scored, Scorer
 from bench.figures import drawn
@@ -21,7 +22,7 @@ from bench.study.figure import front_figure
 from bench.study.journal import Journal, TrialRecord
 from bench.study.result import entry_json
 from bench.study.study import Study
-from bench.study.writing import as_json, candidate_params, score_tables, table, trial_record
+from bench.study.writing import as_json, candidate_params, score_tables, trial_record
 from bench.tracking import Record, Tracker
 from bench.version import __version__
 
@@ -148,7 +149,7 @@ def entries_csv(entries: Sequence[Entry]) -> bytes:
         flat |= {"name": entry.name, "sources": "" if entry.candidate is None else str(entry.candidate)}
         flat |= dict(zip(ends, entry.interval, strict=True))
         rows.append([flat.get(column) for column in columns])
-    return table(columns, rows)
+    return csv_file(columns, rows)
 
 
 def _columns(objectives: Objectives) -> list[str]:
@@ -178,7 +179,7 @@ def _ends(objectives: Objectives) -> tuple[str, str]:
 
 def costs_csv(costs: Mapping[str, ModelCost]) -> bytes:
     """Milliseconds a text up to and including each layer, by model, and whether they are a share not measured."""
-    return table(
+    return csv_file(
         ["model", "layer", "ms_per_text", "estimated"],
         (
             [name, layer, ms, cost.layers_estimated and layer < len(cost.layer_ms) - 1]

@@ -1,15 +1,14 @@
 """Trials and studies as MLflow records: flat, stable names, and tables that open anywhere."""
 
-import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from bench.datasets.dataset import Dataset, Split
+from bench.escaping import csv_file, shown_json
 from bench.evaluation.scoring import Scored
 from bench.specs import MLP, Candidate
 from bench.study.journal import TrialRecord
@@ -77,8 +76,8 @@ def _class_tables(scored: Scored, dataset: Dataset) -> dict[str, bytes]:
         for name, support, values in zip(names, first.support, f1.T, strict=True)
     )
     return {
-        "per_class.csv": table(["class", "rows", "f1_mean", "f1_min", "f1_max"], per_class),
-        "confusion.csv": table(
+        "per_class.csv": csv_file(["class", "rows", "f1_mean", "f1_min", "f1_max"], per_class),
+        "confusion.csv": csv_file(
             ["true \\ predicted", *names],
             ([name, *map(int, row)] for name, row in zip(names, confusion, strict=True)),
         ),
@@ -105,15 +104,6 @@ def predictions(scored: Scored, dataset: Dataset, split: Split) -> bytes:
     return sink.getvalue()
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A CSV file."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
 def as_json(value: Any) -> bytes:
     """A JSON file."""
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+    return (shown_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n").encode()
