@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.backends.base import AUTO
 from bench.backends.base import backend as backend_module
+from bench.backends.opening import check_openable, remarks
 from bench.backends.resolution import choose
 from bench.backends.settings import ResolvedSettings
 from bench.cost import ModelCost, measure
@@ -182,6 +183,11 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
         progress.say(f"backend: {settings.backend} on {settings.device}")
     texts = [*dataset.train.texts, *dataset.test.texts]
     needs = tuple(survey(model, settings, texts, store, wanted.layers.get(model.name)) for model in selection.models)
+    for need in needs:
+        for remark in remarks(need.model, settings):
+            progress.say(f"{need.model.name}: {remark}")
+        if need.missing:
+            check_openable(need.model, settings, [texts[row] for row in need.missing])
     models = {model.name: model for model in selection.models}
     return Material(dataset, models, selection.absent, settings, needs, store, warnings)
 

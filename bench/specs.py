@@ -44,6 +44,7 @@ class Hint:
         value: What the value is, in a word, where its type says too little.
         names: What the value names, for completion: one of the tables that the command line knows.
         path: Whether the value is the path of a file or of a folder.
+        repeated: Whether each of several values is given by itself, since one may hold a comma.
         variable: The environment variable that stands for the setting where it is not given.
     """
 
@@ -52,6 +53,7 @@ class Hint:
     value: str | None = None
     names: Literal["backends", "datasets", "models", "samplers", "spaces", "studies"] | None = None
     path: Literal["file", "folder"] | None = None
+    repeated: bool = False
     variable: str | None = None
 
 
@@ -179,6 +181,11 @@ class ExtractionSettings(Spec):
         Hint(unset="the backend's choice"),
     ] = None
     max_length: Annotated[int, Field(ge=1, description="In tokens.")] = 512
+    prompts: Annotated[
+        tuple[str, ...],
+        Field(description="Put before every text of a model, as in 'owner/name=query: '."),
+        Hint(unset="each model's own", value="MODEL=TEXT", repeated=True),
+    ] = ()
     token_budget: Annotated[int | None, Field(ge=1, description="Tokens in a batch."), Hint(unset="by device")] = None
     tensor_parallel: Annotated[int, Field(ge=1, description="GPUs that hold one model together (vllm).")] = 1
     gpu_memory_share: Annotated[float, Field(gt=0, le=1, description="Share of a GPU's memory to take (vllm).")] = 0.85

@@ -42,6 +42,7 @@ class SearchKeywords(TypedDict, total=False):
     quantization: Literal["none", "8bit", "4bit"] | None
     attention: str | None
     max_length: int | None
+    prompts: Sequence[str] | None
     token_budget: int | None
     tensor_parallel: int | None
     gpu_memory_share: float | None
@@ -73,6 +74,7 @@ class ExtractKeywords(TypedDict, total=False):
     quantization: Literal["none", "8bit", "4bit"] | None
     attention: str | None
     max_length: int | None
+    prompts: Sequence[str] | None
     token_budget: int | None
     tensor_parallel: int | None
     gpu_memory_share: float | None
@@ -104,6 +106,7 @@ class ReproduceKeywords(TypedDict, total=False):
     quantization: Literal["none", "8bit", "4bit"] | None
     attention: str | None
     max_length: int | None
+    prompts: Sequence[str] | None
     token_budget: int | None
     tensor_parallel: int | None
     gpu_memory_share: float | None

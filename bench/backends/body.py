@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from bench.backends.batches import Batch, out_of_memory
-from bench.errors import BenchError
+from bench.errors import BenchError, in_words
 from bench.models import checkpoint, hub
 from bench.models.quiet import quiet_transformers
 from bench.models.resolve import ResolvedModel
 
+LONGEST = 500
+"""Characters of what transformers says: it may list every tensor."""
 Watch = Callable[[int, Tensor], None]
 
 
@@ -32,12 +34,13 @@ def load_body(
     Raises:
         BenchError: it does not fit into memory, a weight is missing or of another shape, or see `find_layers`.
     """
-    count = model.layers
+    count, method = model.layers, None
     if not model.remote_code:
         # The body's own class and configuration: a tower beside it is then neither built nor read.
         part = checkpoint.text_body(model.folder, hub.read_config(model.folder))
         count = _cut(part.config, max(1, deepest))
         options |= {"config": part.config, "key_mapping": part.key_mapping}
+        method = checkpoint.quantization(part.config)
     try:
         with quiet_transformers():
             loaded, report = transformers.AutoModel.from_pretrained(
@@ -48,15 +51,26 @@ def load_body(
                 output_loading_info=True,
                 **options,
             )
-    except (MemoryError, ValueError, ImportError, RuntimeError) as error:
+    except Exception as error:  # what is wrong with a model's files shows in as many ways as there are models
         if out_of_memory(error):
             raise BenchError(
                 f"Model '{model.name}' does not fit into memory: use a smaller dtype or quantisation."
             ) from error
-        raise BenchError(f"Model '{model.name}' cannot be loaded: {error}") from error
+        why = in_words(error)[:LONGEST]
+        if method is not None:
+            why = (
+                f"its weights are quantised by {method}: {why}. If this machine cannot run that, {checkpoint.ORIGINAL}."
+            )
+        raise BenchError(f"Model '{model.name}' cannot be loaded: {why}") from error
     body, layers = find_layers(loaded.eval(), model, count)
     _check_complete(body, loaded, report["missing_keys"], model)
     return body, layers
+
+
+def check_body(model: ResolvedModel, dtype: torch.dtype) -> None:
+    """Raise BenchError where `load_body` would, but for memory: without reading a weight, within a second."""
+    # on this device tensors have a shape and no values
+    load_body(model, dtype, model.layers, device_map="meta")
 
 
 def _cut(config: PreTrainedConfig, layers: int) -> int:

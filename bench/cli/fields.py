@@ -72,6 +72,11 @@ def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str
     return None if value is None else listed(value)
 
 
+def repeated(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...] | None:
+    """All values of an option that is given several times; None where it is not given."""
+    return values or None
+
+
 def options_of(settings: Mapping[str, Setting], *only: str, **words: str) -> Callable[[F], F]:
     """An option for each setting, or for some `only`, in their order; `words` replace the help of some."""
 
@@ -95,6 +100,8 @@ def _arguments(setting: Setting) -> dict[str, Any]:
         return found | {"is_flag": True}
     if setting.default is not None:
         found |= {"default": setting.default, "show_default": True}
+    if hint.repeated:
+        return found | {"multiple": True, "callback": repeated}
     if setting.kind == tuple[str, ...]:
         return found | {"callback": names, "metavar": hint.value or "A,B,…"}
     return found | {"type": _type(setting)}

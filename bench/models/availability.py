@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bench.errors import BenchError
 from bench.models import checkpoint, hub
-from bench.models.digests import missing
+from bench.models.flaws import flaw
 from bench.models.package import package_files
 from bench.models.resolve import ModelName
 from bench.specs import ExtractionSettings
@@ -86,7 +86,7 @@ def _find(parsed: ModelName, *, trust_remote_code: bool, download: bool) -> tupl
         if folder is None:
             return hub.refusal(parsed.repo, parsed.revision) if download else hub.NOT_FETCHED, known
     assert folder is not None
-    reason = missing(folder)
+    reason = flaw(folder)
     if reason is None:
         config = hub.read_config(folder)
         hub.check_remote_code(parsed.text, parsed.revision, config, trust_remote_code=trust_remote_code)

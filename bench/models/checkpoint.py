@@ -6,13 +6,15 @@ Here alone is known how such checkpoints are laid out, so that a backend loads t
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import BenchError
 from bench.models.digests import weight_files
+from bench.models.headers import read_header
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 PREFIXES = ("language_model.model.", "model.language_model.", "embedding_model.")
 # Repositories whose code is not needed, because what it computes up to the last hidden state is known here.
 KNOWN_WITHOUT_CODE = frozenset({"nvembed"})
+ORIGINAL = "take the weights that they were made of"
 LANGUAGE_MODEL_HEADS = ("lm_head.", "language_model.lm_head.")
 
 
@@ -61,6 +64,24 @@ def text_body(folder: Path, config: Mapping[str, Any], *, code: bool = False) ->
     return TextBody(text, str((text.architectures or whole.architectures)[0]), "")
 
 
+def quantization(config: PreTrainedConfig) -> str | None:
+    """How the body's weights are quantised, by transformers' name; None where they are not.
+
+    Raises:
+        BenchError: it is no way that this transformers knows, which would take codes for values; a clause.
+    """
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as METHODS
+
+    said = getattr(config, "quantization_config", None)
+    if said is None:
+        return None
+    method = said.get("quant_method") if isinstance(said, Mapping) else getattr(said, "quant_method", None)
+    bits = isinstance(said, Mapping) and (said.get("load_in_8bit") or said.get("load_in_4bit"))
+    if method not in METHODS and not bits:
+        raise BenchError(f"its weights are quantised by {method!r}, which this transformers does not know: {ORIGINAL}")
+    return str(method or "bitsandbytes")
+
+
 def parameters(folder: Path) -> int:
     """The values that loading the text body takes, counted from the headers of the safetensors files."""
     shapes = tensor_shapes(folder)
@@ -68,21 +89,13 @@ def parameters(folder: Path) -> int:
     total = 0
     for name, shape in shapes.items():
         if name.startswith(prefix) and not name.startswith(LANGUAGE_MODEL_HEADS):
-            size = 1
-            for extent in shape:
-                size *= extent
-            total += size
+            total += math.prod(shape)
     return total
 
 
-def tensor_shapes(folder: Path) -> dict[str, list[int]]:
-    """Name → shape of every tensor of the checkpoint, from the files' headers (safetensors' format page)."""
-    shapes: dict[str, list[int]] = {}
-    for path in weight_files(folder):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        shapes |= {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
-    return shapes
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name → shape of every tensor of the checkpoint, from the files' headers."""
+    return {name: tensor.shape for path in weight_files(folder) for name, tensor in read_header(path).items()}
 
 
 def _prefix(folder: Path) -> str:

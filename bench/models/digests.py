@@ -1,11 +1,12 @@
 """What a folder of model files is, independent of where it lies."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
 from bench import files
+from bench.errors import BenchError, in_words
 from bench.specs import fingerprint
 
 WEIGHTS = "model.safetensors"
@@ -57,19 +58,35 @@ def _read(memory: Path) -> dict[str, list[int | str]]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that `folder` needs, in order, whether or not all are there; empty when it names none."""
-    index = folder / INDEX
-    if index.is_file():
-        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        return [folder / name for name in sorted(set(shards))]
-    return [folder / WEIGHTS] if (folder / WEIGHTS).is_file() else []
+    """The safetensors files that `folder` needs, in order, whether or not all are there; empty when it names none.
+
+    One whole file comes before an index of shards, as in transformers, which loads them.
+
+    Raises:
+        BenchError: the index is damaged, or names files elsewhere; a clause.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if not (folder / INDEX).is_file():
+        return []
+    try:
+        shards = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        within = [PurePosixPath(name).parts for name in shards]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BenchError(f"{INDEX} is no index of safetensors files ({in_words(error)}): fetch it again") from error
+    if not shards or any(not parts or parts[0] == "/" or ".." in parts for parts in within):
+        raise BenchError(f"{INDEX} names no files of its folder: fetch it again")
+    return [folder / name for name in shards]
 
 
 def missing(folder: Path) -> str | None:
     """What keeps `folder` from being a complete model, as a clause; None when nothing does."""
     if not (folder / "config.json").is_file():
         return "it has no config.json"
-    weights = weight_files(folder)
+    try:
+        weights = weight_files(folder)
+    except BenchError as error:
+        return str(error)
     if not weights:
         pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
         return (

@@ -1,61 +1,75 @@
 """Models of the Hugging Face hub: the local cache first, then one download, safetensors only."""
 
 import functools
-import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
 from bench.models.checkpoint import KNOWN_WITHOUT_CODE
 from bench.models.digests import TOKENIZER, missing
+from bench.models.flaws import ADAPTER
+from bench.models.jsons import read_object
+from bench.models.sentence import FILES, pooling_files
 
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 TIMEOUT_SECONDS = 5.0
+WEIGHTS = ("model*.safetensors", "model*.safetensors.index.json")
+BESIDE = (*FILES, *ADAPTER[:1], "[0-9]*/config.json")
+"""Small files that say how the model is used: of sentence-transformers and its modules, and of an adapter."""
 SILENT = "it is not in the local hub cache, and the hub cannot be reached or is switched off (HF_HUB_OFFLINE)."
 NOT_FETCHED = "not downloaded yet; a dry run fetches nothing"
 
 
 def cached_snapshot(repo: str, revision: str | None) -> Path | None:
     """The complete snapshot of `repo` in the local hub cache, whose name is its commit; None when there is none."""
+    folder = _cached(repo, revision)
+    return None if folder is None or missing(folder) else folder
+
+
+def _cached(repo: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(repo, "config.json", revision=revision or "main")
-    if not isinstance(config, str) or missing(Path(config).parent):
-        return None
-    return Path(config).parent
+    return Path(config).parent if isinstance(config, str) else None
 
 
 def snapshot(repo: str, revision: str | None, *, trust_remote_code: bool, download: bool) -> Path:
     """The folder of `repo` at `revision` (default: the cached one, else ``main``), downloaded if need be.
 
-    The folder's name is the commit. Only the configuration, the tokenizer, safetensors and, for trusted code, Python
-    files are fetched; code is refused before any weights are. Without `download`, what is not cached is an error.
+    The folder's name is the commit. Only the configuration, the tokenizer, what sentence-transformers says of the
+    model, safetensors and, for trusted code, Python files are fetched; code is refused before any weights are. Without
+    `download`, what is not cached is an error.
 
     Raises:
         BenchError: no such repository or revision, gated, unreachable or not asked, pickles only, or untrusted code.
     """
     if folder := cached_snapshot(repo, revision):
         check_remote_code(repo, revision, read_config(folder), trust_remote_code=trust_remote_code)
+        if download:
+            _complete(repo, folder)
         return folder
     if not download:
         raise BenchError(f"Model '{repo}' is {NOT_FETCHED}. Fetch it first, or leave out `dry_run`.")
     if reason := refusal(repo, revision):
+        if (folder := _cached(repo, revision)) and (lack := missing(folder)):
+            reason = f"{reason} What the cache has of it is not complete: {lack}."
         raise BenchError(f"Model '{repo}' cannot be fetched: {reason}")
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
-    patterns = ["config.json", "model*.safetensors", "model*.safetensors.index.json", *TOKENIZER]
     try:
         config = Path(hf_hub_download(repo, "config.json", revision=revision, etag_timeout=TIMEOUT_SECONDS))
         code = check_remote_code(repo, revision, read_config(config.parent), trust_remote_code=trust_remote_code)
-        # Top-level files only: subfolders hold copies in other formats.
+        patterns = ["config.json", *TOKENIZER, *BESIDE, *WEIGHTS, *(["*.py"] if code else [])]
+        # Of folders only what describes a module: others hold copies in other formats.
         folder = Path(
             snapshot_download(
                 repo,
                 revision=config.parent.name,
-                allow_patterns=[*patterns, "*.py"] if code else patterns,
-                ignore_patterns=["*/*"],
+                allow_patterns=patterns,
+                ignore_patterns=["*/*.safetensors", "*/*.safetensors.index.json", "*/*.py"],
             )
         )
     except (EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
@@ -65,21 +79,41 @@ def snapshot(repo: str, revision: str | None, *, trust_remote_code: bool, downlo
     return folder
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a model's folder.
+def _complete(repo: str, folder: Path) -> None:
+    """Fetch the small files beside the weights of a cached snapshot, which other programs leave out, where they exist.
 
-    Raises:
-        BenchError: the file is not a JSON object.
+    The cache remembers what a repository does not have, so that the hub is asked once; where it cannot be reached, the
+    snapshot is used as it is.
     """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise BenchError(f"'{path}' is not valid JSON ({error}): fetch the model again.") from error
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    def fetch(name: str) -> None:
+        if try_to_load_from_cache(repo, name, revision=folder.name) is not None or refusal(repo, folder.name):
+            return
+        # what is not there, or not now
+        with suppress(EntryNotFoundError, HfHubHTTPError, OSError):
+            hf_hub_download(repo, name, revision=folder.name, etag_timeout=TIMEOUT_SECONDS)
+
+    for name in (*FILES, *ADAPTER[:1]):
+        fetch(name)
+    for path in pooling_files(folder):
+        fetch(path)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A model folder's config.json."""
-    return read_json(folder / "config.json")
+    """A model folder's config.json.
+
+    Raises:
+        BenchError: it is not there, or not a JSON object.
+    """
+    try:
+        found = read_object(folder / "config.json")
+    except BenchError as error:
+        raise BenchError(f"The model in '{folder}' cannot be used: {error}: fetch it again.") from error
+    if found is None:
+        raise BenchError(f"The model in '{folder}' cannot be used: it has no config.json.")
+    return found
 
 
 def needs_remote_code(config: dict[str, Any]) -> bool:
@@ -99,7 +133,7 @@ def check_remote_code(name: str, revision: str | None, config: dict[str, Any], *
     if not needs_remote_code(config):
         return False
     refuse_untrusted(name, revision, trust_remote_code=trust_remote_code)
-    if elsewhere := [str(where) for where in config["auto_map"].values() if "--" in str(where)]:
+    if elsewhere := [str(where) for where in dict(config["auto_map"]).values() if "--" in str(where)]:
         raise BenchError(
             f"Model '{name}' takes its code from another repository ({elsewhere[0]}), which cannot be pinned."
         )

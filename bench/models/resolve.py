@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, nearest
+from bench.errors import BenchError, in_words, nearest
 from bench.models import hub
-from bench.models.checkpoint import text_body
-from bench.models.digests import missing, model_identity
+from bench.models.checkpoint import quantization, text_body
+from bench.models.digests import WEIGHTS, model_identity
+from bench.models.flaws import flaw
 from bench.models.package import package_folder
+from bench.models.quiet import quiet_transformers
 from bench.models.rows import MODELS, ModelRow
+from bench.models.shape import body_shape
+from bench.models.use import Use, use_of
 from bench.pooling import poolings
 from bench.progress import SILENT, Progress
 
@@ -21,6 +25,9 @@ class ResolvedModel:
 
     `architecture` is transformers' class of the text body, without a language-model head; it has `layers` blocks
     of width `width`, so `layers + 1` hidden states. `max_positions` bounds a text's tokens, special ones included.
+    `prompt` comes before every text, and both are put in lower case where the model is `lowercase`. `vocabulary` is the
+    rows of its embedding, None where a package of earlier versions does not say. `own_pooling` is what its authors pool
+    by, None where they do not say or where it is none of bench's; `notes` are what else they do and bench does not.
     `revision` is the hub's commit, None elsewhere. `identity` holds the digests of all that changes a value; it does
     not depend on where the folder lies. All of it is plain values, so that another process can be handed a model.
     """
@@ -37,6 +44,10 @@ class ResolvedModel:
     prompt: str
     remote_code: bool
     identity: Mapping[str, str]
+    vocabulary: int | None = None
+    lowercase: bool = False
+    own_pooling: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def poolings(self) -> tuple[str, ...]:
@@ -70,7 +81,7 @@ class ModelName:
         folder = Path(text).expanduser()
         if folder.is_dir():
             if not (folder / "config.json").is_file():
-                raise BenchError(f"The folder '{text}' is no model: it has no config.json.")
+                raise BenchError(f"The folder '{text}' is no model: it has no config.json{_instead(folder)}.")
             return cls(text, None, folder, None, None)
         if base.count("/") == 1 and all(base.split("/")) and not base.startswith((".", "~")):
             return cls(text, None, None, base, revision or None)
@@ -80,34 +91,44 @@ class ModelName:
         )
 
 
+def _instead(folder: Path) -> str:
+    """What a folder without config.json is, as the rest of a sentence."""
+    if (folder / "adapter_config.json").is_file():
+        return ", only an adapter: merge it into its base model (merge_and_unload of peft) and save that"
+    inside = sorted(path.parent.name for path in folder.glob("*/config.json") if (path.parent / WEIGHTS).is_file())
+    return f"; its folder '{inside[0]}' has one" if inside else ""
+
+
 def resolve(
     name: str,
     store: Path,
     *,
     trust_remote_code: bool = False,
+    prompt: str | None = None,
     recorded: Mapping[str, Any] | None = None,
     download: bool = True,
     progress: Progress = SILENT,
 ) -> ResolvedModel:
-    """Find the model `name`, fetch or convert it if need be, and hash it.
+    """Find the model `name`, fetch or convert it if need be, look its files over, and hash it.
 
     Args:
         name: a row of `MODELS`, a local folder, or a hub id; rows and ids with an optional ``@revision``. Without
             one, a complete cached snapshot of ``main`` is used before the hub is asked.
         store: where digests of files are remembered, and models that had to be converted are kept.
         trust_remote_code: let the repository's own code run, which also needs a full commit hash as the revision.
-        recorded: the identity that the model had where its name was written down; code runs only where it is still
-            that. None where the name is the caller's own.
+        prompt: what is put before every text; None takes the model's own.
+        recorded: the identity that the model had where its name was written down: its texts are prepared as they were
+            there, and code runs only where it is still that. None where the name is the caller's own.
         download: ask the hub when the local cache does not have the model.
         progress: is told of a conversion before it starts.
 
     Raises:
-        BenchError: the model cannot be had, is incomplete, has no safetensors, or needs code that is not trusted or
-            not what was recorded.
+        BenchError: the model cannot be had, is incomplete or damaged, has no safetensors, or needs code that is not
+            trusted or not what was recorded.
     """
     parsed = ModelName.parse(name)
     folder, revision = _locate(parsed, store, progress, trust_remote_code=trust_remote_code, download=download)
-    if reason := missing(folder):
+    if reason := flaw(folder):
         raise BenchError(f"Model '{name}' cannot be used: {reason}.")
     raw = hub.read_config(folder)
     # What a package brings was checked against its row: whatever its configuration says, it runs no code.
@@ -117,7 +138,8 @@ def resolve(
     identity = model_identity(folder, store, code=code)
     if code and recorded is not None:
         _check_recorded(name, identity, recorded)
-    return _describe(parsed, folder, revision, raw, identity)
+    use = use_of(name, folder, parsed.row, parsed.repo, prompt, recorded)
+    return _describe(parsed, folder, revision, raw, identity, use)
 
 
 def _locate(
@@ -145,27 +167,43 @@ def _check_recorded(name: str, identity: Mapping[str, str], recorded: Mapping[st
 
 
 def _describe(
-    parsed: ModelName, folder: Path, revision: str | None, raw: dict[str, Any], identity: Mapping[str, str]
+    parsed: ModelName, folder: Path, revision: str | None, raw: dict[str, Any], identity: Mapping[str, str], use: Use
 ) -> ResolvedModel:
     code = "code" in identity
     try:
-        body = text_body(folder, raw, code=code)
+        with quiet_transformers():
+            body = text_body(folder, raw, code=code)
     except (ValueError, KeyError) as error:
         raise BenchError(f"Model '{parsed.text}' is of a kind that this transformers does not know: {error}") from error
-    row, config = parsed.row, body.config
+    except Exception as error:  # a class of transformers' for each kind of model reads its config.json as it likes
+        raise BenchError(
+            f"The config.json of model '{parsed.text}' is none that this transformers can read ({in_words(error)}): "
+            "fetch it again."
+        ) from error
+    try:
+        quantization(body.config)
+        shape = body_shape(body.config, folder)
+    except BenchError as error:
+        raise BenchError(f"Model '{parsed.text}' cannot be used: {error}.") from error
+    row = parsed.row
+    positions = shape.positions if use.max_tokens is None else min(shape.positions, use.max_tokens)
     return ResolvedModel(
         name=parsed.text,
         folder=folder,
         row=row,
         revision=revision,
         architecture=body.architecture,
-        layers=config.num_hidden_layers,
-        width=config.hidden_size,
-        causal=row.causal if row else _is_causal(config),
-        max_positions=_max_positions(config, folder),
-        prompt=row.prompt if row else "",
+        layers=shape.layers,
+        width=shape.width,
+        causal=row.causal if row else _is_causal(body.config),
+        max_positions=positions,
+        prompt=use.prompt,
         remote_code=code,
         identity=identity,
+        vocabulary=shape.vocabulary,
+        lowercase=use.lowercase,
+        own_pooling=use.pooling,
+        notes=use.notes,
     )
 
 
@@ -178,13 +216,3 @@ def _is_causal(config: Any) -> bool:
         return False
     decoder = config.model_type in GENERATE and config.model_type not in FILL
     return decoder or bool(getattr(config, "is_decoder", False))
-
-
-def _max_positions(config: Any, folder: Path) -> int:
-    """The model's positions, or fewer where its tokenizer says so; RoBERTa's family starts counting after padding."""
-    positions = int(getattr(config, "max_position_embeddings", None) or 2**31 - 1)
-    if "roberta" in config.model_type:
-        positions -= int(config.pad_token_id) + 1
-    tokenizer = folder / "tokenizer_config.json"
-    limit = hub.read_json(tokenizer).get("model_max_length") if tokenizer.is_file() else None
-    return min(positions, int(limit)) if limit else positions

@@ -34,6 +34,12 @@ class ModelRow(Spec):
     note: str = ""
 
 
+CARD_PROMPTS = {
+    r"intfloat/(multilingual-)?e5-(small|base|large)(-v2|-unsupervised)?": "query: ",
+    r"nomic-ai/nomic-embed-text-v[\d.]+(-moe)?": "classification: ",
+}
+"""Of hub models without a row: what their cards ask for before every text that is classified, and no file says."""
+
 MODELS: Registry[ModelRow] = Registry("model")
 
 for _row in (

@@ -8,6 +8,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.models.availability import availability
 from bench.models.resolve import ResolvedModel, resolve
+from bench.models.use import check_prompted, prompts_by_model
 from bench.progress import Progress
 from bench.specs import ExtractionSettings
 
@@ -46,12 +47,16 @@ def select(
     Raises:
         BenchError: a named model cannot be had, or none of the space can.
     """
+    prompts = prompts_by_model(settings.prompts)
+    if recorded is None:
+        check_prompted(prompts, tuple(wanted))
 
     def found(name: str) -> ResolvedModel:
         return resolve(
             name,
             store,
             trust_remote_code=settings.trust_remote_code,
+            prompt=prompts.get(name),
             recorded=None if recorded is None else recorded.get(name, {}),
             download=download,
             progress=progress,

@@ -29,6 +29,8 @@ class PackedBody(Spec):
     causal: bool
     max_positions: int
     prompt: str
+    lowercase: bool = False
+    vocabulary: int | None = None
 
     def resolved(self, name: str, pipeline: Path) -> ResolvedModel:
         """The model as it lies in the folder of the pipeline; its files are known by the package's checksums."""

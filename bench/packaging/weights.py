@@ -40,4 +40,6 @@ def pack(model: ResolvedModel, settings: ExtractionSettings, deepest: int, pipel
         causal=model.causal,
         max_positions=model.max_positions,
         prompt=model.prompt,
+        lowercase=model.lowercase,
+        vocabulary=model.vocabulary,
     )

@@ -1,0 +1,31 @@
+"""Whether a model can be opened and its texts encoded, found out without reading its weights."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from bench.backends.body import check_body
+from bench.backends.settings import ResolvedSettings
+from bench.backends.tokenizer import Tokenizer, limit
+from bench.models.resolve import ResolvedModel
+
+
+def check_openable(model: ResolvedModel, settings: ResolvedSettings, texts: Sequence[str]) -> None:
+    """Raise BenchError where opening the model or encoding `texts` will fail, but for memory.
+
+    A model that runs code of its own is not built: that code is run where the model is used, and nowhere else.
+    """
+    Tokenizer(model, settings).check(texts)
+    if not model.remote_code:
+        check_body(model, getattr(torch, settings.dtype))
+
+
+def remarks(model: ResolvedModel, settings: ResolvedSettings) -> Iterator[str]:
+    """What a reader should know of how the model's texts are prepared, as clauses."""
+    if model.prompt:
+        yield f"every text begins with {model.prompt!r}"
+    if model.lowercase:
+        yield "texts are put in lower case"
+    if (most := limit(model, settings)) < settings.max_length:
+        yield f"it takes texts of at most {most} tokens, and `max_length` is {settings.max_length}"
+    yield from model.notes
