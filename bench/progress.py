@@ -1,8 +1,12 @@
 """How long work tells that it goes on, without knowing whether anybody watches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from bench.errors import in_words
+
+T = TypeVar("T")
 
 
 class Work(Protocol):
@@ -52,3 +56,15 @@ class Silent:
 
 
 SILENT = Silent()
+
+
+def attempted(make: Callable[[], T], failing: str, warn: Callable[[str], None]) -> T | None:
+    """What `make` gives, or None with a warning that begins with `failing`.
+
+    For what shows or lists what was computed: that is not lost because it cannot be drawn or written.
+    """
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - it passes through many libraries, and none may end the work
+        warn(f"{failing}: {in_words(error)}")
+        return None

@@ -33,7 +33,7 @@ def test_a_reopened_study_has_the_front_that_the_search_confirmed(run: Run, stor
     assert [entry.name for entry in study.baselines] == [entry.name for entry in result.baselines]
     assert study.request == result.request
     assert study.trials.items() <= result.trials.items()
-    run_only = {"trials", "seconds", "tracking_uri", "parent_run_id", "stopped"}
+    run_only = {"trials", "seconds", "tracking_uri", "parent_run_id", "untracked", "stopped"}
     told, again = result.to_json(), study.to_json()
     assert {key: told[key] for key in told.keys() - run_only} == {key: again[key] for key in again.keys() - run_only}
     assert (tmp_path / "studies" / "s.journal").read_bytes() == before

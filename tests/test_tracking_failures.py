@@ -1,7 +1,9 @@
 """A tracking store that stops answering in the middle of the work: words, a bounded wait, and nothing that is lost."""
 
 import errno
+import itertools
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +13,20 @@ from typing import Any
 
 import pytest
 import requests
+from click.testing import CliRunner
+from formats.make import SEARCH, make_inputs
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
+from bench.backends.settings import ResolvedSettings
+from bench.cli.main import cli
+from bench.cost import ModelCost
 from bench.errors import BenchError
 from bench.progress import Silent
-from bench.tracking import MlflowTracker, Record, TrackedStudy, TrackingError
+from bench.study.journal import read
+from bench.tracking import MlflowTracker, NoTracker, Record, Tolerant, TrackedStudy, TrackingError, tolerant
 from bench.tracking.mlflow import patience
+from bench.tracking.mlflow import tracker as tracker_module
 from bench.tracking.mlflow.patience import Patience, PatientClient
 
 INPUTS = Path(__file__).parent / "inputs"
@@ -229,3 +238,168 @@ def test_no_address_is_printed_for_a_run(capfd: pytest.CaptureFixture[str], monk
     client = PatientClient(MlflowClient("http://me:hunter2@127.0.0.1:9"), Patience("http://h", Told()))
     client.set_terminated("r")
     assert capfd.readouterr().out == ""
+
+
+class Failing(NoTracker):
+    """A tracker that is told when to fail."""
+
+    uri = "http://h"  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.fails, self.written = False, []
+
+    def _wrote(self, name: str) -> str:
+        if self.fails:
+            raise TrackingError("The tracking store http://h does not answer since 120 s.")
+        self.written.append(name)
+        return name
+
+    def open(self, study: TrackedStudy) -> str:  # type: ignore[override]
+        return self._wrote(study.name)
+
+    def log(self, record: Record) -> str:  # type: ignore[override]
+        return self._wrote(record.key)
+
+    def close(self, *_: Any) -> None:
+        self._wrote("end")
+
+
+def test_what_fails_during_the_work_is_a_warning_and_before_it_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, store = Told(), Failing()
+    tracker = Tolerant(store, told)
+    store.fails = True
+    with pytest.raises(TrackingError):
+        tracker.open(TrackedStudy("r8", "a", {}))
+    store.fails = False
+    assert tracker.open(TrackedStudy("r8", "a", {})) == "a"
+    store.fails = True
+    assert tracker.log(record("k1")) is None
+    store.fails = False
+    assert tracker.log(record("k2")) is None, "it is not asked for each trial"
+    assert len(told.lines) == 1
+    assert "run the same command again" in str(tracker.missing)
+    # nothing goes to the run of another study
+    assert tracker.open(TrackedStudy("r8", "b", {})) is None
+    assert tracker.log(record("k3")) is None
+    monkeypatch.setattr(tolerant, "AGAIN", 0.0)
+    tracker.retry()
+    assert tracker.open(TrackedStudy("r8", "b", {})) == "b"
+    assert tracker.log(record("k3")) == "k3"
+    assert tracker.missing is None
+    assert store.written == ["a", "b", "k3"]
+
+
+def steady(*_: Any, **__: Any) -> ModelCost:
+    """A cost that no busy machine can change."""
+    return ModelCost(
+        model="./model",
+        settings=ResolvedSettings(),
+        texts=1,
+        tokens=1,
+        repeats=1,
+        singles=1,
+        layer_ms=(1.0, 2.0, 3.0),
+        p50_ms=3,
+        p95_ms=3,
+        tokens_per_second=1,
+        load_seconds=1,
+        peak_memory_gb=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> tuple[Path, dict[str, Any]]:
+    """A folder with data, a model of a few thousand parameters and a store, and what a search there says."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    make_inputs(folder)
+    (folder / "mlruns").mkdir()
+    shutil.copy2(whole / "mlflow.db", folder / "mlruns" / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("BENCH_STORE", str(folder / "store"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr("bench.material.measure", steady)
+        found, _, _ = searched()
+    return folder, found
+
+
+@pytest.fixture
+def folder(
+    undisturbed: tuple[Path, dict[str, Any]], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hasty: None
+) -> Path:
+    """The same folder before the search."""
+    shutil.copytree(undisturbed[0], tmp_path / "same", ignore=shutil.ignore_patterns("mlruns"))
+    (tmp_path / "same" / "mlruns").mkdir()
+    shutil.copy2(whole / "mlflow.db", tmp_path / "same" / "mlruns" / "mlflow.db")
+    monkeypatch.chdir(tmp_path / "same")
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path / "same" / "store"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("bench.material.measure", steady)
+    monkeypatch.setattr(tolerant, "AGAIN", 0.0)
+    return tmp_path / "same"
+
+
+def searched(*words: str) -> tuple[dict[str, Any], str, int]:
+    """What a search says as JSON, what it says beside that, and its status."""
+    ran = CliRunner().invoke(cli, ["search", *SEARCH, "--trials", "4", "--json", *words])
+    error = ran.exception if isinstance(ran.exception, BenchError) else None
+    return json.loads(ran.stdout), ran.stderr + str(error or ""), 0 if ran.exception is None else 2
+
+
+def nested(address: str, parent: str) -> list[tuple[str, ...]]:
+    """The runs of a study, without what differs between two machines."""
+    client = MlflowClient(address)
+    runs = client.search_runs([client.get_run(parent).info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+    kept = ("bench.key", "bench.state", "bench.front", "bench.trial")
+    return sorted(
+        (
+            str(run.info.run_name),
+            run.info.status,
+            *(run.data.tags.get(name, "") for name in kept),
+            *sorted(f"{name} {value:.6f}" for name, value in run.data.metrics.items() if "f1" in name),
+        )
+        for run in runs
+    )
+
+
+@pytest.mark.parametrize("case", json.loads((INPUTS / "05" / "outages.json").read_text("utf-8")))
+def test_a_search_outlives_its_store_and_the_same_command_writes_what_is_missing(
+    case: dict[str, Any],
+    folder: Path,
+    undisturbed: tuple[Path, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The store fails at some call, for good, or for a while; every number is as in an undisturbed search."""
+    straight = undisturbed[1]
+    calls = itertools.count(1)
+
+    def failing_call(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if case["first"] <= next(calls) <= case["last"]:
+                raise OSError(errno.ENOSPC, "No space left on device") if case["call"] == "_fill" else GONE
+            return original(*args, **kwargs)
+
+        return call
+
+    place = tracker_module if case["call"] == "_fill" else MlflowClient
+    with monkeypatch.context() as patch:
+        patch.setattr(place, case["call"], failing_call(getattr(place, case["call"])))
+        first, words, status = searched()
+    assert [entry["confirm"]["f1_mean"] for entry in first["front"]] == [
+        entry["confirm"]["f1_mean"] for entry in straight["front"]
+    ]
+    assert "does not answer since" in words
+    assert "bug" not in words
+    assert status == (2 if case["lacking"] else 0)
+    assert (first["untracked"] is not None) == case["lacking"]
+    if case["lacking"]:
+        assert "run the same command again" in words
+        first, _, status = searched()
+        assert (status, first["untracked"]) == (0, None)
+    address, expected = (f"sqlite:///{home / 'mlruns' / 'mlflow.db'}" for home in (folder, undisturbed[0]))
+    assert nested(address, first["parent_run_id"]) == nested(expected, straight["parent_run_id"])
+    assert MlflowClient(address).get_run(first["parent_run_id"]).info.status == "FINISHED"
+    # the journal knows every run
+    journal = read(folder / "mlruns", first["study"])
+    known = {str(record.run_id) for record in (*journal.of("complete"), *journal.of("pruned"))}
+    assert {MlflowClient(address).get_run(run).data.tags["bench.kind"] for run in known} == {"trial"}

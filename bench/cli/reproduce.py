@@ -9,6 +9,7 @@ from bench import api
 from bench.cli import completers, options, terminal
 from bench.cli.fields import LazyChoice, listed, names, options_of
 from bench.cli.words import in_options
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.reproduce.plan import ReproductionPlan
@@ -69,8 +70,8 @@ def reproduce(
     with each other and with searches; run the same command again after an interruption, and it goes on where it
     stopped.
 
-    --json gives {study, dataset, rows, published, files, tracking_uri, parent_run_id}; where there are several studies
-    or data sets, a list of these under "studies", with what a study says across data sets at its end.
+    --json gives {study, dataset, rows, published, files, tracking_uri, parent_run_id, untracked}; where there are
+    several studies or data sets, a list of these under "studies", with what a study says across data sets at its end.
     """
     from bench.cli import show
 
@@ -94,11 +95,13 @@ def reproduce(
     if as_json:
         found = [each.to_json() for each in done]
         terminal.json_out(found[0] if len(found) == 1 else {"studies": found})
-        return
-    for each in done:
-        _print_done(each)
-    if not no_tracking:
-        terminal.echo(f"Compare in the browser: {options.ui_command(home)}")
+    else:
+        for each in done:
+            _print_done(each)
+        if not no_tracking:
+            terminal.echo(f"Compare in the browser: {options.ui_command(home)}")
+    if untracked := next((each.untracked for each in done if each.untracked), None):
+        raise BenchError(untracked)
 
 
 def _print_done(done: "FinishedStudy") -> None:

@@ -11,6 +11,7 @@ from bench import api
 from bench.cli import options, terminal
 from bench.cli.fields import options_of
 from bench.cli.words import in_options
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.measures import Measure
@@ -53,9 +54,10 @@ def search(
         terminal.json_out(
             found.study.to_json() | {"report": words.get("page"), "compare_url": words.get("compare_url")}
         )
-        return
-    if report is not None:
+    elif report is not None:
         print_report(report, home)
+    if found.study.session is not None and found.study.session.untracked is not None:
+        raise BenchError(found.study.session.untracked)
 
 
 def _print_study(study: "Study") -> None:

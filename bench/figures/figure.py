@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bench.errors import in_words
 from bench.figures.page import page, template
 from bench.figures.theme import CONFIG
+from bench.progress import attempted
 
 if TYPE_CHECKING:
     import altair as alt
@@ -134,11 +134,7 @@ def _composed(spec: Mapping[str, Any]) -> bool:
 
 def drawn(draw: Callable[[], D], what: str, warn: Callable[[str], None]) -> D | None:
     """What `draw` gives, or None with a warning: what was computed is not lost because it cannot be drawn."""
-    try:
-        return draw()
-    except Exception as error:  # noqa: BLE001 - a drawing passes through three libraries, and none may end the work
-        warn(f"{what} could not be drawn: {in_words(error)}")
-        return None
+    return attempted(draw, f"{what} could not be drawn", warn)
 
 
 def data(rows: Iterable[Mapping[str, Any]]) -> "alt.InlineData":

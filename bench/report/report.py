@@ -24,7 +24,7 @@ from bench.study.importance import FEWEST, importance
 from bench.study.journal import TrialRecord
 from bench.study.roles import CHOICES, role
 from bench.study.study import Study
-from bench.tracking import UNTRACKED, Tracker
+from bench.tracking import UNTRACKED, Tracker, TrackingError
 
 PAGE = "report.html"
 
@@ -93,7 +93,10 @@ def write(
             temporary.write_bytes(content)
     url = None
     if parent is not None:
-        tracker.attach({f"report/{name}": content for name, content in files.items()})
+        try:
+            tracker.attach({f"report/{name}": content for name, content in files.items()})
+        except TrackingError as error:
+            note = f"the report is in no tracking store: {str(error).rstrip('.')}"
         runs = [entry.run_id for entry in study.front if entry.run_id is not None]
         url = tracker.compare_url(runs) if runs else None
     return Report(study.name, chosen.number, folder, tuple(files), parent, uri, url, note)
@@ -110,7 +113,7 @@ def _parent(study: Study, tracker: Tracker) -> tuple[str | None, str | None]:
     try:
         parent = tracker.look(study.tracked)
     except BenchError as error:
-        return None, f"the report is in no tracking store: {error}"
+        return None, f"the report is in no tracking store: {str(error).rstrip('.')}"
     note = None if parent else f"the report is in no tracking store: {tracker.uri} has no run of the study"
     return parent, note
 

@@ -23,12 +23,15 @@ from bench.reproduce.study import Findings, PaperStudy
 from bench.reproduce.writing import files
 from bench.specs import Candidate, fingerprint
 from bench.study.writing import candidate_params
-from bench.tracking import Record, TrackedStudy, Tracker
+from bench.tracking import Record, Tolerant, TrackedStudy, Tracker
 
 
 @dataclass(frozen=True)
 class FinishedStudy:
-    """A study on a data set, finished. `dataset` joins the names where it is across several."""
+    """A study on a data set, finished. `dataset` joins the names where it is across several.
+
+    `untracked` says why the tracking store lacks something of it.
+    """
 
     study: PaperStudy
     dataset: str
@@ -36,6 +39,7 @@ class FinishedStudy:
     files: tuple[Path, ...]
     tracking_uri: str | None
     parent_run_id: str | None
+    untracked: str | None
 
     @property
     def errata(self) -> int:
@@ -52,6 +56,7 @@ class FinishedStudy:
             "files": [str(path) for path in self.files],
             "tracking_uri": self.tracking_uri,
             "parent_run_id": self.parent_run_id,
+            "untracked": self.untracked,
         }
 
 
@@ -64,12 +69,13 @@ def reproduce(
 ) -> list[FinishedStudy]:
     """Run every study on every data set, then across them. After a kill the same call goes on where it stopped."""
     done: list[FinishedStudy] = []
+    tracking = Tolerant(tracker, progress)
     for each in prepared:
         each = _extracted(each, home, progress)
         evaluations = Evaluations(each.material, each.setup, progress)
-        done += [_study(study, each, evaluations, home, tracker, progress) for study in each.request.studies]
+        done += [_study(study, each, evaluations, home, tracking, progress) for study in each.request.studies]
     if len(prepared) > 1:
-        done += _across(prepared, done, home, tracker, progress)
+        done += _across(prepared, done, home, tracking, progress)
     return done
 
 
@@ -104,7 +110,7 @@ def _study(
     prepared: PreparedDataset,
     evaluations: Evaluations,
     home: Path,
-    tracker: Tracker,
+    tracker: Tolerant,
     progress: Progress,
 ) -> FinishedStudy:
     about = describe(study, prepared)
@@ -115,11 +121,13 @@ def _study(
         paths = _write((prepared.request.out or home / "reproduce") / name / study.name, written)
         tracker.attach(written)
         tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
-    return FinishedStudy(study, dataset, findings, paths, tracker.uri, parent)
+    return FinishedStudy(study, dataset, findings, paths, tracker.uri, parent, tracker.missing)
 
 
 @contextmanager
-def _opened(tracker: Tracker, home: Path, experiment: str, name: str, about: Mapping[str, Any]) -> Iterator[str | None]:
+def _opened(
+    tracker: Tolerant, home: Path, experiment: str, name: str, about: Mapping[str, Any]
+) -> Iterator[str | None]:
     """Hold the place `name` of a study alone while it is written to its parent run, whose id is given."""
     study = str(about["study"])
     with held(home, name, study) as drawn:
@@ -135,7 +143,7 @@ def _opened(tracker: Tracker, home: Path, experiment: str, name: str, about: Map
 
 
 def _findings(
-    study: PaperStudy, prepared: PreparedDataset, evaluations: Evaluations, tracker: Tracker, progress: Progress
+    study: PaperStudy, prepared: PreparedDataset, evaluations: Evaluations, tracker: Tolerant, progress: Progress
 ) -> Findings:
     steps = study.steps(prepared.setup)
     try:
@@ -233,7 +241,7 @@ def _across(
     prepared: Sequence[PreparedDataset],
     done: Sequence[FinishedStudy],
     home: Path,
-    tracker: Tracker,
+    tracker: Tolerant,
     progress: Progress,
 ) -> list[FinishedStudy]:
     """What studies say of all data sets together."""
@@ -251,5 +259,5 @@ def _across(
             paths = _write((prepared[0].request.out or home / "reproduce") / f"across-{key}" / study.name, written)
             tracker.attach(written)
             tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
-        found.append(FinishedStudy(study, names, findings, paths, tracker.uri, parent))
+        found.append(FinishedStudy(study, names, findings, paths, tracker.uri, parent, tracker.missing))
     return found

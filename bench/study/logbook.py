@@ -2,10 +2,10 @@
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Split
@@ -15,7 +15,7 @@ from bench.evaluation.scoring import Scored, Scorer
 from bench.figures import drawn
 from bench.measures import aggregated, cost_names
 from bench.metrics import finite
-from bench.progress import Progress
+from bench.progress import Progress, attempted
 from bench.space.schema import Objectives
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
@@ -23,17 +23,18 @@ from bench.study.journal import Journal, TrialRecord
 from bench.study.result import entry_json
 from bench.study.study import Study
 from bench.study.writing import as_json, candidate_params, score_tables, trial_record
-from bench.tracking import Record, Tracker
+from bench.tracking import Record, Tolerant
 from bench.version import __version__
 
+T = TypeVar("T")
 LIBRARIES = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "numpy", "datasets", "safetensors")
 
 
 @dataclass(frozen=True)
 class Logbook:
-    """Writes a study to a tracker."""
+    """Writes a study to a tracker. A table that cannot be made is a warning, and its run lacks it."""
 
-    tracker: Tracker
+    tracker: Tolerant
     dataset: Dataset
     protocol: Protocol
     progress: Progress
@@ -43,50 +44,64 @@ class Logbook:
         return self.dataset.train if self.protocol.name == "cv" else self.dataset.test
 
     def trial(self, record: TrialRecord, scored: Scored) -> str | None:
-        """Write a finished trial and return its run's id; None where nothing is tracked."""
+        """Write a finished trial and return its run's id; None where nothing is tracked, or the store fails."""
         if self.tracker.uri is None:
             return None
-        return self.tracker.log(trial_record(record, scored, self.dataset, self._searched))
+        return self.tracker.log(trial_record(record, self._tables(f"trial {record.number}", scored, self._searched)))
 
     def catch_up(self, journal: Journal, scorer: Scorer) -> None:
-        """Write the trials that the tracker lacks: it is another than before, there was none, or it has lost them."""
+        """Write the trials that the tracker lacks: it is another than before, or there was none, or it failed."""
         if self.tracker.uri is None:
             return
+        self.tracker.retry()
         runs = {}
         for record in [*journal.of("complete"), *journal.of("pruned")]:
             run_id = self.tracker.find(record.candidate.fingerprint())
             if run_id is None:
                 seeds = scorer.protocol.search_seeds[: record.repetitions]
                 run_id = self.trial(record, scorer.scored(record.candidate, "search", seeds))
+            if self.tracker.missing is not None:
+                break
             if run_id is not None and run_id != record.run_id:
                 runs[record.number] = run_id
         journal.move_runs(runs)
 
-    def study(self, study: Study) -> None:
-        """Mark and confirm the front, write the baselines, and close the parent run with what the study stands on."""
+    def study(self, study: Study) -> str | None:
+        """Mark and confirm the front, write the baselines, and close the parent run with what the study stands on.
+
+        Returns:
+            Why the tracking store lacks something of the study; None where it lacks nothing, or nothing is tracked.
+        """
         if self.tracker.uri is None:
-            return
+            return None
         self._front(study.front, study.journal)
         for entry in study.baselines:
             self._baseline(entry)
-        self.tracker.attach(
-            {
-                "front.csv": entries_csv(study.front),
-                "baselines.csv": entries_csv(study.baselines),
-                "result.json": as_json(study.to_json()),
-                "costs.csv": costs_csv(study.costs),
-                "dataset.json": as_json({**study.dataset_json(), "warnings": list(study.material.warnings)}),
-                "models.json": as_json(list(study.material.identities.values())),
-                "space.json": as_json(study.request.space.model_dump(mode="json", exclude_none=True)),
-                "environment.json": as_json(environment()),
-            }
-        )
+        files: dict[str, Callable[[], bytes]] = {
+            "front.csv": lambda: entries_csv(study.front),
+            "baselines.csv": lambda: entries_csv(study.baselines),
+            "result.json": lambda: as_json(study.to_json()),
+            "costs.csv": lambda: costs_csv(study.costs),
+            "dataset.json": lambda: as_json({**study.dataset_json(), "warnings": list(study.material.warnings)}),
+            "models.json": lambda: as_json(list(study.material.identities.values())),
+            "space.json": lambda: as_json(study.request.space.model_dump(mode="json", exclude_none=True)),
+            "environment.json": lambda: as_json(environment()),
+        }
+        made = {name: self._made(name, make) for name, make in files.items()}
+        self.tracker.attach({name: content for name, content in made.items() if content is not None})
         if images := drawn(lambda: _front_images(study), "the figure of the front", self.progress.warn):
             self.tracker.attach(images)
         counts = {f"trials_{key}": float(value) for key, value in study.trials.items()}
         spent = {} if study.session is None else study.session.seconds
         seconds = {f"seconds_{key}": value for key, value in spent.items()}
         self.tracker.close(counts | seconds, {"bench.optimistic": str(study.optimistic).lower()})
+        return self.tracker.missing
+
+    def _made(self, name: str, make: Callable[[], T]) -> T | None:
+        return attempted(make, f"{name} is missing in the tracking store", self.progress.warn)
+
+    def _tables(self, name: str, scored: Scored, split: Split) -> dict[str, bytes]:
+        return self._made(f"the tables of {name}", lambda: score_tables(scored, self.dataset, split)) or {}
 
     def _front(self, entries: Sequence[Entry], journal: Journal) -> None:
         """Tag the front's runs and add their confirmation; runs that have left the front lose the tag."""
@@ -97,7 +112,8 @@ class Logbook:
             self.tracker.update(journal.records[trial].run_id, {}, {"bench.front": "false"})
         for entry in entries:
             self.tracker.update(entry.run_id, confirmed_metrics(entry), {"bench.front": "true"})
-        journal.keep("front", sorted(now))
+        if self.tracker.missing is None:
+            journal.keep("front", sorted(now))
 
     def _baseline(self, entry: Entry) -> None:
         """A baseline as a run of its own; the best searched single may change, so its candidate is in the key."""
@@ -109,7 +125,7 @@ class Logbook:
                 params={"fusion": "none", "models": entry.name} if candidate is None else candidate_params(candidate),
                 metrics=finite(entry.search) | dict(entry.costs) | confirmed_metrics(entry),
                 tags={"bench.state": "baseline", "bench.front": "false"},
-                artifacts=score_tables(entry.confirmed, self.dataset, self.dataset.test),
+                artifacts=self._tables(entry.name, entry.confirmed, self.dataset.test),
             )
         )
 

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from bench.study.settings import SearchRequest, StudySettings
 from bench.study.study import Session, Study, tracked
 from bench.study.trials import Trials
 from bench.tasks import TASKS
-from bench.tracking import Tracker
+from bench.tracking import Tolerant, Tracker
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,13 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
     deadline = None if request.time_budget is None else time.monotonic() + request.time_budget
     material = prepared.material
     check_disk(material.needs, material.store)
+    tracking = Tolerant(tracker, progress)
     with opened(home, prepared.study, prepared.settings) as journal:
         # what `reopen` needs to find the study's material again
         journal.keep("request", request.model_dump(mode="json"))
-        parent = tracker.open(tracked(prepared.study, journal, request, material))
+        parent = tracking.open(tracked(prepared.study, journal, request, material))
         try:
-            return _run(prepared, journal, tracker, parent, progress, deadline)
+            return _run(prepared, journal, tracking, parent, progress, deadline)
         except BaseException:
             # Ctrl-C included: a run that nobody works on must not look as if somebody did
             with suppress(Exception):
@@ -131,7 +132,7 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
 def _run(
     prepared: Prepared,
     journal: Journal,
-    tracker: Tracker,
+    tracker: Tolerant,
     parent: str | None,
     progress: Progress,
     deadline: float | None,
@@ -175,6 +176,8 @@ def _run(
             f"cheapest layer costs {cheapest:.2f} ms a text. "
             "Raise `max_latency_ms` or `max_memory_gb`, or give other `models`."
         )
+    if tracker.missing is not None:
+        log.catch_up(journal, scorer)
     with clock.phase("confirm"):
         confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress)
         front, baselines = confirmation.run(journal)
@@ -182,8 +185,7 @@ def _run(
     session = Session(seconds, stopped, trials.exhausted, tracker.uri, parent)
     asked = as_searched(request, prepared.study, material.models)
     study = Study(prepared.study, asked, journal, material, costs, scorer, front, baselines, session)
-    log.study(study)
-    return study
+    return replace(study, session=replace(session, untracked=log.study(study)))
 
 
 def as_searched(request: SearchRequest, study: str, models: Iterable[str]) -> SearchRequest:

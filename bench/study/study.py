@@ -21,7 +21,7 @@ from bench.tracking import TrackedStudy
 class Session:
     """The search that gave a study: where its time went, in seconds by phase, and why it stopped before its end.
 
-    `exhausted`: the space has no further candidate.
+    `exhausted`: the space has no further candidate. `untracked`: why the tracking store lacks something of the study.
     """
 
     seconds: Mapping[str, float]
@@ -29,6 +29,7 @@ class Session:
     exhausted: bool = False
     tracking_uri: str | None = None
     parent_run_id: str | None = None
+    untracked: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Study:
             "seconds": {key: round(value, 3) for key, value in session.seconds.items()},
             "tracking_uri": session.tracking_uri,
             "parent_run_id": session.parent_run_id,
+            "untracked": session.untracked,
             "models_absent": {model.name: model.reason for model in material.absent},
             "truncated_texts": material.truncated,
             "warnings": list(material.warnings),

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from bench.tasks import TASKS
 from bench.tracking import Record
 
 
-def trial_record(record: TrialRecord, scored: Scored, dataset: Dataset, split: Split) -> Record:
-    """A finished trial as one run: repetitions as steps, per-class scores, confusion and predictions as files."""
+def trial_record(record: TrialRecord, tables: Mapping[str, bytes]) -> Record:
+    """A finished trial as one run: repetitions as steps, its `score_tables` as files."""
     return Record(
         key=record.candidate.fingerprint(),
         name=f"trial-{record.number:04d}",
@@ -32,7 +33,7 @@ def trial_record(record: TrialRecord, scored: Scored, dataset: Dataset, split: S
         tags={"bench.state": record.state, "bench.trial": str(record.number), "bench.front": "false"},
         artifacts={
             "candidate.json": as_json(record.candidate.model_dump(mode="json")),
-            **score_tables(scored, dataset, split),
+            **tables,
         },
     )
 

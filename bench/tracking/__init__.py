@@ -7,12 +7,14 @@ from bench.progress import SILENT, Progress
 from bench.tracking.addresses import check_address, redacted
 from bench.tracking.mlflow import MlflowTracker
 from bench.tracking.record import UNTRACKED, NoTracker, Record, TrackedStudy, Tracker, TrackingError
+from bench.tracking.tolerant import Tolerant
 
 __all__ = [
     "UNTRACKED",
     "MlflowTracker",
     "NoTracker",
     "Record",
+    "Tolerant",
     "TrackedStudy",
     "Tracker",
     "TrackingError",

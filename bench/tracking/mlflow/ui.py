@@ -26,10 +26,11 @@ def serve(store: MlflowStore, host: str, port: int, say: Callable[[str], None]) 
     store.require()
     _check_free(host, port)
     say(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")
-    words = ["--backend-store-uri", store.address, "--host", host, "--port", str(port)]
-    command = [sys.executable, "-m", "mlflow", "ui", *words]
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
+    # its environment is this user's to read, and its command line everybody's: the address may hold a password
+    environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": store.address}
     # a group of its own: MLflow starts its server as other processes, and all of them end with this one
-    with subprocess.Popen(command, start_new_session=True) as server:  # noqa: S603 - our own arguments, no shell
+    with subprocess.Popen(command, env=environment, start_new_session=True) as server:  # noqa: S603 - no shell
         try:
             status = server.wait()
         finally:
