@@ -205,3 +205,16 @@ def test_a_text_has_no_more_tokens_than_the_body_has_positions(
     tokenizer = folder / "tokenizer_config.json"
     tokenizer.write_text(json.dumps(json.loads(tokenizer.read_text()) | {"model_max_length": 10**30}))
     assert resolve(str(folder)).max_positions == positions
+
+
+def test_a_models_own_pooling_is_marked_before_a_search(
+    made: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{TEXTS[index % 7]} {index},{'ab'[index % 2]}\n" for index in range(40))
+    (tmp_path / "rows.csv").write_text(f"text,label\n{rows}")
+    asked = ["search", "--dataset", "rows.csv", "--models", str(made("prompted")), "--device", "cpu", "--dry-run"]
+    ran = CliRunner().invoke(cli, [*asked, "--json"])
+    assert json.loads(ran.stdout)["models"][0]["own_pooling"] == "first"
+    ran = CliRunner().invoke(cli, [*asked, "--space", "quickstart"])
+    assert "pool by 'first', which is none of the space's poolings (mean, last)" in ran.output

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from bench.errors import BenchError
 from bench.fusion import FUSIONS
 from bench.space.candidates import Shape, canonical, suggest
-from bench.space.enumeration import count, is_finite, members
+from bench.space.enumeration import count, is_finite, members, singles
 from bench.space.files import load, schema, spaces_folder
 from bench.space.schema import Range, SearchSpace
 from bench.specs import MLP, Candidate, Logistic, Source
@@ -129,6 +129,13 @@ def test_first_token_pooling_is_left_out_where_it_means_nothing() -> None:
     found = {source for member in members(space, SHAPES) for source in member.candidate.sources}
     assert any(source.pooling == "first" for source in found if source.model == "a")
     assert not any(source.pooling == "first" for source in found if source.model == "b")
+
+
+def test_a_model_is_tried_first_as_its_authors_use_it() -> None:
+    space = SMALL.model_copy(update={"sources": SMALL.sources.model_copy(update={"pooling": ("mean", "first")})})
+    shapes = {"a": Shape(6, 384, ("mean", "last", "first"), own_pooling="first"), "b": Shape(3, 64, ("mean",), "last")}
+    found = [member.candidate.sources[0] for member in singles(space, shapes)]
+    assert [(each.model, each.layer, each.pooling) for each in found] == [("a", 6, "first"), ("b", 3, "mean")]
 
 
 @pytest.mark.parametrize("path", sorted(spaces_folder().glob("*.toml")), ids=lambda path: path.stem)

@@ -145,12 +145,19 @@ def _print_plan(planned: "Plan") -> None:
     terminal.echo(f"Space: {planned.space_size}.\n")
     show.table(
         "To extract",
-        ("model", "texts", "missing", "size on disk", "estimated time"),
+        ("model", "own pooling", "texts", "missing", "size on disk", "estimated time"),
         [
-            (model.name, model.texts, model.missing, show.size(model.bytes), "~ " + show.duration(model.seconds))
+            (
+                model.name,
+                model.own_pooling or "–",
+                model.texts,
+                model.missing,
+                show.size(model.bytes),
+                "~ " + show.duration(model.seconds),
+            )
             for model in planned.models
         ],
-        right=(1, 2, 3, 4),
+        right=(2, 3, 4, 5),
     )
     terminal.echo(
         f"Then {planned.left} candidates are left to try, ~ {show.duration(planned.search_seconds)}, and the front is "

@@ -186,6 +186,7 @@ def _describe(
     except BenchError as error:
         raise BenchError(f"Model '{parsed.text}' cannot be used: {error}.") from error
     row = parsed.row
+    causal = row.causal if row else _is_causal(body.config)
     positions = shape.positions if use.max_tokens is None else min(shape.positions, use.max_tokens)
     return ResolvedModel(
         name=parsed.text,
@@ -195,14 +196,14 @@ def _describe(
         architecture=body.architecture,
         layers=shape.layers,
         width=shape.width,
-        causal=row.causal if row else _is_causal(body.config),
+        causal=causal,
         max_positions=positions,
         prompt=use.prompt,
         remote_code=code,
         identity=identity,
         vocabulary=shape.vocabulary,
         lowercase=use.lowercase,
-        own_pooling=use.pooling,
+        own_pooling=use.pooling if use.pooling in poolings(causal=causal) else None,
         notes=use.notes,
     )
 

@@ -40,6 +40,11 @@ class Derivation(Spec):
         """It has one."""
         return (POOLING,)
 
+    @property
+    def own_pooling(self) -> None:
+        """It has no authors."""
+        return
+
 
 def located(stored: Callable[[Source], Stored], derived: Mapping[Source, Derivation]) -> Locate:
     """From sources, of which some are derived, to the matrices that they mean; `derived` may still grow."""

@@ -20,6 +20,8 @@ class ModelShape(Protocol):
     def width(self) -> int: ...  # noqa: D102
     @property
     def poolings(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def own_pooling(self) -> str | None: ...  # noqa: D102 - its authors', where they say
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Shape:
     layers: int
     width: int
     poolings: tuple[str, ...]
+    own_pooling: str | None = None
 
 
 Shapes = Mapping[str, ModelShape]

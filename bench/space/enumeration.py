@@ -114,11 +114,16 @@ class _Preferring:
 
 
 def singles(space: SearchSpace, shapes: Shapes) -> Iterator[Member]:
-    """Each model alone at its deepest layer, as far as the space allows it: tried before anything else."""
+    """Each model alone as its authors use it, as far as the space allows it: tried before anything else.
+
+    That is at its deepest layer, by its own pooling.
+    """
     if space.sources.at_least > 1:
         return
     for model in shapes:
-        chooser = _Preferring({"models": 1, "subset.1": model, f"sources.{model}": 1})
+        chooser = _Preferring(
+            {"models": 1, "subset.1": model, f"sources.{model}": 1, f"pooling.{model}": shapes[model].own_pooling}
+        )
         candidate = suggest(chooser, space, shapes)
         yield Member(params=chooser.params, candidate=candidate)
 

@@ -27,13 +27,14 @@ EXTRACTION_EFFICIENCY = 0.4
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """What one model still has to do."""
+    """What one model still has to do; `own_pooling` is its authors', None where they do not say."""
 
     name: str
     texts: int
     missing: int
     bytes: int
     seconds: float
+    own_pooling: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def planned_models(material: Material, peak: float) -> tuple[PlannedModel, ...]:
             len(need.missing),
             need.bytes,
             len(need.missing) * tokens * _flops(need) / (peak * EXTRACTION_EFFICIENCY),
+            need.model.own_pooling,
         )
         for need in material.needs
     )

@@ -62,6 +62,12 @@ def prepare(
     named = request.models is not None
     wanted = Wanted(request.dataset, models, request.extraction, named=named, scratch=scratch, recorded=recorded)
     material = gather(wanted, request.protocol.folds, store, progress)
+    for model in material.models.values():
+        if model.own_pooling not in (None, *request.space.sources.pooling):
+            progress.warn(
+                f"the authors of {model.name} pool by '{model.own_pooling}', which is none of the space's poolings "
+                f"({', '.join(request.space.sources.pooling)}): take a space that has it."
+            )
     for kind in request.space.head.kinds:
         check_serves(kind, request.dataset.task)
     if (searched := request.space.objectives).task != request.dataset.task:
