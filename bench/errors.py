@@ -1,7 +1,9 @@
 """The one error that is meant for a person, and words that such sentences share."""
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class BenchError(Exception):
@@ -21,6 +23,26 @@ def in_words(error: Exception) -> str:
     """An error within a sentence: one for people as it stands, another behind its kind and on one line."""
     text = " ".join(str(error).split())
     return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}"
+
+
+def unreadable(path: Path, error: OSError) -> BenchError:
+    """The words for a file of the store that is there and cannot be read, which does not make it a damaged one."""
+    denied = error.errno in {errno.EACCES, errno.EPERM}
+    remedy = (
+        "ask its owner for the right to read it, or set BENCH_STORE to a store of your own"
+        if denied
+        else "check the disk that it lies on, then run the same command again"
+    )
+    return BenchError(f"{path} cannot be read ({error.strerror or error}). It is left as it is: {remedy}.")
+
+
+def check_format(path: Path, found: object, known: int) -> None:
+    """Raise BenchError where a file of the store is of a newer format than the `known` one."""
+    if str(found).isdecimal() and int(str(found)) > known:
+        raise BenchError(
+            f"{path} is of format {found}, and this bench reads {known}: a newer one has written it. It is left as it "
+            "is: install the newer bench, or set BENCH_STORE to another store."
+        )
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

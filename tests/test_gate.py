@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -13,7 +14,6 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import yaml
-from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from test_search import Run, request, run, store  # noqa: F401 - fixtures
 
@@ -511,17 +511,22 @@ def test_candidates_come_from_a_study(run: Run, store: Store, tmp_path: Path) ->
 
 def test_a_fresh_store_shares_conversions_and_clears_what_a_kill_left(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    dead, busy = home / "checks" / "dead", home / "checks" / "busy"
-    for folder in (dead, busy):
-        (folder / "embeddings").mkdir(parents=True)
-        Path(f"{folder}.lock").touch()
-    (home / "converted" / "sha").mkdir(parents=True)
-    with FileLock(f"{busy}.lock"), fresh_store(home) as fresh:
-        assert (fresh.home / "converted" / "sha").is_dir()
-        assert not list(fresh.shelves())
-        assert not dead.exists()
-        assert busy.exists()
-    assert not fresh.home.exists()
+    checks = home / "checks"
+    with ProcessPoolExecutor(1) as pool:
+        gone = pool.submit(os.getpid).result()
+    with fresh_store(home) as busy:
+        dead = checks / busy.home.name.replace(f"-{os.getpid()}-", f"-{gone}-")
+        earlier = [checks / "tmpabc", checks / "tmpabc.lock"]  # as an earlier bench called them
+        for folder in (dead, *earlier):
+            (folder / "embeddings").mkdir(parents=True)
+        for path in (path for folder in earlier for path in (folder / "embeddings", folder)):
+            os.utime(path, (0, 0))
+        (home / "converted" / "sha").mkdir(parents=True)
+        with fresh_store(home) as fresh:
+            assert (fresh.home / "converted" / "sha").is_dir()
+            assert not list(fresh.shelves())
+            assert sorted(checks.iterdir()) == sorted([busy.home, fresh.home])
+        assert not fresh.home.exists()
     assert (home / "converted" / "sha").is_dir()
 
 

@@ -1,25 +1,34 @@
 import contextlib
+import errno
 import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.evaluation.ask import Ask
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.outcome import Outcome
+from bench.files import atomic
+from bench.files.temporary import _machine
+from bench.models.digests import digest
 from bench.store import DamagedError, Shelf, Store, slot, text_key
 
 IDENTITY = {"model": "owner/some model", "dtype": "float32"}
 TEXTS = [f"text {index}" for index in range(40)]
 KEYS = [text_key(text) for text in TEXTS]
+INPUTS = Path(__file__).with_name("inputs") / "03"
 
 
 def states(rows: list[int]) -> dict[str, torch.Tensor]:
@@ -166,7 +175,10 @@ def test_kill_at_any_moment_leaves_only_whole_segments(tmp_path: Path) -> None:
 def test_prune_offers_leftovers_and_named_shelves_only(tmp_path: Path, shelf: Shelf) -> None:
     store = Store(tmp_path)
     assert store.prunable() == {}
-    (shelf.folder / ".x.safetensors.abc.tmp").write_bytes(b"12345")
+    left = shelf.folder / ".x.safetensors.abc.tmp"  # as an earlier bench called them
+    left.write_bytes(b"12345")
+    assert store.prunable() == {}, "somebody may still be writing it"
+    os.utime(left, (0, 0))
     assert list(store.prunable().values()) == [5]
     with pytest.raises(BenchError, match="did you mean 'owner-some"):
         store.prunable(["ownr-some-model"])
@@ -230,3 +242,238 @@ def test_two_readers_of_one_damaged_file_both_learn_of_it(shelf: Shelf) -> None:
     for reader in readers:
         assert reader.verify() == 0
         assert len(reader.damaged) == 2
+
+
+def newer(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A segment as a bench of the next format would write it."""
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.store.segment.FORMAT", 2)
+        before = set(shelf.folder.iterdir())
+        fill(shelf, [35])
+    (path,) = set(shelf.folder.iterdir()) - before
+    return path
+
+
+def refused(folder: Path, words: str) -> None:
+    """Reading is an error in those words, and nothing in the folder is renamed or changed."""
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(BenchError, match=words):
+        Shelf(folder, IDENTITY).missing(KEYS[:30], [slot(0, "mean")])
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@contextlib.contextmanager
+def denied(name: str, number: int) -> Iterator[None]:
+    """Files of that suffix cannot be opened: root may read what others may not, so that a mode would not do."""
+    original = Path.open
+
+    def opened(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name.endswith(name):
+            raise OSError(number, os.strerror(number), str(path))
+        return original(path, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        yield
+
+
+@pytest.mark.parametrize(("number", "remedy"), [(errno.EACCES, "ask its owner"), (errno.EIO, "check the disk")])
+def test_what_cannot_be_read_is_no_damage(shelf: Shelf, tmp_path: Path, number: int, remedy: str) -> None:
+    before = sorted(shelf.folder.iterdir())
+    with denied(".safetensors", number), pytest.raises(BenchError, match=rf"cannot be read.*left as it is: {remedy}"):
+        Shelf(shelf.folder, IDENTITY).missing(KEYS[:30], [slot(0, "mean")])
+    with denied("identity.json", number):
+        assert list(Store(tmp_path).shelves()) == []
+        (reason,) = Store(tmp_path).closed().values()
+        assert remedy in reason
+    assert sorted(shelf.folder.iterdir()) == before
+
+    cache, rows = EvaluationCache(tmp_path), np.arange(4)
+    ask = Ask(subject="majority", train="0" * 16, labels=("a", "b"), test="1" * 16, seed=0)
+    cache.put(ask, Outcome(rows, rows % 2, np.zeros((4, 2), dtype=np.float32)))
+    with denied(".safetensors", number), pytest.raises(BenchError, match=remedy):
+        cache.get(ask)
+    assert cache.get(ask) is not None
+    (tmp_path / "digests.json").write_text("{}")
+    with denied("digests.json", number), pytest.raises(BenchError, match=remedy):
+        digest(tmp_path / "digests.json", tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes the rights of another user")
+def test_a_file_of_another_user_is_no_damage(shelf: Shelf, tmp_path: Path) -> None:
+    """As it comes in a shared store: its owner made it private."""
+    cache, rows = EvaluationCache(tmp_path), np.arange(4)
+    ask = Ask(subject="majority", train="0" * 16, labels=("a", "b"), test="1" * 16, seed=0)
+    cache.put(ask, Outcome(rows, rows % 2, np.zeros((4, 2), dtype=np.float32)))
+    for path in tmp_path.rglob("*.safetensors"):
+        path.chmod(0o600)
+    modes = {}
+    for path in (shelf.folder, *(each for each in shelf.folder.parents if each.stat().st_mode & 0o1 == 0)):
+        modes[path] = path.stat().st_mode
+        path.chmod(0o777)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(BenchError, match="ask its owner"):
+            Shelf(shelf.folder, IDENTITY).missing(KEYS, [slot(0, "mean")])
+        with pytest.raises(BenchError, match="ask its owner"):
+            cache.get(ask)
+    finally:
+        os.seteuid(0)
+        for path, mode in modes.items():
+            path.chmod(mode)
+    assert not list(tmp_path.rglob("*.damaged"))
+
+
+def test_a_newer_format_is_no_damage(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer(shelf, monkeypatch)
+    refused(shelf.folder, r"is of format 2, and this bench reads 1: a newer one has written it")
+    (shelf.folder / "identity.json").write_text(json.dumps({"format": 2}))
+    assert "of format 2" in next(iter(Store(tmp_path).closed().values()))
+    with pytest.raises(BenchError, match="is of format 2"):
+        Store(tmp_path).find(shelf.fingerprint)
+
+
+def test_a_segment_that_was_copied_from_another_shelf_is_not_used(shelf: Shelf, tmp_path: Path) -> None:
+    other = Store(tmp_path).shelf(IDENTITY | {"dtype": "bfloat16"})
+    fill(other, [30, 31])
+    (path,) = other.folder.glob("*.safetensors")
+    shutil.copy(path, shelf.folder)
+    refused(shelf.folder, f"holds hidden states of the extraction {other.fingerprint}.*copied or moved")
+    (shelf.folder / path.name).unlink()
+    shutil.copy(other.folder / "identity.json", shelf.folder)
+    with pytest.raises(BenchError, match="not that of its folder"):
+        Store(tmp_path).find(shelf.fingerprint)
+
+
+def test_damage_that_cannot_be_set_aside_is_said(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    alter(shelf)
+    opened = Shelf(shelf.folder, IDENTITY)
+    opened.refresh()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", no)
+        with pytest.raises(BenchError, match="does not match its checksum, and it cannot be set aside"):
+            opened.matrix(KEYS[:30], slot(0, "mean"))
+
+
+def _write_slowly(path: Path, ready: Any, go: Any) -> None:
+    with atomic(path) as temporary:
+        temporary.write_bytes(b"whole")
+        ready.set()
+        go.wait()
+
+
+def test_prune_leaves_what_another_process_is_writing(shelf: Shelf, tmp_path: Path) -> None:
+    """Whose process is gone is deleted at once, whatever it was making; in the hour of another machine's, not."""
+    store, context = Store(tmp_path), multiprocessing.get_context("fork")
+    ready, go, path = context.Event(), context.Event(), shelf.folder / "slow.safetensors"
+    process = context.Process(target=_write_slowly, args=(path, ready, go))
+    process.start()
+    ready.wait()
+    assert [left.in_use for left in store.leftovers()] == [True]
+    assert store.prunable() == {}
+    with pytest.raises(BenchError, match=r"may be writing .*slow\.safetensors"):
+        store.prunable(["owner-some"])
+    go.set()
+    process.join()
+    assert path.read_bytes() == b"whole"
+    assert store.leftovers() == []
+
+
+def test_what_killed_processes_left_is_listed_and_deleted(tmp_path: Path) -> None:
+    """In every room of a store. Of another machine, and of an earlier bench, only what is not touched any more."""
+    store = Store(tmp_path)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        gone = pool.apply(os.getpid)
+    rooms = ["embeddings/x", "evaluations/v2/00", "rows", "converted", "exports", "checks", "."]
+    for room in rooms:
+        folder = tmp_path / room / f".name.{_machine()}-{gone}-00000000.tmp"
+        folder.mkdir(parents=True)
+        (folder / "new").write_bytes(b"12345")
+    (tmp_path / "converted" / "0.damaged").mkdir()
+    fill(store.shelf(IDENTITY), [1])
+    found = store.leftovers()
+    assert {str(left.path.parent.relative_to(tmp_path)) for left in found} == {"embeddings", *rooms[1:]}
+    assert len(found) == len(rooms) + 1
+    busy = [left.path.relative_to(tmp_path) for left in found if left.in_use]
+    assert busy == [Path("embeddings/x")], "the first rows may still be computed"
+    store.delete(store.prunable())
+    assert [left.path.name for left in store.leftovers()] == ["x"]
+
+    others = ["embeddings/x/.name.00000000-1-00000000.tmp", "converted/.0.abc", "checks/tmpabc", "rows/.tmpAbCdEf"]
+    for each in others:
+        (tmp_path / each).mkdir(parents=True)
+    assert store.prunable() == {}
+    for path in (tmp_path / "embeddings" / "x").rglob("*"):
+        os.utime(path, (0, 0))
+    for path in (tmp_path / "embeddings" / "x", *(tmp_path / each for each in others)):
+        os.utime(path, (0, 0))
+    assert len(store.prunable()) == 4
+    store.delete(store.prunable())
+    assert store.leftovers() == []
+    assert store.shelf(IDENTITY).rows() == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("newer-format", "is of format 2"),
+        ("of-another-shelf", "copied or moved there"),
+        ("altered-keys", None),
+        ("torn", None),
+        ("renamed", None),
+    ],
+)
+def test_a_foreign_segment_is_refused_and_a_damaged_one_set_aside(given: str, words: str | None, shelf: Shelf) -> None:
+    """Files of `inputs/03`, put into a shelf by hand: none of their rows is used, and only damage is renamed."""
+    (path,) = (INPUTS / given).iterdir()
+    shutil.copy(path, shelf.folder)
+    if words is not None:
+        refused(shelf.folder, words)
+        return
+    opened = Shelf(shelf.folder, IDENTITY)
+    assert opened.missing(KEYS[:30], list(states([0]))) == []
+    assert len(opened.damaged) == 1
+    assert [each.stem for each in shelf.folder.glob("*.damaged")] == [path.stem]
+    torch.testing.assert_close(opened.matrix(KEYS[:2], slot(0, "mean")), states([0, 1])[slot(0, "mean")])
+
+
+def test_the_command_tells_what_is_of_no_use_and_keeps_what_is_written(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path))
+
+    def said(*words: str) -> tuple[int, str, str]:
+        ran = CliRunner().invoke(cli, ["store", *words])
+        assert not isinstance(ran.exception, BenchError), ran.exception
+        return ran.exit_code, ran.stdout, ran.stderr
+
+    foreign = newer(shelf, monkeypatch)
+    lost = Store(tmp_path).shelf(IDENTITY | {"dtype": "float16"})
+    fill(lost, [1])
+    (lost.folder / "identity.json").unlink()
+    (tmp_path / "converted" / "0.damaged").mkdir(parents=True)
+    with atomic(tmp_path / "rows" / "r.safetensors"):
+        assert "converted/0.damaged" in said("list")[1]
+        found = json.loads(said("list", "--json")[1])
+        assert [(each["path"].split("/")[0], each["in_use"]) for each in found["leftovers"]] == [
+            ("rows", True),
+            ("converted", False),
+        ]
+        assert found["shelves"][0]["rows"] is None
+        assert "of format 2" in found["shelves"][0]["problem"]
+        assert [each["shelf"] for each in found["closed"]] == [lost.folder.name]
+
+        status, out, _ = said("verify")
+        assert status == 1
+        assert out.count("Not verified") == 2
+
+        status, out, err = said("prune", "--yes")
+        assert (status, out) == (0, "Deleted 1 items, 0 B.\n")
+        assert "kept: a process may be writing it" in err
+    assert not (tmp_path / "converted" / "0.damaged").exists()
+    assert foreign.exists()
+    assert said("prune", "--shelf", lost.folder.name, "--yes")[0] == 0
+    assert not lost.folder.exists()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from bench.api.tables import EXTRACT_SETTINGS
 from bench.datasets.request import DatasetRequest
+from bench.errors import BenchError
 from bench.home import Home
 from bench.progress import SILENT, Progress
 from bench.settings import given, refuse_unknown, takes
@@ -103,11 +105,25 @@ def remembered(home: Home | Path | str | None = None) -> tuple[Kept, list[tuple[
     return kept(folder), list(kept_rows(folder))
 
 
-def verify_store(home: Home | Path | str | None = None, progress: Progress = SILENT) -> dict[str, tuple[int, int]]:
-    """Read every byte: shelf → whole and damaged segments. Damaged ones are set aside, to be extracted again."""
-    shelves, found = list(store(home).shelves()), {}
+@dataclass(frozen=True)
+class Verified:
+    """Segments of a shelf that are whole, and that were set aside as damaged; or why it cannot be read to its end."""
+
+    whole: int = 0
+    damaged: int = 0
+    problem: str | None = None
+
+
+def verify_store(home: Home | Path | str | None = None, progress: Progress = SILENT) -> dict[str, Verified]:
+    """Read every byte of every shelf; damaged segments are set aside, to be extracted again, and nothing else."""
+    opened = store(home)
+    shelves = list(opened.shelves())
+    found = {path.name: Verified(problem=reason) for path, reason in opened.closed().items()}
     with progress.task("verify", len(shelves), "shelves") as task:
         for shelf in shelves:
-            found[shelf.folder.name] = shelf.verify(), len(shelf.damaged)
+            try:
+                found[shelf.folder.name] = Verified(shelf.verify(), len(shelf.damaged))
+            except BenchError as error:
+                found[shelf.folder.name] = Verified(damaged=len(shelf.damaged), problem=str(error))
             task.advance()
-    return found
+    return dict(sorted(found.items()))

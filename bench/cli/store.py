@@ -1,7 +1,7 @@
 """`bench store`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +9,10 @@ from bench import api
 from bench.cli import completers, options, terminal
 from bench.cli.fields import options_of
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.store import Shelf
+    from bench.store.leftovers import Leftover
 
 
 @click.group()
@@ -19,13 +23,17 @@ def store() -> None:
 @store.command("list")
 @options.json_option
 def list_(as_json: bool) -> None:
-    """What is stored: one line a model and settings, the rows that are known, and the remembered evaluations."""
+    """What is stored, and what kills and damage have left.
+
+    One line a model and settings, the rows that are known, the remembered evaluations, and what is of no use.
+    """
     from dataclasses import asdict
 
     from bench.cli import show
 
     opened = api.store()
-    home, shelves = opened.home, list(opened.shelves())
+    home, shelves = opened.home, [(shelf, *_rows(shelf)) for shelf in opened.shelves()]
+    closed, left = opened.closed(), opened.leftovers()
     remembered, known = api.remembered()
     if as_json:
         terminal.json_out(
@@ -34,14 +42,17 @@ def list_(as_json: bool) -> None:
                 "shelves": [
                     {
                         "shelf": each.folder.name,
-                        "rows": each.rows(),
+                        "rows": rows,
                         "bytes": each.size(),
                         "identity": dict(each.identity),
+                        "problem": problem,
                     }
-                    for each in shelves
+                    for each, rows, problem in shelves
                 ],
+                "closed": [{"shelf": path.name, "problem": reason} for path, reason in closed.items()],
                 "splits": [{"fingerprint": each[0], "dataset": each[1], "rows": each[2]} for each in known],
                 "evaluations": asdict(remembered),
+                "leftovers": [_leftover(each, home) for each in left],
             }
         )
         return
@@ -50,11 +61,13 @@ def list_(as_json: bool) -> None:
         f"Store {home}",
         ("shelf", "rows", "size", *keys),
         [
-            (each.folder.name, each.rows(), show.size(each.size()), *(each.identity.get(key) for key in keys))
-            for each in shelves
+            (each.folder.name, rows, show.size(each.size()), *(each.identity.get(key) for key in keys))
+            for each, rows, _ in shelves
         ],
         right=(1, 2),
     )
+    for problem in [*closed.values(), *(problem for *_, problem in shelves if problem)]:
+        terminal.echo(f"Not used: {problem}")
     terminal.echo(f"{len(known)} splits of data sets are known by their rows, without texts.")
     earlier = (
         f", and {remembered.earlier:,} of an earlier bench ({show.size(remembered.earlier_bytes)}) that it does not use"
@@ -62,23 +75,56 @@ def list_(as_json: bool) -> None:
         else ""
     )
     terminal.echo(f"{remembered.files:,} evaluations are remembered ({show.size(remembered.bytes)}){earlier}.")
+    if left:
+        show.table(
+            "Leftovers, which `bench store prune` deletes",
+            ("size", "path", ""),
+            [(show.size(each.bytes), each.path.relative_to(home), _use(each)) for each in left],
+            right=(0,),
+        )
+
+
+def _rows(shelf: "Shelf") -> tuple[int | None, str | None]:
+    """How many texts a shelf has, or why that cannot be said."""
+    try:
+        return shelf.rows(), None
+    except BenchError as error:
+        return None, str(error)
+
+
+def _leftover(left: "Leftover", home: Path) -> dict[str, Any]:
+    return {"path": str(left.path.relative_to(home)), "bytes": left.bytes, "in_use": left.in_use}
+
+
+def _use(left: "Leftover") -> str:
+    return "kept: a process may be writing it" if left.in_use else ""
 
 
 @store.command()
 @options.json_option
 def verify(as_json: bool) -> None:
-    """Read every byte and check it; damaged files are set aside, their rows will be extracted again."""
+    """Read every byte and check it; damaged files are set aside, their rows will be extracted again.
+
+    What cannot be read, or is of a newer bench, is named and left as it is.
+    """
+    from dataclasses import asdict
+
     from bench.cli import show
 
     found = api.verify_store(progress=show.progress())
-    rows = [{"shelf": name, "whole": whole, "damaged": damaged} for name, (whole, damaged) in found.items()]
     if as_json:
-        terminal.json_out({"shelves": rows})
+        terminal.json_out({"shelves": [{"shelf": name} | asdict(each) for name, each in found.items()]})
     else:
         show.table(
-            "Verified", ("shelf", "whole segments", "damaged"), [tuple(row.values()) for row in rows], right=(1, 2)
+            "Verified",
+            ("shelf", "whole segments", "damaged"),
+            [(name, each.whole, each.damaged) for name, each in found.items()],
+            right=(1, 2),
         )
-    if any(row["damaged"] for row in rows):
+        for each in found.values():
+            if each.problem:
+                terminal.echo(f"Not verified: {each.problem}")
+    if any(each.damaged or each.problem for each in found.values()):
         raise SystemExit(1)
 
 
@@ -88,12 +134,19 @@ def verify(as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.json_option
 def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -> None:
-    """Delete damaged files and parts of interrupted writes; with --shelf, whole shelves."""
+    """Delete damaged files and parts of interrupted writes; with --shelf, whole shelves.
+
+    What another process is writing is kept: one of this machine is asked for, and what another machine may be writing
+    is deleted when it has not changed for an hour.
+    """
     from bench.cli import show
 
     opened = api.store()
     doomed = opened.prunable(names, evaluations=evaluations)
+    kept = [each for each in opened.leftovers() if each.in_use and each.path not in doomed]
     total = sum(doomed.values())
+    for each in kept:
+        terminal.echo(f"{show.size(each.bytes):>10}  {each.path.relative_to(opened.home)}  {_use(each)}", err=True)
     if doomed and not yes:
         for path in doomed:
             terminal.echo(f"{show.size(doomed[path]):>10}  {path.relative_to(opened.home)}", err=True)
@@ -101,7 +154,13 @@ def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -
             raise BenchError("Nothing was deleted. Say y, or pass --yes.")
     opened.delete(doomed)
     if as_json:
-        terminal.json_out({"deleted": [str(path.relative_to(opened.home)) for path in doomed], "bytes": total})
+        terminal.json_out(
+            {
+                "deleted": [str(path.relative_to(opened.home)) for path in doomed],
+                "bytes": total,
+                "kept": [_leftover(each, opened.home) for each in kept],
+            }
+        )
     else:
         terminal.echo(f"Deleted {len(doomed)} items, {show.size(total)}.")
 

@@ -28,9 +28,13 @@ class EvaluationCache:
         return self.home / FOLDER / f"v{FORMAT}" / name[:2] / f"{name}.safetensors"
 
     def get(self, ask: Ask) -> Outcome | None:
-        """The outcome as it was put, bit for bit, or None. A torn or altered file counts as absent."""
+        """The outcome as it was put, bit for bit, or None. A torn or altered file counts as absent.
+
+        Raises:
+            BenchError: the file cannot be read, or is of a newer format; it stays as it is.
+        """
         path = self._path(ask)
-        if path is None or (found := read_checked(path)) is None:
+        if path is None or (found := read_checked(path, FORMAT)) is None:
             return None
         arrays, metadata = found
         if metadata["ask"] != _text(ask):

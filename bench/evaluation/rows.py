@@ -64,9 +64,12 @@ def sides(dataset: Dataset) -> tuple[SplitRows, SplitRows]:
 
 
 def keep(home: Path, dataset: str, side: SplitRows) -> None:
-    """Keep a side of a data set of that name, where it is not kept already."""
-    with contextlib.suppress(BenchError):
-        read(home, side.fingerprint)
+    """Keep a side of a data set of that name, where it is not kept already.
+
+    Raises:
+        BenchError: what is kept cannot be read, or is of a newer format; it stays as it is.
+    """
+    if _found(home, side.fingerprint) is not None:
         return
     arrays: dict[str, np.ndarray] = {
         "keys": np.frombuffer(b"".join(side.keys), dtype=np.uint8).reshape(len(side), -1),
@@ -89,23 +92,27 @@ def read(home: Path, fingerprint: str) -> SplitRows:
     """The side of that fingerprint.
 
     Raises:
-        BenchError: it is not kept, or the file is torn or altered.
+        BenchError: it is not kept, or the file is torn, altered, not to be read, or of a newer format.
     """
-    found = read_checked(_path(home, fingerprint))
-    if found is not None and found[1]["fingerprint"] == fingerprint:
-        arrays, metadata = found
-        return SplitRows(
-            fingerprint,
-            tuple(row.tobytes() for row in arrays["keys"]),
-            tuple(json.loads(metadata["names"])),
-            arrays["labels"].astype(np.int64),
-            arrays["groups"],
-            tuple(json.loads(arrays["ids"].tobytes())),
+    if (found := _found(home, fingerprint)) is None:
+        raise BenchError(
+            f"The store {home} does not hold the rows {fingerprint}. They are kept when a study of their data set "
+            "begins: run its command again where the data is."
         )
-    raise BenchError(
-        f"The store {home} does not hold the rows {fingerprint}. They are kept when a study of their data set begins: "
-        "run its command again where the data is."
+    arrays, metadata = found
+    return SplitRows(
+        fingerprint,
+        tuple(row.tobytes() for row in arrays["keys"]),
+        tuple(json.loads(metadata["names"])),
+        arrays["labels"].astype(np.int64),
+        arrays["groups"],
+        tuple(json.loads(arrays["ids"].tobytes())),
     )
+
+
+def _found(home: Path, fingerprint: str) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
+    found = read_checked(_path(home, fingerprint), FORMAT)
+    return found if found is not None and found[1]["fingerprint"] == fingerprint else None
 
 
 def kept(home: Path) -> Iterator[tuple[str, str, int]]:

@@ -1,9 +1,8 @@
 """What a baseline's candidates are and score now, computed anew: nothing is read from a store that was there before."""
 
 import platform
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from bench.evaluation.protocol import folds
 from bench.evaluation.rows import sides
 from bench.evaluation.scoring import Scorer
 from bench.extraction import check_disk, extract, survey
+from bench.files import sweep, temporary_folder
 from bench.gate.baseline import (
     MOST_ROWS,
     Baseline,
@@ -41,6 +41,7 @@ from bench.models.package import CONVERTED
 from bench.progress import SILENT, Progress
 from bench.specs import Candidate
 from bench.store import Shelf, Store, slot, text_key
+from bench.store.leftovers import CHECKS
 from bench.tasks import TASKS
 
 DIGITS = 6
@@ -57,29 +58,13 @@ def fresh_store(usual: Path) -> Iterator[Store]:
     were converted to safetensors are shared: they are found by the digest of what they were made from. What a kill
     leaves behind is deleted by the next check.
     """
-    from filelock import FileLock, Timeout
-
-    checks, converted = usual / "checks", usual / CONVERTED
+    checks, converted = usual / CHECKS, usual / CONVERTED
     for folder in (checks, converted):
         folder.mkdir(parents=True, exist_ok=True)
-    for left in checks.glob("*.lock"):
-        with suppress(Timeout), FileLock(left, timeout=0):
-            _delete(left.with_suffix(""))
-            left.unlink(missing_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=checks))
-    with FileLock(f"{folder}.lock"):
+    sweep(checks)
+    with temporary_folder(checks / "check") as folder:
         (folder / CONVERTED).symlink_to(converted.resolve(), target_is_directory=True)
-        try:
-            yield Store(folder)
-        finally:
-            _delete(folder)
-            Path(f"{folder}.lock").unlink(missing_ok=True)
-
-
-def _delete(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
+        yield Store(folder)
 
 
 def look(

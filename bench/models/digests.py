@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 
 from bench import files
-from bench.errors import BenchError, in_words
+from bench.errors import BenchError, in_words, unreadable
 from bench.specs import fingerprint
 
 WEIGHTS = "model.safetensors"
@@ -52,9 +52,11 @@ def digest(path: Path, store: Path) -> str:
 def _read(memory: Path) -> dict[str, list[int | str]]:
     try:
         return dict(json.loads(memory.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
-        # It only saves hashing a file again, so an unreadable memory is an empty one.
+    except (FileNotFoundError, ValueError, TypeError):
+        # It only saves hashing a file again, so that one which a crash of the system has torn is an empty one.
         return {}
+    except OSError as error:
+        raise unreadable(memory, error) from error
 
 
 def weight_files(folder: Path) -> list[Path]:

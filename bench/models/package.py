@@ -5,13 +5,12 @@ import importlib.metadata
 import io
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
 from filelock import FileLock
 
 from bench import files
-from bench.errors import BenchError
+from bench.errors import BenchError, unreadable
 from bench.models.digests import WEIGHTS, digest
 from bench.models.quiet import quiet_transformers
 from bench.models.rows import ModelRow
@@ -85,18 +84,18 @@ def _converted(row: ModelRow, parts: list[Path], store: Path, progress: Progress
         if flaw is None:
             return target  # another process has made it
         for stale in home.glob(f".{target.name}.*"):
-            shutil.rmtree(stale)
+            files.delete(stale)  # nobody is writing it: the lock is ours
         if target.is_dir():
             progress.warn(f"the conversion of {row.name} is not used: {flaw}; {_put_aside(target)}")
         progress.say(f"convert {row.name} from GGUF, about a minute")
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=home) as name:
-            gguf = Path(name) / "model.gguf"
+        with files.temporary_folder(target) as folder:
+            gguf = folder / "model.gguf"
             with gguf.open("wb") as joined:
                 for part in parts:
                     with part.open("rb") as file:
                         shutil.copyfileobj(file, joined, files.CHUNK)
             _check(row, files.sha256(gguf))
-            made = Path(name) / "model"
+            made = folder / "model"
             _convert(gguf, made)
             files.write_checksums(made)
             made.rename(target)
@@ -114,10 +113,7 @@ def _flaw(row: ModelRow, folder: Path, store: Path) -> str | None:
     except FileNotFoundError:
         return "another process puts it aside"
     except OSError as error:
-        raise BenchError(
-            f"The conversion of '{row.name}' in {folder} cannot be read ({error.strerror}): ask its owner for the "
-            "right to read it, or set BENCH_STORE to a store of your own."
-        ) from error
+        raise unreadable(Path(error.filename or folder), error) from error
 
 
 def _contradiction(row: ModelRow, folder: Path) -> str | None:
@@ -146,8 +142,7 @@ def _put_aside(target: Path) -> str:
         shutil.rmtree(target)
         return "bench keeps checksums beside conversions now, so it is made again"
     aside = target.with_name(f"{target.name}.damaged")
-    if aside.exists():
-        shutil.rmtree(aside)
+    files.delete(aside)
     target.rename(aside)
     return f"it is set aside as {aside.name} and made again"
 

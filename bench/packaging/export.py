@@ -1,6 +1,7 @@
 """Where a packaged trial goes: into a new folder, or into a tracking store."""
 
-import tempfile
+import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.files import sweep, temporary_folder
 from bench.packaging.build import build
 from bench.packaging.mlmodel import save
 from bench.packaging.pipeline import PackagedPipeline
 from bench.progress import SILENT, Progress
+from bench.store.leftovers import EXPORTS
 from bench.study.journal import TrialRecord
 from bench.study.study import Study
 from bench.tracking.mlflow import MlflowTracker
@@ -85,12 +88,10 @@ def export(
         BenchError: the folder is taken, the weights cannot be packed, or the package does not predict as the search.
     """
     refuse_taken(folder)
-    with _scratch_beside(folder) as scratch:
+    with _scratch(study, folder.name) as scratch:
         made = build(study, trial, scratch / "pipeline", chosen, with_weights, progress)
         save(scratch / "model", scratch / "pipeline", made)
-        if folder.exists():
-            folder.rmdir()
-        (scratch / "model").rename(folder)
+        _place(scratch / "model", folder)
     return Exported(made, str(folder), folder)
 
 
@@ -124,8 +125,8 @@ def log(
             f"The tracking store {tracker.uri} has no run of trial {trial.number} of the study '{study.name}': name "
             "the store that it was searched with (`tracking_uri`), or export to a folder (`out`)."
         )
-    with tempfile.TemporaryDirectory(prefix="bench-export-") as name:
-        pipeline = Path(name) / "pipeline"
+    with _scratch(study, study.name) as scratch:
+        pipeline = scratch / "pipeline"
         made = build(study, trial, pipeline, chosen, with_weights, progress)
         uri, version = tracker.models.log(
             run,
@@ -147,8 +148,24 @@ def _model_record(made: PackagedPipeline) -> ModelRecord:
 
 
 @contextmanager
-def _scratch_beside(folder: Path) -> Iterator[Path]:
-    """A folder on the same disk, so that what is made in it takes its name at once."""
+def _scratch(study: Study, name: str) -> Iterator[Path]:
+    """A folder of the study's store to build in, so that `bench store` knows what a kill has left of an export."""
+    exports = study.material.store.home / EXPORTS
+    exports.mkdir(parents=True, exist_ok=True)
+    sweep(exports)
+    with temporary_folder(exports / name) as scratch:
+        yield scratch
+
+
+def _place(made: Path, folder: Path) -> None:
+    """Let a folder take its name at once; from another disk it is copied beside it first."""
+    if folder.exists():
+        folder.rmdir()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
-        yield Path(name)
+    try:
+        made.rename(folder)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with temporary_folder(folder) as beside:
+            shutil.copytree(made, beside / folder.name).rename(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cost import ModelCost
-from bench.errors import BenchError
+from bench.errors import BenchError, unreadable
 from bench.evaluation.scoring import Scored
 from bench.files import atomic, write_json
 from bench.material import Clock, extract_and_measure
@@ -97,12 +97,19 @@ def _extracted(prepared: PreparedDataset, home: Path, progress: Progress) -> Pre
 
 
 def known_costs(path: Path) -> dict[str, ModelCost]:
-    """Costs that were measured before; none where they cannot be read."""
+    """Costs that were measured before; none where there is no whole file of them.
+
+    Raises:
+        BenchError: the file cannot be read.
+    """
     import json
 
-    with suppress(OSError, ValueError):
+    try:
         return {name: ModelCost.model_validate(cost) for name, cost in json.loads(path.read_text("utf-8")).items()}
-    return {}
+    except (FileNotFoundError, ValueError, AttributeError):
+        return {}
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _study(

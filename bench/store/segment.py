@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError
-from bench.files import write_tensors
+from bench.errors import BenchError, check_format, unreadable
+from bench.files import read_header, write_tensors
 from bench.specs import fingerprint
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ KEY_BYTES = 16
 
 
 class DamagedError(BenchError):
-    """A segment does not hold what it was written with. It has been set aside; its rows count as missing."""
+    """A segment does not hold what it was written with, as its checksums prove. Its rows count as missing."""
 
 
 def _checksum(tensor: "torch.Tensor") -> str:
@@ -36,23 +36,43 @@ def _stem(metadata: Mapping[str, str]) -> str:
 
 
 class Segment:
-    """One immutable file of rows. Opening checks header and row keys; `read` checks a tensor when it is first read."""
+    """One immutable file of rows. Opening checks header and row keys; `read` checks a tensor when it is first read.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: Of the file, whose name is the digest of its header's metadata.
+        identity: The fingerprint of the shelf that it lies on.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        DamagedError: it does not hold what its name and checksums say.
+        BenchError: it cannot be read, is of a newer format, or holds rows of another identity; that is no damage.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
         from safetensors import SafetensorError, safe_open
 
         self.path = path
         self._checked: dict[str, torch.Tensor] = {}
         try:
-            self._file = safe_open(path, framework="pt")
-            metadata = self._file.metadata() or {}
+            metadata = read_header(path)
+            check_format(path, metadata.get("format"), FORMAT)
             if _stem(metadata) != path.stem:
                 raise DamagedError(f"{path}: the header does not match the file's name")
+            if (found := metadata.get("identity")) != identity:
+                raise BenchError(
+                    f"{path} holds hidden states of the extraction {found}, and lies in the folder of {identity}: it "
+                    f"was copied or moved there. Move it to the folder whose name ends in {found}, or delete it."
+                )
+            self._file = safe_open(path, framework="pt")
             self._checksums: dict[str, str] = json.loads(metadata["checksums"])
             self.names = set(self._file.keys())
             keys = self.read(KEYS).numpy()
             self.read(TOKENS), self.read(TRUNCATED)  # small, and needed for every row
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise unreadable(path, error) from error
+        except (SafetensorError, KeyError, ValueError) as error:
             raise DamagedError(f"{path}: {error}") from error
         self.keys = [row.tobytes() for row in keys]
 

@@ -1,6 +1,5 @@
 """A shelf: the rows of one identity, in segments."""
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import BenchError, unreadable
 from bench.files import write_json
 from bench.identity import KeyGroup, group_of
 from bench.pooling import POOLINGS
@@ -18,6 +17,10 @@ from bench.store.segment import FORMAT, KEY_BYTES, KEYS, TOKENS, TRUNCATED, Dama
 
 if TYPE_CHECKING:
     import torch
+
+
+DAMAGED = ".damaged"
+"""The suffix of what was set aside because its checksums prove it to be damaged."""
 
 
 def text_key(text: str) -> bytes:
@@ -29,6 +32,20 @@ def slot(layer: int, pooling: str) -> str:
     """The name of a layer's pooled states inside a segment; that of a plugin's pooling holds a hash of its source."""
     source = POOLINGS.source(pooling)
     return f"{layer}.{pooling}" if source is None else f"{layer}.{pooling}@{source}"
+
+
+def contents(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; nothing where there is none.
+
+    Raises:
+        BenchError: it cannot be listed.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from error
 
 
 def identity_fingerprint(identity: Mapping[str, Any]) -> str:
@@ -59,15 +76,21 @@ class Shelf:
         return str(self.identity.get("model", "?"))
 
     def refresh(self) -> None:
-        """Take in segments that were written since the last look; set damaged ones aside."""
-        for path in sorted(self.folder.glob("*.safetensors")):
-            if path.name in self._segments:
+        """Take in segments that were written since the last look; set damaged ones aside.
+
+        Raises:
+            BenchError: one cannot be read, is of a newer format or of another identity; it stays where it is.
+        """
+        fingerprint = self.fingerprint
+        for path in contents(self.folder):
+            if path.suffix != ".safetensors" or path.name in self._segments:
                 continue
             try:
-                segment = Segment(path)
+                segment = Segment(path, fingerprint)
+            except FileNotFoundError:  # another process has set it aside or pruned it
+                continue
             except DamagedError as error:
-                if path.exists():  # otherwise another process has set it aside or pruned it
-                    self._set_aside(path, error)
+                self._set_aside(path, error)
                 continue
             self._segments[path.name] = segment
             for name in segment.names - {KEYS}:
@@ -77,8 +100,14 @@ class Shelf:
 
     def _set_aside(self, path: Path, error: DamagedError) -> None:
         self.damaged.append(str(error))
-        with contextlib.suppress(FileNotFoundError):  # another process has set it aside or pruned it
-            path.replace(path.with_suffix(".damaged"))
+        try:
+            path.replace(path.with_suffix(DAMAGED))
+        except FileNotFoundError:
+            pass  # another process has set it aside or pruned it
+        except OSError as refused:
+            raise BenchError(
+                f"{error}, and it cannot be set aside ({refused.strerror}): delete it, or ask its owner to."
+            ) from refused
         if self._segments.pop(path.name, None) is not None:
             for where in self._where.values():
                 for key in [key for key, (segment, _) in where.items() if segment == path.name]:

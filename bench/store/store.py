@@ -2,16 +2,17 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, nearest
-from bench.files import existing_parent
+from bench.errors import BenchError, check_format, nearest, unreadable
+from bench.files import delete, existing_parent
+from bench.store.leftovers import EMBEDDINGS, Leftover, holds_nothing, leftovers, size
 from bench.store.segment import FORMAT
-from bench.store.shelf import Shelf, identity_fingerprint
+from bench.store.shelf import Shelf, contents, identity_fingerprint
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,16 @@ class Store:
 
     @property
     def _folder(self) -> Path:
-        return self.home / "embeddings"
+        return self.home / EMBEDDINGS
 
     def shelf(self, identity: Mapping[str, Any]) -> Shelf:
-        """The shelf of that identity, whatever the model was called; its folder appears with the first row."""
+        """The shelf of that identity, whatever the model was called; its folder appears with the first row.
+
+        Raises:
+            BenchError: the store cannot be read.
+        """
         name = identity_fingerprint(identity)
-        if known := sorted(self._folder.glob(f"*-{name}")):
+        if known := self._folders(name):
             return Shelf(known[0], identity)
         slug = re.sub(r"[^\w.-]+", "-", str(identity["model"])).strip("-.")[-60:]
         return Shelf(self._folder / f"{slug}-{name}", identity)
@@ -46,45 +51,91 @@ class Store:
         Raises:
             BenchError: there is none, or its identity cannot be read.
         """
-        for shelf in self._opened(f"*-{fingerprint}"):
-            return shelf
+        for folder in self._folders(fingerprint):
+            return _opened(folder)
         raise BenchError(f"The store {self.home} has no hidden states of the extraction {fingerprint}.")
 
     def shelves(self) -> Iterator[Shelf]:
-        """Every shelf, by name."""
-        return self._opened("*")
+        """Every shelf that can be opened, by name."""
+        for folder in self._folders():
+            with suppress(BenchError):
+                yield _opened(folder)
 
-    def _opened(self, folders: str) -> Iterator[Shelf]:
-        for path in sorted(self._folder.glob(f"{folders}/identity.json")):
+    def closed(self) -> dict[Path, str]:
+        """Folders of rows that cannot be opened by themselves, and why: without identity, or of a newer format."""
+        found = {}
+        for folder in self._folders():
             try:
-                stored = json.loads(path.read_text(encoding="utf-8"))
-                if stored["format"] == FORMAT:
-                    yield Shelf(path.parent, stored["identity"])
-            except (OSError, ValueError, KeyError):
-                continue
+                _opened(folder)
+            except BenchError as error:
+                if not holds_nothing(folder):
+                    found[folder] = str(error)
+        return found
+
+    def _folders(self, fingerprint: str = "") -> list[Path]:
+        found = [path for path in contents(self._folder) if path.is_dir()]
+        return [path for path in found if not fingerprint or path.name.endswith(f"-{fingerprint}")]
+
+    def leftovers(self) -> list[Leftover]:
+        """What kills and damage have left."""
+        return list(leftovers(self.home))
 
     def prunable(self, prefixes: Sequence[str] = (), *, evaluations: bool = False) -> dict[Path, int]:
-        """What may be deleted, with its bytes: leftovers of kills and damage, and what is named.
+        """What may be deleted, with its bytes: leftovers that nobody is writing, and what is named.
 
         Raises:
-            BenchError: no shelf begins with one of `prefixes`.
+            BenchError: no shelf begins with one of `prefixes`, or somebody is writing into what is named.
         """
-        found = [*self._folder.glob("*/*.damaged"), *self._folder.glob("*/.*.tmp")]
-        shelves = [path.parent for path in self._folder.glob("*/identity.json")]
+        left = self.leftovers()
+        found = {each.path: each.bytes for each in left if not each.in_use}
+        folders = self._folders()
+        whole = [self.home / "evaluations"] if evaluations else []
         for prefix in prefixes:
-            named = [path for path in shelves if path.name.startswith(prefix)]
+            named = [path for path in folders if path.name.startswith(prefix)]
             if not named:
-                raise BenchError(f"No shelf begins with '{prefix}': {nearest(prefix, [path.name for path in shelves])}")
-            found += named
-        if evaluations and (folder := self.home / "evaluations").is_dir():
-            found.append(folder)
-        files = {path: path.rglob("*") if path.is_dir() else [path] for path in found}
-        return {path: sum(file.stat().st_size for file in inside if file.is_file()) for path, inside in files.items()}
+                raise BenchError(f"No shelf begins with '{prefix}': {nearest(prefix, [path.name for path in folders])}")
+            whole += named
+        for folder in (path for path in whole if path.is_dir()):
+            if busy := next((each.path for each in left if each.in_use and folder in each.path.parents), None):
+                raise BenchError(f"Nothing was deleted: a process may be writing {busy}. Wait until it has ended.")
+            found[folder] = size(folder)
+        return {path: count for path, count in found.items() if not any(above in found for above in path.parents)}
 
     def delete(self, paths: Iterable[Path]) -> None:
-        """Delete what `prunable` named."""
+        """Delete what `prunable` named.
+
+        Raises:
+            BenchError: some of it cannot be deleted; the rest is.
+        """
+        refused = {}
         for path in paths:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            try:
+                delete(path)
+            except OSError as error:
+                refused[path] = error.strerror or str(error)
+        if refused:
+            path, reason = next(iter(refused.items()))
+            more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+            raise BenchError(f"{path}{more} cannot be deleted: {reason}. The rest is.")
+
+
+def _opened(folder: Path) -> Shelf:
+    """The shelf in `folder` by the identity that is written there.
+
+    Raises:
+        BenchError: it has none, or one that cannot be read, is of a newer format, or of another shelf.
+    """
+    path = folder / "identity.json"
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        check_format(path, stored["format"], FORMAT)
+        shelf = Shelf(folder, dict(stored["identity"]))
+    except FileNotFoundError as error:
+        raise BenchError(f"{folder} has no identity.json; the next extraction of its rows writes one.") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BenchError(f"{path} is no identity of a shelf: delete it, and the next extraction writes one.") from error
+    if not folder.name.endswith(f"-{shelf.fingerprint}"):
+        raise BenchError(f"{path} is the identity of the extraction {shelf.fingerprint}, not that of its folder.")
+    return shelf

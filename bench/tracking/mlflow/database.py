@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from bench.errors import BenchError, in_words
-from bench.files import atomic
+from bench.files import atomic, delete
 from bench.tracking.addresses import FILE
 
 COUNTED = ("experiments", "runs", "params", "metrics", "tags")
@@ -35,7 +35,7 @@ def prepare(path: Path, warn: Callable[[str], None], *, migrate: bool) -> None:
         BenchError: the database is of another MLflow, and cannot be migrated; it stays as it was.
     """
     for left in path.parent.glob(f".{path.name}.*.tmp*"):
-        left.unlink(missing_ok=True)  # of a stop while it was made
+        delete(left)  # of a stop while it was made
     if not path.exists():
         _make(path)
         return

@@ -1,0 +1,35 @@
+"""Files that are whole or absent, and that tell when they are not what was written."""
+
+from pathlib import Path
+
+from bench.files.checked import read_checked, read_header, write_checked, write_tensors
+from bench.files.checksums import CHECKSUMS, CHUNK, altered, sha256, write_checksums
+from bench.files.temporary import abandoned, atomic, delete, final, is_temporary, sweep, temporary_folder, write_json
+
+__all__ = [
+    "CHECKSUMS",
+    "CHUNK",
+    "abandoned",
+    "altered",
+    "atomic",
+    "delete",
+    "existing_parent",
+    "final",
+    "is_temporary",
+    "read_checked",
+    "read_header",
+    "sha256",
+    "sweep",
+    "temporary_folder",
+    "write_checked",
+    "write_checksums",
+    "write_json",
+    "write_tensors",
+]
+
+
+def existing_parent(path: Path) -> Path:
+    """The nearest folder at or above `path` that exists: where its disk space would come from."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

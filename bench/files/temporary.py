@@ -1,0 +1,132 @@
+"""Writing that is whole or absent: what is made has a temporary name first, which says who makes it."""
+
+import functools
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+QUIET = 3600.0
+"""Seconds without a change after which another machine's writing is taken for abandoned."""
+
+_NAME = re.compile(r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.tmp")
+# An earlier bench wrote files `.NAME.HEX.tmp`, and safetensors a private one of its own beside them.
+_EARLIER = re.compile(r"\.(?P<name>.+)\.\w+\.tmp|\.tmp\w{6}")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield an empty file under a temporary name; on success it is flushed to disk and takes `path`'s name at once.
+
+    A reader sees the old file, or the whole new one. A kill leaves at most a temporary folder, which nothing reads and
+    the next writer of `path` deletes.
+    """
+    with temporary_folder(path) as folder:
+        temporary = folder / "new"
+        # As public as any other new file. The umask need not be asked for: it can only be read by setting it.
+        temporary.touch()
+        public = temporary.stat().st_mode
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(public)  # safetensors puts a private file of its own in its place
+        temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path`, on its disk, to make in it what takes that name; it is deleted at the end.
+
+    It is a folder for files too: libraries put files of their own beside the one that they are given. What killed
+    writers of the same `path` have left is deleted first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in _temporaries(path):
+        if abandoned(left):
+            delete(left)
+    folder = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporaries(path: Path) -> list[Path]:
+    prefix = f".{path.name}."
+    with os.scandir(path.parent) as entries:
+        return [Path(each) for each in entries if each.name.startswith(prefix) and is_temporary(each.name)]
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or folder of that name was to become another."""
+    return _EARLIER.fullmatch(name) is not None or _NAME.fullmatch(name) is not None
+
+
+def abandoned(path: Path) -> bool:
+    """Whether nobody writes to a temporary file or folder any more.
+
+    Of this machine's the name tells the process, which is there or not. Where another machine, which shares the folder,
+    or an earlier bench has made it, it is abandoned when nothing in it has changed for `QUIET` seconds.
+    """
+    match = _NAME.fullmatch(path.name)
+    if match and match["machine"] == _machine():
+        import psutil
+
+        return not psutil.pid_exists(int(match["process"]))
+    changed = [0.0]
+    for each in (path, *path.rglob("*")):
+        with suppress(OSError):
+            changed.append(each.lstat().st_mtime)
+    return time.time() - max(changed) > QUIET
+
+
+@functools.cache
+def _machine() -> str:
+    """What tells whose process ids are meant: containers of one machine may each have their own."""
+    namespace = ""
+    with suppress(OSError):
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return f"{zlib.crc32(f'{platform.node()} {namespace}'.encode()):08x}"
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed writers have left in a folder that holds nothing else."""
+    for left in folder.iterdir():
+        if abandoned(left):
+            delete(left)
+
+
+def final(path: Path) -> Path:
+    """The path that a temporary folder, or the file in it, is to become; any other as it is."""
+    for each in (path, *path.parents):
+        if match := _NAME.fullmatch(each.name):
+            return each.with_name(match["name"])
+    return path
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a link or a folder with all that is in it; that it is gone already is no error.
+
+    Raises:
+        OSError: it cannot be deleted.
+    """
+    if path.is_dir() and not path.is_symlink():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
