@@ -1,12 +1,15 @@
 import itertools
 import json
+import lzma
+import math
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from bench.errors import BenchError
 from bench.progress import Silent
 from bench.study.journal import read
 from bench.tracking import MlflowTracker, Record, TrackedStudy, redacted, tracker_of
+from bench.tracking.mlflow.database import _upgrade
 from bench.tracking.mlflow.process import used
 
 
@@ -291,17 +295,118 @@ def test_an_older_database_is_migrated_as_a_copy_and_the_old_one_kept(home: Path
     assert f"the old one is kept as {kept.name}" in told.lines[0]
 
 
+INPUTS = Path(__file__).with_name("inputs") / "01"
+
+
+def given(name: str, home: Path) -> Path:
+    """A database of `inputs/01` in a new home."""
+    home.mkdir(exist_ok=True)
+    (home / "mlflow.db").write_bytes(lzma.decompress((INPUTS / f"{name}.db.xz").read_bytes()))
+    return home / "mlflow.db"
+
+
+@pytest.mark.parametrize("version", ["2.9.2", "2.22.0"])
+def test_a_database_that_an_older_mlflow_wrote_goes_on_with_all_its_runs(version: str, tmp_path: Path) -> None:
+    """Each was written by that version: two experiments of a parent run and two or three trials, NaN and steps too."""
+    file, told = given(f"mlflow-{version}", tmp_path), Told()
+    before = file.read_bytes()
+    tracker = MlflowTracker(tmp_path, progress=told)
+    parent = tracker.open(TrackedStudy("r8", "study one", {"dataset": "r8"}, "id"))
+    tracker.close({}, {})
+    (kept,) = tmp_path.glob("mlflow.db.before-*")
+    assert kept.read_bytes() == before
+    assert told.lines == [f"{file} was of an older MLflow and is migrated; the old one is kept as {kept.name}"]
+    found = client(tmp_path)
+    for experiment, trials in (("r8", 3), ("trec", 2)):
+        runs = found.search_runs([found.get_experiment_by_name(experiment).experiment_id])
+        nested = {run.info.run_name: run for run in runs if run.data.tags.get("bench.kind") == "trial"}
+        assert sorted(nested) == [f"trial {index}" for index in range(trials)]
+        assert nested["trial 1"].data.params == {"fusion": "concat", "n_models": "2"}
+        assert nested["trial 1"].data.metrics["f1_mean"] == 0.61
+        steps = found.get_metric_history(nested["trial 1"].info.run_id, "f1")
+        assert [(each.step, each.value) for each in steps] == [(step, 0.5 + 0.1 * step + 0.01) for step in range(3)]
+        assert math.isnan(found.get_metric_history(nested["trial 0"].info.run_id, "loss")[0].value)
+        assert {run.info.status for run in nested.values()} == {"FINISHED", *(["RUNNING"] if trials > 2 else [])}
+    assert found.get_run(parent).info.status == "FINISHED"
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_migration_that_loses_something_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for loss in ("DELETE FROM params", "UPDATE metrics SET value = 0 WHERE step = 1", "DROP TABLE latest_metrics"):
+        file = given("mlflow-2.22.0", tmp_path)
+        before = file.read_bytes()
+
+        def lossy(path: Path, loss: str = loss) -> None:
+            _upgrade(path)
+            with closing(sqlite3.connect(path)) as database, database:
+                database.execute(loss)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("bench.tracking.mlflow.database._upgrade", lossy)
+            with pytest.raises(BenchError, match=r"it lacks rows of (params|metrics|latest_metrics) that the original"):
+                MlflowTracker(tmp_path).open(TrackedStudy("r8", "s", {}, "id"))
+        assert file.read_bytes() == before
+        assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == ["mlflow.db"]
+
+
+@pytest.mark.parametrize("kind", ["killed", "full"])
+def test_a_stop_in_a_migration_leaves_the_older_database(kind: str, tmp_path: Path) -> None:
+    file = given("mlflow-2.22.0", tmp_path)
+    before = file.read_bytes()
+    for statement in (3, 40, 150):
+        if kind == "killed":
+            assert killed_at(statement, tmp_path)
+        else:
+            with pytest.raises(BenchError, match="database or disk is full"), full_at(statement):
+                MlflowTracker(tmp_path).open(TrackedStudy("r8", "s", {}, "id"))
+        assert file.read_bytes() == before
+    assert MlflowTracker(tmp_path).open(TrackedStudy("r8", "s", {}, "id")) is not None
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+@contextmanager
+def full_at(statement: int) -> Iterator[None]:
+    """The disk is full from that statement of a database on."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    count = itertools.count(1)
+
+    def refuse(*_: Any) -> None:
+        if next(count) >= statement:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    event.listen(Engine, "before_cursor_execute", refuse)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", refuse)
+
+
+def test_a_half_made_database_that_a_real_stop_left_is_set_aside(tmp_path: Path) -> None:
+    """MLflow was killed between a table and the stamp that says so: no migration goes on from there."""
+    given("half-made", tmp_path)
+    told = Told()
+    assert MlflowTracker(tmp_path, progress=told).open(TrackedStudy("r8", "s", {}, "id")) is not None
+    assert "set aside as mlflow.db.half-made" in told.lines[0]
+
+
 def test_what_cannot_be_migrated_stays_byte_for_byte(home: Path, tmp_path: Path) -> None:
     """A stamp older than its tables, one that this MLflow does not know, and a file that is no database."""
     MlflowTracker(home).open(TrackedStudy("kept", "study", {}, "id"))
     file = tmp_path / "mlflow.db"
     for stamp in ("acf3f17fdcc7", "ffffffffffff"):
-        shutil.copy2(home / "mlflow.db", file)
+        if stamp == "acf3f17fdcc7":
+            given("stamp-older-than-its-tables", tmp_path)
+        else:
+            shutil.copy2(home / "mlflow.db", file)
         with closing(sqlite3.connect(file)) as database, database:
             database.execute("UPDATE alembic_version SET version_num = ?", [stamp])
         before = file.read_bytes()
-        with pytest.raises(BenchError, match=f"mlflow db upgrade sqlite:///{tmp_path}/copy-of-mlflow.db"):
+        advice = f"mlflow db upgrade sqlite:///{tmp_path}/copy-of-mlflow.db"
+        with pytest.raises(BenchError, match=advice) as caught:
             MlflowTracker(tmp_path).open(TrackedStudy("kept", "study", {}, "id"))
+        assert "[SQL" not in str(caught.value)
         with pytest.raises(BenchError, match="It is left as it is"):
             MlflowTracker(tmp_path / "elsewhere", f"sqlite:///{file}").open(TrackedStudy("kept", "study", {}, "id"))
         assert file.read_bytes() == before

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from bench.errors import BenchError, in_words
+from bench.errors import BenchError
 from bench.files import atomic, delete
 from bench.tracking.addresses import FILE
+from bench.tracking.mlflow.patience import reason_of
 
-COUNTED = ("experiments", "runs", "params", "metrics", "tags")
+KEPT = ("experiments", "experiment_tags", "runs", "params", "metrics", "latest_metrics", "tags")
 """The tables whose rows a migration has to keep."""
+
+HALF_MADE = ("already exists", "duplicate column")
+"""What a migration says of a database that a stop has left between two of its steps."""
 
 STAMP = "alembic_version"
 BUSY = 20.0
@@ -39,23 +43,23 @@ def prepare(path: Path, warn: Callable[[str], None], *, migrate: bool) -> None:
     if not path.exists():
         _make(path)
         return
-    stamp, counts = _look(path)
+    stamp, runs = _look(path)
     if stamp == _head():
         return
-    if stamp is None and not counts.get("runs"):
+    if stamp is None and not runs:
         _set_aside(path, warn)
         _make(path)
         return
     if not migrate:
         raise BenchError(f"{_other(path, stamp)} It is left as it is. {_advice(path)}")
     try:
-        _migrate(path, stamp, counts, warn)
+        _migrate(path, stamp, warn)
     except Exception as error:
-        if not counts.get("runs"):
+        if not runs and any(word in str(error) for word in HALF_MADE):
             _set_aside(path, warn)
             _make(path)
             return
-        reason = in_words(error)[:200].rstrip(".")
+        reason = reason_of(error, f"{FILE}{path}")
         raise BenchError(
             f"{_other(path, stamp)} A copy could not be migrated ({reason}); it is left as it is. {_advice(path)}"
         ) from error
@@ -81,8 +85,8 @@ def _head() -> str:
     return str(_get_latest_schema_revision())
 
 
-def _look(path: Path) -> tuple[str | None, dict[str, int]]:
-    """The stamp that the last migration left, None without one, and the rows of tables that are there.
+def _look(path: Path) -> tuple[str | None, int]:
+    """The stamp that the last migration left, None without one, and how many runs there are.
 
     Raises:
         BenchError: the file is no database of SQLite's, or cannot be read.
@@ -90,31 +94,53 @@ def _look(path: Path) -> tuple[str | None, dict[str, int]]:
     try:
         with closing(sqlite3.connect(path, timeout=BUSY)) as database:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            stamps = list(database.execute("SELECT version_num FROM alembic_version")) if STAMP in tables else []
-            counts = {
-                table: int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - our names
-                for table in COUNTED
-                if table in tables
-            }
+            stamps = list(database.execute(f"SELECT version_num FROM {STAMP}")) if STAMP in tables else []  # noqa: S608
+            runs = database.execute("SELECT count(*) FROM runs").fetchone()[0] if "runs" in tables else 0
     except sqlite3.DatabaseError as error:
         raise BenchError(f"{path} cannot be read as a database of MLflow's: {error}. It is left as it is.") from error
-    return (str(stamps[0][0]) if stamps else None), counts
+    return (str(stamps[0][0]) if stamps else None), int(runs)
 
 
-def _migrate(path: Path, stamp: str | None, counts: dict[str, int], warn: Callable[[str], None]) -> None:
+def _migrate(path: Path, stamp: str | None, warn: Callable[[str], None]) -> None:
     with atomic(path) as temporary:
-        with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(temporary)) as new:
+        with closing(sqlite3.connect(path, timeout=BUSY)) as old, closing(sqlite3.connect(temporary)) as new:
             old.backup(new)
         _upgrade(temporary)
-        migrated, found = _look(temporary)
-        if migrated != _head() or found != counts:
-            raise BenchError(f"the copy holds {found} and the stamp {migrated}, the original {counts}")
+        if (migrated := _look(temporary)[0]) != _head():
+            raise BenchError(f"its stamp is then {migrated}")
+        if lost := _lost(path, temporary):
+            raise BenchError(f"it lacks rows of {', '.join(lost)} that the original has")
         kept = _free(path.with_name(f"{path.name}.before-{stamp}"))
         try:
             os.link(path, kept)  # the name itself is never without a database
         except OSError:
             shutil.copy2(path, kept)
     warn(f"{path} was of an older MLflow and is migrated; the old one is kept as {kept.name}")
+
+
+def _lost(original: Path, copy: Path) -> list[str]:
+    """The tables of `KEPT` whose rows are not all in the copy, by the columns that both have, or are more there."""
+    lost = []
+    with closing(sqlite3.connect(copy)) as database:
+        database.execute("ATTACH ? AS old", [str(original)])
+
+        def columns(schema: str, table: str) -> list[str]:
+            return [row[1] for row in database.execute(f"PRAGMA {schema}.table_info({table})")]
+
+        def count(rows: str) -> int:
+            return int(database.execute(f"SELECT count(*) FROM {rows}").fetchone()[0])  # noqa: S608 - our names
+
+        for table in KEPT:
+            before, now = columns("old", table), columns("main", table)
+            shared = ", ".join(f'"{name}"' for name in before if name in now)
+            rows = f"SELECT {shared} FROM"
+            if before and (
+                not shared
+                or count(f"old.{table}") != count(f"main.{table}")
+                or count(f"({rows} old.{table} EXCEPT {rows} main.{table})")
+            ):
+                lost.append(table)
+    return lost
 
 
 def _set_aside(path: Path, warn: Callable[[str], None]) -> None:
