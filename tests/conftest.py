@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import fuzzing
 import pytest
 import torch
 from bodies import SEVEN
@@ -16,6 +17,15 @@ from bench.home import store_home
 from bench.models.resolve import ResolvedModel, resolve
 
 pytest.register_assert_rewrite("contracts")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What fuzzing has run, where it has."""
+    if fuzzing.RUN:
+        terminalreporter.section("fuzzing")
+        for line in fuzzing.table():
+            terminalreporter.line(line)
+
 
 # A shared machine may stall any single example, and a gate must say the same of the same commit twice: the examples
 # follow from the tests. HYPOTHESIS_PROFILE=explore draws new ones.
