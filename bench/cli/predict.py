@@ -1,16 +1,14 @@
 """`bench predict`."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import click
 
 from bench import api
 from bench.cli import options, terminal
-from bench.cli.fields import options_of
+from bench.cli.fields import names, options_of
 
 
 @click.command()
@@ -22,51 +20,32 @@ from bench.cli.fields import options_of
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write.  [default: standard output]"
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file to write: .jsonl, .csv or .parquet.  [default: JSON lines on standard output]",
 )
 @options_of(
-    api.EXTRACT_SETTINGS, "text_column", text_column="Column of the texts, where FILE is a table.  [default: text]"
+    api.EXTRACT_SETTINGS,
+    *("text_column", "id_column", "delimiter", "encoding", "quoting"),
+    text_column="Column of the texts, where FILE is a table.  [default: text]",
+    id_column="Column by which the answers name their rows.  [default: id, if there is one]",
 )
+@click.option("--keep", callback=names, metavar="A,B,…", help="Other columns of FILE to write beside the answers.")
 @options.trust_option
 @options.home_option
 @options.tracking_option
-def predict(
-    model: str,
-    file: Path,
-    out: Path | None,
-    text_column: str | None,
-    trust_remote_code: bool,
-    home: Path | None,
-    tracking_uri: str | None,
-) -> None:
-    """Write a JSON line for each text of FILE, in its order: the label, and the probability of every label.
+def predict(model: str, file: Path, out: Path | None, keep: tuple[str, ...] | None, **settings: Any) -> None:
+    """Say of each text of FILE, in its order, the label and the probability of every label.
 
-    FILE is csv, tsv, jsonl, json or Parquet, or has a text a line.
+    FILE is a table, read as bench search reads it (csv, tsv, jsonl, json, Parquet, xlsx), or has a text a line (.txt).
+    A row without a text stays: its answer is null.
     """
     from bench.cli import show
 
-    said = api.predict(
-        model,
-        file,
-        text_column=text_column,
-        trust_remote_code=trust_remote_code,
-        home=home,
-        tracking_uri=tracking_uri,
-        progress=show.progress(),
-    )
-    with _opened(out) as lines:
-        for row in said:
-            lines.write(terminal.json_text(row, lines) + "\n")
-            lines.flush()
-
-
-@contextmanager
-def _opened(out: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that is whole or absent."""
-    from bench.files import atomic
-
-    if out is None:
-        yield sys.stdout
+    predictions = api.predict(model, file, keep=keep or (), progress=show.progress(), **settings)
+    if out is not None:
+        predictions.save(out)
         return
-    with atomic(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-        yield file
+    for row in predictions:
+        sys.stdout.write(terminal.json_text(row, sys.stdout) + "\n")
+        sys.stdout.flush()

@@ -17,7 +17,7 @@ def prepare() -> None:
         sys.stdout.reconfigure(errors="replace")
     logger = logging.getLogger("bench")
     if not logger.handlers:
-        logger.addHandler(_Lines())
+        logger.addHandler(_Warnings())
 
 
 def echo(text: str = "", *, err: bool = False, mark: str = "") -> None:
@@ -46,7 +46,7 @@ def json_text(value: Any, stream: TextIO, indent: int | None = None) -> str:
     return shown_json(text)
 
 
-class _Lines(logging.Handler):
+class _Warnings(logging.Handler):
     """Warnings of bench's modules as lines on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -10,6 +10,7 @@ SETTINGS = frozenset(
         *api.REPRODUCE_SETTINGS,
         "dry_run",
         "host",
+        "keep",
         "out",
         "port",
         "tracking_uri",

@@ -15,6 +15,7 @@ from bench.backends.base import Backend, backend
 from bench.backends.resolution import applying
 from bench.backends.resolution import resolve as resolve_settings
 from bench.datasets.checks import mended
+from bench.datasets.columns import is_missing
 from bench.errors import BenchError
 from bench.extraction import STORAGE, identity
 from bench.identity import PINNED, KeyGroup, group_of
@@ -81,7 +82,7 @@ class Classifier:
         """What the pipeline's labels are."""
         return TASKS[self.pipeline.task]
 
-    def predict(self, texts: Sequence[str]) -> Predicted:
+    def predict(self, texts: Sequence[Any]) -> Predicted:
         """Classify `texts`.
 
         Raises:
@@ -95,6 +96,18 @@ class Classifier:
         probabilities = self.head.predict(features, np.arange(len(cleaned)))
         labels = self.task.written(self.task.decide(probabilities), self.pipeline.labels)
         return Predicted(labels, probabilities)
+
+    def answers(
+        self, texts: Sequence[str | None], number: Callable[[np.float32], float] = float
+    ) -> list[dict[str, Any]]:
+        """What is said of each text, in order; of one that is None or blank, None in every column.
+
+        Raises:
+            BenchError: a text is no string, or memory is too small for it.
+        """
+        rows = [row for row, text in enumerate(texts) if not is_missing(text)]
+        said = dict(zip(rows, self.said(self.predict([texts[row] for row in rows]), number), strict=True))
+        return [said.get(row) or dict.fromkeys(self.task.columns) for row in range(len(texts))]
 
     def said(self, predictions: Predicted, number: Callable[[np.float32], float] = float) -> list[dict[str, Any]]:
         """The columns of the task's answer, a mapping a text; `number` makes their numbers plain."""

@@ -1,22 +1,56 @@
-"""What an open package says of many texts, a chunk at a time."""
+"""What an open package says of many rows, a part at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from bench.errors import BenchError
+from bench.files import atomic
+from bench.packaging.answers import Layout, writer_of
 from bench.packaging.classifier import Classifier
+from bench.packaging.texts import TextFile
 from bench.progress import Progress
 
-TEXTS_AT_ONCE = 256
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers to rows, in their order; they are computed while they are gone through, which can be done once.
 
-def said_of(classifier: Classifier, texts: Sequence[str], title: str, progress: Progress) -> Iterator[dict[str, Any]]:
-    """What is said of each text, in order, as JSON values; closes the classifier at the end."""
-    try:
-        with progress.task(title, len(texts), "texts") as task:
-            for start in range(0, len(texts), TEXTS_AT_ONCE):
-                chunk = texts[start : start + TEXTS_AT_ONCE]
-                # the shortest decimals that are these float32
-                yield from classifier.said(classifier.predict(chunk), lambda number: float(str(number)))
-                task.advance(len(chunk))
-    finally:
-        classifier.close()
+    Raises:
+        BenchError: a column that is to stand beside the answers has the name of one of theirs.
+    """
+
+    classifier: Classifier
+    rows: TextFile
+    title: str
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        for name in self.rows.beside:
+            if name in self.classifier.task.columns:
+                self.classifier.close()
+                raise BenchError(f"The answer has a column '{name}' of its own: rename the one to be kept beside it.")
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The columns beside the texts and those of the answer, as JSON values; closes the classifier at the end."""
+        try:
+            with self.progress.task(self.title, self.rows.count, "texts") as task:
+                for part in self.rows:
+                    # the shortest decimals that are these float32
+                    said = self.classifier.answers(part.texts, lambda number: float(str(number)))
+                    yield from (beside | answer for beside, answer in zip(part.beside, said, strict=True))
+                    task.advance(len(said))
+        finally:
+            self.classifier.close()
+
+    def save(self, out: Path | str) -> None:
+        """Write all of them to `out`, whole or not at all, as the ending of its name says: .jsonl, .csv or .parquet.
+
+        Raises:
+            BenchError: it is another ending.
+        """
+        write, pipeline = writer_of(Path(out)), self.classifier.pipeline
+        layout = Layout(self.rows.beside, self.classifier.task.columns, pipeline.labels)
+        with atomic(Path(out)) as temporary:
+            write(self, layout, temporary)

@@ -4,6 +4,8 @@ MLflow copies this file into the package and executes it at loading; the bench b
 """
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from bench.datasets.columns import is_missing
 from bench.errors import BenchError
 from bench.home import store_home
 from bench.packaging.classifier import Classifier
 
+SERVER = "mlflow.pyfunc.scoring_server.app"
 TRUST = "BENCH_TRUST_REMOTE_CODE"
 
 
@@ -25,6 +29,8 @@ class TextClassifier(PythonModel):
     A model's own code runs only where whoever serves the package sets BENCH_TRUST_REMOTE_CODE=1: MLflow has no place
     for a flag, and what the package says of itself permits nothing. What a caller can mend is an MlflowException, which
     MLflow's server answers with status 400.
+
+    An answer has the index of its row. A blank text has None in every column; null and numbers are no texts.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -46,10 +52,49 @@ class TextClassifier(PythonModel):
     ) -> pd.DataFrame:
         """Classify the rows."""
         try:
-            predictions = self._classifier.predict(model_input["text"].tolist())
+            answers = self._classifier.answers(_texts(model_input["text"].tolist()))
         except BenchError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        return pd.DataFrame(self._classifier.said(predictions), columns=list(self._classifier.task.columns))
+        columns = {name: [answer[name] for answer in answers] for name in self._classifier.task.columns}
+        return pd.DataFrame(columns, index=model_input.index, dtype=object)
 
 
+def _texts(values: Sequence[Any]) -> Sequence[str]:
+    """The values of the column of texts.
+
+    Raises:
+        BenchError: one is missing or no text. A file may leave a text out; a caller that sends null has lost it.
+    """
+    for number, value in enumerate(values, 1):
+        if not isinstance(value, str):
+            kind = "null" if is_missing(value) else type(value).__name__
+            raise BenchError(f"Text {number} is no text but {kind}: give strings.")
+    return values
+
+
+def _refuse_what_is_no_text() -> None:
+    """Let MLflow's server refuse null and numbers, of which by itself it makes the words "None" and "3".
+
+    It does so while it reads the JSON, before any model sees it. What is replaced here is a function of the release of
+    MLflow that the package requires, in the process of a server alone, which serves this one model.
+    """
+    if SERVER not in sys.modules:
+        return
+    from mlflow.types import ColSpec, DataType
+    from mlflow.utils import proto_json_utils
+
+    convert = proto_json_utils.convert_data_type
+
+    def checked(data: Any, spec: Any) -> Any:
+        if isinstance(spec, ColSpec) and spec.type == DataType.string:
+            try:
+                _texts(data if isinstance(data, list) else [data])
+            except BenchError as error:
+                raise MlflowException.invalid_parameter_value(str(error)) from None
+        return convert(data, spec)
+
+    proto_json_utils.convert_data_type = checked
+
+
+_refuse_what_is_no_text()
 mlflow.models.set_model(TextClassifier())

@@ -1,44 +1,192 @@
-"""The texts of a file, in order: a column of a table, or a text a line."""
+"""The rows of a file that is to be classified, a part at a time: texts, and what is to stand beside their answers."""
 
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench.datasets.tables import read_table, suffix_of
+from bench.datasets.columns import is_missing
+from bench.datasets.tables import Hints, Table, read_parts, refusal, suffix_of
 from bench.datasets.tables.encoding import content, decoded
+from bench.datasets.tables.parts import ROWS, encoding_of, text_of
+from bench.datasets.tables.table import NO_HINTS, refuse_all
 from bench.errors import BenchError, nearest
 
+LINES = frozenset({"", ".txt", ".text"})
+"""Endings of files that hold a text a line."""
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+"""What no file of texts holds; escapes and form feeds occur in what was printed."""
 
-def read_texts(path: Path, column: str | None = None) -> list[str]:
-    """The texts of `path`: a column (``text`` unless named) of csv, tsv, jsonl, json or Parquet, else a text a line.
+
+@dataclass(frozen=True)
+class Reading:
+    """How the user says that a file is to be read. `text` None is the column ``text``; `ids` None is ``id``, if any.
+
+    `keep` are columns that stand beside the answers.
+    """
+
+    text: str | None = None
+    ids: str | None = None
+    keep: tuple[str, ...] = ()
+    hints: Hints = NO_HINTS
+
+    @property
+    def named(self) -> list[tuple[str, str]]:
+        """The columns that the user names, each with the setting that does."""
+        single = [("text_column", self.text), ("id_column", self.ids)]
+        return [*((setting, name) for setting, name in single if name), *(("keep", name) for name in self.keep)]
+
+
+AS_USUAL = Reading()
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Some rows: their texts, None where there is none, and the values of `TextFile.beside`, a mapping a row."""
+
+    texts: list[str | None]
+    beside: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class TextFile:
+    """A file that was looked through once, and can be gone through as often as needed.
+
+    Attributes:
+        count: Its rows.
+        beside: The columns that stand beside the answers, and the type of their values: str, int, float or bool. Where
+            a column has several, or others, it is str, and its values are to be written as JSON.
+        notes: Sentences on how it is read.
+    """
+
+    count: int
+    beside: Mapping[str, type]
+    notes: tuple[str, ...]
+    parts: Callable[[], Iterator[TextRows]]
+
+    def __iter__(self) -> Iterator[TextRows]:
+        return self.parts()
+
+
+def read_texts(path: Path, reading: Reading = AS_USUAL) -> TextFile:
+    """The rows of a table as a search reads it, or of a file with a text a line.
+
+    Args:
+        path: The file.
+        reading: What the user says of it.
 
     Raises:
-        BenchError: the file cannot be read, is not UTF-8, lacks the column, or a row has no text; it names the row.
+        BenchError: it cannot be read, lacks a column, or a row's text is no text; all such rows are named.
     """
-    return _lines(path, column) if suffix_of(path.name) is None else _column(path, column or "text")
-
-
-def _column(path: Path, column: str) -> list[str]:
-    table = read_table(path, {column})
-    if column not in table.names:
+    if suffix_of(path.name) is not None:
+        return _table(path, reading)
+    if path.is_dir() or (path.is_file() and path.suffix.lower() not in LINES):
         raise BenchError(
-            f"{table.file} has no column '{column}' ({nearest(column, table.names)}): choose one with `text_column`."
+            refusal(path) or f"{path.name} is neither a table nor a file with a text a line, which ends in .txt."
         )
-    for row, text in enumerate(table.columns[column]):
-        if text is not None and not isinstance(text, str):
-            raise BenchError(
-                f"{table.where(row)}: column '{column}' holds {type(text).__name__}, not text; choose the column with "
-                "`text_column`."
-            )
-        if text is None or not text or text.isspace():
-            raise BenchError(f"{table.where(row)}: the text is empty: leave the row out.")
-    return table.columns[column]
+    return _lines(path, reading)
 
 
-def _lines(path: Path, column: str | None) -> list[str]:
-    if column is not None:
-        raise BenchError(f"{path.name} has a text a line and no columns: leave out `text_column`.")
-    # Only a line feed ends a text: str.splitlines would also cut at characters that texts may hold.
-    texts = [line.removesuffix("\r") for line in decoded(content(path), path.name)[0].removesuffix("\n").split("\n")]
-    for number, text in enumerate(texts, 1):
-        if not text or text.isspace():
-            raise BenchError(f"{path.name}, line {number}: the text is empty: leave the line out.")
-    return texts
+def of_list(texts: Sequence[Any]) -> TextFile:
+    """Texts that are at hand already.
+
+    Raises:
+        BenchError: one is no text.
+    """
+    found = list(texts)
+    for number, text in enumerate(found, 1):
+        if not is_missing(text) and not isinstance(text, str):
+            raise BenchError(f"Text {number} is no text but {type(text).__name__}: give strings.")
+
+    def parts() -> Iterator[TextRows]:
+        for start in range(0, len(found), ROWS):
+            some = [None if is_missing(text) else text for text in found[start : start + ROWS]]
+            yield TextRows(some, [{}] * len(some))
+
+    return TextFile(len(found), {}, (), parts)
+
+
+def _table(path: Path, reading: Reading) -> TextFile:
+    text, ids = reading.text or "text", reading.ids or "id"
+    found = read_parts(path, {text, ids, *reading.keep}, reading.hints)
+    for setting, name in [("text_column", text), *reading.named]:
+        if name not in found.names:
+            # a header is as hostile as any text: what is not printable is shown escaped
+            shown = [repr(known)[1:-1] for known in found.names[:20]]
+            raise BenchError(f"{found.file} has no column '{name}' (choose with `{setting}`): {nearest(name, shown)}")
+    beside = tuple(dict.fromkeys(name for name in (ids, *reading.keep) if name in found.names))
+    count, wrong = 0, []
+    types: dict[str, set[type]] = {name: set() for name in beside}
+    for part in found:
+        values = part.columns[text]
+        wrong += [
+            (part.place(row), f"column '{text}' holds {type(value).__name__}, not text")
+            for row, value in enumerate(values)
+            if not isinstance(value, str) and not is_missing(value)
+        ]
+        count += len(values)
+        for name in beside:
+            types[name].update(_type(value) for value in part.columns[name] if not is_missing(value))
+    refuse_all(found.file, wrong, " Choose the column with `text_column`.")
+
+    def parts() -> Iterator[TextRows]:
+        for part in found:
+            yield TextRows([None if is_missing(each) else each for each in part.columns[text]], _beside(part, beside))
+
+    return TextFile(count, {name: _common(types[name]) for name in beside}, found.notes, parts)
+
+
+def _type(value: Any) -> type:
+    whole = type(value) is int and not -(2**63) <= value < 2**63
+    return type(value) if type(value) in (int, float, bool) and not whole else str
+
+
+def _common(types: set[type]) -> type:
+    if types == {int, float}:
+        return float
+    return next(iter(types)) if len(types) == 1 else str
+
+
+def _beside(part: Table, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Values as JSON has them; what it has no form for, such as a date, as its text."""
+    columns = [[_plain(value) for value in part.columns[name]] for name in names]
+    rows = len(next(iter(part.columns.values())))
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)] if names else [{}] * rows
+
+
+def _plain(value: Any) -> Any:
+    if is_missing(value):
+        return None
+    return value if isinstance(value, str | bool | int | float | list | dict) else str(value)
+
+
+def _lines(path: Path, reading: Reading) -> TextFile:
+    for setting, _ in reading.named:
+        raise BenchError(f"{path.name} has a text a line and no columns: leave out `{setting}`.")
+    try:
+        encoding, notes = encoding_of(path, reading.hints)
+        count = 0
+        with text_of(path, encoding, "\n") as text:
+            for count, line in enumerate(text, 1):
+                if control := _NO_TEXT.search(line):
+                    raise BenchError(f"{path.name}, line {count}: U+{ord(control[0]):04X} stands in no text.")
+    except (OSError, ValueError, LookupError):
+        decoded(content(path), path.name, reading.hints.encoding)  # says what is wrong
+        raise
+    if not count:
+        raise BenchError(f"{path.name} holds no texts.")
+
+    def parts() -> Iterator[TextRows]:
+        with text_of(path, encoding, "\n") as text:
+            some: list[str | None] = []
+            # only a line feed ends a text: str.splitlines would also cut at characters that texts may hold
+            for line in text:
+                bare = line.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
+                some.append(None if is_missing(bare) else bare)
+                if len(some) == ROWS:
+                    yield TextRows(some, [{}] * len(some))
+                    some = []
+            yield TextRows(some, [{}] * len(some))
+
+    return TextFile(count, {}, notes, parts)

@@ -11,6 +11,7 @@ import io
 import re
 import sys
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -71,12 +72,12 @@ def read(raw: bytes, file: str, digest: str, wanted: Collection[str], usual: str
             ways to read it.
     """
     text, notes = decoded(raw, file, hints.encoding)
-    start, delimiter, before = _preamble(text, file, hints)
+    start, delimiter, before = preamble(text, file, hints)
     body = text[start:]
     skipped = text.count("\n", 0, start)
-    delimiter = delimiter or _delimiter(body, wanted, usual)
+    delimiter = delimiter or delimiter_of(body, wanted, usual)
     if delimiter != usual:
-        before += (f"{file}: fields are separated by {DELIMITERS.get(delimiter, repr(delimiter))}.",)
+        before += (separated(file, delimiter),)
     reading, said = _read(body, file, delimiter, skipped, hints.quoting)
     if not reading.rows:
         raise BenchError(f"{file} holds no rows.")
@@ -89,7 +90,7 @@ def read(raw: bytes, file: str, digest: str, wanted: Collection[str], usual: str
     return Table(file, digest, tuple(header), columns, lines=reading.lines[1:], notes=(*notes, *before, *said))
 
 
-def _preamble(text: str, file: str, hints: Hints) -> tuple[int, str | None, tuple[str, ...]]:
+def preamble(text: str, file: str, hints: Hints) -> tuple[int, str | None, tuple[str, ...]]:
     """Where the header begins, the delimiter that is named (by the user, or by Excel's line), and what was skipped."""
     start, delimiter = 0, hints.delimiter
     if text[: len(EXCEL)].lower() == EXCEL and text[len(EXCEL) : len(EXCEL) + 1] not in ("", "\r", "\n"):
@@ -103,7 +104,7 @@ def _preamble(text: str, file: str, hints: Hints) -> tuple[int, str | None, tupl
     return start, delimiter, (f"{file}: {comments} {noun} of comment before the header.",) if comments else ()
 
 
-def _delimiter(body: str, wanted: Collection[str], usual: str) -> str:
+def delimiter_of(body: str, wanted: Collection[str], usual: str) -> str:
     """The delimiter under which the header has most of the wanted columns; the usual one where several do."""
     head = re.split("[\r\n]", body, maxsplit=1)[0]
 
@@ -115,6 +116,11 @@ def _delimiter(body: str, wanted: Collection[str], usual: str) -> str:
         return len(set(wanted) & set(names))
 
     return max((usual, *DELIMITERS), key=found)
+
+
+def separated(file: str, delimiter: str) -> str:
+    """The note on a delimiter that is not the usual one."""
+    return f"{file}: fields are separated by {DELIMITERS.get(delimiter, repr(delimiter))}."
 
 
 def _read(
@@ -154,22 +160,30 @@ def _whole(reading: _Reading, file: str) -> _Reading:
 def _quoted(body: str, delimiter: str, skipped: int) -> _Reading:
     """Fields may be enclosed in ", which is doubled inside; nothing else is allowed around them."""
     source = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True)
-    limit = csv.field_size_limit(sys.maxsize)
     rows: list[list[str]] = []
     lines: list[int] = []
     begin = 1
     try:
-        for row in source:
-            if row:
-                rows.append(row)
-                lines.append(begin + skipped)
-            begin = source.line_num + 1
+        with fields_of_any_size():
+            for row in source:
+                if row:
+                    rows.append(row)
+                    lines.append(begin + skipped)
+                begin = source.line_num + 1
     except csv.Error as error:
         fault = f'from line {begin + skipped}: {error}; quote fields with " and double it inside.'
         return _Reading(rows, lines, begin + skipped, fault)
+    return _Reading(rows, lines, begin + skipped)
+
+
+@contextmanager
+def fields_of_any_size() -> Iterator[None]:
+    """Let csv, which has one limit for all of the process, read long texts."""
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
     finally:
         csv.field_size_limit(limit)
-    return _Reading(rows, lines, begin + skipped)
 
 
 def _plain(body: str, delimiter: str, skipped: int) -> _Reading:

@@ -36,12 +36,12 @@ def decoded(raw: bytes, file: str, encoding: str | None = None) -> tuple[str, tu
     """
     if encoding is not None:
         return _as_told(raw, file, encoding), ()
-    name = next((name for mark, name in MARKS.items() if raw.startswith(mark)), None) or _sixteen(raw) or "utf-8"
+    name = detected(raw)
     try:
         text = raw.decode(name)
     except UnicodeDecodeError as error:
         raise _undecodable(raw, file, name, error) from None
-    notes = [] if name.startswith("utf-8") else [f"{file} is {name.upper()}."]
+    notes = [*noted(name, file)]
     if "\n\ufeff" in text:
         line = text.count("\n", 0, text.index("\n\ufeff") + 1) + 1
         text = text.replace("\n\ufeff", "\n")
@@ -49,6 +49,16 @@ def decoded(raw: bytes, file: str, encoding: str | None = None) -> tuple[str, tu
             f"{file}, line {line}: a byte order mark inside the file, as where files were joined, was left out."
         )
     return text, tuple(notes)
+
+
+def detected(head: bytes) -> str:
+    """The encoding that the first `SAMPLE` bytes of a file show; UTF-8 where they show none."""
+    return next((name for mark, name in MARKS.items() if head.startswith(mark)), None) or _sixteen(head) or "utf-8"
+
+
+def noted(name: str, file: str) -> tuple[str, ...]:
+    """What is to be said of an encoding that was found out."""
+    return () if name.startswith("utf-8") else (f"{file} is {name.upper()}.",)
 
 
 def _as_told(raw: bytes, file: str, encoding: str) -> str:

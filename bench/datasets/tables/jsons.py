@@ -18,7 +18,7 @@ def read(raw: bytes, file: str, digest: str, wanted: Collection[str], hints: Hin
     text, notes = decoded(raw, file, hints.encoding)
     lines: list[int] | None = None
     if text.lstrip()[:1] == "[":
-        rows = _parsed(text, file)
+        rows = parsed(text, file)
     else:
         lines, rows = _by_line(text, file, wanted)
     wrong = [
@@ -43,7 +43,7 @@ def _by_line(text: str, file: str, wanted: Collection[str]) -> tuple[list[int], 
     rows = []
     for number, line in numbered:
         try:
-            rows.append(_parsed(line, f"{file}, line {number}"))
+            rows.append(parsed(line, f"{file}, line {number}"))
         except BenchError:
             if (other := _other_shape(text, file)) is not None:
                 raise other from None
@@ -91,7 +91,12 @@ def _listed(whole: dict[str, Any]) -> str:
     return shown + (f" and {len(whole) - 8} more" if len(whole) > 8 else "")
 
 
-def _parsed(text: str, where: str) -> Any:
+def parsed(text: str, where: str) -> Any:
+    """One JSON value.
+
+    Raises:
+        BenchError: it is none, or an object has a key twice.
+    """
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:

@@ -30,11 +30,12 @@ class Table:
 
     Attributes:
         file: The file's name, for messages.
-        sha256: Of the file's bytes, in hex.
+        sha256: Of the file's bytes, in hex; empty of a part of a file.
         names: All columns that the file has, in its order.
         columns: Name → values, one a row, as the file's format types them (strings in CSV).
         class_names: Name → names of the integer classes, where the file states them.
         lines: The line on which each row begins, or None where the format has no lines.
+        first: The place of the first row in its file, where this is a part of it.
         notes: What was found out about the file and is not the usual, a sentence each.
     """
 
@@ -44,11 +45,12 @@ class Table:
     columns: dict[str, list[Any]]
     class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lines: Sequence[int] | None = None
+    first: int = 0
     notes: tuple[str, ...] = ()
 
     def place(self, index: int) -> str:
         """Where a row stands in its file: ``line 7``, or ``row 7`` where the format has no lines."""
-        return f"row {index + 1}" if self.lines is None else f"line {self.lines[index]}"
+        return f"row {self.first + index + 1}" if self.lines is None else f"line {self.lines[index]}"
 
     def where(self, index: int) -> str:
         """The place of a row, for messages."""
