@@ -70,8 +70,8 @@ def reproduce(
     with each other and with searches; run the same command again after an interruption, and it goes on where it
     stopped.
 
-    --json gives {study, dataset, rows, published, files, tracking_uri, parent_run_id, untracked}; where there are
-    several studies or data sets, a list of these under "studies", with what a study says across data sets at its end.
+    --json gives {study, dataset, rows, published, files, tracking_uri, parent_run_id}; where there are several studies
+    or data sets, a list of these under "studies", with what a study says across data sets at its end.
     """
     from bench.cli import show
 

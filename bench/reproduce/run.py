@@ -1,7 +1,7 @@
 """A reproduction from data sets to results: extract, evaluate what studies ask for, write it all down."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,7 @@ class FinishedStudy:
             "files": [str(path) for path in self.files],
             "tracking_uri": self.tracking_uri,
             "parent_run_id": self.parent_run_id,
-            "untracked": self.untracked,
-        }
+        } | ({} if self.untracked is None else {"untracked": self.untracked})
 
 
 def _plain(row: Row) -> Row:
@@ -137,16 +136,12 @@ def _opened(
 ) -> Iterator[str | None]:
     """Hold the place `name` of a study alone while it is written to its parent run, whose id is given."""
     study = str(about["study"])
-    with held(home, name, study) as drawn:
+    with (
+        held(home, name, study) as drawn,
         # the parameters hold a fingerprint of all settings: what an earlier bench wrote under them is of this study
-        parent = tracker.open(TrackedStudy(experiment, f"{study}-{name}", _params(about), drawn, runs=None))
-        try:
-            yield parent
-        except BaseException:
-            # Ctrl-C included: a run that nobody works on must not look as if somebody did
-            with suppress(Exception):
-                tracker.close({}, {}, "KILLED")
-            raise
+        tracker.opened(TrackedStudy(experiment, f"{study}-{name}", _params(about), drawn, runs=None)) as parent,
+    ):
+        yield parent
 
 
 def _findings(

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,14 +125,8 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
     with opened(home, prepared.study, prepared.settings) as journal:
         # what `reopen` needs to find the study's material again
         journal.keep("request", request.model_dump(mode="json"))
-        parent = tracking.open(tracked(prepared.study, journal, request, material))
-        try:
+        with tracking.opened(tracked(prepared.study, journal, request, material)) as parent:
             return _run(prepared, journal, tracking, parent, progress, deadline)
-        except BaseException:
-            # Ctrl-C included: a run that nobody works on must not look as if somebody did
-            with suppress(Exception):
-                tracker.close({}, {}, "KILLED")
-            raise
 
 
 def _run(

@@ -1,7 +1,8 @@
 """A tracker whose failing ends no work: what it could not write is said, and written later."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from bench.progress import Progress
@@ -41,6 +42,20 @@ class Tolerant:
         parent = self._tried(lambda: self._tracker.open(study))
         self._opened = parent is not None
         return parent
+
+    @contextmanager
+    def opened(self, study: TrackedStudy) -> Iterator[str | None]:
+        """The same; a parent run whose work breaks off, by Ctrl-C too, does not look as if somebody worked on it.
+
+        Raises:
+            BenchError: see `open`.
+        """
+        try:
+            yield self.open(study)
+        except BaseException:
+            with suppress(Exception):
+                self._tracker.close({}, {}, "KILLED")
+            raise
 
     def look(self, study: TrackedStudy) -> str | None:
         """As the other tracker."""

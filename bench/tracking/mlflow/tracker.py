@@ -47,6 +47,7 @@ class MlflowTracker:
         self._experiment = ""
         self._parent = ""
         self._study = ""
+        self._opening: TrackedStudy | None = None
         self._children: dict[str, str] = {}
 
     @property
@@ -55,8 +56,9 @@ class MlflowTracker:
 
     def open(self, study: TrackedStudy) -> str | None:
         """Begin or resume the parent run of a study; what a kill left half-written below it is deleted."""
+        self._parent, self._opening = "", None
         self._experiment = self._experiment_id(study.experiment)
-        self._study = study.name
+        self._study, self._opening = study.name, study
         tags = {} if study.id is None else {ID: study.id}
         if (own := self._own(study)) is not None:
             self._parent = str(own.info.run_id)
@@ -247,6 +249,9 @@ class MlflowTracker:
         """End the parent run, and nested ones that were begun in vain: a call that was asked again made them twice."""
         if status == "KILLED":
             self.store.patience.give_up()
+            # broken off while it was opened, it may have been made without our knowing its id
+            if not self._parent and (self._opening is None or self.look(self._opening) is None):
+                return
         for run in self._nested(self._parent, " and attributes.status = 'RUNNING'"):
             self._client.delete_run(run.info.run_id)
         self._batch(self._parent, {}, metrics, (), tags)
