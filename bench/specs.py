@@ -121,8 +121,23 @@ class Logistic(HeadSettings):
     kind: Literal["logistic"] = "logistic"
 
 
+Weighting = Literal["none", "sqrt", "balanced"]
+
+
+class Ridge(HeadSettings):
+    """Ridge regression on one-hot classes: solved rather than trained, its penalty found on the training rows alone.
+
+    `weighting` says how much a row counts by how frequent its class is: all alike, as the inverse square root of the
+    frequency, or so that all classes weigh the same.
+    """
+
+    kind: Literal["ridge"] = "ridge"
+    weighting: Weighting = "sqrt"
+
+
 HEAD_SETTINGS.add("mlp", MLP)
 HEAD_SETTINGS.add("logistic", Logistic)
+HEAD_SETTINGS.add("ridge", Ridge)
 
 
 class Candidate(Spec):

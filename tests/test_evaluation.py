@@ -17,7 +17,7 @@ from bench.evaluation.inputs import stored
 from bench.evaluation.protocol import Protocol, folds, predicted_rows
 from bench.evaluation.rows import sides
 from bench.evaluation.scoring import Scorer
-from bench.specs import MLP, Candidate, Logistic, Source
+from bench.specs import MLP, Candidate, Head, Logistic, Ridge, Source
 from bench.store import Shelf, Store, slot, text_key
 
 SOURCE = Source(model="m", layer=0, pooling="mean")
@@ -138,8 +138,8 @@ def test_a_repetition_once_computed_is_read_back_and_a_torn_one_is_not(tmp_path:
         second.scored(candidate, "search", (1,))  # another seed is another evaluation
 
 
-@pytest.mark.parametrize("head", [QUICK, Logistic()], ids=["mlp", "logistic"])
-def test_features_that_carry_the_class_beat_the_majority(tmp_path: Path, r8: Dataset, head: MLP | Logistic) -> None:
+@pytest.mark.parametrize("head", [QUICK, Logistic(), Ridge()], ids=["mlp", "logistic", "ridge"])
+def test_features_that_carry_the_class_beat_the_majority(tmp_path: Path, r8: Dataset, head: Head) -> None:
     found = scorer(tmp_path, r8, Protocol(folds=3, repetitions=2))
     scored = found.scored(Candidate(sources=(SOURCE,), head=head), "search")
     assert scored.f1.mean > found.scored("majority", "search").f1.mean + 0.1

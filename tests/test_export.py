@@ -43,7 +43,7 @@ from bench.packaging.pipeline import read
 from bench.packaging.requirements import pinned
 from bench.progress import SILENT
 from bench.space.candidates import canonical
-from bench.specs import MLP, Candidate, ExtractionSettings, Logistic, Source
+from bench.specs import MLP, Candidate, ExtractionSettings, Logistic, Ridge, Source
 from bench.store import Store
 from bench.study.reopen import reopen
 from bench.study.run import prepare, search
@@ -166,13 +166,14 @@ CANDIDATES = [
     *(
         Candidate(sources=sources, fusion=name, head=head)
         for name in FUSIONS
-        for head in (SMALL_HEAD, Logistic())
+        for head in (SMALL_HEAD, Logistic(), Ridge())
         for sources in [
             (Source(model=MINILM, layer=1, pooling="mean"), Source(model=MINILM, layer=3, pooling="last")),
         ]
         if head == SMALL_HEAD or name in {"concat", "late"}
     ),
     Candidate(sources=(Source(model=MINILM, layer=0, pooling="mean"),), head=Logistic()),
+    Candidate(sources=(Source(model=MINILM, layer=2, pooling="mean"),), head=Ridge(weighting="balanced")),
     Candidate(sources=(Source(model=MINILM, layer=6, pooling="first"),), head=SMALL_HEAD),
 ]
 

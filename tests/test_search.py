@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.progress import SILENT
 from bench.space.schema import Choices, SearchSpace
-from bench.specs import MLP, ExtractionSettings, fingerprint
+from bench.specs import MLP, ExtractionSettings, Ridge, fingerprint
 from bench.store import Store
 from bench.study.journal import opened, read, studies_folder
 from bench.study.run import prepare, search, shared_threads
@@ -121,6 +121,16 @@ def test_a_search_finds_a_front_and_confirms_it_beside_the_baselines(run: Run, t
     fronts = [each for each in runs if each.data.tags["bench.front"] == "true"]
     assert sorted(each.info.run_id for each in fronts) == sorted(entry["run_id"] for entry in found["front"])
     assert all("confirm_f1_mean" in each.data.metrics for each in fronts)
+
+
+def test_ridge_is_searched_and_confirmed_as_any_head(run: Run, tmp_path: Path) -> None:
+    head = {"kinds": ["ridge"], "weighting": ["none", "balanced"]}
+    space = SearchSpace.model_validate({**SPACE.model_dump(mode="json"), "head": head})
+    found = run(space=space, trials=8).to_json()
+    heads = [record.candidate.head for record in read(tmp_path, "s").records.values()]
+    assert set(heads) == {Ridge(weighting="none"), Ridge(weighting="balanced")}
+    assert all(entry["confirm"]["rows"] == 60 for entry in found["front"])
+    assert max(each["f1_floor"] for each in found["front"]) > found["baselines"]["majority"]["f1_floor"]
 
 
 def test_the_same_command_twice_tries_nothing_twice_and_more_trials_go_on(run: Run, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import json
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -14,7 +15,7 @@ from bench.space.candidates import Shape, canonical, suggest
 from bench.space.enumeration import count, is_finite, members, singles
 from bench.space.files import load, schema, spaces_folder
 from bench.space.schema import Range, SearchSpace
-from bench.specs import MLP, Candidate, Logistic, Source
+from bench.specs import MLP, Candidate, Logistic, Ridge, Source
 
 SHAPES = {
     "a": Shape(6, 384, ("mean", "last", "first")),
@@ -47,7 +48,7 @@ def candidates() -> st.SearchStrategy[Candidate]:
         sources=st.lists(sources(), min_size=2, max_size=4).map(tuple),
         fusion=st.sampled_from(sorted(name for name in FUSIONS if not FUSIONS[name].weighted)),
         width=st.none() | st.integers(4, 600),
-        head=st.just(MLP()) | st.just(Logistic()),
+        head=st.just(MLP()) | st.just(Logistic()) | st.just(Ridge()),
     )
 
 
@@ -87,10 +88,33 @@ def test_what_cannot_differ_is_one_candidate() -> None:
     assert canonical(Candidate(sources=two, fusion="concat", width=16), SHAPES).width is None
     assert canonical(Candidate(sources=two, fusion="multiplication"), SHAPES).width == 361
     assert canonical(Candidate(sources=two, fusion="quaternion", width=99), SHAPES).width == 96
-    plain = canonical(Candidate(sources=two, fusion="sum", head=Logistic()), SHAPES)
-    assert canonical(Candidate(sources=two, fusion="sum+residual", head=Logistic()), SHAPES) == plain
+    for head in (Logistic(), Ridge()):
+        plain = canonical(Candidate(sources=two, fusion="sum", head=head), SHAPES)
+        assert canonical(Candidate(sources=two, fusion="sum+residual", head=head), SHAPES) == plain
     mlp = canonical(Candidate(sources=two, fusion="sum+residual"), SHAPES)
     assert mlp.fusion == "sum+residual", "under a fixed number of Adam steps a rescaling is not nothing"
+
+
+def test_a_weighting_of_ridge_is_searched_where_several_are_listed() -> None:
+    def heads(**more: Any) -> set[Any]:
+        space = SearchSpace.model_validate(
+            {"version": 1, "sources": {"models": ["a"]}, "head": {"kinds": ["ridge", "logistic"], **more}}
+        )
+        return {member.candidate.head for member in members(space, {"a": SHAPES["a"]})}
+
+    assert heads() == {Logistic(), Ridge(weighting="sqrt")}
+    assert heads(weighting=["balanced"]) == {Logistic(), Ridge(weighting="balanced")}
+    assert heads(weighting=["none", "sqrt"]) == {Logistic(), Ridge(weighting="none"), Ridge(weighting="sqrt")}
+    with pytest.raises(ValidationError, match="'none', 'sqrt' or 'balanced'"):
+        heads(weighting=["square root"])
+
+
+def test_what_a_space_can_say_of_ridge_renames_no_study_that_does_not_say_it() -> None:
+    sources = {"models": ["a"]}
+    plain = SearchSpace.model_validate({"version": 1, "sources": sources})
+    assert "weighting" not in plain.model_dump(mode="json")["head"]
+    other = SearchSpace.model_validate({"version": 1, "sources": sources, "head": {"weighting": ["none", "sqrt"]}})
+    assert SearchSpace.model_validate(other.model_dump(mode="json")) == other != plain
 
 
 def test_fingerprints_do_not_change_between_versions() -> None:

@@ -3,7 +3,7 @@
 Importing this package enters the kinds of heads below in `HEAD_KINDS`.
 """
 
-from bench.heads import logistic, mlp
+from bench.heads import logistic, mlp, ridge
 from bench.heads.kinds import HEAD_KINDS, Job
 from bench.heads.pipeline import DivergedError, FittedHead, Prediction
 from bench.heads.subsets import predict_subsets
@@ -20,4 +20,5 @@ __all__ = [
     "logistic",
     "mlp",
     "predict_subsets",
+    "ridge",
 ]

@@ -10,10 +10,7 @@ penalty of the two-column form is doubled, so that C means what it means there.
 Grid: C = 1e-5, 1e-4 … 1e2, on standardised features. Chosen: the smallest held-out log-loss over three stratified
 inner folds; the smaller C when two tie. The only row of a class is never held out. Losses that are a decade of C apart
 are told apart long before a problem has converged, so the grid is solved to `TUNING` and the final fit to `TOLERANCE`.
-Projections of an aligned operator are not learned, or the problem would not be convex: every source is projected by
-random orthonormal rows that the job's seed draws (also one that has the width already, so that sources are treated
-alike), and the fused features are standardised again.
-A class that the training rows lack gets probability 0.
+What it is fitted on: see `bench.heads.linear`.
 """
 
 from dataclasses import dataclass
@@ -27,8 +24,8 @@ from torch import Tensor
 from bench.heads.design import Design
 from bench.heads.kinds import Job, Problem, Trained, head
 from bench.heads.lbfgs import HISTORY, Objective, Solution, minimise
-from bench.heads.pipeline import Affine, Pipeline, Scaling, standardisation, standardisations
-from bench.heads.projections import random_projections
+from bench.heads.linear import Fused
+from bench.heads.pipeline import Affine
 from bench.specs import Logistic
 
 GRID = tuple(10.0**exponent for exponent in range(-5, 3))
@@ -47,29 +44,20 @@ def train(problem: Problem) -> list[Trained]:
 
 
 def _train(problem: Problem, job: Job) -> Trained:
-    rows = problem.rows(job)
-    base = Pipeline(standardisations(problem.features, rows), random_projections(problem, job), problem.operator, ())
-    # Sources that are joined as they are are standardised already.
-    changed = base.projections or (problem.operator is not None and problem.operator.weighted)
-    again = standardisation(lambda chunk: base.fused(problem.features, chunk), rows) if changed else None
-
-    def read(chunk: Tensor) -> Tensor:
-        fused = base.fused(problem.features, chunk)
-        return fused if again is None else again.apply(fused)
-
-    present, labels = problem.labels[rows].unique(return_inverse=True)
-    task = _Task(Design.of(read, rows, problem.memory_bytes), labels, len(present), problem.memory_bytes)
+    fused = Fused.of(problem, job)
+    design = Design.of(fused.read, fused.rows, problem.memory_bytes)
+    labels, classes = fused.labels, len(fused.present)
+    task = _Task(design, labels, classes, problem.memory_bytes)
     c = task.tune(_inner_folds(labels, job.seed))
     solution = task.solve(torch.ones_like(labels, dtype=task.dtype)[:, None], [c], TOLERANCE[task.dtype])
-    layer = _restored(task.coefficients(solution.points[0]), again, present, problem.classes)
     report = {
         "C": c,
-        "penalty": _penalty(c, len(present), len(labels)),
+        "penalty": _penalty(c, classes, len(labels)),
         "iterations": int(solution.iterations[0]),
         "gradient": float(solution.gradients[0]),
         "converged": bool(solution.converged[0]),
     }
-    return Trained(Pipeline(base.scalings, base.projections, base.operator, (layer,)), report)
+    return fused.trained(task.coefficients(solution.points[0]), report)
 
 
 def _penalty(c: Any, classes: int, rows: Any) -> Any:
@@ -89,17 +77,6 @@ def _inner_folds(labels: Tensor, seed: int) -> Tensor:
     folds[order] = np.arange(len(y)) % INNER_FOLDS
     folds[np.bincount(y)[y] == 1] = -1
     return torch.from_numpy(folds).to(labels.device)
-
-
-def _restored(layer: Affine, scaling: Scaling | None, present: Tensor, classes: int) -> Affine:
-    """The layer on features before `scaling`, over the whole label list."""
-    weight, bias = layer
-    if scaling is not None:
-        weight = weight * scaling.scale
-        bias = bias - weight @ scaling.mean
-    whole = Affine(weight.new_zeros(classes, weight.shape[1]), bias.new_full((classes,), -torch.inf))
-    whole.weight[present], whole.bias[present] = weight, bias
-    return whole
 
 
 @dataclass(frozen=True, eq=False)

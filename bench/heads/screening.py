@@ -23,7 +23,7 @@ from bench.heads.design import Design
 from bench.heads.grams import Centred, Grams, products
 from bench.heads.pipeline import standardisation
 from bench.heads.projections import orthonormal
-from bench.specs import Candidate, Source, fingerprint
+from bench.specs import Candidate, Source, Weighting, fingerprint
 
 LARGEST_DUAL = 2048
 """Rows beyond which rows are not multiplied with one another."""
@@ -71,7 +71,7 @@ class Screening:
         classes: int,
         folds: np.ndarray,
         *,
-        weighting: str = "sqrt",
+        weighting: Weighting = "sqrt",
         penalties: Sequence[float] = PENALTIES,
         memory_bytes: int = 1 << 30,
     ) -> None:

@@ -14,7 +14,7 @@ from bench.models.selection import Absent
 from bench.reproduce.derived import Derivation
 from bench.reproduce.questions import Question
 from bench.space.candidates import canonical
-from bench.specs import MLP, Candidate, Head, Logistic, Source
+from bench.specs import MLP, Candidate, Head, Logistic, Ridge, Source
 from bench.tasks import TASKS
 
 HEADS: Mapping[str, Head] = {"mlp": MLP(), "logistic": Logistic()}
@@ -71,16 +71,18 @@ class Setup:
     def test(self, candidate: Candidate, data: Dataset | None = None) -> Question:
         """Trained on all training rows under each seed, scored on the test rows.
 
-        A logistic regression that projects nothing ends in the same place under every seed (only the folds that
-        choose its C differ), so it is fitted once.
+        A linear head that projects nothing ends in the same place under every seed (only the folds that choose the C
+        of a logistic regression differ), so it is fitted once.
         """
-        seeds = self.seeds[:1] if isinstance(candidate.head, Logistic) and candidate.width is None else self.seeds
+        seeds = (
+            self.seeds[:1] if isinstance(candidate.head, Logistic | Ridge) and candidate.width is None else self.seeds
+        )
         return Question(candidate, "confirm", seeds, data or self.dataset)
 
     def held_out(self, candidate: Candidate) -> Question:
         """Every training row predicted out of fold; no test row is touched."""
         seeds = self.protocol.search_seeds
-        once = isinstance(candidate.head, Logistic) and candidate.width is None
+        once = isinstance(candidate.head, Logistic | Ridge) and candidate.width is None
         return Question(candidate, "search", seeds[:1] if once else seeds, self.dataset)
 
     def baselines(self, data: Dataset | None = None) -> dict[str, Question]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from bench.errors import BenchError
 from bench.fusion import FUSIONS, common_width
 from bench.space.schema import Choices, Heads, Range, SearchSpace
-from bench.specs import HEAD_SETTINGS, MLP, Candidate, HeadSettings, Logistic, Source
+from bench.specs import HEAD_SETTINGS, MLP, Candidate, HeadSettings, Logistic, Ridge, Source
 
 
 class ModelShape(Protocol):
@@ -101,6 +101,9 @@ def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape
 def choose_head(chooser: Chooser, heads: Heads) -> HeadSettings:
     """The head of a candidate."""
     kind = heads.kinds[0] if len(heads.kinds) == 1 else chooser.suggest_categorical("head", heads.kinds)
+    if kind == "ridge":
+        ways = heads.weighting
+        return Ridge(weighting=ways[0] if len(ways) == 1 else chooser.suggest_categorical("weighting", ways))
     if kind != "mlp":
         return HEAD_SETTINGS[kind].model_validate({})
     return MLP(
@@ -132,13 +135,13 @@ def canonical(candidate: Candidate, shapes: Shapes) -> Candidate:
     - Operators that commute have their sources in order of model, layer and pooling.
     - Concatenation and late fusion project nothing; elsewhere the width is the one that the operator really gets:
       the smallest source's unless another is asked for, rounded down to what the operator needs.
-    - Under a logistic head the fused features are standardised again, which undoes a rescaling, and the residual of
-      a sum is nothing else: `sum+residual` is `sum`.
+    - Under a linear head (logistic, ridge) the fused features are standardised again, which undoes a rescaling, and the
+      residual of a sum is nothing else: `sum+residual` is `sum`.
     """
     if len(candidate.sources) == 1:
         return candidate.model_copy(update={"fusion": "none", "width": None})
     name = candidate.fusion
-    if name == "sum+residual" and isinstance(candidate.head, Logistic):
+    if name == "sum+residual" and isinstance(candidate.head, Logistic | Ridge):
         name = "sum"
     operator = FUSIONS[name]
     sources = candidate.sources

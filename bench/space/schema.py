@@ -2,7 +2,17 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    WithJsonSchema,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from bench.errors import BenchError, nearest
 from bench.front import Direction
@@ -11,7 +21,7 @@ from bench.measures import LATENCY, MEASURES, Measure, Objective, objective, obj
 from bench.pooling import POOLINGS
 from bench.registry import Registry
 from bench.space.samplers import SAMPLERS
-from bench.specs import DEFAULT_TASK, HEAD_SETTINGS, Hint, Spec
+from bench.specs import DEFAULT_TASK, HEAD_SETTINGS, Hint, Ridge, Spec, Weighting
 from bench.tasks import TASKS
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -125,13 +135,26 @@ class Fusion(Spec):
 
 
 class Heads(Spec):
-    """Which heads, and what is searched of the MLP's settings. A plain number is fixed; other heads have defaults."""
+    """Which heads, and what is searched of the settings of the MLP (a plain number is fixed) and of ridge.
+
+    `weighting` holds the ways in which ridge may weigh rows by their class, see `bench.specs.Ridge`. Other heads have
+    defaults.
+    """
 
     kinds: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("mlp",)
     hidden: WholeOrChoices = 256
     learning_rate: Number = 1e-4
     epochs: Annotated[int, Field(ge=1)] = 120
     batch_size: Annotated[int, Field(ge=1)] = 1024
+    weighting: Annotated[tuple[Weighting, ...], Field(min_length=1)] = (Ridge().weighting,)
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what was added later where it stands at its default: spaces name studies."""
+        values: dict[str, Any] = dump(self)
+        if self.weighting == Heads.model_fields["weighting"].default:
+            del values["weighting"]
+        return values
 
     @field_validator("hidden")
     @classmethod
