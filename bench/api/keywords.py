@@ -16,6 +16,7 @@ class SearchKeywords(TypedDict, total=False):
     delimiter: str | None
     encoding: str | None
     quoting: Literal["double", "none"] | None
+    no_texts: bool | None
     data_home: str | None
     task: str | None
     revision: str | None
@@ -61,6 +62,7 @@ class ExtractKeywords(TypedDict, total=False):
     delimiter: str | None
     encoding: str | None
     quoting: Literal["double", "none"] | None
+    no_texts: bool | None
     data_home: str | None
     task: str | None
     revision: str | None
@@ -93,6 +95,7 @@ class ReproduceKeywords(TypedDict, total=False):
     delimiter: str | None
     encoding: str | None
     quoting: Literal["double", "none"] | None
+    no_texts: bool | None
     data_home: str | None
     task: str | None
     revision: str | None

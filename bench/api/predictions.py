@@ -26,6 +26,7 @@ def predict(
     delimiter: str | None = None,
     encoding: str | None = None,
     quoting: Quoting | None = None,
+    no_texts: bool = False,
     trust_remote_code: bool = False,
     home: Home | Path | str | None = None,
     tracking_uri: str | None = None,
@@ -46,6 +47,7 @@ def predict(
         delimiter: As for `search`.
         encoding: As for `search`.
         quoting: As for `search`.
+        no_texts: Let no message quote what the file holds.
         trust_remote_code: Run a model's own code, which must be what was searched; the package permits nothing itself.
         home: As for `search`.
         tracking_uri: As for `search`.
@@ -65,7 +67,7 @@ def predict(
     settings = {"text_column": text_column, "id_column": id_column}
     settings |= {"delimiter": delimiter, "encoding": encoding, "quoting": quoting}
     told = given(DatasetRequest, settings, name="")
-    hints = Hints(told.delimiter, told.encoding, told.quoting)
+    hints = Hints(told.delimiter, told.encoding, told.quoting, no_texts)
     reading = Reading(told.text_column, told.id_column, tuple(keep), hints)
     rows = read_texts(texts, reading) if isinstance(texts, Path) else of_list(texts)
     for note in rows.notes:

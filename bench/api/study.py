@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bench.errors import in_words
+from bench.errors import BenchError, in_words
 from bench.home import Home
 from bench.progress import SILENT, Progress
 from bench.settings import takes
@@ -85,6 +85,7 @@ def reopen(
     *,
     trial: int | str | None = None,
     trust_remote_code: bool = False,
+    no_texts: bool = False,
     home: Home | Path | str | None = None,
     tracking_uri: str | None = None,
     tracking: bool = True,
@@ -93,7 +94,8 @@ def reopen(
     """A study that was searched before; the arguments are those of `search`.
 
     A `trial` that will be asked for is looked up first, so that a mistyped one costs nothing. A model's own code runs
-    only if this call says so (`trust_remote_code`), and only if it is what was searched.
+    only if this call says so (`trust_remote_code`), and only if it is what was searched. Texts are kept out of what is
+    made of the study if this call says so (`no_texts`), or its search did.
 
     Raises:
         BenchError: there is no such study or trial, or its data or models have changed.
@@ -105,7 +107,15 @@ def reopen(
     place = Home.at(home)
     tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, progress=progress)
     which = None if trial is None else str(trial)
-    opened = reopen_study(place.runs, study, Store(place.store), progress, which, trust_remote_code=trust_remote_code)
+    opened = reopen_study(
+        place.runs,
+        study,
+        Store(place.store),
+        progress,
+        which,
+        trust_remote_code=trust_remote_code,
+        no_texts=no_texts,
+    )
     return Searched(opened, tracker, place, progress)
 
 
@@ -144,7 +154,10 @@ class Searched:
         try:
             return self.report()
         except Exception as error:  # noqa: BLE001 - whatever it is, the search is done
-            self.progress.warn(f"the search is done, but no report was written: {in_words(error)}")
+            # what was not written for people may quote anything
+            hidden = self.study.request.dataset.no_texts and not isinstance(error, BenchError)
+            words = type(error).__name__ if hidden else in_words(error)
+            self.progress.warn(f"the search is done, but no report was written: {words}")
             return None
 
     def export(
@@ -172,6 +185,7 @@ def report(
     trial: int | str = "knee",
     *,
     trust_remote_code: bool = False,
+    no_texts: bool = False,
     home: Home | Path | str | None = None,
     tracking_uri: str | None = None,
     progress: Progress = SILENT,
@@ -190,6 +204,7 @@ def report(
         study,
         trial=trial,
         trust_remote_code=trust_remote_code,
+        no_texts=no_texts,
         home=home,
         tracking_uri=tracking_uri,
         progress=progress,
@@ -206,6 +221,7 @@ def export(
     alias: str | None = None,
     with_weights: bool = False,
     trust_remote_code: bool = False,
+    no_texts: bool = False,
     home: Home | Path | str | None = None,
     tracking_uri: str | None = None,
     progress: Progress = SILENT,
@@ -220,6 +236,7 @@ def export(
         alias: An alias of the registered version.
         with_weights: Pack the weights of the layers that are used; else models are found by name.
         trust_remote_code: As for `reopen`.
+        no_texts: As for `reopen`.
         home: As for `search`.
         tracking_uri: As for `search`.
         progress: As for `search`.
@@ -235,6 +252,7 @@ def export(
         study,
         trial=trial,
         trust_remote_code=trust_remote_code,
+        no_texts=no_texts,
         home=home,
         tracking_uri=tracking_uri,
         progress=progress,

@@ -7,6 +7,7 @@ import click
 
 from bench import api
 from bench.cli import completers, options, terminal
+from bench.cli.fields import options_of
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--with-weights", is_flag=True, help="Pack the layers that are used; else models are found by name.")
 @click.option("--register", metavar="NAME", help="Register it in the tracking store, as a new version of NAME.")
 @click.option("--alias", help="An alias of the registered version, such as champion.")
+@options_of(api.SEARCH_SETTINGS, "no_texts")
 @options.trust_option
 @options.home_option
 @options.tracking_option
@@ -35,6 +37,7 @@ def export(
     with_weights: bool,
     register: str | None,
     alias: str | None,
+    no_texts: bool,
     trust_remote_code: bool,
     home: Path | None,
     tracking_uri: str | None,
@@ -63,6 +66,7 @@ def export(
         alias=alias,
         with_weights=with_weights,
         trust_remote_code=trust_remote_code,
+        no_texts=no_texts,
         home=home,
         tracking_uri=tracking_uri,
         progress=show.progress(),

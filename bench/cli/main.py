@@ -120,9 +120,9 @@ def run() -> None:
     try:
         cli(prog_name="bench", standalone_mode=False)
     except click.ClickException as error:
-        words = io.StringIO()
-        error.show(words)
-        terminal.echo(words.getvalue().rstrip(), err=True)
+        shown = io.StringIO()
+        error.show(shown)
+        terminal.echo(shown.getvalue().rstrip(), err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
         terminal.echo("\nInterrupted. What is done is kept: run the same command again to go on.", err=True)
@@ -142,8 +142,10 @@ def run() -> None:
         if isinstance(error, OSError) and error.strerror and error.filename:
             terminal.echo(f"Error: {_of_file(error)} What is done is kept.", err=True)
             sys.exit(BenchError.exit_code)
+        # such an error was not written for people, and may quote anything
+        words = "" if "--no-texts" in sys.argv else f": {error}"
         terminal.echo(
-            f"This is a bug in bench: {type(error).__name__}: {error}\n"
+            f"This is a bug in bench: {type(error).__name__}{words}\n"
             "What is done is kept. With BENCH_TRACEBACK=1 the same command shows where it happened.",
             err=True,
         )

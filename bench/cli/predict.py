@@ -26,7 +26,7 @@ from bench.cli.fields import names, options_of
 )
 @options_of(
     api.EXTRACT_SETTINGS,
-    *("text_column", "id_column", "delimiter", "encoding", "quoting"),
+    *("text_column", "id_column", "delimiter", "encoding", "quoting", "no_texts"),
     text_column="Column of the texts, where FILE is a table.  [default: text]",
     id_column="Column by which the answers name their rows.  [default: id, if there is one]",
 )

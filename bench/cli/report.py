@@ -7,6 +7,7 @@ import click
 
 from bench import api
 from bench.cli import completers, options, terminal
+from bench.cli.fields import options_of
 from bench.cli.words import in_options
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     help="Folder of the page and the images.  [default: reports/STUDY in --home]",
 )
 @options.trial_option("Whose mistakes are shown, chosen by search scores alone.")
+@options_of(api.SEARCH_SETTINGS, "no_texts")
 @options.trust_option
 @options.home_option
 @options.tracking_option
@@ -29,6 +31,7 @@ def report(
     study: str,
     out: Path | None,
     trial: str,
+    no_texts: bool,
     trust_remote_code: bool,
     home: Path | None,
     tracking_uri: str | None,
@@ -45,6 +48,7 @@ def report(
         out,
         trial,
         trust_remote_code=trust_remote_code,
+        no_texts=no_texts,
         home=home,
         tracking_uri=tracking_uri,
         progress=show.progress(),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.datasets.tables import Table
-from bench.datasets.tables.table import refuse_all
-from bench.errors import BenchError, counted, nearest
+from bench.datasets.tables.table import near, refuse_all
+from bench.errors import BenchError, counted
 from bench.tasks.classification import read_class
 
 MISSING_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "?"})
@@ -20,7 +20,7 @@ class Columns:
 
     Rows whose `group` is equal must stay together; one without a group is on its own. `ids` None takes a column
     ``id`` where it names every row. With `drop_unlabelled`, rows without a label are left out instead of refused.
-    `read` gives a label's written form, see `bench.tasks`.
+    `read` gives a label's written form, see `bench.tasks`. With `no_texts`, no message quotes what may be a text.
     """
 
     text: str = "text"
@@ -29,6 +29,7 @@ class Columns:
     ids: str | None = None
     drop_unlabelled: bool = False
     read: Callable[[Any, Sequence[str] | None], str] = read_class
+    no_texts: bool = False
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -79,8 +80,13 @@ def rows_of(table: Table, split: str, columns: Columns, label_names: Sequence[st
         BenchError: A column is missing, or rows cannot be used (a text is not a string, a label is missing or not a
             class); all of them are named, by line and id.
     """
-    texts = _required(table, columns.text, "text_column")
-    values = _required(table, columns.label, "label_column")
+    if columns.no_texts and columns.text in (columns.label, columns.group, columns.ids):
+        raise BenchError(
+            f"The column '{columns.text}' holds the texts, and `no_texts` keeps those out of what is written: name "
+            "others for labels, groups and ids."
+        )
+    texts = _required(table, columns.text, "text_column", columns.no_texts)
+    values = _required(table, columns.label, "label_column", columns.no_texts)
     ids = _ids(table, split, columns)
     wrong: dict[int, str] = {}
     for index, text in enumerate(texts):
@@ -90,7 +96,7 @@ def rows_of(table: Table, split: str, columns: Columns, label_names: Sequence[st
     labels, unlabelled = _labels(values, label_names or table.class_names.get(columns.label), columns, wrong)
     groups: list[str | None] = [None] * len(texts)
     if columns.group is not None:
-        found = _required(table, columns.group, "group_column")
+        found = _required(table, columns.group, "group_column", columns.no_texts)
         groups = [None if is_missing(value) else str(value) for value in found]
     if columns.drop_unlabelled:
         wrong = {index: what for index, what in wrong.items() if index not in unlabelled}
@@ -153,7 +159,7 @@ def _ids(table: Table, split: str, columns: Columns) -> list[str]:
     """Every row's own id; where the user named no column and the usual one does not tell rows apart, their numbers."""
     count = len(next(iter(table.columns.values())))
     if columns.ids is not None:
-        values = _required(table, columns.ids, "id_column")
+        values = _required(table, columns.ids, "id_column", columns.no_texts)
         seen: dict[str, int] = {}
         problems = []
         for index, value in enumerate(values):
@@ -170,9 +176,8 @@ def _ids(table: Table, split: str, columns: Columns) -> list[str]:
     return ids
 
 
-def _required(table: Table, name: str, setting: str) -> list[Any]:
+def _required(table: Table, name: str, setting: str, no_texts: bool) -> list[Any]:
     if name not in table.names:
-        # A header is as hostile as any text: what is not printable is shown escaped.
-        shown = [repr(known)[1:-1] for known in table.names[:20]]
-        raise BenchError(f"{table.file} has no column '{name}' (choose with `{setting}`): {nearest(name, shown)}")
+        hint = near(name, table.names, no_texts)
+        raise BenchError(f"{table.file} has no column '{name}' (choose with `{setting}`): {hint}")
     return table.columns[name]

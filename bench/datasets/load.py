@@ -172,7 +172,7 @@ def _fetch_file(request: DatasetRequest) -> Fetched:
         raise BenchError(f"`revision` is for data sets of the hub, and '{request.name}' is a file.")
     columns = _columns(request, None)
     test = None if request.test_file is None else Path(request.test_file).expanduser()
-    hints = Hints(request.delimiter, request.encoding, request.quoting)
+    hints = Hints(request.delimiter, request.encoding, request.quoting, request.no_texts)
     return file.fetch(Path(request.name).expanduser(), test, columns, hints)
 
 
@@ -194,6 +194,7 @@ def _columns(request: DatasetRequest, row: DatasetRow | None) -> Columns:
         ids=request.id_column,
         drop_unlabelled=request.drop_unlabelled,
         read=TASKS[request.task].read,
+        no_texts=request.no_texts,
     )
 
 

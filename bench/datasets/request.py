@@ -14,7 +14,8 @@ class DatasetRequest(Spec):
     `name` is a registered name, a folder of the data home, ``legalbench/TASK``, the hub's ``owner/name`` or
     ``owner/name:config``, or the path of a table. Columns of None are the data set's own, else ``text`` and
     ``label``. `seed` orders the split of a file without a test file, and the subsets. `delimiter`, `encoding` and
-    `quoting` are those of csv and tsv files; None is found out.
+    `quoting` are those of csv and tsv files; None is found out. With `no_texts`, nothing that is written or said quotes
+    a text: what shows texts otherwise leaves them out.
     """
 
     name: Annotated[
@@ -59,6 +60,10 @@ class DatasetRequest(Spec):
         Field(description="Whether quotation marks in a csv or tsv file enclose fields (double), or not (none)."),
         Hint(unset="found out"),
     ] = None
+    no_texts: Annotated[
+        bool,
+        Field(description="Keep texts out of the report, of artifacts and of messages; labels and ids stay."),
+    ] = False
     data_home: Annotated[
         str | None,
         Field(description="Folder of data sets; comes before the hub."),

@@ -236,7 +236,9 @@ def write(path: Path, baseline: Baseline) -> None:
     content = baseline.model_dump(mode="json")
     request = content["pinned"]["dataset"]
     content["pinned"]["dataset"] = {
-        name: value for name, value in request.items() if value is not None and (name, value) != ("task", DEFAULT_TASK)
+        name: value
+        for name, value in request.items()
+        if value is not None and value is not False and (name, value) != ("task", DEFAULT_TASK)
     }
     with atomic(path) as temporary:
         temporary.write_text(_text(content) + "\n", encoding="utf-8")

@@ -10,8 +10,8 @@ from bench.datasets.columns import is_missing
 from bench.datasets.tables import Hints, Table, read_parts, refusal, suffix_of
 from bench.datasets.tables.encoding import content, decoded
 from bench.datasets.tables.parts import ROWS, encoding_of, text_of
-from bench.datasets.tables.table import NO_HINTS, refuse_all
-from bench.errors import BenchError, nearest
+from bench.datasets.tables.table import NO_HINTS, near, refuse_all
+from bench.errors import BenchError
 
 LINES = frozenset({"", ".txt", ".text"})
 """Endings of files that hold a text a line."""
@@ -112,9 +112,8 @@ def _table(path: Path, reading: Reading) -> TextFile:
     found = read_parts(path, {text, ids, *reading.keep}, reading.hints)
     for setting, name in [("text_column", text), *reading.named]:
         if name not in found.names:
-            # a header is as hostile as any text: what is not printable is shown escaped
-            shown = [repr(known)[1:-1] for known in found.names[:20]]
-            raise BenchError(f"{found.file} has no column '{name}' (choose with `{setting}`): {nearest(name, shown)}")
+            hint = near(name, found.names, reading.hints.no_texts)
+            raise BenchError(f"{found.file} has no column '{name}' (choose with `{setting}`): {hint}")
     beside = tuple(dict.fromkeys(name for name in (ids, *reading.keep) if name in found.names))
     count, wrong = 0, []
     types: dict[str, set[type]] = {name: set() for name in beside}

@@ -19,7 +19,10 @@ MOST_CLASSES, MOST_NUMBERED = 40, 16
 
 @dataclass(frozen=True)
 class Example:
-    """A test row that the chosen candidate gets wrong, in how many seeds, and the best single model in how many."""
+    """A test row that the chosen candidate gets wrong, in how many seeds, and the best single model in how many.
+
+    `text` is None in a study that keeps texts out.
+    """
 
     id: str
     label: str
@@ -27,7 +30,7 @@ class Example:
     wrong: int
     seeds: int
     single_wrong: int | None
-    text: str
+    text: str | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def examples(study: Study, chosen: TrialRecord, matrix: np.ndarray) -> list[Exam
             wrong=int(wrong[row]),
             seeds=len(predicted),
             single_wrong=None if single_wrong is None else int(single_wrong[row]),
-            text=excerpt(test.texts[row]),
+            text=None if study.request.dataset.no_texts else excerpt(test.texts[row]),
         )
         for row in order[:EXAMPLES]
         if wrong[row]

@@ -22,12 +22,14 @@ def reopen(
     trial: str | None = None,
     *,
     trust_remote_code: bool = False,
+    no_texts: bool = False,
 ) -> Study:
     """Open a searched study: its data is loaded and compared with what was searched, its front is confirmed.
 
     Everything is read back from the store; what is no longer there is computed again. A `trial` that will be asked for
     (see `Study.choose`) is looked up first, so that a mistyped one costs nothing. That the search was allowed to run a
-    model's own code allows nothing here: `trust_remote_code` does, for code that is what was searched.
+    model's own code allows nothing here: `trust_remote_code` does, for code that is what was searched. With `no_texts`
+    the study keeps texts out of what is made of it, as one does that was searched so.
 
     Raises:
         BenchError: there is no such study or `trial`, it has no scored trial, or data or models are no longer what was
@@ -36,7 +38,9 @@ def reopen(
     journal, request = searched(home, name)
     if trial is not None:
         choose(name, journal, request, trial)
-    request = request.model_copy(update={"extraction": request.extraction.trusting(trust_remote_code)})
+    dataset = request.dataset.model_copy(update={"no_texts": no_texts or request.dataset.no_texts})
+    extraction = request.extraction.trusting(trust_remote_code)
+    request = request.model_copy(update={"dataset": dataset, "extraction": extraction})
     prepared = prepare(request, store, progress, recorded=journal.settings["models"])
     same_settings(journal.study, name, prepared.settings)
     material, costs = prepared.material, kept_costs(journal)

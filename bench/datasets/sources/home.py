@@ -9,7 +9,7 @@ from typing import Any
 from bench.datasets.columns import Columns, rows_of
 from bench.datasets.dataset import Provenance
 from bench.datasets.sources import Fetched, UnavailableError
-from bench.datasets.tables import Table, read_table
+from bench.datasets.tables import Hints, Table, read_table
 from bench.errors import BenchError
 
 ENVIRONMENT = "BENCH_DATA_HOME"
@@ -88,7 +88,7 @@ def fetch(home: Path, name: str, columns: Columns) -> Fetched:
     recorded = manifest(home).get(name, {})
     tables: dict[str, Table] = {}
     for split, path in (("train", train), ("test", test)):
-        tables[split] = read_table(path, columns.wanted)
+        tables[split] = read_table(path, columns.wanted, hints=Hints(no_texts=columns.no_texts))
         expected = recorded.get(split, {}).get("sha256")
         if expected and recorded[split].get("file", f"{name}/{path.name}") == f"{name}/{path.name}":
             _verify(path, tables[split].sha256, expected)

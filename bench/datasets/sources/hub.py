@@ -15,7 +15,7 @@ from bench.datasets.columns import Columns, Rows, rows_of
 from bench.datasets.dataset import Provenance
 from bench.datasets.rows import CONVERTED
 from bench.datasets.sources import Fetched, UnavailableError
-from bench.datasets.tables import FORMATS, Table, read_table, suffix_of
+from bench.datasets.tables import FORMATS, Hints, Table, read_table, suffix_of
 from bench.errors import BenchError, nearest
 
 _PARTS = re.compile(r"-\d+-of-(\d+)\.")
@@ -114,7 +114,8 @@ class Snapshot:
         parts = {len(names)} | {int(part[1]) for name in names if (part := _PARTS.search(name))}
         if len(parts) > 1 or not all((folder / name).is_file() for name in names):
             raise UnavailableError(f"hub: {self.repo} is incomplete in the cache, and the hub was not reached")
-        return [read_table(folder / name, columns.wanted, name) for name in names]
+        hints = Hints(no_texts=columns.no_texts)
+        return [read_table(folder / name, columns.wanted, name, hints) for name in names]
 
 
 def fetch(request: Request, columns: Columns, *, download: bool = True) -> Fetched:

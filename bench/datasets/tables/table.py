@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bench.errors import BenchError
+from bench.errors import BenchError, counted, nearest
 
 SHOWN = 20
 """Bad places that a message lists."""
@@ -14,11 +14,16 @@ Quoting = Literal["double", "none"]
 
 @dataclass(frozen=True)
 class Hints:
-    """What the user says of a file; None is found out. `delimiter` is one character, `quoting` of csv and tsv files."""
+    """What the user says of a file; None is found out. `delimiter` is one character, `quoting` of csv and tsv files.
+
+    With `no_texts`, no message may quote what may be a text: values, and also names, which are texts where a file has
+    no header.
+    """
 
     delimiter: str | None = None
     encoding: str | None = None
     quoting: Quoting | None = None
+    no_texts: bool = False
 
 
 NO_HINTS = Hints()
@@ -55,6 +60,14 @@ class Table:
     def where(self, index: int) -> str:
         """The place of a row, for messages."""
         return f"{self.file}, {self.place(index)}"
+
+
+def near(name: str, names: Sequence[str], no_texts: bool) -> str:
+    """A clause that leads from a name that a file lacks to those that it has."""
+    if no_texts:
+        return f"its {counted(len(names), 'column')} may be texts, and are not named (`no_texts`)."
+    # a header is as hostile as any text: what is not printable is shown escaped
+    return nearest(name, [repr(known)[1:-1] for known in names[:20]])
 
 
 def refuse_all(file: str, problems: Sequence[tuple[str, str]], remedy: str = "") -> None:
