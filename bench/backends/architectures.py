@@ -1,6 +1,14 @@
 """The bodies that the tests compare, under every backend that runs them, with transformers' own hidden states."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from bench.models.resolve import ResolvedModel
+
+# As transformers names them: one fused kernel, which many older bodies do not know, and products written out.
+SDPA, EAGER = "sdpa", "eager"
 
 
 class Architecture(NamedTuple):
@@ -23,3 +31,18 @@ ARCHITECTURES = {
     "RobertaModel": Architecture("RobertaModel", bidirectional=True),
     "XLMRobertaModel": Architecture("XLMRobertaModel", bidirectional=True),
 }
+
+
+def fastest_attention(model: ResolvedModel) -> str:
+    """The fastest attention that transformers has for the model's body on every device; knows it without weights."""
+    import transformers
+
+    # A class from the model's own repository is not known before it is imported.
+    known = None if model.remote_code else getattr(transformers, model.architecture, None)
+    return SDPA if getattr(known, "_supports_sdpa", True) else EAGER
+
+
+def tested(model: ResolvedModel) -> bool:
+    """Whether the tests vouch for the model's body; any other is tested when it is first opened (`bench.proof`)."""
+    # A repository's own class may bear the name of transformers'.
+    return model.architecture in ARCHITECTURES and not model.remote_code

@@ -81,6 +81,16 @@ class Padded:
         return Batch(inputs, Tokens.masked(mask))
 
 
+@dataclass(frozen=True)
+class Level(Padded):
+    """Texts of one length alone, so that nothing is padded: for bodies in which padding reaches a text."""
+
+    def collate(self, encoded: Encoded, rows: NDArray[np.int64]) -> Batch:
+        """The rows' texts, which have t tokens each, as [b, t]."""
+        assert len(set(encoded.lengths[rows].tolist())) == 1
+        return super().collate(encoded, rows)
+
+
 def run_batches(
     encoded: Encoded,
     rows: Sequence[int],
@@ -140,7 +150,9 @@ def in_order(
 
 
 def _fitting(lengths: NDArray[np.int64], form: Packed | Padded, budget: int) -> int:
-    """How many of the first texts, whose lengths fall, stay within the budget; at least one."""
+    """How many of the first texts, whose lengths fall, stay within the budget and may be together; at least one."""
+    if isinstance(form, Level):
+        lengths = lengths[lengths == lengths[0]]
     sizes = lengths.cumsum() if isinstance(form, Packed) else lengths[0] * np.arange(1, len(lengths) + 1)
     return max(1, int(np.searchsorted(sizes, budget, side="right")))
 

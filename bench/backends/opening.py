@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from bench.backends.architectures import EAGER, SDPA, fastest_attention
 from bench.backends.body import check_body
 from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer, limit
@@ -28,4 +29,6 @@ def remarks(model: ResolvedModel, settings: ResolvedSettings) -> Iterator[str]:
         yield "texts are put in lower case"
     if (most := limit(model, settings)) < settings.max_length:
         yield f"it takes texts of at most {most} tokens, and `max_length` is {settings.max_length}"
+    if settings.attention is None and fastest_attention(model) != SDPA:
+        yield f"transformers has no {SDPA} attention for a {model.architecture}, which runs with {EAGER} attention"
     yield from model.notes

@@ -18,6 +18,9 @@ from bench.models.use import Use, use_of
 from bench.pooling import poolings
 from bench.progress import SILENT, Progress
 
+BIDIRECTIONAL = frozenset({"bert-generation"})
+"""Families that transformers lists for generation alone, and that are decoders only where their config says so."""
+
 
 @dataclass(frozen=True)
 class ResolvedModel:
@@ -209,11 +212,19 @@ def _describe(
 
 
 def _is_causal(config: Any) -> bool:
-    """Whether a token sees only those before it: families that only generate, unless the config lifts the mask."""
+    """Whether a token sees only those before it: families that only generate, unless the config lifts the mask.
+
+    Of an encoder and a decoder the encoder is read, whose tokens see each other; and some families that generate do so
+    with a body that is bidirectional by default.
+    """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as GENERATE
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as FILL
 
     if not getattr(config, "is_causal", True) or getattr(config, "use_bidirectional_attention", False):
         return False
+    if config.is_encoder_decoder or getattr(config, "attn_type", None) == "bi":
+        return False
+    if config.model_type in BIDIRECTIONAL:
+        return bool(getattr(config, "is_decoder", False))
     decoder = config.model_type in GENERATE and config.model_type not in FILL
     return decoder or bool(getattr(config, "is_decoder", False))

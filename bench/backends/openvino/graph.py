@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from bench.backends.architectures import SDPA, fastest_attention, tested
 from bench.backends.batches import Batch, Padded
 from bench.backends.body import Body, load_body
 from bench.backends.openvino.runtime import PRECISION, library
@@ -77,17 +78,20 @@ def build(model: ResolvedModel, settings: ResolvedSettings, depth: int, tokenize
         BenchError: the body cannot be converted, or its graph computes something else.
     """
     dtype = getattr(torch, settings.dtype)
-    module, layers = load_body(model, dtype, depth, attn_implementation="sdpa")
+    attention = fastest_attention(model)
+    module, layers = load_body(model, dtype, depth, attn_implementation=attention)
     _check_positions(module.config, limit(model, settings), model)
     path = next(name for name, part in module.named_modules() if part is layers)
     weights_gb = sum(value.nbytes for value in (*module.parameters(), *module.buffers())) / 2**30
-    body = Body(module, layers, model.layers)
+    body = Body(module, layers, model)
+    if not tested(model):
+        body.learn_layout()
     form, probe = Padded(module.config.pad_token_id or 0, model.causal), tokenizer.encode(PROBE)
     alone = [form.collate(probe, _rows(row)) for row in range(len(probe))]
     expected = torch.cat([_pooled(body, batch, depth, model.poolings) for batch in alone])
     try:
         # The trace must hold for every shape, so it is made with another than the probe's.
-        converted = _converted(body, depth, model.poolings, form.collate(probe, _rows(0, 2)))
+        converted = _converted(body, depth, model.poolings, form.collate(probe, _rows(0, 2)), attention)
         # Its weights are in the graph now, and will be in the compiled one: never more than two copies.
         del body, module, layers
         compiled = _compiled(converted, settings.dtype)
@@ -125,7 +129,7 @@ def _pooled(body: Body, batch: Batch, depth: int, poolings: Sequence[str]) -> to
     return torch.stack(states, dim=1)
 
 
-def _converted(body: Body, depth: int, poolings: Sequence[str], example: Batch) -> Any:
+def _converted(body: Body, depth: int, poolings: Sequence[str], example: Batch, attention: str) -> Any:
     """The pass as an OpenVINO model, whatever the number of texts and their lengths."""
 
     class PooledStates(torch.nn.Module):
@@ -150,7 +154,8 @@ def _converted(body: Body, depth: int, poolings: Sequence[str], example: Batch) 
     transformers.AttentionInterface.register(TRACED, sdpa_attention_forward)
     transformers.AttentionMaskInterface.register(TRACED, _traced_mask)
     module: Any = body.module
-    module.set_attn_implementation(TRACED)
+    if attention == SDPA:
+        module.set_attn_implementation(TRACED)
     with quiet_transformers(), warnings.catch_warnings():
         # Python's branches are frozen by a trace: the probe shows that none of them mattered.
         warnings.simplefilter("ignore")

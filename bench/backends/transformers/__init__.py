@@ -8,12 +8,13 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from bench.backends.architectures import fastest_attention
 from bench.backends.transformers.choices import (
     ATTENTIONS,
-    DEFAULT_ATTENTION,
     first_device,
     packs_linears,
     uses_packing,
+    was_mended,
 )
 from bench.errors import BenchError, nearest
 
@@ -95,11 +96,11 @@ def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]
         "device": torch.device(first_device(settings.device)).type,
         "dtype": settings.dtype,
         "quantization": settings.quantization,
-        "attention": packed.NAME if special else settings.attention or DEFAULT_ATTENTION,
+        "attention": packed.NAME if special else settings.attention or fastest_attention(model),
         "linear": "onednn-packed" if special and packs_linears(settings) else "torch",
         **token_identity(model, settings),
         "norm": "final norm on the last layer",
-        "kernels": KERNELS,
+        "kernels": KERNELS + was_mended(model),
     }
 
 

@@ -10,8 +10,9 @@ import transformers
 from torch import Tensor, nn
 
 from bench.backends import packed
+from bench.backends.architectures import fastest_attention, tested
 from bench.backends.base import Encoded, LayerTimes, Pooled, check_finite
-from bench.backends.batches import Packed, Padded, run_batches
+from bench.backends.batches import Level, Packed, Padded, run_batches
 from bench.backends.body import Body, load_body
 from bench.backends.linear import pack_linears
 from bench.backends.memory import keep_freed_memory
@@ -19,7 +20,6 @@ from bench.backends.probe import PROBE, disagreement
 from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer
 from bench.backends.transformers.choices import (
-    DEFAULT_ATTENTION,
     DEVICE_MAPS,
     first_device,
     packs_linears,
@@ -32,6 +32,9 @@ from bench.pooling import Tokens, pool
 # Tokens a batch: on a processor what stays in its cache, on a graphics processor what keeps it busy.
 TOKEN_BUDGET = {"cpu": 2048}
 DEFAULT_TOKEN_BUDGET = 16384
+# transformers' own hidden states begin behind the first block there, and end with the last block's before and after the
+# final norm.
+WITHOUT_EMBEDDINGS = frozenset({"FalconMambaModel", "Mamba2Model", "MambaModel", "RwkvModel"})
 
 
 class TransformersBackend:
@@ -47,7 +50,9 @@ class TransformersBackend:
         self._deepest = model.layers if deepest is None else deepest
         body, layers = _load(model, settings, self._deepest)
         self.weights_gb = sum(value.nbytes for value in (*body.parameters(), *body.buffers())) / 2**30
-        self._body = Body(body, layers, model.layers)
+        self._body = Body(body, layers, model)
+        if not tested(model):
+            self._body.learn_layout()
         self._form: Packed | Padded = Padded(body.config.pad_token_id or 0, model.causal)
         self._budget = settings.token_budget or TOKEN_BUDGET.get(self._device, DEFAULT_TOKEN_BUDGET)
         if self._device == "cpu":
@@ -77,6 +82,39 @@ class TransformersBackend:
         ):
             total += seconds
         return LayerTimes(tuple(map(float, total)))
+
+    @torch.inference_mode()
+    def plain_states(self, encoded: Encoded, row: int, layers: Sequence[int]) -> Tensor:
+        """One text's states as transformers' `output_hidden_states` has them: [1, len(layers), poolings, width].
+
+        Nothing of bench's own has a part in them but the poolings, so this holds for a body without packed kernels.
+
+        Raises:
+            BenchError: transformers has no hidden states of this body, or not one a layer and token.
+        """
+        assert not isinstance(self._form, Packed)
+        ids = torch.from_numpy(encoded.text(row).astype(np.int64))[None].to(self._device)
+        output = self._body.plain(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
+        hidden = tuple(getattr(output, "hidden_states", None) or ())
+        if self.model.architecture in WITHOUT_EMBEDDINGS:
+            hidden = (self._body.module.get_input_embeddings()(ids), *hidden[:-2], *hidden[-1:])
+        expected = (*ids.shape, self.model.width)
+        shapes = [tuple(getattr(each, "shape", ())) for each in hidden]
+        if len(hidden) <= max(layers) or any(shapes[layer] != expected for layer in layers):
+            raise BenchError(
+                f"transformers has {len(hidden)} hidden states of model '{self.model.name}' "
+                f"({self.model.architecture}) for a text, of shapes {sorted(set(shapes))}, where "
+                f"{self.model.layers + 1} of {expected} are expected: there is nothing that its layers could be "
+                "compared with. Use another model."
+            )
+        tokens = Tokens.packed([ids.shape[1]])
+        return torch.stack(
+            [pool(each, tokens.to(each.device), self.poolings).cpu() for each in map(hidden.__getitem__, layers)], dim=1
+        )
+
+    def never_pad(self) -> None:
+        """From now on only texts of one length run together."""
+        self._form = Level(0, self.model.causal)
 
     def close(self) -> None:
         """Free the weights."""
@@ -150,5 +188,5 @@ def _load(
         )
     if settings.device != "cpu":
         options["device_map"] = settings.device if settings.device in DEVICE_MAPS else {"": settings.device}
-    options["attn_implementation"] = settings.attention or DEFAULT_ATTENTION
+    options["attn_implementation"] = settings.attention or fastest_attention(model)
     return load_body(model, _dtype(settings), deepest, **options)
