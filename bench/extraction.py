@@ -17,6 +17,7 @@ from bench.errors import BenchError
 from bench.files import existing_parent
 from bench.models.resolve import ResolvedModel
 from bench.progress import SILENT, Progress, Work
+from bench.proof import open_model
 from bench.specs import fingerprint
 from bench.store import Shelf, Store, slot, text_key
 
@@ -29,7 +30,7 @@ STORAGE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True)
 class Need:
-    """What one model still has to compute for a list of texts. `bytes` is what that takes on disk."""
+    """What one model still has to compute for a list of texts. `bytes` is what that takes on disk, below `home`."""
 
     model: ResolvedModel
     shelf: Shelf
@@ -37,6 +38,7 @@ class Need:
     texts: int
     missing: tuple[int, ...]
     bytes: int
+    home: Path
 
     @property
     def slots(self) -> list[str]:
@@ -60,7 +62,7 @@ def survey(
     keys = [text_key(text) for text in texts]
     missing = tuple(shelf.missing(keys, names))
     row = len(names) * model.width * STORAGE[settings.storage_dtype].itemsize
-    return Need(model, shelf, chosen, len(set(keys)), missing, row * len(missing))
+    return Need(model, shelf, chosen, len(set(keys)), missing, row * len(missing), store.home)
 
 
 def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]:
@@ -115,7 +117,7 @@ def extract(
     if not need.missing:
         return
     with progress.task(f"extract {need.model.name}", len(need.missing), "texts") as task:
-        opened = backend or backend_module(settings.backend).open(need.model, settings)
+        opened = backend or open_model(need.model, settings, need.home, progress)
         try:
             _Extraction(need, settings, texts, opened, task).run()
         finally:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.backends.base import AUTO
-from bench.backends.base import backend as backend_module
 from bench.backends.opening import check_openable, remarks
 from bench.backends.resolution import choose
 from bench.backends.settings import ResolvedSettings
@@ -30,6 +29,7 @@ from bench.extraction import Need, all_devices, check_disk, extract, heal, porti
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent, select
 from bench.progress import SILENT, Progress
+from bench.proof import open_model, prove, prove_cheap
 from bench.specs import ExtractionSettings
 from bench.store import Store
 
@@ -93,9 +93,25 @@ class Material:
         Raises:
             BenchError: too little disk, or a model cannot be opened or run.
         """
-        check_disk(self.needs, self.store)
+        self.check(progress)
         for need in self.needs:
             self.fill(need, progress)
+
+    def check(self, progress: Progress = SILENT) -> None:
+        """Refuse before the first model is extracted what would end the work at the last.
+
+        Raises:
+            BenchError: too little disk, or a model's states are not what they should be (see `bench.proof`).
+        """
+        check_disk(self.needs, self.store)
+        todo = [need.model for need in self.needs if need.missing]
+        if len(todo) > 1:
+            prove(todo, self.first, self.store.home, progress)
+
+    @property
+    def first(self) -> ResolvedSettings:
+        """The settings on the first of the devices that share the work."""
+        return self.settings.model_copy(update={"device": all_devices(self.settings)[0]})
 
     def fill(self, need: Need, progress: Progress = SILENT) -> None:
         """Compute and store the rows that `need` misses, on all devices that may share them: a process each.
@@ -188,6 +204,8 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
             progress.say(f"{need.model.name}: {remark}")
         if need.missing:
             check_openable(need.model, settings, [texts[row] for row in need.missing])
+            if wanted.scratch is not None:
+                prove_cheap(need.model, settings, store.home, wanted.scratch, progress)
     models = {model.name: model for model in selection.models}
     return Material(dataset, models, selection.absent, settings, needs, store, warnings)
 
@@ -220,10 +238,9 @@ def extract_and_measure(
 
     `known` costs are taken as they are; `keep` is called with all of them whenever one is added.
     """
-    check_disk(material.needs, material.store)
+    material.check(progress)
     costs = dict(known)
-    devices = all_devices(material.settings)
-    shared = len(devices) > 1
+    shared = len(all_devices(material.settings)) > 1
     for need in material.needs:
         name = need.model.name
         if shared:
@@ -233,8 +250,7 @@ def extract_and_measure(
             continue
         with clock.phase("extract"):
             progress.say(f"load {name}")
-            settings = material.settings.model_copy(update={"device": devices[0]})
-            backend = backend_module(settings.backend).open(need.model, settings)
+            backend = open_model(need.model, material.first, material.store.home, progress)
         try:
             if name not in costs:
                 with clock.phase("cost"):

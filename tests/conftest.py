@@ -3,8 +3,9 @@
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import fuzzing
 import pytest
@@ -149,6 +150,18 @@ def save(model: torch.nn.Module, folder: Path) -> None:
         for parameter in model.parameters():
             parameter.normal_(0.0, 0.3)
     model.save_pretrained(folder)
+
+
+def random_body(config: Mapping[str, Any], folder: Path) -> Path:
+    """A body with random weights of the `config.json` given, saved to `folder` with a word tokenizer."""
+    import transformers
+
+    given = dict(config)
+    torch.manual_seed(0)
+    made = transformers.AutoConfig.for_model(given.pop("model_type"), **given)
+    save(transformers.AutoModel.from_config(made), folder)
+    train_tokenizer(folder, "right", made.get_text_config().pad_token_id or 0)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.backends.base import Backend
-from bench.backends.base import backend as backend_module
 from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError
 from bench.evaluation.ask import Ask
@@ -14,6 +13,7 @@ from bench.executors.base import Failure
 from bench.extraction import Portion, fill
 from bench.heads import DivergedError
 from bench.models.resolve import ResolvedModel
+from bench.proof import open_model
 from bench.store import Store
 
 
@@ -47,7 +47,7 @@ class Desk:
         settings = ask.settings.model_copy(update={"device": self._device})
         if self._backend is None or self._model != (ask.model, settings):
             self.clear()
-            self._backend = backend_module(settings.backend).open(ask.model, settings)
+            self._backend = open_model(ask.model, settings, self._store.home)
             self._model = (ask.model, settings)
         return self._backend
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.backends.base import backend as backend_module
 from bench.datasets.dataset import Dataset, Split
 from bench.errors import BenchError
 from bench.evaluation.cache import EvaluationCache
@@ -39,6 +38,7 @@ from bench.material import Material, Wanted, gather
 from bench.measures import Predictions
 from bench.models.package import CONVERTED
 from bench.progress import SILENT, Progress
+from bench.proof import open_model
 from bench.specs import Candidate
 from bench.store import Shelf, Store, slot, text_key
 from bench.store.leftovers import CHECKS
@@ -132,7 +132,7 @@ def _model(material: Material, name: str, slots: set[str], progress: Progress) -
         raise BenchError(f"Model '{name}' has no {unknown[0]}: its poolings are {', '.join(model.poolings)}.")
     check_disk([need], material.store)
     progress.say(f"load {name}")
-    opened = backend_module(settings.backend).open(model, settings)
+    opened = open_model(model, settings, material.store.home, progress)
     try:
         extract(need, settings, texts, progress, backend=opened)
         latency = relative_latency(opened, texts, layers)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.backends.base import Backend, backend
+from bench.backends.base import Backend
 from bench.backends.resolution import applying
 from bench.backends.resolution import resolve as resolve_settings
 from bench.datasets.checks import mended
@@ -21,6 +21,7 @@ from bench.extraction import STORAGE, identity
 from bench.identity import PINNED, KeyGroup, group_of
 from bench.models.resolve import resolve
 from bench.packaging.pipeline import PackagedModel, PackagedPipeline, read
+from bench.proof import open_model
 from bench.tasks import TASKS, Task
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Classifier:
             for model in pipeline.models:
                 settings = resolve_settings(applying(model.settings))
                 resolved = _resolved(model, settings, folder, store, trust_remote_code=trust_remote_code)
-                backends[model.name] = backend(settings.backend).open(resolved, settings, model.deepest)
+                backends[model.name] = open_model(resolved, settings, store, deepest=model.deepest)
         except BaseException:
             _close(backends)
             raise

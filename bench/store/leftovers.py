@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.files import abandoned, is_temporary
 from bench.store.shelf import DAMAGED
 
-EMBEDDINGS, CHECKS, EXPORTS = "embeddings", "checks", "exports"
-ROOMS = (EMBEDDINGS, "evaluations", "rows", "converted", CHECKS, EXPORTS)
+EMBEDDINGS, CHECKS, EXPORTS, SELFTESTS = "embeddings", "checks", "exports", "selftests"
+ROOMS = (EMBEDDINGS, "evaluations", "rows", "converted", CHECKS, EXPORTS, SELFTESTS)
 """The folders of a store; what else lies beside them is not its own."""
 SCRATCH = {CHECKS, EXPORTS}
 """Those that hold nothing but what is under way."""
