@@ -50,7 +50,9 @@ def altered(draw: st.DrawFn, valid: bytes) -> bytes:
     return bytes(content)
 
 
-ODD = (None, True, False, 0, -1, 1, 2**31, 2**64, 1e300, float("nan"), "", "x", "\ud800", [], [0], {}, {"x": 1})
+ODD = ("null", "true", "false", "0", "-1", "1", "2147483648", "1e300", "NaN", "9" * 20, '""', '"x"', '"\\ud800"')
+ODD += ("[]", "[0]", "[[[]]]", "{}", '{"x": 1}')
+"""Values that a key may have and should not."""
 
 
 @st.composite
@@ -65,7 +67,7 @@ def odd_json(draw: st.DrawFn, valid: bytes) -> bytes:
                 inside = inside[key]
                 continue
             if draw(st.integers(0, 3)):
-                inside[key] = draw(st.sampled_from(ODD))
+                inside[key] = json.loads(draw(st.sampled_from(ODD)))
             else:
                 del inside[key]
             break

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.models.digests import weight_files
-from bench.models.headers import read_header
+from bench.models.headers import tensor_headers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -82,6 +82,12 @@ def quantization(config: PreTrainedConfig) -> str | None:
     return str(method or "bitsandbytes")
 
 
+def check_layers(folder: Path, layers: int) -> None:
+    """Raise BenchError, a clause, where there are fewer tensors than layers: such a body would take long to build."""
+    if layers > (count := len(tensor_shapes(folder))):
+        raise BenchError(f"its config.json says {layers} layers, and its weights are {count} tensors: fetch both again")
+
+
 def parameters(folder: Path) -> int:
     """The values that loading the text body takes, counted from the headers of the safetensors files."""
     shapes = tensor_shapes(folder)
@@ -95,7 +101,7 @@ def parameters(folder: Path) -> int:
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Name → shape of every tensor of the checkpoint, from the files' headers."""
-    return {name: tensor.shape for path in weight_files(folder) for name, tensor in read_header(path).items()}
+    return {name: tensor.shape for path in weight_files(folder) for name, tensor in tensor_headers(path).items()}
 
 
 def _prefix(folder: Path) -> str:

@@ -1,7 +1,9 @@
 """What a folder of model files is, independent of where it lies."""
 
 import json
+import re
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from filelock import FileLock
 
@@ -40,7 +42,7 @@ def digest(path: Path, store: Path) -> str:
     memory = store / MEMORY
     key, stamp = str(real), [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
     known = _read(memory).get(key)
-    if known and known[:-1] == stamp:
+    if isinstance(known, list) and known[:-1] == stamp and re.fullmatch("[0-9a-f]{64}", str(known[-1])):
         return str(known[-1])
     value = files.sha256(real)
     memory.parent.mkdir(parents=True, exist_ok=True)
@@ -49,14 +51,15 @@ def digest(path: Path, store: Path) -> str:
     return value
 
 
-def _read(memory: Path) -> dict[str, list[int | str]]:
+def _read(memory: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(memory.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+        found = json.loads(memory.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
         # It only saves hashing a file again, so that one which a crash of the system has torn is an empty one.
         return {}
     except OSError as error:
         raise unreadable(memory, error) from error
+    return found if isinstance(found, dict) else {}
 
 
 def weight_files(folder: Path) -> list[Path]:

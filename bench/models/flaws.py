@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.models.digests import INDEX, TOKENIZER, WEIGHTS, missing, weight_files
-from bench.models.headers import read_header
+from bench.models.headers import tensor_headers
 from bench.models.jsons import read_object
 
 POINTER = b"version https://git-lfs.github.com/spec/"
@@ -58,7 +58,7 @@ def _not_the_file(path: Path) -> str | None:
 
 def _wrong_with_weights(path: Path, config: Mapping[str, Any]) -> Iterator[str]:
     try:
-        header = read_header(path)
+        header = tensor_headers(path)
     except BenchError as error:
         yield str(error)
         return

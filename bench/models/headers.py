@@ -13,7 +13,7 @@ class TensorHeader(NamedTuple):
     shape: tuple[int, ...]
 
 
-def read_header(path: Path) -> dict[str, TensorHeader]:
+def tensor_headers(path: Path) -> dict[str, TensorHeader]:
     """Name → what is said of the tensor; the file is as long as its header says.
 
     Raises:

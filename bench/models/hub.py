@@ -120,8 +120,8 @@ def needs_remote_code(config: dict[str, Any]) -> bool:
     """Whether a model's config.json names classes that neither transformers nor bench itself has."""
     from transformers import CONFIG_MAPPING
 
-    known = config.get("model_type") in CONFIG_MAPPING or config.get("model_type") in KNOWN_WITHOUT_CODE
-    return "auto_map" in config and not known
+    kind = str(config.get("model_type"))
+    return "auto_map" in config and kind not in CONFIG_MAPPING and kind not in KNOWN_WITHOUT_CODE
 
 
 def check_remote_code(name: str, revision: str | None, config: dict[str, Any], *, trust_remote_code: bool) -> bool:
@@ -133,7 +133,9 @@ def check_remote_code(name: str, revision: str | None, config: dict[str, Any], *
     if not needs_remote_code(config):
         return False
     refuse_untrusted(name, revision, trust_remote_code=trust_remote_code)
-    if elsewhere := [str(where) for where in dict(config["auto_map"]).values() if "--" in str(where)]:
+    if not isinstance(config["auto_map"], dict):
+        raise BenchError(f"Model '{name}' names no code in its config.json (auto_map): fetch it again.")
+    if elsewhere := [str(where) for where in config["auto_map"].values() if "--" in str(where)]:
         raise BenchError(
             f"Model '{name}' takes its code from another repository ({elsewhere[0]}), which cannot be pinned."
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from bench import files
-from bench.errors import BenchError, unreadable
+from bench.errors import BenchError, in_words, unreadable
 from bench.models.digests import WEIGHTS, digest
 from bench.models.quiet import quiet_transformers
 from bench.models.rows import ModelRow
@@ -96,7 +96,13 @@ def _converted(row: ModelRow, parts: list[Path], store: Path, progress: Progress
                         shutil.copyfileobj(file, joined, files.CHUNK)
             _check(row, files.sha256(gguf))
             made = folder / "model"
-            _convert(gguf, made)
+            try:
+                _convert(gguf, made)
+            except Exception as error:  # a reader of a binary file trusts it
+                raise BenchError(
+                    f"The GGUF of '{row.name}' cannot be converted ({in_words(error)[:200]}): it is damaged, or this "
+                    "transformers does not know its kind."
+                ) from error
             files.write_checksums(made)
             made.rename(target)
     return target

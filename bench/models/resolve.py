@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.errors import BenchError, in_words, nearest
 from bench.models import hub
-from bench.models.checkpoint import quantization, text_body
+from bench.models.checkpoint import check_layers, quantization, text_body
 from bench.models.digests import WEIGHTS, model_identity
 from bench.models.flaws import flaw
 from bench.models.package import package_folder
@@ -186,6 +186,7 @@ def _describe(
     try:
         quantization(body.config)
         shape = body_shape(body.config, folder)
+        check_layers(folder, shape.layers)
     except BenchError as error:
         raise BenchError(f"Model '{parsed.text}' cannot be used: {error}.") from error
     row = parsed.row

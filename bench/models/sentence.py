@@ -121,14 +121,19 @@ def _body(folder: Path) -> _Body:
     return _Body()
 
 
+def is_text(value: object) -> bool:
+    """Whether it is a text that a tokenizer takes: half a surrogate pair is none."""
+    return isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
+
+
 def _prompt(folder: Path) -> str:
     found = _object(folder / PROMPTS) or {}
     prompts, default = found.get("prompts") or {}, found.get("default_prompt_name")
-    if not isinstance(prompts, Mapping) or not all(isinstance(each, str) for each in prompts.values()):
+    if not isinstance(prompts, Mapping) or not all(map(is_text, prompts.values())):
         raise _damaged(PROMPTS, "its prompts are no texts by name")
     if default is None:
         return next((text for name, text in prompts.items() if name.lower() == TASK), "")
-    if default not in prompts:
+    if not isinstance(default, str) or default not in prompts:
         raise _damaged(
             PROMPTS, f"its default prompt '{default}' is none of its prompts: {nearest(str(default), prompts)}"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.errors import BenchError, nearest
 from bench.models.rows import CARD_PROMPTS, ModelRow
-from bench.models.sentence import sentence_settings
+from bench.models.sentence import is_text, sentence_settings
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def prompts_by_model(prompts: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in prompts:
         name, equals, text = each.partition("=")
-        if not equals or not name or name in found:
+        if not equals or not name or name in found or not is_text(text):
             raise BenchError(f"`prompts` takes MODEL=TEXT, once for a model, and not {each!r}.")
         found[name] = text
     return found

@@ -130,12 +130,13 @@ def _opened(folder: Path) -> Shelf:
         stored = json.loads(path.read_text(encoding="utf-8"))
         check_format(path, stored["format"], FORMAT)
         shelf = Shelf(folder, dict(stored["identity"]))
+        found = shelf.fingerprint
     except FileNotFoundError as error:
         raise BenchError(f"{folder} has no identity.json; the next extraction of its rows writes one.") from error
     except OSError as error:
         raise unreadable(path, error) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BenchError(f"{path} is no identity of a shelf: delete it, and the next extraction writes one.") from error
-    if not folder.name.endswith(f"-{shelf.fingerprint}"):
-        raise BenchError(f"{path} is the identity of the extraction {shelf.fingerprint}, not that of its folder.")
+    if not folder.name.endswith(f"-{found}"):
+        raise BenchError(f"{path} is the identity of the extraction {found}, not that of its folder.")
     return shelf
