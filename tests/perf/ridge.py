@@ -102,12 +102,17 @@ class Case:
         return float((found == truth).mean()), float(f1_score(truth, found, average="macro")), float(loss)
 
 
-def case(request: DatasetRequest) -> Case:
+def case(request: DatasetRequest, poolings: tuple[str, ...] = ("mean",)) -> Case:
     settings = ExtractionSettings(max_length=128, dtype="bfloat16")
     material = gather(Wanted(request, list(LAYERS), settings, layers=LAYERS), None, Store(store_home()))
     material.extract()
     evaluator, locate = material.evaluator(), stored(material.shelves)
-    sources = [Source(model=name, layer=layer, pooling="mean") for name, some in LAYERS.items() for layer in some]
+    sources = [
+        Source(model=name, layer=layer, pooling=pooling)
+        for name, some in LAYERS.items()
+        for layer in some
+        for pooling in poolings
+    ]
     features = {
         source: torch.cat([evaluator.features.train(locate(source)), evaluator.features.test(locate(source))])
         for source in sources
