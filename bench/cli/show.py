@@ -33,7 +33,7 @@ class TerminalProgress:
     """Bars with rate and time left."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(file=terminal.lasting(sys.stderr), highlight=False)
 
     @contextmanager
     def task(self, title: str, total: int, unit: str) -> Iterator[Work]:
@@ -111,7 +111,7 @@ class PlainProgress:
 
 def progress() -> Progress:
     """Bars on a terminal, lines elsewhere."""
-    return TerminalProgress() if sys.stderr.isatty() else PlainProgress()
+    return TerminalProgress() if terminal.lasting(sys.stderr).isatty() else PlainProgress()
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:

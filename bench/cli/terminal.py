@@ -4,7 +4,8 @@ import io
 import json
 import logging
 import sys
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import click
 
@@ -25,9 +26,35 @@ def echo(text: str = "", *, err: bool = False, mark: str = "") -> None:
 
     A `mark` before them may be styled; the style is left out where nobody watches.
     """
-    stream = sys.stderr if err else sys.stdout
+    stream = lasting(sys.stderr) if err else sys.stdout
     stream.write((mark if stream.isatty() else click.unstyle(mark)) + shown(text) + "\n")
     stream.flush()
+
+
+class _Lasting:
+    """A stream that work outlives: what it cannot take, because its terminal is gone or full, is not shown."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = io.StringIO() if stream is None else stream  # None: it was closed before this process began
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what was kept back, if it can be."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def lasting(stream: TextIO | None) -> TextIO:
+    """The stream for words beside the work, whose failing must not end it."""
+    return cast(TextIO, _Lasting(stream))
 
 
 def json_out(value: Any) -> None:

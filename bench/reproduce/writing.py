@@ -2,12 +2,13 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bench.escaping import csv_file, shown
 from bench.figures import drawn
-from bench.progress import SILENT, Progress
+from bench.progress import SILENT, Progress, attempted
 from bench.reproduce.columns import Row, column_order
 from bench.reproduce.published import errata
 from bench.reproduce.study import Findings, PaperStudy
@@ -19,17 +20,21 @@ def files(
 ) -> dict[str, bytes]:
     """File name → content. `about` says what it was run on: data set, rows, models, seeds, protocol.
 
-    A figure that cannot be drawn is missing, and `progress` is told of it.
+    A figure or table that cannot be made is missing, and `progress` is told of it.
     """
-    written: dict[str, bytes] = {}
     tables = {study.name: findings.rows, **{f"{study.name}-{name}": rows for name, rows in findings.extras.items()}}
+    makers: dict[str, Callable[[], bytes]] = {}
     for name, rows in tables.items():
-        written |= {f"{name}.csv": _csv(rows), f"{name}.parquet": parquet(rows)}
+        makers |= {f"{name}.csv": partial(_csv, rows), f"{name}.parquet": partial(parquet, rows)}
     if findings.published:
-        written["published.csv"] = _csv(findings.published)
+        makers["published.csv"] = partial(_csv, findings.published)
+    makers[f"{study.name}.md"] = lambda: report(study, findings, about).encode()
+    written: dict[str, bytes] = {}
+    for name, make in makers.items():
+        if (made := attempted(make, f"{name} is missing", progress.warn)) is not None:
+            written[name] = made
     for figure in findings.figures:
         written |= drawn(figure.files, f"the figure '{figure.name}'", progress.warn) or {}
-    written[f"{study.name}.md"] = report(study, findings, about).encode()
     written["about.json"] = as_json(dict(about))
     return written
 

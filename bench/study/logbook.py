@@ -98,7 +98,7 @@ class Logbook:
         return self.tracker.missing
 
     def _made(self, name: str, make: Callable[[], T]) -> T | None:
-        return attempted(make, f"{name} is missing in the tracking store", self.progress.warn)
+        return attempted(make, f"{name} cannot be made, and the tracking store lacks it", self.progress.warn)
 
     def _tables(self, name: str, scored: Scored, split: Split) -> dict[str, bytes]:
         return self._made(f"the tables of {name}", lambda: score_tables(scored, self.dataset, split)) or {}

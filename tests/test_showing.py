@@ -1,0 +1,87 @@
+"""Nothing that draws, writes or shows ends the work: what was computed is kept, printed, and said to lack a part."""
+
+import errno
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from formats.make import DATA, SEARCH
+from test_tracking_failures import folder, hasty, undisturbed, whole  # noqa: F401 - fixtures
+
+from bench.cli import terminal
+from bench.cli.main import cli
+
+INPUTS = Path(__file__).parent / "inputs" / "07"
+
+
+def fail(*_: Any, **__: Any) -> Any:
+    raise ValueError("it cannot be made")
+
+
+@pytest.mark.parametrize("name", ["tables", "figures", "page"])
+def test_what_cannot_be_made_ends_no_search(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    case = json.loads((INPUTS / f"{name}.json").read_text("utf-8"))
+    for place in case["fails"]:
+        monkeypatch.setattr(place, fail)
+    ran = CliRunner().invoke(cli, ["search", *SEARCH, "--trials", "2", "--json"])
+    assert ran.exception is None, ran.exception
+    assert json.loads(ran.stdout)["front"]
+    for words in case["told"]:
+        assert words in ran.stderr
+
+
+def test_one_repetition_is_searched_printed_and_reported(folder: Path) -> None:  # noqa: F811
+    asked = ["search", *DATA, "--space", str(INPUTS / "one-repetition.toml"), "--models", "./model", "--trials", "2"]
+    ran = CliRunner().invoke(cli, [*asked, "--device", "cpu", "--max-length", "16"])
+    assert ran.exception is None, ran.exception
+    assert "warning" not in ran.stderr
+    assert ran.stdout.index("Front (search scores") < ran.stdout.index("Report: ")
+
+
+def test_what_cannot_be_made_ends_no_reproduction(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    for name in ("_csv", "parquet", "report"):
+        monkeypatch.setattr(f"bench.reproduce.writing.{name}", fail)
+    asked = ["reproduce", "layers", *DATA, "--models", "./model", "--folds", "2", "--repetitions", "1", "--json"]
+    ran = CliRunner().invoke(cli, [*asked, "--device", "cpu", "--max-length", "16"])
+    assert ran.exception is None, ran.exception
+    assert json.loads(ran.stdout)["rows"]
+    assert "layers.parquet is missing" in ran.stderr
+
+
+class Gone:
+    """A terminal that is closed."""
+
+    def write(self, _: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def flush(self) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [Gone(), None])
+def test_words_beside_the_work_need_nobody_who_reads_them(stream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    terminal.echo("a line", err=True)
+    print("more", file=terminal.lasting(stream), flush=True)
+
+
+@pytest.mark.slow
+def test_a_search_outlives_its_terminal(folder: Path) -> None:  # noqa: F811
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "bench", "search", *SEARCH, "--trials", "2", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    os.read(ours, 1)
+    os.close(ours)
+    out, _ = process.communicate(timeout=240)
+    assert process.returncode == 0
+    assert json.loads(out)["front"]
