@@ -20,6 +20,7 @@ from bench.errors import BenchError
 from bench.home import store_home
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import select
+from bench.packaging.weights import pack
 from bench.progress import SILENT
 from bench.specs import ExtractionSettings
 
@@ -218,3 +219,37 @@ def test_a_models_own_pooling_is_marked_before_a_search(
     assert json.loads(ran.stdout)["models"][0]["own_pooling"] == "first"
     ran = CliRunner().invoke(cli, [*asked, "--space", "quickstart"])
     assert "pool by 'first', which is none of the space's poolings (mean, last)" in ran.output
+
+
+def test_weights_in_a_package_keep_how_texts_are_prepared(made: Callable[..., Path], tmp_path: Path) -> None:
+    model = resolve(str(made("prompted")))
+    packed = pack(model, SETTINGS, 1, tmp_path, "body").resolved(model.name, tmp_path)
+    assert token_identity(packed, SETTINGS) == token_identity(model, SETTINGS)
+    assert ids(packed, list(TEXTS)) == ids(model, list(TEXTS))
+
+
+def test_what_other_programs_left_out_of_the_cache_is_fetched(
+    made: Callable[..., Path], hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers fetches weights and tokenizer alone, and a prompt must not hang on who was first to fetch."""
+    whole, asked = made("prompted"), []
+    snapshot = in_cache(hub_cache, "owner/name", whole)
+    shutil.rmtree(snapshot / "1_Pooling")
+    for name in ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"):
+        (snapshot / name).unlink()
+
+    def download(repo: str, name: str, *, revision: str, etag_timeout: float) -> None:
+        asked.append(name)
+        if not (whole / name).is_file():
+            raise OSError(f"{repo} has no {name}")
+        (snapshot / name).parent.mkdir(exist_ok=True)
+        shutil.copy(whole / name, snapshot / name)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    assert resolve("owner/name").prompt == "", "the hub cannot be reached"
+    monkeypatch.setattr("bench.models.hub.refusal", lambda repo, revision: None)
+    assert resolve("owner/name", download=False).prompt == ""
+    assert not asked
+    model = resolve("owner/name")
+    assert (model.prompt, model.max_positions, model.own_pooling) == ("Query: ", 16, "first")
+    assert "adapter_config.json" in asked
