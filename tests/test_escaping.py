@@ -157,6 +157,33 @@ def test_hostile_labels_are_harmless_in_every_output_and_csv(
     assert {cell(label) for label in labels} <= written, "the tables name the classes"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("search", "--dataset", "no\x1b[2Jfile.csv"),
+        ("search", "--dataset", "HEADER", "--dry-run"),
+        ("search", "--dataset", "r8", "--models", "no/\x9bmodel", "--dry-run"),
+        ("search", "--dataset", "r8", "--space", "no\x1b[2Jspace"),
+        ("search", "--dataset", "r8", "--study", "no\x1b[2Jstudy", "--dry-run"),
+        ("search", "--dataset", "r8", "--dtype", "no\x1b[2Jdtype"),
+        ("report", "no\x1b[2Jstudy"),
+        ("predict", "--model", "no\x1b[2Jmodel", "HEADER"),
+        ("predict", "--model", ".", "HEADER", "--text-column", "no\x1b[2Jcolumn"),
+        ("no\x1b[2Jcommand",),
+        ("check", "--baseline", "no\x1b[2Jbaseline.json"),
+        ("ui", "--tracking-uri", "no\x1b[2Jaddress"),
+    ],
+    ids=lambda words: "-".join(words[:3]).encode("unicode_escape").decode(),
+)
+def test_names_in_messages_are_harmless(words: tuple[str, ...], bench: Callable[..., Ran], tmp_path: Path) -> None:
+    """Of files, columns, models, spaces, studies, commands and addresses, whoever gave them."""
+    (tmp_path / "ev\x1b[2Jil.csv").write_text("a\x1b[2Jcolumn,another\u202e\none,two\nthree,four\n", encoding="utf-8")
+    ran = bench(*("ev\x1b[2Jil.csv" if word == "HEADER" else word for word in words))
+    assert ran.status == 2, ran
+    assert not ACTS & set(ran.out + ran.err)
+    assert "Traceback" not in ran.err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rows", sorted((INPUTS / "19").glob("labels-*.csv")), ids=lambda path: path.stem)
 def test_no_output_dies_of_its_encoding_after_the_work(

@@ -30,8 +30,12 @@ def cached_snapshot(repo: str, revision: str | None) -> Path | None:
 
 def _cached(repo: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    config = try_to_load_from_cache(repo, "config.json", revision=revision or "main")
+    try:
+        config = try_to_load_from_cache(repo, "config.json", revision=revision or "main")
+    except HFValidationError as error:
+        raise BenchError(f"Model '{repo}' cannot be fetched: {explain(repo, error)}") from None
     return Path(config).parent if isinstance(config, str) else None
 
 
