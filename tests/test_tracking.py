@@ -25,7 +25,7 @@ from bench.progress import Silent
 from bench.study.journal import read
 from bench.tracking import MlflowTracker, Record, TrackedStudy, redacted, tracker_of
 from bench.tracking.mlflow.database import _upgrade
-from bench.tracking.mlflow.process import used
+from bench.tracking.mlflow.process import interruptible, used
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +357,10 @@ def test_a_stop_in_a_migration_leaves_the_older_database(kind: str, tmp_path: Pa
         if kind == "killed":
             assert killed_at(statement, tmp_path)
         else:
-            with pytest.raises(BenchError, match="database or disk is full"), full_at(statement):
+            with (
+                pytest.raises(BenchError, match="database or disk is full"),
+                raised_at(statement, sqlite3.OperationalError),
+            ):
                 MlflowTracker(tmp_path).open(TrackedStudy("r8", "s", {}, "id"))
         assert file.read_bytes() == before
     assert MlflowTracker(tmp_path).open(TrackedStudy("r8", "s", {}, "id")) is not None
@@ -365,22 +368,47 @@ def test_a_stop_in_a_migration_leaves_the_older_database(kind: str, tmp_path: Pa
 
 
 @contextmanager
-def full_at(statement: int) -> Iterator[None]:
-    """The disk is full from that statement of a database on."""
+def raised_at(statement: int, error: type[BaseException]) -> Iterator[None]:
+    """That statement of a database raises, and each that follows where it is an error of the database's."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     count = itertools.count(1)
 
     def refuse(*_: Any) -> None:
-        if next(count) >= statement:
-            raise sqlite3.OperationalError("database or disk is full")
+        number = next(count)
+        if number == statement or (number > statement and error is sqlite3.OperationalError):
+            raise error("database or disk is full")
 
     event.listen(Engine, "before_cursor_execute", refuse)
     try:
         yield
     finally:
         event.remove(Engine, "before_cursor_execute", refuse)
+
+
+def test_an_interruption_is_none_of_the_stores_errors(tmp_path: Path) -> None:
+    """SQLAlchemy fails as it leaves the transaction that was broken off, and only that would be seen."""
+    with raised_at(89, KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        MlflowTracker(tmp_path).open(TrackedStudy("r8", "s", {}, "id"))
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_an_error_while_an_interruption_is_cleaned_up_after_stays_one() -> None:
+    def fail(interrupted: bool) -> None:
+        try:
+            if interrupted:
+                raise KeyboardInterrupt
+        finally:
+            raise ValueError("hides it")
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        fail(interrupted=True)
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        with pytest.raises(ValueError, match="hides it"), interruptible():
+            fail(interrupted=False)
 
 
 def test_a_half_made_database_that_a_real_stop_left_is_set_aside(tmp_path: Path) -> None:

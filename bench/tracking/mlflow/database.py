@@ -11,6 +11,7 @@ from bench.errors import BenchError
 from bench.files import atomic, delete
 from bench.tracking.addresses import FILE
 from bench.tracking.mlflow.patience import reason_of
+from bench.tracking.mlflow.process import interruptible
 
 KEPT = ("experiments", "experiment_tags", "runs", "params", "metrics", "latest_metrics", "tags")
 """The tables whose rows a migration has to keep."""
@@ -75,7 +76,8 @@ def _upgrade(path: Path) -> None:
     from mlflow.db import upgrade
 
     assert upgrade.callback is not None
-    upgrade.callback(f"{FILE}{path}")
+    with interruptible():
+        upgrade.callback(f"{FILE}{path}")
 
 
 def _head() -> str:

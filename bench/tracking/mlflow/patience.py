@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bench.errors import BenchError
 from bench.progress import Progress
 from bench.tracking.addresses import concealed, redacted
-from bench.tracking.mlflow.process import variables
+from bench.tracking.mlflow.process import interruptible, variables
 from bench.tracking.record import TrackingError
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Patience:
         with quiet(), _telling(lambda: self._progress.warn(f"{words()}; it is asked again")) as told:
             while True:
                 try:
-                    found = call()
+                    with interruptible():
+                        found = call()
                 except BenchError:
                     raise
                 except Exception as error:

@@ -1,6 +1,7 @@
 """What MLflow takes from the process, lent to it for a moment."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -47,3 +48,22 @@ def used(uri: str) -> Iterator[None]:
         finally:
             mlflow.set_tracking_uri(tracking)  # type: ignore[arg-type]  # None unsets
             mlflow.set_registry_uri(registry)  # type: ignore[arg-type]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let an interruption through where MLflow's database hides it behind an error of its own.
+
+    SQLAlchemy fails when it leaves a transaction that Ctrl-C or SIGTERM has broken off, and its error takes the place
+    of the interruption, which would then pass for a store that cannot be used.
+    """
+    handled = sys.exc_info()[1]  # an earlier one, where this is called while that is cleaned up after
+    try:
+        yield
+    except Exception as error:
+        hidden = error.__context__
+        while hidden is not None and hidden is not handled:
+            if isinstance(hidden, KeyboardInterrupt):
+                raise hidden from None
+            hidden = hidden.__context__
+        raise

@@ -9,7 +9,7 @@ from bench.progress import SILENT, Progress
 from bench.tracking.addresses import FILE, check_address, file_of, redacted
 from bench.tracking.mlflow.database import prepare, whole
 from bench.tracking.mlflow.patience import Patience, PatientClient, quiet, reason_of
-from bench.tracking.mlflow.process import variables
+from bench.tracking.mlflow.process import interruptible, variables
 from bench.tracking.record import TrackingError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class MlflowStore:
         from mlflow import MlflowClient
 
         # a store that is not there is said at once, and not waited for
-        with variables(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2"), quiet():
+        with variables(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2"), quiet(), interruptible():
             client = MlflowClient(self.address)
             client.search_experiments(max_results=1)
         return cast("MlflowClient", PatientClient(client, self.patience))
