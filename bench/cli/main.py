@@ -1,5 +1,6 @@
 """The `bench` command and the one place where errors become messages."""
 
+import errno
 import io
 import os
 import sys
@@ -31,6 +32,8 @@ COMMANDS = {
 """What each does. It stands in the module of its name, which is imported when the command is asked for."""
 MODULES = {"list": "listing"}
 """Where a module cannot have the name of its command."""
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+"""What a disk refuses without saying for which file."""
 
 
 class Commands(MutableMapping[str, click.Command]):
@@ -108,6 +111,8 @@ def _of_file(error: OSError) -> str:
     from bench.api import Home
     from bench.files import final
 
+    if error.filename is None:
+        return f"{error.strerror}: this folder, the store or the system's temporary folder lies on that disk."
     path = final(Path(str(error.filename)))
     remedy = "; BENCH_STORE moves the store" if path.is_relative_to(Home.at().store) else ""
     return f"{path}: {error.strerror}. Check that its folder is there, may be written and has room{remedy}."
@@ -139,7 +144,7 @@ def run() -> None:
     except Exception as error:
         if os.environ.get("BENCH_TRACEBACK"):
             raise
-        if isinstance(error, OSError) and error.strerror and error.filename:
+        if isinstance(error, OSError) and error.strerror and (error.filename or error.errno in DISK):
             terminal.echo(f"Error: {_of_file(error)} What is done is kept.", err=True)
             sys.exit(BenchError.exit_code)
         # such an error was not written for people, and may quote anything

@@ -1,6 +1,9 @@
 """Safetensors files: written whole, and with a checksum that tells what is not as it was written."""
 
+import errno
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +37,9 @@ def _save(path: Path, save: Callable[..., None], contents: Mapping[str, Any], me
         try:
             save(dict(contents), temporary, dict(metadata))
         except SafetensorError as error:
-            raise OSError(str(error)) from error
+            found = re.search(r"\(os error (\d+)\)", str(error))
+            number = int(found[1]) if found else errno.EIO
+            raise OSError(number, os.strerror(number)) from error
 
 
 def write_checked(path: Path, arrays: Mapping[str, "np.ndarray"], metadata: Mapping[str, str]) -> None:

@@ -28,7 +28,21 @@ def atomic(path: Path) -> Iterator[Path]:
 
     A reader sees the old file, or the whole new one. A kill leaves at most a temporary folder, which nothing reads and
     the next writer of `path` deletes.
+
+    Raises:
+        OSError: it cannot be written; where the system does not say which file, as of a full disk, it is `path`.
     """
+    try:
+        with _new(path) as temporary:
+            yield temporary
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def _new(path: Path) -> Iterator[Path]:
     with temporary_folder(path) as folder:
         temporary = folder / "new"
         # As public as any other new file. The umask need not be asked for: it can only be read by setting it.

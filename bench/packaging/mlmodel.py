@@ -2,11 +2,13 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.errors import BenchError
 from bench.foreign import foreign_modules_of
 from bench.packaging.pipeline import PackagedPipeline
 from bench.packaging.requirements import pinned
@@ -27,6 +29,9 @@ def save(target: Path, pipeline: Path, made: PackagedPipeline, place: ModelPlace
         pipeline: The folder of the pipeline.
         made: The pipeline's description.
         place: Where the model is to lie in a tracking store; None where it stays in `target`.
+
+    Raises:
+        BenchError: the disk is full.
     """
     import mlflow
     import pandas as pd
@@ -42,7 +47,7 @@ def save(target: Path, pipeline: Path, made: PackagedPipeline, place: ModelPlace
         "number": DataType.double,
         "numbers by name": Map(DataType.double),
     }
-    with _quiet():
+    with _quiet(), _room(target):
         mlflow.pyfunc.save_model(
             path=target,
             mlflow_model=model,
@@ -59,6 +64,25 @@ def save(target: Path, pipeline: Path, made: PackagedPipeline, place: ModelPlace
             ),
             metadata=_metadata(made),
         )
+
+
+@contextmanager
+def _room(target: Path) -> Iterator[None]:
+    """MLflow says of a full disk that its copy of the code holds files that cannot be copied."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        # that of a whole tree has a list of names, each with its reason
+        reason = cause.args[0][0][-1] if isinstance(cause, shutil.Error) else cause.strerror
+        raise BenchError(
+            f"The package cannot be made in {target.parent} ({reason}): free some space there, or set BENCH_STORE to a "
+            "folder on another disk."
+        ) from error
 
 
 def _metadata(made: PackagedPipeline) -> dict[str, Any]:
