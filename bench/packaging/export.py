@@ -132,6 +132,7 @@ def log(
             run,
             _model_record(made),
             lambda target, place: save(target, pipeline, made, place),
+            scratch / "model",
             register=register,
             alias=alias,
         )

@@ -1,6 +1,5 @@
 """Models in a tracking store: logged beside a run, registered under a name, fetched by address."""
 
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,11 +26,12 @@ class MlflowModels:
         run: str,
         record: ModelRecord,
         write: Callable[[Path, ModelPlace], None],
+        folder: Path,
         *,
         register: str | None = None,
         alias: str | None = None,
     ) -> tuple[str, str | None]:
-        """Log a model of a finished run; `write` makes its files in a new folder, knowing what place it is given.
+        """Log a model of a finished run; `write` makes its files in the new `folder`, knowing its place in the store.
 
         Returns:
             Its address, and its number where it became a version of the registered model `register`.
@@ -42,14 +42,19 @@ class MlflowModels:
         client = self._store.connect()
         # To register a model MLflow looks it up in the store of the process.
         with used(self._store.address):
-            model = self._logged(client, run, record, write)
+            model = self._logged(client, run, record, write, folder)
             if register is None:
                 return f"models:/{model}", None
             version = self._registered(client, model, register, alias)
         return (f"models:/{register}@{alias}" if alias else f"models:/{register}/{version}"), version
 
     def _logged(
-        self, client: "MlflowClient", run_id: str, record: ModelRecord, write: Callable[[Path, ModelPlace], None]
+        self,
+        client: "MlflowClient",
+        run_id: str,
+        record: ModelRecord,
+        write: Callable[[Path, ModelPlace], None],
+        folder: Path,
     ) -> str:
         from mlflow.entities import LoggedModelOutput
 
@@ -64,10 +69,8 @@ class MlflowModels:
         )
         model = str(logged.model_id)
         try:
-            with tempfile.TemporaryDirectory(prefix="bench-model-") as scratch:
-                folder = Path(scratch) / "model"
-                write(folder, ModelPlace(run_id, model, logged.artifact_location))
-                client.log_model_artifacts(model, str(folder))
+            write(folder, ModelPlace(run_id, model, logged.artifact_location))
+            client.log_model_artifacts(model, str(folder))
             client.log_outputs(run_id, [LoggedModelOutput(model, step=0)])
             for name, value in record.metrics.items():
                 client.log_metric(run_id, name, value, model_id=model)
