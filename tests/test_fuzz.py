@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 
 from bench.datasets.columns import Columns, rows_of
 from bench.datasets.tables import Hints, read_table
+from bench.errors import BenchError
 from bench.gate import baseline
 from bench.space.files import load as load_space
+from bench.study.journal import opened, read, studies_folder
+from bench.study.settings import StudySettings
 
 pytestmark = pytest.mark.long
 ROOT = Path(__file__).parent.parent
@@ -85,3 +89,49 @@ def test_baselines(tmp_path: Path) -> None:
         baseline.read(path)
 
     fuzz("baselines", altered((ROOT / "tests" / "baseline.json").read_bytes()), read)
+
+
+CHAINED = (Path(__file__).parent / "inputs" / "04" / "chained.journal").read_bytes()
+JOURNAL = b"".join(CHAINED.splitlines(keepends=True)[:65])
+"""Its first seven trials: an example that fails is shown whole."""
+
+
+@st.composite
+def altered_lines(draw: st.DrawFn) -> bytes:
+    """A journal with lines altered, lost, doubled or in another order."""
+    lines = JOURNAL.splitlines(keepends=True)
+    for _ in range(draw(st.integers(0, 3))):
+        place, other = draw(st.integers(0, len(lines) - 1)), draw(st.integers(0, len(lines) - 1))
+        kind = draw(st.integers(0, 3))
+        if kind == 0:
+            del lines[place]
+        elif kind == 1:
+            lines.insert(other, lines[place])
+        elif kind == 2:
+            lines[place], lines[other] = lines[other], lines[place]
+        else:
+            lines[place] = draw(altered(lines[place]))
+    return b"".join(lines)
+
+
+def test_journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No altered score is believed: what is left are records as they were written."""
+    monkeypatch.setattr("os.fsync", lambda file: None)
+    path = studies_folder(tmp_path) / "s.journal"
+    path.parent.mkdir()
+    path.write_bytes(JOURNAL)
+    whole = read(tmp_path, "s")
+    settings, records = StudySettings.model_validate(whole.settings), whole.records
+
+    def look(content: bytes) -> None:
+        for aside in path.parent.glob("*.damaged*"):
+            aside.unlink()
+        path.write_bytes(content)
+        with suppress(BenchError):
+            read(tmp_path, "s")
+        with opened(tmp_path, "s", settings) as journal:
+            left = dict(journal.records)
+        assert left.items() <= records.items()
+        assert read(tmp_path, "s").records == left
+
+    fuzz("journals", st.one_of(altered(JOURNAL), altered_lines()), look)

@@ -133,6 +133,25 @@ def test_two_folders_and_a_deleted_journal_keep_their_own_numbers(tmp_path: Path
             assert written.data.metrics["f1_floor"] == entry["f1_floor"]
 
 
+def test_a_journal_that_lost_its_end_is_known_by_the_store(tmp_path: Path) -> None:
+    """Nothing in the file shows it; what is missing is tried again, and found in its runs."""
+    make_model(tmp_path / "model")
+    (tmp_path / "anna").mkdir()
+    shutil.copy(INPUTS / "anna.csv", tmp_path / "anna" / "train.csv")
+    first = searched(tmp_path / "anna")
+    journal = tmp_path / "anna" / "mlruns" / "studies" / "baseline.journal"
+    count = len(read(tmp_path / "anna" / "mlruns", "baseline").records)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    last = max(place for place, line in enumerate(lines) if b'"op_code":4' in line)
+    notes = [line for line in lines[last:] if b'"op_code":2' in line]
+    for left in ([*lines[:last], *notes], lines[:last]):
+        journal.write_bytes(b"".join(left))
+        again = searched(tmp_path / "anna")
+        assert f"has seen it with {count} trials, and it holds {count - 1}" in again["said"]
+        assert [entry["run_id"] for entry in again["front"]] == [entry["run_id"] for entry in first["front"]]
+        assert "has seen it" not in searched(tmp_path / "anna")["said"]
+
+
 def test_a_reproduction_is_held_by_one_process_and_has_an_id_a_home(tmp_path: Path) -> None:
     with held(tmp_path / "a", "r8-1", "layers") as first:
         twice = pytest.raises(BenchError, match="'layers' on r8-1 is being reproduced by another process")

@@ -15,6 +15,7 @@ __all__ = [
     "delete",
     "existing_parent",
     "final",
+    "free",
     "is_temporary",
     "read_checked",
     "read_header",
@@ -33,3 +34,12 @@ def existing_parent(path: Path) -> Path:
     while not path.exists() and path != path.parent:
         path = path.parent
     return path
+
+
+def free(path: Path) -> Path:
+    """The path, or the next one by number that is not taken."""
+    number, found = 1, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}-{number}")
+    return found

@@ -1,10 +1,7 @@
-"""A study's memory: Optuna's journal file, opened by one process at a time and whole after any kill."""
+"""A study's memory: Optuna's journal, opened by one process at a time, whole after any kill, its damage found."""
 
-import os
 import re
-import secrets
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,16 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import BenchError, nearest
-from bench.front import Direction
+from bench.progress import SILENT
 from bench.specs import Candidate, Spec
+from bench.study.chain import NOTES, RECORD, Checked, signed, signed_note, value_of
+from bench.study.mending import load
+from bench.study.restore import SETTINGS, kept, restored
 from bench.study.sampling import make
-from bench.study.settings import StudySettings, completed, differences
+from bench.study.settings import StudySettings
 
 if TYPE_CHECKING:
     import optuna
 
-RECORD, PLACE, SETTINGS, NOTES = "bench", "bench.place", "bench.settings", "bench.notes."
-ID, RUNS = "id", "runs"
+PLACE, RUNS = "bench.place", "runs"
 State = Literal["complete", "pruned", "infeasible", "failed", "repeat"]
 TRIED: tuple[State, ...] = ("complete", "pruned", "failed")
 """A candidate was trained: to the end, until it was given up, or until its training diverged."""
@@ -65,56 +64,24 @@ def study_names(home: Path) -> list[str]:
     return sorted(path.stem for path in studies_folder(home).glob("*.journal"))
 
 
-class _HeldLock:
-    """The journal's own lock does nothing: the study's lock is held for as long as the journal is open."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
-def _mend(path: Path) -> None:
-    """Cut a last line that a kill has torn: Optuna refuses a journal that holds one."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            file.truncate(whole)
-            os.fsync(file.fileno())
-
-
-def _load(path: Path, name: str, directions: Sequence[Direction] | None) -> "optuna.Study":
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldLock()))  # type: ignore[arg-type]
-    if directions is None:
-        return optuna.load_study(study_name=name, storage=storage)
-    return optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
-
-
 def read(home: Path, name: str) -> "Journal":
     """A study to look at, not to go on with: no lock is taken and nothing is written.
 
     Raises:
-        BenchError: there is no such study.
+        BenchError: there is no such study, or its file is damaged.
     """
     path = studies_folder(home) / f"{name}.journal"
     if not path.exists():
         raise BenchError(f"There is no study '{name}' under {home}: {nearest(name, study_names(home))}")
-    try:
-        study = _load(path, name, None)
-    except (KeyError, ValueError) as error:
-        raise BenchError(f"The study '{name}' ({path}) holds nothing that can be read: {error}") from error
-    return Journal(study, {record.number: record for record in _records(study)})
+    found = load(path, name, None)
+    if found is not None and found.faults:
+        raise BenchError(
+            f"{path} is damaged: {found.told()}. Search again under that `study` name: the file is set aside, and the "
+            f"study goes on with {kept(found.checked)}."
+        )
+    if found is None or SETTINGS not in found.study.user_attrs:
+        raise BenchError(f"The study '{name}' ({path}) was stopped before it began: run its search again.")
+    return _journal(found.study, found.checked)
 
 
 def check_name(name: str) -> None:
@@ -124,11 +91,13 @@ def check_name(name: str) -> None:
 
 
 @contextmanager
-def opened(home: Path, name: str, settings: StudySettings) -> Iterator["Journal"]:
-    """Create or resume a study and hold it alone.
+def opened(
+    home: Path, name: str, settings: StudySettings, warn: Callable[[str], None] = SILENT.warn
+) -> Iterator["Journal"]:
+    """Create or resume a study and hold it alone; `warn` is told what of it is damaged, and kept how.
 
     Raises:
-        BenchError: another process has it open, or it was made with other settings (the message shows which).
+        BenchError: another process has it open, or it cannot be gone on with (see `restored`).
     """
     from filelock import FileLock, Timeout
 
@@ -137,69 +106,36 @@ def opened(home: Path, name: str, settings: StudySettings) -> Iterator["Journal"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path.with_suffix(".lock"), timeout=0):
-            _mend(path)
-            study = _load(path, name, settings.space.objectives.directions)
-            same_settings(study, name, settings)
-            study.set_user_attr(SETTINGS, settings.model_dump(mode="json"))
-            _fail_unfinished(study)
-            journal = Journal(study, {record.number: record for record in _records(study)})
-            if journal.id is None:
-                journal.keep(ID, f"{secrets.token_hex(8)}-{settings.fingerprint()}")
-            yield journal
+            yield _journal(*restored(path, name, settings, warn))
     except Timeout as error:
         raise BenchError(
             f"The study '{name}' is open in another process. Wait for it, or give this search another `study` name."
         ) from error
 
 
-def same_settings(study: "optuna.Study", name: str, settings: StudySettings) -> None:
-    """Raise BenchError, which shows the difference, where the study was made with other settings."""
-    new = settings.model_dump(mode="json")
-    old = study.user_attrs.get(SETTINGS)
-    if old is not None and (changed := differences(completed(old), new)):
-        lines = "\n".join(f"  {line}" for line in changed)
-        raise BenchError(
-            f"The study '{name}' was made with other settings:\n{lines}\n"
-            "Use the old settings to go on with it, or another `study` name to begin a new one."
-        )
-
-
-def _fail_unfinished(study: "optuna.Study") -> None:
-    """A trial that a kill left RUNNING is told FAIL: no other process works here. It is proposed again as it was."""
-    from optuna.trial import TrialState
-
-    while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        study.ask()  # enqueued, but the kill came before it was asked for
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-
-
-def _records(study: "optuna.Study") -> Iterator[TrialRecord]:
-    from optuna.trial import TrialState
-
+def _journal(study: "optuna.Study", checked: Checked) -> "Journal":
     # Optuna changes nothing of a finished trial, and its run may be in another tracking store by now
-    moved = study.user_attrs.get(NOTES + RUNS) or {}
-    for trial in study.get_trials(deepcopy=False):
-        if (content := trial.user_attrs.get(RECORD)) and trial.state.is_finished():
-            run_id = moved.get(str(trial.number), content.get("run_id"))
-            try:
-                record = TrialRecord.model_validate(content | {"number": trial.number, "run_id": run_id})
-            except ValidationError as error:
-                raise BenchError(
-                    f"Trial {trial.number} of the study '{study.study_name}' was written by another version of bench; "
-                    "give this search another `study` name."
-                ) from error
-            # a kill between the record and the end of its trial leaves one that is told FAIL and tried again
-            if trial.state != TrialState.FAIL or record.state == "failed":
-                yield record
+    moved = value_of(study.user_attrs.get(NOTES + RUNS)) or {}
+    records = {}
+    for number, content in checked.records.items():
+        run_id = moved.get(str(number), content.get("run_id"))
+        try:
+            records[number] = TrialRecord.model_validate(content | {"number": number, "run_id": run_id})
+        except ValidationError as error:
+            raise BenchError(
+                f"Trial {number} of the study '{study.study_name}' was written by another version of bench; "
+                "give this search another `study` name."
+            ) from error
+    return Journal(study, records, checked)
 
 
 @dataclass
 class Journal:
-    """The trials of a study, in Optuna's terms and in ours."""
+    """The trials of a study, in Optuna's terms and in ours, and the chain of their digests."""
 
     study: "optuna.Study"
     records: dict[int, TrialRecord] = field(default_factory=dict)
+    chain: Checked = field(default_factory=Checked)
 
     def __post_init__(self) -> None:
         self._by_candidate = {
@@ -217,8 +153,16 @@ class Journal:
 
         Sixteen digits that were drawn when it was made, and the fingerprint of its settings.
         """
-        found = self.note(ID)
-        return None if found is None else str(found)
+        return self.chain.id
+
+    @property
+    def end(self) -> str:
+        """How many trials are remembered, and the digest of the last."""
+        return f"{len(self.records)} {self.chain.head}"
+
+    def reaches(self, end: str) -> bool:
+        """Whether what was the end at some time is still in the journal."""
+        return end.partition(" ")[2] in {*self.chain.digests, self.id}
 
     def known(self, candidate: Candidate) -> TrialRecord | None:
         """The trial that tried this candidate first."""
@@ -261,10 +205,15 @@ class Journal:
         """Finish a trial. `values` None is a trial without scores (pruned, or over a limit by `violation`)."""
         from optuna.trial import TrialState
 
-        trial.set_user_attr(RECORD, record.model_dump(mode="json", exclude={"number"}))
-        trial.set_constraint("limits", violation)
         unscored = TrialState.FAIL if record.state == "failed" else TrialState.PRUNED
-        self.study.tell(trial, values, state=unscored if values is None else TrialState.COMPLETE)
+        state = unscored if values is None else TrialState.COMPLETE
+        content = record.model_dump(mode="json", exclude={"number"})
+        kept = self.study.get_trials(deepcopy=False)[trial.number]
+        content = signed(kept, state, values, content, self.chain.head)
+        trial.set_user_attr(RECORD, content)
+        trial.set_constraint("limits", violation)
+        self.study.tell(trial, values, state=state)
+        self.chain.follow(content)
         self.records[record.number] = record
         if record.state != "repeat":
             self._by_candidate[record.candidate.fingerprint()] = record
@@ -283,8 +232,8 @@ class Journal:
 
     def note(self, name: str) -> Any:
         """Something that was kept with the study, or None."""
-        return self.study.user_attrs.get(NOTES + name)
+        return value_of(self.study.user_attrs.get(NOTES + name))
 
     def keep(self, name: str, value: Any) -> None:
         """Keep a JSON value with the study."""
-        self.study.set_user_attr(NOTES + name, value)
+        self.study.set_user_attr(NOTES + name, signed_note(name, value))

@@ -29,12 +29,16 @@ from bench.version import __version__
 T = TypeVar("T")
 LIBRARIES = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "numpy", "datasets", "safetensors")
 
+JOURNAL = "bench.journal"
+"""A tag of the parent run: how many trials the journal held, and the digest of the last."""
+
 
 @dataclass(frozen=True)
 class Logbook:
     """Writes a study to a tracker. A table that cannot be made is a warning, and its run lacks it."""
 
     tracker: Tolerant
+    journal: Journal
     dataset: Dataset
     protocol: Protocol
     progress: Progress
@@ -47,14 +51,24 @@ class Logbook:
         """Write a finished trial and return its run's id; None where nothing is tracked, or the store fails."""
         if self.tracker.uri is None:
             return None
+        self.tracker.set_tag(JOURNAL, self.journal.end)
         return self.tracker.log(trial_record(record, self._tables(f"trial {record.number}", scored, self._searched)))
 
-    def catch_up(self, journal: Journal, scorer: Scorer) -> None:
+    def check_end(self) -> None:
+        """Tell of an end of the journal that the tracker has seen, and that is no longer there."""
+        seen = self.tracker.tag(JOURNAL)
+        if seen is not None and not self.journal.reaches(seen):
+            self.progress.warn(
+                f"The study's journal lacks its end: {self.tracker.uri} has seen it with {seen.partition(' ')[0]} "
+                f"trials, and it holds {len(self.journal.records)}. What is missing is tried again."
+            )
+
+    def catch_up(self, scorer: Scorer) -> None:
         """Write the trials that the tracker lacks: it is another than before, or there was none, or it failed."""
         if self.tracker.uri is None:
             return
         self.tracker.retry()
-        runs = {}
+        runs, journal = {}, self.journal
         for record in [*journal.of("complete"), *journal.of("pruned")]:
             run_id = self.tracker.find(record.candidate.fingerprint())
             if run_id is None:
@@ -94,7 +108,9 @@ class Logbook:
         counts = {f"trials_{key}": float(value) for key, value in study.trials.items()}
         spent = {} if study.session is None else study.session.seconds
         seconds = {f"seconds_{key}": value for key, value in spent.items()}
-        self.tracker.close(counts | seconds, {"bench.optimistic": str(study.optimistic).lower()})
+        self.tracker.close(
+            counts | seconds, {"bench.optimistic": str(study.optimistic).lower(), JOURNAL: self.journal.end}
+        )
         return self.tracker.missing
 
     def _made(self, name: str, make: Callable[[], T]) -> T | None:
@@ -108,7 +124,7 @@ class Logbook:
         now = {entry.trial for entry in entries if entry.trial is not None}
         before = set(journal.note("front") or ())
         journal.keep("front", sorted(before | now))  # a kill in between must not leave a tag that nobody knows of
-        for trial in before - now:
+        for trial in (before - now) & journal.records.keys():
             self.tracker.update(journal.records[trial].run_id, {}, {"bench.front": "false"})
         for entry in entries:
             self.tracker.update(entry.run_id, confirmed_metrics(entry), {"bench.front": "true"})

@@ -15,8 +15,9 @@ from bench.models.scratch import scratch
 from bench.progress import Progress
 from bench.space.enumeration import COUNTED, count
 from bench.store import Store
-from bench.study.journal import read, same_settings, study_names
+from bench.study.journal import read, study_names
 from bench.study.rehearsal import rehearse
+from bench.study.restore import same_settings
 from bench.study.run import Prepared, prepare
 from bench.study.settings import SearchRequest
 
@@ -87,7 +88,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
     try:
         check_disk(material.needs, material.store)
         if journal is not None:
-            same_settings(journal.study, prepared.study, prepared.settings)
+            same_settings(journal.study, prepared.study, prepared.settings, journal.id)
         problem = None
     except BenchError as error:
         problem = str(error)

@@ -7,7 +7,8 @@ from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 from bench.store import Store
 from bench.study.confirm import Confirmation
-from bench.study.journal import Journal, check_name, read, same_settings
+from bench.study.journal import Journal, check_name, read
+from bench.study.restore import same_settings
 from bench.study.roles import CHOICES
 from bench.study.run import as_searched, kept_costs, prepare
 from bench.study.settings import SearchRequest
@@ -36,13 +37,15 @@ def reopen(
             searched.
     """
     journal, request = searched(home, name)
+    if journal.chain.unsealed:
+        progress.warn(f"The study '{name}' was written without digests: damage to it does not show yet.")
     if trial is not None:
         choose(name, journal, request, trial)
     dataset = request.dataset.model_copy(update={"no_texts": no_texts or request.dataset.no_texts})
     extraction = request.extraction.trusting(trust_remote_code)
     request = request.model_copy(update={"dataset": dataset, "extraction": extraction})
     prepared = prepare(request, store, progress, recorded=journal.settings["models"])
-    same_settings(journal.study, name, prepared.settings)
+    same_settings(journal.study, name, prepared.settings, journal.id)
     material, costs = prepared.material, kept_costs(journal)
     material.extract(progress)
     scorer = material.scorer(request.protocol, progress)

@@ -122,7 +122,7 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
     material = prepared.material
     check_disk(material.needs, material.store)
     tracking = Tolerant(tracker, progress)
-    with opened(home, prepared.study, prepared.settings) as journal:
+    with opened(home, prepared.study, prepared.settings, progress.warn) as journal:
         # what `reopen` needs to find the study's material again
         journal.keep("request", request.model_dump(mode="json"))
         with tracking.opened(tracked(prepared.study, journal, request, material)) as parent:
@@ -147,8 +147,9 @@ def _run(
         clock,
     )
     scorer = material.scorer(request.protocol, progress)
-    log = Logbook(tracker, material.dataset, request.protocol, progress)
-    log.catch_up(journal, scorer)
+    log = Logbook(tracker, journal, material.dataset, request.protocol, progress)
+    log.check_end()
+    log.catch_up(scorer)
     with (
         _executor(request, material.store.home, scorer.evaluator.answer) as executor,
         clock.phase("search"),
@@ -177,7 +178,7 @@ def _run(
             "Raise `max_latency_ms` or `max_memory_gb`, or give other `models`."
         )
     if tracker.missing is not None:
-        log.catch_up(journal, scorer)
+        log.catch_up(scorer)
     with clock.phase("confirm"):
         confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress)
         front, baselines = confirmation.run(journal)

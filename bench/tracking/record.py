@@ -81,6 +81,12 @@ class Tracker(Protocol):
         Nothing is created or changed.
         """
 
+    def tag(self, name: str) -> str | None:
+        """A tag of the opened parent run, as it was when it was opened; None without one."""
+
+    def set_tag(self, name: str, value: str) -> None:
+        """Tag the opened parent run."""
+
     def find(self, key: str) -> str | None:
         """The id of the nested run with that key, or None."""
 
@@ -110,6 +116,12 @@ class NoTracker:
 
     def look(self, study: TrackedStudy) -> None:
         """There is no run."""
+
+    def tag(self, name: str) -> None:
+        """There is no run."""
+
+    def set_tag(self, name: str, value: str) -> None:
+        """Nothing is written."""
 
     def find(self, key: str) -> None:
         """There is no run."""

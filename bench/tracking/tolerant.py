@@ -61,6 +61,14 @@ class Tolerant:
         """As the other tracker."""
         return self._tracker.look(study)
 
+    def tag(self, name: str) -> str | None:
+        """As the other tracker."""
+        return self._tracker.tag(name)
+
+    def set_tag(self, name: str, value: str) -> None:
+        """Tag the opened parent run."""
+        self._tried(lambda: self._tracker.set_tag(name, value))
+
     def find(self, key: str) -> str | None:
         """As the other tracker."""
         return self._tracker.find(key)

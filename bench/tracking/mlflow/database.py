@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.files import atomic, delete
+from bench.files import atomic, delete, free
 from bench.tracking.addresses import FILE
 from bench.tracking.mlflow.patience import reason_of
 from bench.tracking.mlflow.process import interruptible
@@ -112,7 +112,7 @@ def _migrate(path: Path, stamp: str | None, warn: Callable[[str], None]) -> None
             raise BenchError(f"its stamp is then {migrated}")
         if lost := _lost(path, temporary):
             raise BenchError(f"it lacks rows of {', '.join(lost)} that the original has")
-        kept = _free(path.with_name(f"{path.name}.before-{stamp}"))
+        kept = free(path.with_name(f"{path.name}.before-{stamp}"))
         try:
             os.link(path, kept)  # the name itself is never without a database
         except OSError:
@@ -146,21 +146,12 @@ def _lost(original: Path, copy: Path) -> list[str]:
 
 
 def _set_aside(path: Path, warn: Callable[[str], None]) -> None:
-    aside = _free(path.with_name(f"{path.name}.half-made"))
+    aside = free(path.with_name(f"{path.name}.half-made"))
     path.replace(aside)
     for suffix in ("-journal", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
     warn(f"{path} was left half-made by a stop and holds no run: it is set aside as {aside.name}, a new one is made")
-
-
-def _free(path: Path) -> Path:
-    """The path, or the next one that is not taken."""
-    number, found = 1, path
-    while found.exists():
-        number += 1
-        found = path.with_name(f"{path.name}-{number}")
-    return found
 
 
 def _other(path: Path, stamp: str | None) -> str:

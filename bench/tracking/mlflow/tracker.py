@@ -48,6 +48,7 @@ class MlflowTracker:
         self._parent = ""
         self._study = ""
         self._opening: TrackedStudy | None = None
+        self._tags: Mapping[str, str] = {}
         self._children: dict[str, str] = {}
 
     @property
@@ -63,12 +64,12 @@ class MlflowTracker:
         if (own := self._own(study)) is not None:
             self._parent = str(own.info.run_id)
             self._client.update_run(self._parent, status="RUNNING")
-            known = own.data.params
+            known, self._tags = own.data.params, own.data.tags
         else:
             self._tell_of_others(study)
             named = {**tags, KIND: "study", STUDY: study.name, SOURCE: self._source}
             self._parent = self._client.create_run(self._experiment, run_name=study.name, tags=named).info.run_id
-            known = {}
+            known, self._tags = {}, {}
         missing = {name: value for name, value in study.params.items() if name not in known}
         self._batch(self._parent, missing, {}, (), tags)
         self._children = {}
@@ -198,6 +199,14 @@ class MlflowTracker:
             params=[Param(name, str(value)) for name, value in params.items()],
             tags=[RunTag(name, value) for name, value in (tags or {}).items()],
         )
+
+    def tag(self, name: str) -> str | None:
+        """A tag of the opened parent run, as it was when it was opened; None without one."""
+        return self._tags.get(name)
+
+    def set_tag(self, name: str, value: str) -> None:
+        """Tag the opened parent run."""
+        self._client.set_tag(self._parent, name, value)
 
     def find(self, key: str) -> str | None:
         """The id of the nested run with that key, or None."""
