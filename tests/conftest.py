@@ -14,6 +14,7 @@ from bodies import SEVEN
 from hypothesis import settings
 from safetensors.torch import load_file, save_file
 
+from bench.backends.selftest import SHORT
 from bench.home import store_home
 from bench.models.resolve import ResolvedModel, resolve
 
@@ -103,8 +104,8 @@ SMALL = {
 }
 
 
-def train_tokenizer(folder: Path, side: str, padding: int) -> None:
-    """A word tokenizer for `TEXTS` with [CLS], [SEP] and [PAD] as id `padding`, saved into `folder`."""
+def train_tokenizer(folder: Path, side: str, padding: int, texts: Sequence[str] = TEXTS) -> None:
+    """A word tokenizer for `texts` with [CLS], [SEP] and [PAD] as id `padding`, saved into `folder`."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -112,7 +113,7 @@ def train_tokenizer(folder: Path, side: str, padding: int) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     special = ["[UNK]", "[CLS]", "[SEP]"]
     special.insert(padding, "[PAD]")
-    tokenizer.train_from_iterator(TEXTS, trainers.WordLevelTrainer(vocab_size=200, special_tokens=special))
+    tokenizer.train_from_iterator(texts, trainers.WordLevelTrainer(vocab_size=200, special_tokens=special))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -160,7 +161,7 @@ def random_body(config: Mapping[str, Any], folder: Path) -> Path:
     torch.manual_seed(0)
     made = transformers.AutoConfig.for_model(given.pop("model_type"), **given)
     save(transformers.AutoModel.from_config(made), folder)
-    train_tokenizer(folder, "right", made.get_text_config().pad_token_id or 0)
+    train_tokenizer(folder, "right", made.get_text_config().pad_token_id or 0, [*TEXTS, *SHORT])
     return folder
 
 

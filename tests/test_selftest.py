@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import architectures
 import pytest
 import torch
 import transformers
@@ -270,3 +271,20 @@ def test_models_are_opened_through_the_one_door() -> None:
         and any(".open(" in line and "backend" in line for line in text.splitlines())
     }
     assert opening == {"backends/parity.py", "proof.py"}
+
+
+def test_the_page_of_bodies_is_what_the_command_finds() -> None:
+    lines = [line for line in architectures.PAGE.read_text().splitlines() if line.startswith("|")]
+    written = [line.strip("| ").split(" | ")[:4] for line in lines[2:]]
+    names = list(architectures.BODIES)
+    assert [row[0] for row in written] == [name.replace("Config", "") for name in names]
+    few = names[:: len(names) // 6]
+    found = [list(row.cells[:4]) for row in architectures.rows(few)]
+    assert found == [row for row in written if row[0] in {each[0] for each in found}]
+
+
+@pytest.mark.slow
+def test_every_verdict_of_the_page_is_what_the_command_finds() -> None:
+    text = architectures.PAGE.read_text()
+    for row in architectures.rows():
+        assert f"| {' | '.join(row.cells[:4])} |" in text
