@@ -247,6 +247,29 @@ def test_the_grid_is_solved_far_enough_to_choose(monkeypatch: pytest.MonkeyPatch
             assert (labels[0] != labels[1]).mean() <= 0.02
 
 
+def test_seeds_of_the_same_rows_share_what_no_seed_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their inner folds differ, so each chooses its C; where it is the same, so is the head, and is solved once."""
+    solved: list[int] = []
+
+    def watched(objective: Any, start: torch.Tensor, *more: Any, **settings: Any) -> Any:
+        solved.append(len(start))
+        return minimise(objective, start, *more, **settings)
+
+    monkeypatch.setattr(logistic_module, "minimise", watched)
+    features, y = data((12, 20))
+    rows = np.arange(60)
+    jobs = [Job(rows, np.arange(60, 90), seed) for seed in range(3)]
+    fitted = fit(features, y, 3, jobs, candidate("concat", Logistic()))
+    assert solved.count(1) == len({each.report[0]["C"] for each in fitted})
+    assert len(solved) - solved.count(1) == 3
+    for job, each in zip(jobs, fitted, strict=True):
+        (alone,) = fit(features, y, 3, [job], candidate("concat", Logistic()))
+        assert np.array_equal(alone.predict(features, job.predict), each.predict(features, job.predict))
+    solved.clear()
+    fit(features, y, 3, jobs, candidate("sum", Logistic()))
+    assert solved.count(1) == 3, "each seed draws its own projections"
+
+
 def test_what_did_not_converge_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(logistic_module, "ITERATIONS", 1)
     features, y = data()

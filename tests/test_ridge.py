@@ -14,6 +14,7 @@ from sklearn.linear_model import RidgeClassifier
 from bench.fusion import FUSIONS
 from bench.heads import FittedHead, Job, fit
 from bench.heads import design as design_module
+from bench.heads import ridge as ridge_module
 from bench.heads.closed import PENALTIES
 from bench.heads.ridge import best_temperature
 from bench.specs import Candidate, Ridge, Source, Weighting
@@ -146,6 +147,19 @@ def test_what_projects_nothing_is_the_same_under_every_seed_and_what_projects_is
             for each in fit(features, labels, CLASSES, several, candidate(2, fusion))
         )
         assert np.array_equal(one, other) == (not operator.aligned), fusion
+
+
+def test_seeds_that_change_nothing_are_solved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved: list[int] = []
+    monkeypatch.setattr(ridge_module, "best_temperature", lambda *given: solved.append(1) or best_temperature(*given))
+    features, labels = data(24, 30)
+    several = [Job(np.arange(80), np.arange(80, ROWS), seed) for seed in (0, 1, 2)]
+    counts = []
+    for fusion in ("concat", "sum", "late"):
+        solved.clear()
+        assert len(fit(features, labels, CLASSES, several, candidate(2, fusion))) == 3
+        counts.append(len(solved))
+    assert counts == [1, 3, 2]
 
 
 def test_a_class_without_training_rows_has_probability_zero() -> None:

@@ -18,13 +18,13 @@ class Design:
 
     Attributes:
         count: Number of rows.
-        read: The rows at given positions, [positions, axes].
+        read: The rows at given positions, or in a range of them, [positions, axes].
         basis: The axes, orthonormal columns [d, axes]; None: the features' own.
         spectrum: Mean square along each axis; its dtype is that of the arithmetic.
     """
 
     count: int
-    read: Callable[[Tensor], Tensor]
+    read: Callable[[Tensor | slice], Tensor]
     basis: Tensor | None
     spectrum: Tensor
 
@@ -58,7 +58,7 @@ class Design:
         else:
             squares = torch.full((width,), count, dtype=torch.float64, device=rows.device)
 
-        def compute(positions: Tensor) -> Tensor:
+        def compute(positions: Tensor | slice) -> Tensor:
             original = read(rows[positions]).to(dtype)
             return original if basis is None else original @ basis
 
@@ -86,13 +86,14 @@ class Design:
         squares, vectors = _spectrum(products)
         basis = vectors.to(dtype)
 
-        def compute(positions: Tensor) -> Tensor:
-            return read(positions).to(dtype) @ basis
+        every = torch.arange(count, device=products.device)
+
+        def compute(positions: Tensor | slice) -> Tensor:
+            return read(every[positions]).to(dtype) @ basis
 
         kept: Tensor | None = None
         if count * basis.shape[1] * dtype.itemsize <= memory_bytes:
-            positions = torch.arange(count, device=products.device)
-            kept = torch.cat([compute(chunk) for chunk in positions.split(1 << 12)])
+            kept = torch.cat([compute(chunk) for chunk in every.split(1 << 12)])
         return cls(count, compute if kept is None else kept.__getitem__, basis, (squares / count).to(dtype))
 
     @property
@@ -100,9 +101,10 @@ class Design:
         """Number of the features' own columns, as far as reading passes through them."""
         return len(self.spectrum) if self.basis is None else len(self.basis)
 
-    def blocks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Positions and their rows, `size` at a time."""
-        for positions in torch.arange(self.count, device=self.spectrum.device).split(size):
+    def blocks(self, size: int) -> Iterator[tuple[slice, Tensor]]:
+        """Ranges of positions and their rows, `size` at a time; kept rows are not copied."""
+        for start in range(0, self.count, size):
+            positions = slice(start, start + size)
             yield positions, self.read(positions)
 
 

@@ -5,7 +5,7 @@ random orthonormal rows that the job's seed draws (also one that has the width a
 alike), and the fused features are standardised again. A class that the training rows lack gets probability 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,11 @@ from torch import Tensor
 from bench.heads.kinds import Job, Problem, Trained
 from bench.heads.pipeline import Affine, Pipeline, Scaling, standardisation, standardisations
 from bench.heads.projections import random_projections
+
+
+def same_features(problem: Problem, job: Job) -> Hashable:
+    """Equal for jobs whose features are the same for a linear head: without projections no seed changes them."""
+    return job.train.tobytes(), None if problem.width is None else job.seed
 
 
 @dataclass(frozen=True, eq=False)

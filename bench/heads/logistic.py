@@ -13,8 +13,10 @@ are told apart long before a problem has converged, so the grid is solved to `TU
 What it is fitted on: see `bench.heads.linear`.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from torch import Tensor
 from bench.heads.design import Design
 from bench.heads.kinds import Job, Problem, Trained, head
 from bench.heads.lbfgs import HISTORY, Objective, Solution, minimise
-from bench.heads.linear import Fused
+from bench.heads.linear import Fused, same_features
 from bench.heads.pipeline import Affine
 from bench.specs import Logistic
 
@@ -40,19 +42,28 @@ ITERATIONS = 2000
 def train(problem: Problem) -> list[Trained]:
     """Converged logistic regression, C tuned within the training rows (the sceptic's control)."""
     with torch.no_grad():
-        return [_train(problem, job) for job in problem.jobs]
+        alike = groupby(problem.jobs, partial(same_features, problem))
+        return [trained for _, jobs in alike for trained in _train(problem, list(jobs))]
 
 
-def _train(problem: Problem, job: Job) -> Trained:
-    fused = Fused.of(problem, job)
+def _train(problem: Problem, jobs: Sequence[Job]) -> Iterator[Trained]:
+    """Heads of jobs on the same features, whose seeds draw the inner folds: where C is the same, so is the head."""
+    fused = Fused.of(problem, jobs[0])
     design = Design.of(fused.read, fused.rows, problem.memory_bytes)
-    labels, classes = fused.labels, len(fused.present)
-    task = _Task(design, labels, classes, problem.memory_bytes)
-    c = task.tune(_inner_folds(labels, job.seed))
-    solution = task.solve(torch.ones_like(labels, dtype=task.dtype)[:, None], [c], TOLERANCE[task.dtype])
+    task = _Task(design, fused.labels, len(fused.present), problem.memory_bytes)
+    known: dict[float, Trained] = {}
+    for job in jobs:
+        c = task.tune(_inner_folds(fused.labels, job.seed))
+        if c not in known:
+            known[c] = _fitted(fused, task, c)
+        yield known[c]
+
+
+def _fitted(fused: Fused, task: "_Task", c: float) -> Trained:
+    solution = task.solve(torch.ones_like(task.labels, dtype=task.dtype)[:, None], [c], TOLERANCE[task.dtype])
     report = {
         "C": c,
-        "penalty": _penalty(c, classes, len(labels)),
+        "penalty": _penalty(c, task.classes, task.design.count),
         "iterations": int(solution.iterations[0]),
         "gradient": float(solution.gradients[0]),
         "converged": bool(solution.converged[0]),
