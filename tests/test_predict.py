@@ -194,4 +194,4 @@ def test_memory_does_not_grow_with_the_rows(ending: str, tmp_path: Path) -> None
         return most
 
     peak(100)  # imports
-    assert peak(40_000) < 1.5 * peak(8_000)
+    assert peak(12_000) < 1.5 * peak(5_000)

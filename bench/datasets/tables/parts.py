@@ -31,6 +31,14 @@ HEAD = 1 << 16
 """Characters at the beginning of a file within which its header must end."""
 
 
+class _UndecidedError(Exception):
+    """The file has to be looked at as a whole."""
+
+
+UNREADABLE = (_UndecidedError, OSError, EOFError, zlib.error, ValueError, LookupError, csv.Error)
+"""What ends a pass over a file that is not as usual, or no longer is."""
+
+
 @dataclass(frozen=True, eq=False)
 class TableParts:
     """A file of rows that was looked through once. Each iteration goes through it anew, in tables of `ROWS` rows."""
@@ -41,11 +49,11 @@ class TableParts:
     parts: Callable[[], Iterator[Table]]
 
     def __iter__(self) -> Iterator[Table]:
-        return self.parts()
-
-
-class _UndecidedError(Exception):
-    """The file has to be looked at as a whole."""
+        """Raises BenchError where the file is no longer what it was."""
+        try:
+            yield from self.parts()
+        except UNREADABLE as error:
+            raise BenchError(f"{self.file} has changed while it was read: start again.") from error
 
 
 def read_parts(path: Path, wanted: Collection[str], hints: Hints = NO_HINTS) -> TableParts:
@@ -62,7 +70,7 @@ def read_parts(path: Path, wanted: Collection[str], hints: Hints = NO_HINTS) -> 
             return _json_lines(path, wanted, hints)
         if suffix == ".parquet":
             return _parquet(path, wanted)
-    except (_UndecidedError, OSError, EOFError, zlib.error, ValueError, LookupError, csv.Error):
+    except UNREADABLE:
         pass  # decided, or said in words, by
     return _whole(read_table(path, wanted, hints=hints))
 
