@@ -25,7 +25,7 @@ STRATA = 4
 
 
 class Ridge(HeadSettings):
-    kind: Literal["ridge"] = "ridge"
+    kind: Literal["toy-ridge"] = "toy-ridge"
     penalty: float = 0.1
 
 
@@ -113,8 +113,8 @@ def registered() -> Iterator[Task]:
     finally:
         for registry, name in (
             (TASKS, NAME),
-            (HEAD_KINDS, "ridge"),
-            (HEAD_SETTINGS, "ridge"),
+            (HEAD_KINDS, "toy-ridge"),
+            (HEAD_SETTINGS, "toy-ridge"),
             (MEASURES, "r2"),
             (TEXT_BASELINES, "mean"),
         ):
