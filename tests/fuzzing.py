@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -74,12 +75,15 @@ def odd_json(draw: st.DrawFn, valid: bytes) -> bytes:
     return json.dumps(content).encode()
 
 
-def fuzz(target: str, things: st.SearchStrategy[T], action: Callable[[T], object], examples: int = EXAMPLES) -> None:
-    """Run `action` on as many `things`; only a BenchError may come out of it."""
+def fuzz(target: str, things: st.SearchStrategy[T], action: Callable[[T], object], kinds: int = 1) -> None:
+    """Run `action` on as many `things`; only a BenchError may come out of it.
+
+    The examples of a target are shared by its `kinds` of files, of which this is one.
+    """
     found = FAILED.setdefault(target, set())
 
     @settings(
-        max_examples=examples,
+        max_examples=math.ceil(EXAMPLES / kinds),
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )

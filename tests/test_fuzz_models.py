@@ -66,7 +66,7 @@ def test_configs(model: Path, name: str) -> None:
         opened(model)
 
     try:
-        fuzz(f"configs {name}", st.one_of(altered(valid), odd_json(valid)), read)
+        fuzz("configs", st.one_of(altered(valid), odd_json(valid)), read, kinds=len(CONFIGS))
     finally:
         (model / name).write_bytes(valid)
 
@@ -96,7 +96,7 @@ def test_headers_of_weights(model: Path) -> None:
         opened(model)
 
     try:
-        fuzz("headers weights", headers(valid), read)
+        fuzz("headers", headers(valid), read, kinds=3)
     finally:
         weights.write_bytes(valid)
 
@@ -136,7 +136,7 @@ def test_headers_of_segments(tmp_path: Path) -> None:
             segment.rename(segment.with_stem(fingerprint(dict(read_header(segment)), length=32)))
         looked_at(tmp_path)
 
-    fuzz("headers segments", headers(valid), read)
+    fuzz("headers", headers(valid), read, kinds=3)
 
 
 def gguf(path: Path) -> bytes:
@@ -188,7 +188,7 @@ def test_headers_of_gguf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         package_folder(row, store, SILENT)
 
     read(valid[:start])
-    fuzz("headers gguf", altered(valid[:start]), read)
+    fuzz("headers", altered(valid[:start]), read, kinds=3)
 
 
 def test_identities(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_identities(tmp_path: Path) -> None:
             if named.exists():
                 named.rename(folder)
 
-    fuzz("identities", st.one_of(altered(valid), odd_json(valid)), read)
+    fuzz("identities", st.one_of(altered(valid), odd_json(valid)), read, kinds=2)
 
 
 def test_identities_remembered(tmp_path: Path) -> None:
@@ -225,4 +225,4 @@ def test_identities_remembered(tmp_path: Path) -> None:
         memory.write_bytes(content)
         assert re.fullmatch("[0-9a-f]{64}", digest(file, tmp_path))
 
-    fuzz("identities digests", st.one_of(altered(valid), odd_json(valid)), read)
+    fuzz("identities", st.one_of(altered(valid), odd_json(valid)), read, kinds=2)
