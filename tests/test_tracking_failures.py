@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import shutil
+import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -403,3 +404,54 @@ def test_a_search_outlives_its_store_and_the_same_command_writes_what_is_missing
     journal = read(folder / "mlruns", first["study"])
     known = {str(record.run_id) for record in (*journal.of("complete"), *journal.of("pruned"))}
     assert {MlflowClient(address).get_run(run).data.tags["bench.kind"] for run in known} == {"trial"}
+
+
+def test_a_store_that_is_gone_ends_an_export_in_words_and_no_report(
+    folder: Path, undisturbed: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(folder / "mlruns")
+    shutil.copytree(undisturbed[0] / "mlruns", folder / "mlruns")
+    study = undisturbed[1]["study"]
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise GONE
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_logged_model", gone)
+        with pytest.raises(TrackingError, match="does not answer since"):
+            CliRunner().invoke(cli, ["export", study], catch_exceptions=False, standalone_mode=False)
+        patch.setattr(tracker_module, "_fill", gone)
+        ran = CliRunner().invoke(cli, ["report", study, "--json"])
+    assert ran.exception is None
+    report = json.loads(ran.stdout)
+    assert "the report is in no tracking store: The tracking store" in report["note"]
+    assert (folder / "mlruns" / "reports" / study / "report.html").is_file()
+
+
+def test_a_server_that_takes_and_says_nothing_is_told_of_and_given_up(
+    tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"MAX_RETRIES": "0", "TIMEOUT": "1"}.items():
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
+    told = Told()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        tracker = MlflowTracker(tmp_path, f"http://me:hunter2@127.0.0.1:{silent.getsockname()[1]}", progress=told)
+        started = time.monotonic()
+        with pytest.raises(TrackingError, match=r"cannot be used: Read timed out"):
+            tracker.open(TrackedStudy("r8", "s", {}, "id"))
+    assert time.monotonic() - started < 10
+    assert any("does not answer since" in line for line in told.lines)
+    assert "hunter2" not in "".join(told.lines)
+
+
+def test_a_database_that_is_not_there_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow tries ten times in 100 seconds, and logs each with what the driver says."""
+    import sqlalchemy
+
+    def nobody(*_: Any, **__: Any) -> None:
+        raise sqlalchemy.exc.OperationalError("SELECT 1", {}, OSError("connection to me:hunter2@h refused"))
+
+    monkeypatch.setattr(sqlalchemy, "create_engine", nobody)
+    with pytest.raises(TrackingError, match=r"cannot be used: .*refused.* Check `tracking_uri`") as caught:
+        MlflowTracker(tmp_path, "postgresql://me:hunter2@h/x").open(TrackedStudy("r8", "s", {}, "id"))
+    assert "hunter2" not in str(caught.value)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, nearest
+from bench.tracking.addresses import redacted
 from bench.tracking.mlflow.patience import reason_of
 from bench.tracking.mlflow.process import used
 from bench.tracking.mlflow.store import MlflowStore
@@ -69,7 +70,9 @@ class MlflowModels:
         )
         model = str(logged.model_id)
         try:
-            write(folder, ModelPlace(run_id, model, logged.artifact_location))
+            place = str(logged.artifact_location)
+            # it is written into the model's files, and may log in to where they lie
+            write(folder, ModelPlace(run_id, model, redacted(place) if "://" in place else place))
             client.log_model_artifacts(model, str(folder))
             client.log_outputs(run_id, [LoggedModelOutput(model, step=0)])
             for name, value in record.metrics.items():

@@ -2,12 +2,14 @@
 
 import errno
 import logging
+import re
 import sqlite3
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.errors import BenchError
@@ -29,6 +31,27 @@ HOPELESS = ("readonly", "read-only", "no such table", "no such column", "certifi
 """What no waiting mends, though it comes as an error of the connection."""
 
 
+@dataclass
+class Wait:
+    """One wait for a store: since when, why as far as that is known, and whether anybody was told."""
+
+    store: str
+    reason: str = ""
+    told: bool = False
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lasted."""
+        return time.monotonic() - self.since
+
+    @property
+    def words(self) -> str:
+        """The same for a person."""
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"tracking store {self.store} does not answer since {round(self.seconds)} s{reason}"
+
+
 class Patience:
     """Asks the store at `address`.
 
@@ -46,15 +69,7 @@ class Patience:
         Raises:
             TrackingError: the store refuses, or has not answered for `PATIENCE` seconds.
         """
-        started, reason = time.monotonic(), ""
-
-        def words() -> str:
-            seconds = round(time.monotonic() - started)
-            return f"the tracking store {redacted(self._address)} does not answer since {seconds} s" + (
-                f" ({reason})" if reason else ""
-            )
-
-        with quiet(), _telling(lambda: self._progress.warn(f"{words()}; it is asked again")) as told:
+        with quiet(), self.telling() as wait:
             while True:
                 try:
                     with interruptible():
@@ -62,21 +77,40 @@ class Patience:
                 except BenchError:
                     raise
                 except Exception as error:
-                    reason = reason_of(error, self._address)
+                    wait.reason = reason_of(error, self._address)
                     if not _passes(error):
                         raise TrackingError(
-                            f"The tracking store {redacted(self._address)} refuses what is written or asked: {reason}."
+                            f"The tracking store {wait.store} refuses what is written or asked: {wait.reason}."
                         ) from error
-                    left = 0.0 if self._given_up else started + PATIENCE - time.monotonic()
+                    left = 0.0 if self._given_up else PATIENCE - wait.seconds
                     if left <= 0:
                         self._given_up = True
-                        raise TrackingError(f"T{words()[1:]}.") from error
+                        raise TrackingError(f"The {wait.words}.") from error
                     time.sleep(min(PAUSE, left))
                 else:
                     self._given_up = False
-                    if told():
+                    if wait.told:
                         self._progress.say("the tracking store answers again")
                     return found
+
+    @contextmanager
+    def telling(self) -> Iterator["Wait"]:
+        """Tell how long what is within has lasted, now and then, even where it blocks."""
+        wait, ended = Wait(redacted(self._address)), threading.Event()
+
+        def watch() -> None:
+            pause = FIRST
+            while not ended.wait(pause):
+                wait.told, pause = True, EVERY
+                self._progress.warn(f"the {wait.words}; it is asked again")
+
+        thread = threading.Thread(target=watch, name="bench-tracking", daemon=True)
+        thread.start()
+        try:
+            yield wait
+        finally:
+            ended.set()
+            thread.join()
 
     def give_up(self) -> None:
         """Ask once only from now on, until the store answers: somebody waits for the end."""
@@ -111,30 +145,11 @@ def quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-@contextmanager
-def _telling(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Call `tell` while what is within lasts, even where it blocks; gives whether that was done."""
-    ended, told = threading.Event(), threading.Event()
-
-    def watch() -> None:
-        wait = FIRST
-        while not ended.wait(wait):
-            told.set()
-            tell()
-            wait = EVERY
-
-    thread = threading.Thread(target=watch, name="bench-tracking", daemon=True)
-    thread.start()
-    try:
-        yield told.is_set
-    finally:
-        ended.set()
-        thread.join()
-
-
 def reason_of(error: BaseException, address: str) -> str:
-    """An error of MLflow's as part of a sentence: one line, no SQL, nothing secret."""
+    """An error of MLflow's as part of a sentence: one line, no SQL, nothing secret; of a chain its cause alone."""
     text = str(error).partition("[SQL:")[0].partition("(Background on")[0]
+    if caused := re.search(r"\(Caused by \w+\((.*)\)\)", text):
+        text = re.sub(r"^.*[)>]: ", "", caused[1]).strip("'\"")
     return textwrap.shorten(concealed(text, address), 200, placeholder=" …").rstrip(".") or type(error).__name__
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from bench.errors import BenchError
 from bench.progress import SILENT, Progress
-from bench.tracking.addresses import FILE, check_address, file_of, redacted
+from bench.tracking.addresses import FILE, check_address, file_of, is_server, redacted
 from bench.tracking.mlflow.database import prepare, whole
 from bench.tracking.mlflow.patience import Patience, PatientClient, quiet, reason_of
 from bench.tracking.mlflow.process import interruptible, variables
@@ -88,8 +88,11 @@ class MlflowStore:
     def _reached(self) -> "MlflowClient":
         from mlflow import MlflowClient
 
-        # a store that is not there is said at once, and not waited for
-        with variables(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2"), quiet(), interruptible():
+        # a store that is not there is said soon, and not waited for
+        short = variables(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2", MLFLOW_HTTP_REQUEST_TIMEOUT="20")
+        with short, quiet(), interruptible(), self.patience.telling():
+            if not is_server(self.address) and file_of(self.address) is None:
+                _try_database(self.address)
             client = MlflowClient(self.address)
             client.search_experiments(max_results=1)
         return cast("MlflowClient", PatientClient(client, self.patience))
@@ -106,3 +109,13 @@ class MlflowStore:
         lock = file.parent / (".mlflow.lock" if self._local else f".{file.name}.lock")
         with FileLock(lock):
             prepare(file, self._progress.warn, migrate=self._local)
+
+
+def _try_database(address: str) -> None:
+    """Connect once, and raise what the driver says; MLflow tries for 100 seconds."""
+    from sqlalchemy import create_engine
+
+    if "://" in address and not address.startswith("databricks"):
+        engine = create_engine(address)
+        engine.connect().close()
+        engine.dispose()
