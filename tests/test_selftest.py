@@ -25,6 +25,7 @@ from bench.backends.transformers.choices import MENDED
 from bench.errors import BenchError
 from bench.extraction import identity
 from bench.models.resolve import ResolvedModel
+from bench.packaging import weights
 from bench.specs import ExtractionSettings
 
 # transformers' DeBERTa scripts two functions when it is imported.
@@ -108,6 +109,17 @@ def test_eager_attention_is_for_the_model_that_needs_it_alone(
     material = api.extract(str(tmp_path / "rows.csv"), folders, device="cpu", max_length=32)
     found = {name: each["attention"] for name, each in material.identities.items()}
     assert list(found.values()) == ["eager", "bench_packed"]
+
+
+def test_odd_bodies_are_packed_with_what_their_deepest_layer_needs_or_not_at_all(tmp_path: Path, store: Path) -> None:
+    models, package = {name: odd(name, tmp_path) for name in ("mpnet", "xlnet", "t5")}, tmp_path / "package"
+    for name in ("mpnet", "xlnet"):
+        packed = weights.pack(models[name], SETTINGS, 1, package, name).resolved(name, tmp_path / "package")
+        found = extract(proof.open_model(packed, SETTINGS, store, deepest=1), MANY, [0, 1])
+        assert error(found, plainly(models[name], MANY)[:, :2]) < 1e-5
+    assert len(list((store / "selftests").iterdir())) == 2, "one record a packed model"
+    with pytest.raises(BenchError, match="leave out `with_weights`"):
+        weights.pack(models["t5"], SETTINGS, 1, package, "t5")
 
 
 def test_mamba_is_transformers_behind_each_block(tmp_path: Path, store: Path) -> None:

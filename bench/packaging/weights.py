@@ -15,7 +15,7 @@ def pack(model: ResolvedModel, settings: ExtractionSettings, deepest: int, pipel
     """Write the body of `model`, in the dtype of the search, as safetensors to `place` in the folder of a pipeline.
 
     Raises:
-        BenchError: it is quantised, or needs its repository's code.
+        BenchError: it is quantised, needs its repository's code, or is one half of an encoder and a decoder.
     """
     import torch
 
@@ -24,9 +24,15 @@ def pack(model: ResolvedModel, settings: ExtractionSettings, deepest: int, pipel
     if model.remote_code or settings.quantization != "none":
         why = "it runs code from its repository" if model.remote_code else "it is quantised while it is loaded"
         raise BenchError(f"The weights of '{model.name}' cannot be packed ({why}): leave out `with_weights`.")
+    body, _ = load_body(model, getattr(torch, settings.dtype), deepest)
+    if body.config.is_encoder_decoder:
+        # transformers would look in the files for the whole, and make up what it does not find.
+        raise BenchError(
+            f"The weights of '{model.name}' cannot be packed (an encoder is half of a {model.architecture}): leave out "
+            "`with_weights`."
+        )
     folder = pipeline / place
     folder.mkdir(parents=True)
-    body, _ = load_body(model, getattr(torch, settings.dtype), deepest)
     with quiet_transformers():
         body.save_pretrained(folder)
     for name in TOKENIZER:
