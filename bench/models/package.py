@@ -103,6 +103,7 @@ def _converted(row: ModelRow, parts: list[Path], store: Path, progress: Progress
                     f"The GGUF of '{row.name}' cannot be converted ({in_words(error)[:200]}): it is damaged, or this "
                     "transformers does not know its kind."
                 ) from error
+            gguf.unlink()  # a stop from here on must not leave it: the conversion is there, and nobody looks again
             files.write_checksums(made)
             made.rename(target)
     return target
