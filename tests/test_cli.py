@@ -21,6 +21,7 @@ from safetensors import safe_open
 from bench.cli import main
 from bench.datasets.load import DatasetRequest, load
 from bench.files import atomic
+from bench.space.files import spaces_folder
 from bench.store import Store, slot, text_key
 from bench.study.journal import TRIED, read, study_names
 
@@ -235,10 +236,13 @@ def test_completion_knows_commands_data_sets_models_and_spaces(
 
 @pytest.mark.slow
 def test_a_dry_run_writes_nothing_at_all(here: Path) -> None:
+    space = (spaces_folder() / "quickstart.toml").read_text()
+    one = "".join(line for line in space.splitlines(True) if not line.startswith(("layers_per_model", "total")))
+    (here / "one.toml").write_text(one)
     before = listing(here.parent)
-    planned = json.loads(bench(*SEARCH, "--trials", "50", "--dry-run", "--json"))
+    planned = json.loads(bench(*SEARCH, "--space", "one.toml", "--trials", "50", "--dry-run", "--json"))
     assert planned["models"][0]["missing"] > 100
-    assert planned["left"] == 14, "no more than the space holds"
+    assert planned["left"] == 14 * 3, "no more than the space holds"
     assert 0 < planned["confirm_seconds"] < 600
     assert planned["problem"] is None
     assert listing(here.parent) == before

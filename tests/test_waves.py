@@ -25,6 +25,7 @@ from bench.space.schema import SearchSpace
 from bench.specs import fingerprint
 from bench.study import sampling, trials
 from bench.study.journal import Journal, TrialRecord, opened, read
+from bench.study.rungs import of_study
 from bench.study.settings import Constraints, StudySettings
 from bench.study.trials import Trials
 
@@ -90,6 +91,7 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
                 constraints=limits,
                 seed=0,
                 log=lambda record, scored: None,
+                rungs=of_study(space, SHAPES, {MODEL: cost()}, None),
                 executor=executor or Inline(draw),
                 progress=SILENT,
                 wave=wave,

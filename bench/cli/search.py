@@ -71,6 +71,8 @@ def _print_study(study: "Study") -> None:
         f"{trials['pruned']} pruned, {trials['failed']} failed; "
         f"{trials['infeasible']} more over the limits, {trials['repeats']} repeats"
     )
+    if study.screening is not None:
+        click.echo(f"Screened before: {study.screening.header()}")
     if session.stopped:
         terminal.echo(f"Stopped: {session.stopped}.")
     terminal.echo(f"Protocol: {study.protocol}.")

@@ -162,7 +162,7 @@ class LeastSquares:
             yield positions, self._rows(positions)
 
     def _chunks(self, positions: Tensor, values: int) -> Sequence[Tensor]:
-        size = max(1, self.memory_bytes // (32 * (values + self.design.width)))
+        size = max(1, self.memory_bytes // (32 * (1 + values + self.design.width)))
         return list(positions.split(size))
 
 

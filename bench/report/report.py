@@ -18,6 +18,7 @@ from bench.report.choices import importance_chart, layer_chart, operator_chart, 
 from bench.report.confirmation import confirmation_chart, spread_chart
 from bench.report.mistakes import class_names, confusion, confusion_chart, examples, pairs
 from bench.report.scores import Gap, Spread, gaps, in_words, lines, score_of, spreads
+from bench.report.screening import screened_rows, screening_chart
 from bench.study.columns import search_columns
 from bench.study.figure import front_figure, knee_of
 from bench.study.importance import FEWEST, importance
@@ -164,6 +165,7 @@ def draw(study: Study, chosen: TrialRecord, findings: ReportData, warn: Callable
         ),
         "operators": lambda: operator_chart(rows, score, tried) if len(operators) > 1 else None,
         "importance": choices,
+        "screening": lambda: screening_chart(study),
     }
     found = {name: drawn(make, f"the figure '{name}'", warn) for name, make in makers.items()}
     return {name: figure for name, figure in found.items() if figure is not None}
@@ -199,6 +201,8 @@ def render(
         pairs=pairs(findings.confusion, class_names(study)),
         examples=examples(study, chosen, findings.confusion),
         fewest=FEWEST,
+        screening=study.screening,
+        screened=screened_rows(study),
         dataset=dataset_card(study),
         classes=class_rows(study),
         models=model_rows(study),

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from bench.errors import BenchError
 from bench.fusion import FUSIONS, common_width
-from bench.space.schema import Choices, Heads, Range, SearchSpace
+from bench.space.schema import MOST_LAYERS, Choices, Heads, Range, SearchSpace
 from bench.specs import HEAD_SETTINGS, MLP, Candidate, HeadSettings, Logistic, Ridge, Source
 
 
@@ -35,6 +35,8 @@ class Shape:
 
 
 Shapes = Mapping[str, ModelShape]
+BOUNDS = tuple(f".of-{most}" for most in range(1, MOST_LAYERS + 1))
+"""What is added to the name of a choice of so many at most, where the space leaves less than it does elsewhere."""
 
 
 class Chooser(Protocol):
@@ -53,7 +55,13 @@ def suggest(chooser: Chooser, space: SearchSpace, shapes: Shapes) -> Candidate:
     matters, the space's own order and its reverse are proposed, which for two sources is every order.
     """
     models = _subset(chooser, space, tuple(shapes))
-    sources = [source for model in models for source in _sources(chooser, space, model, shapes[model])]
+    sources: list[Source] = []
+    for after, model in zip(reversed(range(len(models))), models, strict=True):
+        most = space.sources.layers_per_model
+        if space.sources.total is not None:
+            # each of the models that follow is a source as well
+            most = min(most, space.sources.total - len(sources) - after)
+        sources += _sources(chooser, space, model, shapes[model], most)
     head = choose_head(chooser, space.head)
     if len(sources) == 1:
         return Candidate(sources=tuple(sources), head=head)
@@ -70,7 +78,7 @@ def suggest(chooser: Chooser, space: SearchSpace, shapes: Shapes) -> Candidate:
 
 
 def _subset(chooser: Chooser, space: SearchSpace, models: tuple[str, ...]) -> tuple[str, ...]:
-    most = min(space.sources.at_most, len(models))
+    most = min(space.sources.at_most, len(models), space.sources.total or len(models))
     least = min(space.sources.at_least, most)
     size = least if least == most else chooser.suggest_int("models", least, most)
     subsets = {" + ".join(subset): subset for subset in combinations(models, size)}
@@ -78,7 +86,7 @@ def _subset(chooser: Chooser, space: SearchSpace, models: tuple[str, ...]) -> tu
     return subsets[names[0] if len(names) == 1 else chooser.suggest_categorical(f"subset.{size}", names)]
 
 
-def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape) -> list[Source]:
+def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape, most: int) -> list[Source]:
     low, high = space.sources.depth.layers(shape.layers)
     poolings = [pooling for pooling in space.sources.pooling if pooling in shape.poolings]
     if not poolings:
@@ -87,8 +95,10 @@ def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape
             f"add one of {', '.join(shape.poolings)}, or leave the model out."
         )
     count = 1
-    if space.sources.layers_per_model > 1 and high > low:
-        count = chooser.suggest_int(f"sources.{model}", 1, space.sources.layers_per_model)
+    if most > 1 and high > low:
+        # a parameter of its own for each bound: samplers take a name for one distribution
+        bound = "" if most == space.sources.layers_per_model else BOUNDS[most - 1]
+        count = chooser.suggest_int(f"sources.{model}{bound}", 1, most)
     found: dict[Source, None] = {}
     for index in range(count):
         suffix = f"{model}.{index + 1}" if index else model

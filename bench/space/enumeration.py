@@ -5,9 +5,9 @@ from itertools import islice
 from typing import Any
 
 from bench.errors import BenchError
-from bench.space.candidates import Shapes, choose_head, suggest
-from bench.space.schema import Range, SearchSpace
-from bench.specs import Candidate, HeadSettings, Spec
+from bench.space.candidates import BOUNDS, Shapes, choose_head, suggest
+from bench.space.schema import Choices, Range, SearchSpace
+from bench.specs import Candidate, HeadSettings, Source, Spec
 
 COUNTED = 20_000
 """Larger spaces are not counted."""
@@ -105,12 +105,46 @@ class _Preferring:
         return self.params[name]
 
     def suggest_int(self, name: str, low: int, high: int) -> int:
-        self.params[name] = max(low, min(high, self.preferred.get(name, high)))
+        wanted = self.preferred.get(name)
+        self.params[name] = max(low, min(high, high if wanted is None else wanted))
         return int(self.params[name])
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        self.params[name] = (low * high) ** 0.5 if log else (low + high) / 2
+        middle = (low * high) ** 0.5 if log else (low + high) / 2
+        wanted = self.preferred.get(name)
+        self.params[name] = max(low, min(high, middle if wanted is None else wanted))
         return float(self.params[name])
+
+
+def member_of(candidate: Candidate, space: SearchSpace, shapes: Shapes) -> Member | None:
+    """A candidate with the parameters that lead to it; None where the space does not have it."""
+    models = [model for model in shapes if model in candidate.models]
+    preferred: dict[str, Any] = {
+        "models": len(models),
+        f"subset.{len(models)}": " + ".join(models),
+        "fusion": candidate.fusion,
+        "width": candidate.width,
+        "head": candidate.head.kind,
+        **candidate.head.model_dump(include={"hidden", "learning_rate", "weighting"}),
+    }
+    for turned in (False, True):
+        sources = candidate.sources[::-1] if turned else candidate.sources
+        chooser = _Preferring(preferred | {"reversed": turned} | _of_sources(sources))
+        if suggest(chooser, space, shapes) == candidate:
+            return Member(params=chooser.params, candidate=candidate)
+    return None
+
+
+def _of_sources(sources: Sequence[Source]) -> dict[str, Any]:
+    """The choices that lead to sources, by every name that a choice may have."""
+    found: dict[str, Any] = {}
+    for model in {source.model for source in sources}:
+        own = [source for source in sources if source.model == model]
+        found |= {f"sources.{model}{bound}": len(own) for bound in ("", *BOUNDS)}
+        for index, source in enumerate(own):
+            suffix = f"{model}.{index + 1}" if index else model
+            found |= {f"layer.{suffix}": source.layer, f"pooling.{suffix}": source.pooling}
+    return found
 
 
 def singles(space: SearchSpace, shapes: Shapes) -> Iterator[Member]:
@@ -130,4 +164,6 @@ def singles(space: SearchSpace, shapes: Shapes) -> Iterator[Member]:
 
 def typical_heads(space: SearchSpace) -> list[HeadSettings]:
     """One head of each kind that the space has, where numbers may be chosen those in the middle."""
-    return [choose_head(_Preferring({"head": kind}), space.head) for kind in space.head.kinds]
+    hidden = space.head.hidden
+    middle = hidden.choices[len(hidden.choices) // 2] if isinstance(hidden, Choices) else None
+    return [choose_head(_Preferring({"head": kind, "hidden": middle}), space.head) for kind in space.head.kinds]

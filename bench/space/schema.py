@@ -24,6 +24,8 @@ from bench.space.samplers import SAMPLERS
 from bench.specs import DEFAULT_TASK, HEAD_SETTINGS, Hint, Ridge, Spec, Weighting
 from bench.tasks import TASKS
 
+MOST_LAYERS = 3
+"""Layers of one model in a candidate, poolings included."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -109,12 +111,16 @@ class Depth(Spec):
 
 
 class Sources(Spec):
-    """Which models may take part, how many at once, and what is taken from each."""
+    """Which models may take part, how many at once, and what is taken from each.
+
+    `total` bounds the sources of a candidate over all its models; None leaves it to the other bounds.
+    """
 
     models: Annotated[tuple[str, ...], Field(min_length=1)]
     at_least: Annotated[int, Field(ge=1)] = 1
     at_most: Annotated[int, Field(ge=1)] = 3
-    layers_per_model: Annotated[int, Field(ge=1, le=2)] = 1
+    layers_per_model: Annotated[int, Field(ge=1, le=MOST_LAYERS)] = 1
+    total: Annotated[int | None, Field(ge=1)] = None
     depth: Depth = Depth()
     pooling: Annotated[tuple[PoolingName, ...], Field(min_length=1)] = ("mean", "last")
 
@@ -122,6 +128,8 @@ class Sources(Spec):
     def _consistent(self) -> Self:
         if self.at_least > self.at_most:
             raise ValueError("at_least must not be above at_most")
+        if self.total is not None and self.total < self.at_least:
+            raise ValueError("total must not be below at_least: every model is a source")
         if len(set(self.models)) < len(self.models):
             raise ValueError("models must not repeat")
         return self
@@ -147,6 +155,12 @@ class Heads(Spec):
     epochs: Annotated[int, Field(ge=1)] = 120
     batch_size: Annotated[int, Field(ge=1)] = 1024
     weighting: Annotated[tuple[Weighting, ...], Field(min_length=1)] = (Ridge().weighting,)
+
+    @property
+    def searched(self) -> bool:
+        """Whether any setting of a head is, not only its kind."""
+        several = not isinstance(self.hidden, int) or not isinstance(self.learning_rate, int | float)
+        return ("mlp" in self.kinds and several) or ("ridge" in self.kinds and len(self.weighting) > 1)
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -275,6 +289,22 @@ class Objectives(Spec):
         return next((each for each in self.scores if not each.is_spread), objective(f"{self.kept[0].name}_mean"))
 
 
+class Screen(Spec):
+    """Whether representations are scored in closed form before any candidate is tried (see `bench.screening`).
+
+    Attributes:
+        enabled: False searches as the sampler proposes from the beginning.
+        beam: How many sets of sources are grown by one more, of single sources and again of pairs.
+        rows: Of more training rows a seeded sample by class is looked at.
+        first: How many candidates of it are tried before the sampler proposes.
+    """
+
+    enabled: bool = False
+    beam: Annotated[int, Field(ge=1)] = 4
+    rows: Annotated[int, Field(ge=20)] = 800
+    first: Annotated[int, Field(ge=0)] = 60
+
+
 class Sampler(Spec):
     """Who proposes candidates: a name, see `bench.space.samplers`."""
 
@@ -295,6 +325,7 @@ class SearchSpace(Spec):
     head: Heads = Heads()
     protocol: Evaluation = Evaluation()
     objectives: Objectives = Objectives()
+    screen: Screen = Screen()
     sampler: Sampler = Sampler()
 
     @model_validator(mode="after")

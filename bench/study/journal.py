@@ -21,6 +21,8 @@ from bench.study.settings import StudySettings
 if TYPE_CHECKING:
     import optuna
 
+FIXED, GIVEN = "fixed_params", "bench.given"
+"""Optuna's name for parameters that a trial is asked for with; whether they were ours, and no earlier draw's again."""
 PLACE, RUNS = "bench.place", "runs"
 State = Literal["complete", "pruned", "infeasible", "failed", "repeat"]
 TRIED: tuple[State, ...] = ("complete", "pruned", "failed")
@@ -28,7 +30,10 @@ TRIED: tuple[State, ...] = ("complete", "pruned", "failed")
 
 
 class TrialRecord(Spec):
-    """What is remembered of a trial. `values` holds for each measure a value a repetition, in order."""
+    """What is remembered of a trial.
+
+    `values` holds for each measure a value a repetition, in order; `rung` says who proposed it (`bench.study.rungs`).
+    """
 
     number: int
     state: State
@@ -38,6 +43,7 @@ class TrialRecord(Spec):
     seconds: float = 0.0
     repeats: int | None = None
     run_id: str | None = None
+    rung: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -129,6 +135,10 @@ def _journal(study: "optuna.Study", checked: Checked) -> "Journal":
     return Journal(study, records, checked)
 
 
+def _given(trial: "optuna.trial.FrozenTrial") -> bool:
+    return bool(trial.system_attrs.get(GIVEN, FIXED in trial.system_attrs))
+
+
 @dataclass
 class Journal:
     """The trials of a study, in Optuna's terms and in ours, and the chain of their digests."""
@@ -179,6 +189,10 @@ class Journal:
             self.study.enqueue_trial(dict(params))
         return self.study.ask()
 
+    def given(self, trial: "optuna.Trial") -> bool:
+        """Whether a new trial was asked for with `params`, or is such a one again; else the sampler proposes."""
+        return _given(self.study.get_trials(deepcopy=False)[trial.number])
+
     def mark(self, trial: "optuna.Trial", finished: int, place: int) -> None:
         """Remember what was proposed at a place of the wave that follows `finished` trials; call it with all params."""
         trial.set_user_attr(PLACE, [finished, place])
@@ -193,7 +207,7 @@ class Journal:
         for marked in reversed(self.study.get_trials(deepcopy=False)):
             if marked.user_attrs.get(PLACE) == [finished, place]:
                 # as `enqueue_trial` does it, with what the sampler had noted besides (a generation)
-                noted = {**marked.system_attrs, "fixed_params": marked.params}
+                noted = {**marked.system_attrs, FIXED: marked.params, GIVEN: _given(marked)}
                 self.study.add_trial(create_trial(state=TrialState.WAITING, system_attrs=noted))
                 self.study.sampler = make("random", 0)  # which notes nothing, and has nothing to draw
                 return self.study.ask()

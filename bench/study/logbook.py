@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from bench.cost import ModelCost
+from bench.cost import ModelCost, costs_of
 from bench.datasets.dataset import Dataset, Split
 from bench.escaping import csv_file
 from bench.evaluation.protocol import Protocol
@@ -16,7 +16,9 @@ from bench.figures import drawn
 from bench.measures import aggregated, cost_names
 from bench.metrics import finite
 from bench.progress import Progress, attempted
+from bench.screening.table import SeenTable
 from bench.space.schema import Objectives
+from bench.specs import Logistic
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
 from bench.study.journal import Journal, TrialRecord
@@ -101,6 +103,8 @@ class Logbook:
             "space.json": lambda: as_json(study.request.space.model_dump(mode="json", exclude_none=True)),
             "environment.json": lambda: as_json(environment()),
         }
+        if (seen := study.screening) is not None:
+            files["screening.csv"] = lambda: screening_csv(seen, study.costs)
         made = {name: self._made(name, make) for name, make in files.items()}
         self.tracker.attach({name: content for name, content in made.items() if content is not None})
         if images := drawn(lambda: _front_images(study), "the figure of the front", self.progress.warn):
@@ -217,6 +221,25 @@ def costs_csv(costs: Mapping[str, ModelCost]) -> bytes:
             [name, layer, ms, cost.layers_estimated and layer < len(cost.layer_ms) - 1]
             for name, cost in costs.items()
             for layer, ms in enumerate(cost.layer_ms)
+        ),
+    )
+
+
+def screening_csv(seen: SeenTable, costs: Mapping[str, ModelCost]) -> bytes:
+    """Every representation that the screening saw, the best first."""
+    name, measure = seen.by.measure.name, seen.by.measure
+    header = ["sources", "fusion", "width", f"{name}_mean", f"{name}_floor", "squared_error", "penalty"]
+    rows = sorted(seen.rows, key=lambda row: -measure.sign * seen.value(row))
+    return csv_file(
+        [*header, *cost_names(), "seconds"],
+        (
+            [
+                " + ".join(map(str, row.sources)),
+                *(row.fusion, row.width, seen.mean(row), seen.floor(row), row.error, row.penalty),
+                *costs_of(costs, row.candidate(Logistic())).values(),
+                row.seconds,
+            ]
+            for row in rows
         ),
     )
 

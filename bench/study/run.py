@@ -1,4 +1,4 @@
-"""A search from request to study: extract, measure the cost, try candidates, confirm the front, write it all down."""
+"""A search from request to study: extract, measure the cost, screen, try candidates, confirm the front, write down."""
 
 import re
 import time
@@ -20,6 +20,7 @@ from bench.material import Clock, Material, Wanted, extract_and_measure, gather
 from bench.measures import check_classes
 from bench.progress import Progress
 from bench.store import Store
+from bench.study import rungs, screen
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, opened
 from bench.study.logbook import Logbook
@@ -28,6 +29,8 @@ from bench.study.study import Session, Study, tracked
 from bench.study.trials import Trials
 from bench.tasks import TASKS
 from bench.tracking import Tolerant, Tracker
+
+PHASES = ("extract", "cost", "screen", "search", "confirm")
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,10 @@ def _run(
     log = Logbook(tracker, journal, material.dataset, request.protocol, progress)
     log.check_end()
     log.catch_up(scorer)
+    table = None
+    if screen.wanted(request, material.dataset.task):
+        with clock.phase("screen"), one_thread():
+            table = screen.Screener(journal, scorer, request, material.models, costs, progress).run(deadline)
     with (
         _executor(request, material.store.home, scorer.evaluator.answer) as executor,
         clock.phase("search"),
@@ -164,6 +171,7 @@ def _run(
             constraints=request.constraints,
             seed=request.protocol.seed,
             log=log.trial,
+            rungs=rungs.of_study(request.space, material.models, costs, table),
             executor=executor,
             progress=progress,
             wave=request.wave,
@@ -182,7 +190,7 @@ def _run(
     with clock.phase("confirm"):
         confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress)
         front, baselines = confirmation.run(journal)
-    seconds = {phase: clock.seconds.get(phase, 0.0) for phase in ("extract", "cost", "search", "confirm")}
+    seconds = {phase: clock.seconds.get(phase, 0.0) for phase in PHASES if phase in clock.seconds or phase != "screen"}
     session = Session(seconds, stopped, trials.exhausted, tracker.uri, parent)
     asked = as_searched(request, prepared.study, material.models)
     study = Study(prepared.study, asked, journal, material, costs, scorer, front, baselines, session)
@@ -216,6 +224,19 @@ def shared_threads(wave: int) -> Iterator[int]:
     torch.set_num_threads(max(1, before // wave))
     try:
         yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One of torch's threads in this process: factorisations of small matrices lose by more, and round otherwise."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)
 

@@ -10,7 +10,7 @@ from bench.datasets.request import DatasetRequest
 from bench.evaluation.protocol import Protocol
 from bench.settings import given, refuse_unknown, settings_of
 from bench.space.files import load as load_space
-from bench.space.schema import Sampler, SearchSpace
+from bench.space.schema import Sampler, Screen, SearchSpace
 from bench.specs import ExtractionSettings, Hint, Spec, fingerprint
 
 PAPER_RUNS = 5
@@ -137,8 +137,17 @@ class StudySettings(Spec):
 
     def fingerprint(self) -> str:
         """What names the study; what was added later and stands at its default has no part in it."""
-        later = {"wave": self.wave == 1, "plugins": not self.plugins}
-        return fingerprint(self.model_dump(mode="json", exclude={name for name, usual in later.items() if usual}))
+        values = self.model_dump(mode="json")
+        space = values["space"]
+        for holder, name, usual in (
+            (values, "wave", 1),
+            (values, "plugins", {}),
+            (space, "screen", Screen().model_dump(mode="json")),
+            (space["sources"], "total", None),
+        ):
+            if holder[name] == usual:
+                del holder[name]
+        return fingerprint(values)
 
 
 def completed(old: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,11 +8,13 @@ from bench.cost import ModelCost
 from bench.errors import BenchError, nearest
 from bench.evaluation.scoring import Scorer
 from bench.material import Material
+from bench.screening.table import SeenTable
 from bench.study.columns import SearchColumn, search_columns
 from bench.study.confirm import Entry, front
 from bench.study.journal import Journal, TrialRecord
 from bench.study.result import entry_json
 from bench.study.roles import ALIASES, CHOICES, place, role
+from bench.study.screen import screened
 from bench.study.settings import SearchRequest
 from bench.tracking import TrackedStudy
 
@@ -63,6 +65,11 @@ class Study:
         } | ({} if self.session is None else {"exhausted": self.session.exhausted})
 
     @property
+    def screening(self) -> SeenTable | None:
+        """What was seen of representations before any candidate was tried; None where the study does not screen."""
+        return screened(self.journal)
+
+    @property
     def protocol(self) -> str:
         """How candidates were scored, in a sentence."""
         return self.request.protocol.describe(len(self.material.dataset.train))
@@ -104,6 +111,7 @@ class Study:
             "objectives": {"maximize": list(objectives.maximize), "minimize": list(objectives.minimize)},
             "front": [entry_json(entry) for entry in self.front],
             "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
+            **({} if (seen := self.screening) is None else {"screening": seen.to_json()}),
             "seconds": {key: round(value, 3) for key, value in session.seconds.items()},
             "tracking_uri": session.tracking_uri,
             "parent_run_id": session.parent_run_id,

@@ -1,9 +1,9 @@
 """The trials of a study: propose a wave, recognise, evaluate in rungs, remember."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ from bench.measures import values
 from bench.metrics import finite
 from bench.progress import Progress, Work
 from bench.space.candidates import Shapes, suggest
-from bench.space.enumeration import Member, is_finite, members, singles
+from bench.space.enumeration import Member, is_finite, members
 from bench.space.schema import SearchSpace
 from bench.specs import Candidate
 from bench.study.journal import Journal, State, TrialRecord
+from bench.study.rungs import Rungs
 from bench.study.sampling import seed_for
 from bench.study.settings import Constraints
 
@@ -69,12 +70,13 @@ class Trials:
     constraints: Constraints
     seed: int
     log: Logger
+    rungs: Rungs
     executor: Executor
     progress: Progress
     wave: int = 1
     exhausted: bool = False
     _listed: list[Member] | None = None
-    _seeded: Iterator[Member] = field(default_factory=lambda: iter(()))
+    _all: bool = False
 
     def run(self, wanted: int, task: Work, deadline: float | None = None) -> str | None:
         """Try candidates until `wanted` distinct ones are (see `Journal.tried`); None, or why it stopped before.
@@ -131,18 +133,15 @@ class Trials:
         return found
 
     def _prepare(self, wanted: int) -> None:
-        """List a small space; put what has to be tried in any case in front."""
-        self._listed = None
+        """List a small space; where all of it is wanted, the sampler has nothing to choose."""
+        self._listed, self._all = None, False
         if is_finite(self.space):
             found = list(islice(members(self.space, self.shapes), ENUMERABLE + 1))
             if len(found) <= ENUMERABLE:
                 within = self.constraints.violation
                 feasible = [member for member in found if within(self._fixed(member.candidate)) == 0]
                 self._listed = sorted(feasible, key=lambda member: len(member.candidate.sources))
-        if self._listed is not None and len(self._listed) <= wanted:
-            self._seeded = iter(self._listed)
-        else:
-            self._seeded = iter(list(singles(self.space, self.shapes)))
+                self._all = len(self._listed) <= wanted
 
     def _propose(self) -> list[tuple[Any, Candidate]]:
         """A wave, or what is left of one that a kill broke off; fewer where the space has no more."""
@@ -155,7 +154,9 @@ class Trials:
                 trial = self._ask(seed_for(self.seed, before, place), [each for _, each in wave], unseen=unseen)
             if trial is None:
                 break
-            wave.append((trial, suggest(trial, self.space, self.shapes)))
+            # what was put forward has every choice made; the sampler may have fewer to make
+            space = self.space if self.journal.given(trial) else self.rungs.sampled
+            wave.append((trial, suggest(trial, space, self.shapes)))
             if self.wave > 1:
                 self.journal.mark(trial, before, place)
         return wave
@@ -167,7 +168,10 @@ class Trials:
         def new(member: Member) -> bool:
             return self.journal.known(member.candidate) is None and member.candidate not in wave
 
-        for member in filter(new, self._seeded):
+        first: Iterable[Member] = self.rungs.proposals(self._before)
+        if self._all:
+            first = chain(first if self.rungs.leads else (), self._listed or ())
+        for member in filter(new, first):
             return self.journal.ask(sampler, seed, member.params)
         if self._listed is not None:
             left = list(filter(new, self._listed))
@@ -234,7 +238,8 @@ class Trials:
             return record
         if attempt.diverged:
             # remembered, so that the study goes on and does not propose it again
-            record = TrialRecord(number=trial.number, state="failed", candidate=candidate, metrics=fixed)
+            rung = self.rungs.name(candidate)
+            record = TrialRecord(number=trial.number, state="failed", candidate=candidate, metrics=fixed, rung=rung)
             self.journal.tell(trial, record, None)
             return record
         scored, measures = Scored(tuple(done)), self.space.objectives.measures
@@ -246,6 +251,7 @@ class Trials:
             metrics=fixed if pruned else fixed | finite(scored.metrics(measures)),
             values={measure.name: tuple(values(measure, scored.predictions)) for measure in measures},
             seconds=attempt.seconds,
+            rung=self.rungs.name(candidate),
         )
         record = record.model_copy(update={"run_id": self.log(record, scored)})
         self.journal.tell(trial, record, None if pruned else self._values(record.metrics))

@@ -30,7 +30,12 @@ def trial_record(record: TrialRecord, tables: Mapping[str, bytes]) -> Record:
             for step, value in enumerate(values)
             if math.isfinite(value)
         ],
-        tags={"bench.state": record.state, "bench.trial": str(record.number), "bench.front": "false"},
+        tags={
+            "bench.state": record.state,
+            "bench.trial": str(record.number),
+            "bench.front": "false",
+            **({} if record.rung is None else {"bench.rung": record.rung}),
+        },
         artifacts={
             "candidate.json": as_json(record.candidate.model_dump(mode="json")),
             **tables,

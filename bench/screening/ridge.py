@@ -1,0 +1,93 @@
+"""From a study's training rows to a function that scores representations: ridge regression in closed form."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from bench.datasets.dataset import Split
+from bench.errors import BenchError
+from bench.evaluation.protocol import Protocol, folds
+from bench.evaluation.scoring import Scorer
+from bench.heads.screening import Screening
+from bench.measures import Objective, Predictions
+from bench.screening.table import Seen
+from bench.specs import DEFAULT_TASK, Candidate
+
+LEAST = 1e-3
+"""Of a probability that a class's estimated share is taken for."""
+
+
+def serves(task: str) -> bool:
+    """Whether labels of a task can be screened."""
+    return task == DEFAULT_TASK
+
+
+def sample(split: Split, rows: int, least: int, seed: int) -> np.ndarray:
+    """Positions of at most about so many rows, ascending: by class in proportion, but `least` of each that has them."""
+    if len(split) <= rows:
+        return np.arange(len(split))
+    random = np.random.default_rng(seed)
+    chosen = []
+    for label in np.unique(split.labels):
+        places = random.permutation(np.flatnonzero(split.labels == label))
+        chosen.append(places[: max(least, round(len(places) * rows / len(split)))])
+    return np.sort(np.concatenate(chosen))
+
+
+def scoring(scorer: Scorer, by: Objective, rows: np.ndarray) -> Callable[[Candidate], Seen | None]:
+    """Scores representations by `by`, out of fold in the folds of the search (of a sample: in folds made as those are).
+
+    Args:
+        scorer: Of the study; its training rows alone are read.
+        by: A score of the classification task.
+        rows: Positions of the training rows that are looked at.
+    """
+    import torch
+
+    split, labels, protocol = scorer.dataset.train, scorer.dataset.labels, scorer.protocol
+    truth, index = split.labels[rows], torch.from_numpy(rows)
+    whole = len(rows) == len(split)
+
+    def read(source: object) -> torch.Tensor:
+        matrix = scorer.evaluator.features.train(scorer.locate(source))  # type: ignore[arg-type]
+        return matrix if whole else matrix[index]
+
+    numbers = _fold_numbers(truth, split.groups[rows], protocol)
+    screening = Screening(read, truth, len(labels), numbers)
+    predicted = [np.flatnonzero(repetition >= 0) for repetition in numbers]
+
+    def score(candidate: Candidate) -> Seen | None:
+        started = time.perf_counter()
+        try:
+            found = screening.score(candidate)
+        except BenchError:
+            return None  # features that are not finite, or do not go with the operator
+        values = []
+        for places, scores in zip(predicted, found.scores, strict=True):
+            shares = np.clip(scores[places], LEAST, None)
+            logs = np.log(shares / shares.sum(1, keepdims=True))
+            predictions = Predictions(truth[places], scores[places].argmax(1), labels, logs)
+            values.append(float(predictions.value(by.measure)))
+        if not np.isfinite([*values, found.error]).all():
+            return None
+        return Seen(
+            sources=candidate.sources,
+            fusion=candidate.fusion,
+            width=candidate.width,
+            values=tuple(values),
+            error=found.error,
+            penalty=found.penalty,
+            seconds=round(time.perf_counter() - started, 4),
+        )
+
+    return score
+
+
+def _fold_numbers(truth: np.ndarray, groups: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """Each row's fold in each repetition, int64 [repetitions, rows]; −1 where none predicts it."""
+    found = np.full((len(protocol.search_seeds), len(truth)), -1)
+    for repetition, seed in zip(found, protocol.search_seeds, strict=True):
+        for number, fold in enumerate(folds(truth, groups, protocol, seed)):
+            repetition[fold.predict] = number
+    return found

@@ -1,0 +1,136 @@
+"""The screening of a study: kept in its journal bit by bit, so that a kill loses seconds of it."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.cost import ModelCost, costs_of
+from bench.evaluation.scoring import Scorer
+from bench.measures import Objective, objective
+from bench.progress import Progress
+from bench.screening.growth import Growth
+from bench.screening.ridge import sample, scoring, serves
+from bench.screening.table import Seen, SeenTable
+from bench.space.candidates import Shapes
+from bench.specs import Candidate
+from bench.study.journal import Journal
+from bench.study.settings import Constraints, SearchRequest
+
+NOTE = "screening"
+KEPT_EVERY = 5.0
+"""Seconds after which what was scored is kept."""
+
+
+class _OutOfTimeError(Exception):
+    """The study's time budget is used up."""
+
+
+def wanted(request: SearchRequest, task: str) -> bool:
+    """Whether a search screens: its space says so, it does not select on the test set, and its labels are classes."""
+    return request.space.screen.enabled and request.protocol.name == "cv" and serves(task)
+
+
+def screened(journal: Journal) -> SeenTable | None:
+    """What a study's screening saw, as far as it came; None where there was none."""
+    about = journal.note(NOTE)
+    if about is None:
+        return None
+    return SeenTable(objective(about["by"]), tuple(_kept(journal)), about["sampled"], about["of"])
+
+
+def _kept(journal: Journal) -> list[Seen]:
+    found: dict[Any, Seen] = {}
+    part = 0
+    while (rows := journal.note(f"{NOTE}.{part}")) is not None:
+        for row in map(Seen.model_validate, rows):
+            # a part that was damaged and is written again may repeat what a later one has
+            found.setdefault(_key(row), row)
+        part += 1
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Screener:
+    """Screens what a study may try."""
+
+    journal: Journal
+    scorer: Scorer
+    request: SearchRequest
+    shapes: Shapes
+    costs: Mapping[str, ModelCost]
+    progress: Progress
+
+    def run(self, deadline: float | None = None) -> SeenTable:
+        """Score what is worth a look; what is in the journal is not scored again.
+
+        `deadline` is of `time.monotonic`: what was seen until then is all there is.
+        """
+        space, protocol, split = self.request.space, self.request.protocol, self.scorer.dataset.train
+        by: Objective = space.objectives.single
+        rows = sample(split, space.screen.rows, protocol.folds, protocol.seed)
+        if self.journal.note(NOTE) is None:
+            self.journal.keep(NOTE, {"by": by.name, "sampled": len(rows), "of": len(split)})
+        growth = Growth(space, self.shapes, self.costs, self._within)
+        with self.progress.task("screen", growth.most, "representations") as task:
+            memory = _Memory(self.journal, scoring(self.scorer, by, rows), task.advance, deadline)
+            try:
+                growth.run(memory.score)
+            except _OutOfTimeError:
+                self.progress.warn("the time budget ended the screening; the same command goes on from here.")
+            finally:
+                memory.keep()
+        table = screened(self.journal)
+        assert table is not None
+        return table
+
+    def _within(self, candidate: Candidate) -> bool:
+        limits: Constraints = self.request.constraints
+        return limits.violation(costs_of(self.costs, candidate)) == 0
+
+
+class _Memory:
+    """Scores what was not scored before, and keeps it now and then."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        score: Callable[[Candidate], Seen | None],
+        advance: Callable[[], None],
+        deadline: float | None,
+    ) -> None:
+        self._journal, self._score, self._advance, self._deadline = journal, score, advance, deadline
+        self._known: dict[Any, Seen | None] = {_key(row): row for row in _kept(journal)}
+        self._new: list[Seen] = []
+        self._last = time.monotonic()
+        for _ in self._known:
+            advance()
+
+    def score(self, candidate: Candidate) -> Seen | None:
+        """What is said of a representation."""
+        key = _key(candidate)
+        if key not in self._known:
+            if self._deadline is not None and time.monotonic() > self._deadline and self._known:
+                raise _OutOfTimeError
+            self._known[key] = found = self._score(candidate)
+            self._advance()
+            if found is not None:
+                self._new.append(found)
+            if time.monotonic() - self._last > KEPT_EVERY:
+                self.keep()
+        return self._known[key]
+
+    def keep(self) -> None:
+        """Put what is new into the journal."""
+        self._last = time.monotonic()
+        if not self._new:
+            return
+        part = 0
+        while self._journal.note(f"{NOTE}.{part}") is not None:
+            part += 1
+        self._journal.keep(f"{NOTE}.{part}", [row.model_dump(mode="json") for row in self._new])
+        self._new = []
+
+
+def _key(of: Candidate | Seen) -> Any:
+    return of.sources, of.fusion, of.width

