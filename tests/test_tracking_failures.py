@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from bench.tracking import MlflowTracker, NoTracker, Record, Tolerant, TrackedSt
 from bench.tracking.mlflow import patience
 from bench.tracking.mlflow import tracker as tracker_module
 from bench.tracking.mlflow.patience import Patience, PatientClient
+from bench.tracking.record import ModelRecord
 
 INPUTS = Path(__file__).parent / "inputs"
 
@@ -455,3 +457,22 @@ def test_a_database_that_is_not_there_is_tried_once(tmp_path: Path, monkeypatch:
     with pytest.raises(TrackingError, match=r"cannot be used: .*refused.* Check `tracking_uri`") as caught:
         MlflowTracker(tmp_path, "postgresql://me:hunter2@h/x").open(TrackedStudy("r8", "s", {}, "id"))
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_model_s_files_do_not_hold_what_logs_in_to_their_place(whole: Path, tmp_path: Path) -> None:
+    class Client:
+        """As far as a model is logged with it."""
+
+        def create_logged_model(self, *_: Any, **__: Any) -> Any:
+            return SimpleNamespace(model_id="m-1", artifact_location="ftp://me:hunter2@h/models/m-1")
+
+        def get_run(self, _: str) -> Any:
+            return SimpleNamespace(info=SimpleNamespace(experiment_id="1"), data=SimpleNamespace(params={}))
+
+        def __getattr__(self, _: str) -> Any:
+            return lambda *_, **__: None
+
+    tracker, places = MlflowTracker(whole), []
+    tracker.store.connect = Client  # type: ignore[method-assign,assignment]
+    tracker.models.log("r", ModelRecord("m", {}, {}), lambda _, place: places.append(place), tmp_path / "model")
+    assert [place.location for place in places] == ["ftp://h/models/m-1"]
