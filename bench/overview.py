@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from bench.backends.base import supporting
+from bench.errors import BenchError
 from bench.models.availability import availability, machine_gb, memory_gb
 from bench.models.rows import MODELS, ModelRow
 from bench.pooling import poolings
@@ -50,13 +51,14 @@ def models() -> tuple[float, list[ModelOverview]]:
 
 @dataclass(frozen=True)
 class StudyOverview:
-    """A study, and how many candidates it has by state."""
+    """A study, and how many candidates it has by state; `problem` says why it cannot be read, where it cannot."""
 
     study: str
-    dataset: str
-    models: tuple[str, ...]
-    complete: int
-    pruned: int
+    dataset: str = ""
+    models: tuple[str, ...] = ()
+    complete: int = 0
+    pruned: int = 0
+    problem: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The study as JSON values."""
@@ -64,10 +66,14 @@ class StudyOverview:
 
 
 def studies(home: Path) -> list[StudyOverview]:
-    """The studies of a home, with how far they are."""
+    """The studies of a home, with how far they are; one that is damaged hides none of the others."""
     found = []
     for name in study_names(home):
-        journal = read(home, name)
+        try:
+            journal = read(home, name)
+        except BenchError as error:
+            found.append(StudyOverview(name, problem=str(error)))
+            continue
         counts = (len(journal.of("complete")), len(journal.of("pruned")))
         taken = tuple(sorted(journal.settings["models"]))
         found.append(StudyOverview(name, journal.settings["dataset"], taken, *counts))

@@ -4,13 +4,16 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.specs import Candidate
 from bench.study.journal import Journal, State, TrialRecord, opened, read, studies_folder
@@ -172,6 +175,16 @@ def test_a_file_of_another_name_and_one_that_is_no_journal(tmp_path: Path, setti
     with pytest.raises(BenchError, match="was stopped before it began"):
         read(tmp_path, "renamed")
     assert gone_on(file, settings) == ([], {})
+
+
+def test_a_damaged_study_hides_no_other(file: Path) -> None:
+    first = LINES[0].replace(b'"study_name":"s"', b'"study_name":"t"')
+    file.with_name("t.journal").write_bytes(b"".join([first, b"{}\n", *LINES[2:]]))
+    ran = CliRunner().invoke(cli, ["list", "studies", "--home", str(file.parents[1])])
+    assert ran.exit_code == 0
+    assert re.search(r"^s +d ", ran.stdout, re.MULTILINE)
+    assert "t.journal is damaged: line 2: it is no operation of a study" in ran.stderr
+    assert "Search again under that --study name" in ran.stderr
 
 
 def test_a_file_that_may_not_be_read_is_not_damaged(

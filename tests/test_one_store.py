@@ -151,6 +151,12 @@ def test_a_journal_that_lost_its_end_is_known_by_the_store(tmp_path: Path) -> No
         assert [entry["run_id"] for entry in again["front"]] == [entry["run_id"] for entry in first["front"]]
         assert "has seen it" not in searched(tmp_path / "anna")["said"]
 
+    journal.write_bytes(journal.read_bytes().replace(b'"f1_floor":0.', b'"f1_floor":0.9', 1))
+    mended = searched(tmp_path / "anna")
+    assert "trial 0 is not as it was written. It is kept as baseline.journal.damaged" in mended["said"]
+    assert [entry["f1_floor"] for entry in mended["front"]] == [entry["f1_floor"] for entry in first["front"]]
+    assert [entry["run_id"] for entry in mended["front"]] == [entry["run_id"] for entry in first["front"]]
+
 
 def test_a_reproduction_is_held_by_one_process_and_has_an_id_a_home(tmp_path: Path) -> None:
     with held(tmp_path / "a", "r8-1", "layers") as first:

@@ -149,3 +149,6 @@ def studies(home: Path | None, as_json: bool) -> None:
         [(row["study"], row["dataset"], ", ".join(row["models"]), row["complete"], row["pruned"]) for row in rows],
         right=(3, 4),
     )
+    for row in rows:
+        if row["problem"] is not None:
+            terminal.echo(in_options(row["problem"]), err=True)

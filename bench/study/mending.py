@@ -97,6 +97,7 @@ class _Reader:
     name: str
     directions: list[int] | None
     faults: list[str] = field(default_factory=list)
+    _left_out: set[int] = field(default_factory=set)
 
     def load(self, written: Sequence[bytes]) -> Loaded:
         import optuna
@@ -121,8 +122,14 @@ class _Reader:
                 break
             lines = self._without(flaw, lines)
         for flaw in checked.flaws:
-            self._say(self._record(flaw.trial, lines), flaw.what)
+            if flaw.trial is None or not self._left_out_before(flaw.trial, checked):
+                self._say(self._record(flaw.trial, lines), flaw.what)
         return Loaded(study, checked, tuple(self.faults), b"".join(line.written for line in lines))
+
+    def _left_out_before(self, trial: int, checked: Checked) -> bool:
+        """Whether what a record should follow is one that was left out, which is said already."""
+        last = max((number for number in checked.records if number < trial), default=-1)
+        return any(last < number < trial for number in self._left_out)
 
     def _say(self, number: int, what: str) -> None:
         self.faults.append(f"line {number}: {what}" if number else what)
@@ -209,8 +216,10 @@ class _Reader:
             ]
             self._say(lines[places[-1]].number, flaw.what)
             return [line for place, line in enumerate(lines) if place != places[-1]]
-        self._say(self._record(flaw.trial, lines), flaw.what)
-        place = self._beginnings(lines)[flaw.trial or 0]
+        number = flaw.trial or 0
+        self._say(self._record(number, lines), flaw.what)
+        self._left_out.add(number)
+        place = self._beginnings(lines)[number]
         meant = sum(line.operation == MAKE_TRIAL for line in lines[:place])
         kept = list(lines)
         kept[place] = _Line(self._begins(int(lines[place].entry["study_id"])))
