@@ -23,7 +23,7 @@ from bench.backends.body import Body, load_body
 from bench.backends.openvino.runtime import PRECISION, library
 from bench.backends.probe import PROBE, disagreement
 from bench.backends.settings import ResolvedSettings
-from bench.backends.tokenizer import Tokenizer, limit
+from bench.backends.tokenizer import Tokenizer
 from bench.errors import BenchError
 from bench.models.quiet import quiet_transformers
 from bench.models.resolve import ResolvedModel
@@ -80,7 +80,6 @@ def build(model: ResolvedModel, settings: ResolvedSettings, depth: int, tokenize
     dtype = getattr(torch, settings.dtype)
     attention = fastest_attention(model)
     module, layers = load_body(model, dtype, depth, attn_implementation=attention)
-    _check_positions(module.config, limit(model, settings), model)
     path = next(name for name, part in module.named_modules() if part is layers)
     weights_gb = sum(value.nbytes for value in (*module.parameters(), *module.buffers())) / 2**30
     body = Body(module, layers, model)
@@ -189,19 +188,6 @@ def _compiled(model: Any, dtype: str) -> Any:
     if used != PRECISION[dtype]:
         raise BenchError(f"OpenVINO would compute in {used} where {dtype} was asked for: use `dtype='float32'`.")
     return compiled
-
-
-def _check_positions(config: Any, limit: int, model: ResolvedModel) -> None:
-    """Raise where rotary frequencies depend on a text's length within `limit`, which a trace cannot follow."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    for each in (rope, *(value for value in rope.values() if isinstance(value, dict))):
-        if each.get("rope_type") in {"dynamic", "longrope"}:
-            first = each.get("original_max_position_embeddings") or config.max_position_embeddings
-            if limit > first:
-                raise BenchError(
-                    f"Model '{model.name}' computes positions differently for texts of more than {first} tokens, "
-                    f"which OpenVINO's graph cannot: use `max_length={first}`, or `backend='transformers'`."
-                )
 
 
 def _rows(*rows: int) -> NDArray[np.int64]:
