@@ -244,6 +244,7 @@ def test_a_dry_run_writes_nothing_at_all(here: Path) -> None:
     assert planned["models"][0]["missing"] > 100
     assert planned["left"] == 14 * 3, "no more than the space holds"
     assert 0 < planned["confirm_seconds"] < 600
+    assert 0 < planned["screen_seconds"] < 600
     assert planned["problem"] is None
     assert listing(here.parent) == before
 

@@ -161,6 +161,8 @@ def _print_plan(planned: "Plan") -> None:
         ],
         right=(2, 3, 4, 5),
     )
+    if planned.screen_seconds:
+        terminal.echo(f"Then representations are screened, ~ {show.duration(planned.screen_seconds)}.")
     terminal.echo(
         f"Then {planned.left} candidates are left to try, ~ {show.duration(planned.search_seconds)}, and the front is "
         f"confirmed, ~ {show.duration(planned.confirm_seconds)} (rough: from a moment of this machine's training). "

@@ -19,6 +19,7 @@ from bench.study.journal import read, study_names
 from bench.study.rehearsal import rehearse
 from bench.study.restore import same_settings
 from bench.study.run import Prepared, prepare
+from bench.study.screen import wanted
 from bench.study.settings import SearchRequest
 
 TOKENS_A_WORD = 1.4
@@ -59,6 +60,7 @@ class Plan:
     left: int
     models: tuple[PlannedModel, ...]
     absent: Mapping[str, str]
+    screen_seconds: float
     search_seconds: float
     confirm_seconds: float
     free_bytes: int
@@ -84,7 +86,8 @@ def plan(prepared: Prepared, home: Path) -> Plan:
     journal = read(home, prepared.study) if prepared.study in study_names(home) else None
     done = 0 if journal is None else journal.tried
     left = max(0, request.trials - done if size is None else min(request.trials, size) - done)
-    pace = rehearse(request.space, material.models, dataset, request.protocol)
+    screened = wanted(request, dataset.task)
+    pace = rehearse(request.space, material.models, dataset, request.protocol, screened=screened)
     try:
         check_disk(material.needs, material.store)
         if journal is not None:
@@ -108,6 +111,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         left=left,
         models=planned_models(material, peak),
         absent={model.name: model.reason for model in material.absent},
+        screen_seconds=pace.screening if left else 0.0,
         search_seconds=pace.search(left, request.protocol.repetitions),
         confirm_seconds=pace.confirm(len(material.models) + 2, request.protocol),
         free_bytes=shutil.disk_usage(existing_parent(material.store.home)).free,

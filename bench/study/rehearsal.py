@@ -9,6 +9,8 @@ import numpy as np
 from bench.datasets.dataset import Dataset
 from bench.evaluation.protocol import Protocol
 from bench.heads import Job, fit
+from bench.heads.screening import Screening
+from bench.screening.growth import Growth
 from bench.space.candidates import ModelShape
 from bench.space.enumeration import typical_heads
 from bench.space.schema import SearchSpace
@@ -21,6 +23,8 @@ FUSED = 0.7
 """Of the width that the most and widest sources would have, a typical candidate's share."""
 GIVEN_UP = 0.5
 """Share of candidates that are given up after their first repetition."""
+DEAR = 0.3
+"""Share of candidates that a screened search trains another head on than the cheapest."""
 WRITTEN = 0.1
 """Seconds in which a candidate is proposed, scored and written down."""
 FRONT = 8
@@ -29,10 +33,11 @@ FRONT = 8
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of a typical candidate: one repetition of the search, one seed of the confirmation."""
+    """Seconds of a typical candidate: one repetition of the search, one seed of the confirmation; of all screening."""
 
     repetition: float
     confirmed: float
+    screening: float
 
     def search(self, candidates: int, repetitions: int) -> float:
         """Seconds of trying so many."""
@@ -44,8 +49,10 @@ class Pace:
         return scored + (FRONT + baselines) * protocol.confirm * self.confirmed
 
 
-def rehearse(space: SearchSpace, shapes: Mapping[str, ModelShape], dataset: Dataset, protocol: Protocol) -> Pace:
-    """Train each kind of head of the space once, as often as one repetition does."""
+def rehearse(
+    space: SearchSpace, shapes: Mapping[str, ModelShape], dataset: Dataset, protocol: Protocol, *, screened: bool
+) -> Pace:
+    """Train each kind of head of the space once, as often as one repetition does, and screen one representation."""
     widths = sorted((shape.width for shape in shapes.values()), reverse=True)
     wide = FUSED * sum(widths[: space.sources.at_most])
     rows = min(ROWS, len(dataset.train))
@@ -54,7 +61,26 @@ def rehearse(space: SearchSpace, shapes: Mapping[str, ModelShape], dataset: Data
     parts = 1 if protocol.name == "paper" or protocol.uses_validation_split(len(dataset.train)) else protocol.folds
     taken = [grown * _seconds(head, dataset, rows, width, parts) for head in typical_heads(space)]
     mean = sum(taken) / len(taken)
-    return Pace(mean, mean / parts)
+    if not screened:
+        return Pace(mean, mean / parts, 0.0)
+    each = _screening(dataset, min(space.screen.rows, len(dataset.train)), width, protocol)
+    searched = mean if space.head.searched else DEAR * mean + (1 - DEAR) * min(taken)
+    return Pace(searched, searched / parts, Growth(space, shapes, {}).most * each)
+
+
+def _screening(dataset: Dataset, rows: int, width: int, protocol: Protocol) -> float:
+    """Seconds of one representation; a first one is not counted, which opens libraries."""
+    import torch
+
+    labels = dataset.train.labels[np.linspace(0, len(dataset.train) - 1, rows).astype(int)]
+    features = torch.randn(rows, width, generator=torch.Generator().manual_seed(0))
+    folds = np.tile(np.arange(rows) % protocol.folds, (protocol.repetitions, 1))
+    screening = Screening(lambda _: features, labels, len(dataset.labels), folds)
+    sources = tuple(Source(model="", layer=layer, pooling="") for layer in range(2))
+    for fusion, used in (("none", sources[:1]), ("concat", sources)):
+        started = time.perf_counter()
+        screening.score(Candidate(sources=used, fusion=fusion))
+    return time.perf_counter() - started
 
 
 def _seconds(head: HeadSettings, dataset: Dataset, rows: int, width: int, parts: int) -> float:
