@@ -218,8 +218,24 @@ def test_dear_heads_come_for_what_is_still_in_the_race() -> None:
     assert [each.sources for each in after(best, near, cheaper)] == [(deep,), (shallow,)], "within its spread"
     assert [each.sources for each in after(best, record(1, cheap[1], 0.9, 2, "pruned"))] == [(deep,)]
     full = rungs.space.model_copy(update={"screen": Screen(enabled=True, first=1)})
-    enough = Rungs(full, full, rungs.controls, rungs.leads).proposals([record(1, cheap[1], 0.7, 2)])
-    assert len(list(enough)) == len(controls)
+    enough = Rungs(full, full, rungs.controls, rungs.leads)
+    told = [record(1, cheap[1], 0.7, 2).model_copy(update={"rung": SCREENED})]
+    assert len(list(enough.proposals(told))) == len(controls)
+    assert enough.name(cheap[1]) == SCREENED
+    assert enough.name(cheap[1], told) == SAMPLED, "the screening has had its turn: somebody else proposed it"
+
+
+def test_equals_do_not_put_each_other_out_of_the_race() -> None:
+    sources = tuple(Source(model="a", layer=4, pooling=pooling) for pooling in ("mean", "last"))
+    table = SeenTable(objective("f1_floor"), tuple(seen(source, values=(0.7,)) for source in sources), 10, 10)
+    rungs = of_study(WIDE, SHAPES, COSTS, table)
+    cheap = [Candidate(sources=(source,), head=Logistic()) for source in sources]
+    told = [record(number, each, 0.8, 16) for number, each in enumerate(cheap)]
+    told = [each.model_copy(update={"values": {"f1": (0.8, 0.8)}}) for each in told]
+    dear = [each.candidate.sources for each in rungs.proposals(told) if each.candidate.head.kind == "mlp"]
+    assert sorted(dear, key=str) == [(source,) for source in sorted(sources, key=str)]
+    better = record(2, Candidate(sources=(Source(model="b", layer=2, pooling="mean"),), head=Logistic()), 0.9, 16)
+    assert not [each for each in rungs.proposals([*told, better]) if each.candidate.head.kind == "mlp"]
 
 
 def test_without_a_screening_only_the_controls_come_first() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.cost import ModelCost
+from bench.front import dominates
 from bench.measures import Measure
 from bench.screening.growth import Growth
 from bench.screening.table import SeenTable, layers
@@ -58,15 +59,20 @@ class Rungs:
         self._names.update({lead.member.candidate: SCREENED for lead in self.leads})
         self._names.update({member.candidate: CONTROL for member in self.controls})
 
-    def name(self, candidate: Candidate) -> str:
-        """On which rung a candidate stands."""
-        return self._names.get(candidate, SAMPLED)
+    def name(self, candidate: Candidate, told: Sequence[TrialRecord] = ()) -> str:
+        """On which rung a candidate stands that was proposed after those that were told."""
+        name = self._names.get(candidate, SAMPLED)
+        return SAMPLED if name == SCREENED and not self._screening(told) else name
+
+    def _screening(self, told: Sequence[TrialRecord]) -> bool:
+        """Whether it is still the screening's turn."""
+        tried = sum(record.state in TRIED and record.rung == SCREENED for record in told)
+        return tried < self.space.screen.first
 
     def proposals(self, told: Sequence[TrialRecord]) -> Iterator[Member]:
         """What is to be tried next, the first before the others, given what was told: it may be known already."""
         yield from self.controls
-        tried = sum(record.state in TRIED and self.name(record.candidate) == SCREENED for record in told)
-        if tried < self.space.screen.first:
+        if self._screening(told):
             records = {record.candidate: record for record in told if record.state != "repeat"}
             for lead in self.leads:
                 if lead.after is None or self._races(records.get(lead.after), told):
@@ -80,15 +86,16 @@ class Rungs:
         if record is None or record.state != "complete":
             return False
         objectives = self.space.objectives
-        slack = {each.name: 0.0 if each.is_cost else _spread(record, each.measure) for each in objectives.each}
-
-        def beaten(other: TrialRecord) -> bool:
-            return other.number != record.number and all(
-                each.sign * other.metrics[each.name] >= each.sign * record.metrics[each.name] + slack[each.name]
-                for each in objectives.each
-            )
-
-        return not any(beaten(other) for other in told if other.state == "complete")
+        names, directions = objectives.names, objectives.directions
+        reach = [
+            record.metrics[each.name] + (0.0 if each.is_cost else each.sign * _spread(record, each.measure))
+            for each in objectives.each
+        ]
+        return not any(
+            dominates([other.metrics[name] for name in names], reach, directions)
+            for other in told
+            if other.state == "complete" and other.number != record.number
+        )
 
 
 def _spread(record: TrialRecord, measure: Measure) -> float:

@@ -238,7 +238,7 @@ class Trials:
             return record
         if attempt.diverged:
             # remembered, so that the study goes on and does not propose it again
-            rung = self.rungs.name(candidate)
+            rung = self.rungs.name(candidate, self._before)
             record = TrialRecord(number=trial.number, state="failed", candidate=candidate, metrics=fixed, rung=rung)
             self.journal.tell(trial, record, None)
             return record
@@ -251,7 +251,7 @@ class Trials:
             metrics=fixed if pruned else fixed | finite(scored.metrics(measures)),
             values={measure.name: tuple(values(measure, scored.predictions)) for measure in measures},
             seconds=attempt.seconds,
-            rung=self.rungs.name(candidate),
+            rung=self.rungs.name(candidate, self._before),
         )
         record = record.model_copy(update={"run_id": self.log(record, scored)})
         self.journal.tell(trial, record, None if pruned else self._values(record.metrics))
