@@ -355,3 +355,46 @@ def test_a_screening_makes_another_study_and_its_absence_the_same_as_ever(tmp_pa
     assert plain.fingerprint() != screening.fingerprint()
     with opened(tmp_path, "s", screening) as journal:
         assert screen.screened(journal) is None
+
+
+class Notes:
+    """A journal's notes, with how often all of them were read."""
+
+    def __init__(self) -> None:
+        self.kept, self.reads = dict[str, Any](), 0
+
+    def series(self, name: str) -> list[Any]:
+        self.reads += 1
+        return [self.kept[f"{name}.{part}"] for part in range(len(self.kept))]
+
+    def keep(self, name: str, value: Any) -> None:
+        self.kept[name] = value
+
+
+def test_a_part_is_kept_without_reading_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "KEPT_EVERY", -1.0)
+    notes: Any = Notes()
+    candidates = [Candidate(sources=(Source(model="a", layer=layer, pooling="mean"),)) for layer in range(4)]
+    for count in (2, 4):
+        scored = []
+
+        def score(candidate: Candidate, scored: list[Candidate] = scored) -> Seen:
+            scored.append(candidate)
+            return seen(*candidate.sources)
+
+        memory = screen._Memory(notes, score, lambda: None, None)
+        for candidate in candidates[:count]:
+            memory.score(candidate)
+        assert scored == candidates[count - 2 : count], "what is kept is not scored again"
+    assert list(notes.kept) == [f"screening.{part}" for part in range(4)]
+    assert notes.reads == 2, "once a session"
+
+
+def test_a_series_of_notes_ends_where_one_is_missing(tmp_path: Path, store: Store) -> None:  # noqa: F811
+    from test_search import request
+
+    with opened(tmp_path, "s", prepare(request(), store, SILENT).settings) as journal:
+        for part in (0, 1, 3):
+            journal.keep(f"x.{part}", [part])
+        assert journal.series("x") == [[0], [1]]
+        assert journal.series("y") == []

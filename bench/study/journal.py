@@ -248,6 +248,14 @@ class Journal:
         """Something that was kept with the study, or None."""
         return value_of(self.study.user_attrs.get(NOTES + name))
 
+    def series(self, name: str) -> list[Any]:
+        """What was kept as `name.0`, `name.1` and so on, as far as none is missing."""
+        kept = self.study.user_attrs  # which copies all of it
+        found: list[Any] = []
+        while (note := kept.get(f"{NOTES}{name}.{len(found)}")) is not None:
+            found.append(value_of(note))
+        return found
+
     def keep(self, name: str, value: Any) -> None:
         """Keep a JSON value with the study."""
         self.study.set_user_attr(NOTES + name, signed_note(name, value))

@@ -1,8 +1,9 @@
 """The screening of a study: kept in its journal bit by bit, so that a kill loses seconds of it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from bench.cost import ModelCost, costs_of
@@ -36,18 +37,15 @@ def screened(journal: Journal) -> SeenTable | None:
     about = journal.note(NOTE)
     if about is None:
         return None
-    return SeenTable(objective(about["by"]), tuple(_kept(journal)), about["sampled"], about["of"])
+    return SeenTable(objective(about["by"]), tuple(_rows(journal.series(NOTE)).values()), about["sampled"], about["of"])
 
 
-def _kept(journal: Journal) -> list[Seen]:
+def _rows(parts: Iterable[Any]) -> dict[Any, Seen]:
     found: dict[Any, Seen] = {}
-    part = 0
-    while (rows := journal.note(f"{NOTE}.{part}")) is not None:
-        for row in map(Seen.model_validate, rows):
-            # a part that was damaged and is written again may repeat what a later one has
-            found.setdefault(_key(row), row)
-        part += 1
-    return list(found.values())
+    for row in map(Seen.model_validate, chain.from_iterable(parts)):
+        # a part that was damaged and is written again may repeat what a later one has
+        found.setdefault(_key(row), row)
+    return found
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,9 @@ class _Memory:
         deadline: float | None,
     ) -> None:
         self._journal, self._score, self._advance, self._deadline = journal, score, advance, deadline
-        self._known: dict[Any, Seen | None] = {_key(row): row for row in _kept(journal)}
+        parts = journal.series(NOTE)
+        self._parts = len(parts)
+        self._known: dict[Any, Seen | None] = {**_rows(parts)}
         self._new: list[Seen] = []
         self._last = time.monotonic()
         for _ in self._known:
@@ -125,10 +125,8 @@ class _Memory:
         self._last = time.monotonic()
         if not self._new:
             return
-        part = 0
-        while self._journal.note(f"{NOTE}.{part}") is not None:
-            part += 1
-        self._journal.keep(f"{NOTE}.{part}", [row.model_dump(mode="json") for row in self._new])
+        self._journal.keep(f"{NOTE}.{self._parts}", [row.model_dump(mode="json") for row in self._new])
+        self._parts += 1
         self._new = []
 
 
