@@ -24,8 +24,8 @@ from bench.screening import ridge
 from bench.screening.growth import Growth
 from bench.screening.table import Priced, Seen, SeenTable, layers
 from bench.space.candidates import Shape, suggest
-from bench.space.enumeration import member_of
-from bench.space.schema import Screen, SearchSpace
+from bench.space.enumeration import member_of, typical_heads
+from bench.space.schema import Heads, Screen, SearchSpace
 from bench.specs import MLP, Candidate, Logistic, Source
 from bench.store import Store
 from bench.study import screen
@@ -93,6 +93,45 @@ def test_a_candidates_choices_are_found_and_lead_to_it(seed: int) -> None:
     member = member_of(candidate, WIDE, SHAPES)
     assert member is not None
     assert suggest(FixedTrial(member.params), WIDE, SHAPES) == candidate
+
+
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        {"operators": ["concat", "sum+residual"]},  # which a linear head takes for sum
+        {"operators": ["concat", "quaternion", "multiplication"], "widths": [5, 12]},  # which become 4 and 9
+    ],
+    ids=["residual of a sum", "width that an operator cannot have"],
+)
+@given(seed=st.integers(0, 10**9))
+def test_a_canonical_form_that_no_choice_spells_is_found_as_well(fusion: dict[str, Any], seed: int) -> None:
+    heads = {"kinds": ["ridge", "logistic", "mlp"], "learning_rate": 1e-3}
+    space = SearchSpace.model_validate(WIDE.model_dump() | {"fusion": fusion, "head": heads})
+    candidate = suggest(Drawing(seed), space, SHAPES)
+    member = member_of(candidate, space, SHAPES)
+    assert member is not None
+    assert suggest(FixedTrial(member.params), space, SHAPES) == candidate
+
+
+def test_what_is_left_open_of_a_head_is_in_the_middle() -> None:
+    def head(**settings: Any) -> MLP:
+        (found,) = typical_heads(WIDE.model_copy(update={"head": Heads.model_validate(settings)}))
+        assert isinstance(found, MLP)
+        return found
+
+    assert head(hidden={"choices": [8, 16, 32]}, learning_rate={"choices": [1e-4, 1e-3, 1e-2]}) == MLP(
+        hidden=16, learning_rate=1e-3
+    )
+    between = head(hidden={"low": 10, "high": 21}, learning_rate={"low": 1e-4, "high": 1e-2, "log": True})
+    assert (between.hidden, between.learning_rate) == (16, pytest.approx(1e-3))
+
+
+def test_a_setting_with_one_choice_is_not_searched() -> None:
+    one = {"hidden": {"choices": [8]}, "learning_rate": {"low": 1e-3, "high": 1e-3}}
+    assert not Heads.model_validate(one).searched
+    assert Heads.model_validate(one | {"hidden": {"choices": [8, 16]}}).searched
+    assert not Heads.model_validate({"kinds": ["ridge"], "hidden": {"choices": [8, 16]}}).searched
+    assert Heads.model_validate({"kinds": ["ridge"], "weighting": ["none", "sqrt"]}).searched
 
 
 def test_what_the_space_does_not_have_is_no_member() -> None:

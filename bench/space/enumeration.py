@@ -1,7 +1,7 @@
 """The candidates of a space, through the same choices that a sampler makes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, product
 from typing import Any
 
 from bench.errors import BenchError
@@ -106,7 +106,7 @@ class _Preferring:
 
     def suggest_int(self, name: str, low: int, high: int) -> int:
         wanted = self.preferred.get(name)
-        self.params[name] = max(low, min(high, high if wanted is None else wanted))
+        self.params[name] = max(low, min(high, high if wanted is None else round(wanted)))
         return int(self.params[name])
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
@@ -122,14 +122,16 @@ def member_of(candidate: Candidate, space: SearchSpace, shapes: Shapes) -> Membe
     preferred: dict[str, Any] = {
         "models": len(models),
         f"subset.{len(models)}": " + ".join(models),
-        "fusion": candidate.fusion,
-        "width": candidate.width,
         "head": candidate.head.kind,
         **candidate.head.model_dump(include={"hidden", "learning_rate", "weighting"}),
     }
-    for turned in (False, True):
+    # several choices may have one canonical form
+    for turned, name, width in product(
+        (False, True), (candidate.fusion, f"{candidate.fusion}+residual"), (candidate.width, *space.fusion.widths)
+    ):
         sources = candidate.sources[::-1] if turned else candidate.sources
-        chooser = _Preferring(preferred | {"reversed": turned} | _of_sources(sources))
+        chosen = {"reversed": turned, "fusion": name, "width": width} | _of_sources(sources)
+        chooser = _Preferring(preferred | chosen)
         if suggest(chooser, space, shapes) == candidate:
             return Member(params=chooser.params, candidate=candidate)
     return None
@@ -164,6 +166,15 @@ def singles(space: SearchSpace, shapes: Shapes) -> Iterator[Member]:
 
 def typical_heads(space: SearchSpace) -> list[HeadSettings]:
     """One head of each kind that the space has, where numbers may be chosen those in the middle."""
-    hidden = space.head.hidden
-    middle = hidden.choices[len(hidden.choices) // 2] if isinstance(hidden, Choices) else None
-    return [choose_head(_Preferring({"head": kind, "hidden": middle}), space.head) for kind in space.head.kinds]
+    heads = space.head
+    middle = {"hidden": _middle(heads.hidden), "learning_rate": _middle(heads.learning_rate)}
+    return [choose_head(_Preferring({"head": kind, **middle}), heads) for kind in heads.kinds]
+
+
+def _middle(setting: float | Choices | Range) -> float | None:
+    """None where there is nothing to choose."""
+    if isinstance(setting, Choices):
+        return setting.choices[len(setting.choices) // 2]
+    if isinstance(setting, Range):
+        return (setting.low * setting.high) ** 0.5 if setting.log else (setting.low + setting.high) / 2
+    return None

@@ -159,8 +159,8 @@ class Heads(Spec):
     @property
     def searched(self) -> bool:
         """Whether any setting of a head is, not only its kind."""
-        several = not isinstance(self.hidden, int) or not isinstance(self.learning_rate, int | float)
-        return ("mlp" in self.kinds and several) or ("ridge" in self.kinds and len(self.weighting) > 1)
+        several = any(len(set(_numbers(each))) > 1 for each in (self.hidden, self.learning_rate))
+        return ("mlp" in self.kinds and several) or ("ridge" in self.kinds and len(set(self.weighting)) > 1)
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
