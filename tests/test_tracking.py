@@ -271,6 +271,18 @@ def test_what_an_earlier_bench_left_half_made_is_set_aside(content: bytes | str,
     assert "set aside as mlflow.db.half-made" in told.lines[0]
 
 
+def test_the_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
+    """It has no stamp and no run, as one that a stop left half-made."""
+    file = tmp_path / "shop.db"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE orders (a INT)")
+    before = file.read_bytes()
+    with pytest.raises(BenchError, match=r"another program's \(it has the table 'orders'\) and is left as it is"):
+        MlflowTracker(tmp_path, f"sqlite:///{file}").open(TrackedStudy("r8", "s", {}, "id"))
+    assert file.read_bytes() == before
+    assert not list(tmp_path.glob("shop.db?*"))
+
+
 def older(home: Path, fresh: Path) -> Path:
     """The database of `fresh`, taken back one migration as MLflow's own history has it, with its runs."""
     from alembic import command

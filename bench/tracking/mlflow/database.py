@@ -16,6 +16,8 @@ from bench.tracking.mlflow.process import interruptible
 KEPT = ("experiments", "experiment_tags", "runs", "params", "metrics", "latest_metrics", "tags")
 """The tables whose rows a migration has to keep."""
 
+FIRST = {"experiments", "runs", "tags", "metrics", "params"}
+"""The tables that MLflow makes before its first migration, some of which later ones replace."""
 HALF_MADE = ("already exists", "duplicate column")
 """What a migration says of a database that a stop has left between two of its steps."""
 
@@ -48,6 +50,11 @@ def prepare(path: Path, warn: Callable[[str], None], *, migrate: bool) -> None:
     if stamp == _head():
         return
     if stamp is None and not runs:
+        if others := _others(path):
+            raise BenchError(
+                f"{path} is a database of another program's (it has the table '{others[0]}') and is left as it is: "
+                "name another file with `tracking_uri`."
+            )
         _set_aside(path, warn)
         _make(path)
         return
@@ -95,12 +102,26 @@ def _look(path: Path) -> tuple[str | None, int]:
     """
     try:
         with closing(sqlite3.connect(path, timeout=BUSY)) as database:
-            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            tables = _tables(database)
             stamps = list(database.execute(f"SELECT version_num FROM {STAMP}")) if STAMP in tables else []  # noqa: S608
             runs = database.execute("SELECT count(*) FROM runs").fetchone()[0] if "runs" in tables else 0
     except sqlite3.DatabaseError as error:
         raise BenchError(f"{path} cannot be read as a database of MLflow's: {error}. It is left as it is.") from error
     return (str(stamps[0][0]) if stamps else None), int(runs)
+
+
+def _tables(database: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _others(path: Path) -> list[str]:
+    """The tables that no MLflow made."""
+    import mlflow.store.db.utils  # noqa: F401 - makes all tables known
+    from mlflow.store.db.base_sql_model import Base
+
+    with closing(sqlite3.connect(path, timeout=BUSY)) as database:
+        found = _tables(database) - FIRST - set(Base.metadata.tables)
+    return sorted(name for name in found if not name.startswith(("alembic_", "_alembic_", "sqlite_")))
 
 
 def _migrate(path: Path, stamp: str | None, warn: Callable[[str], None]) -> None:
