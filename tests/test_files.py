@@ -1,13 +1,16 @@
+import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from bench.files import atomic, final, write_json, write_tensors
+from bench.files import abandoned, atomic, final, size, temporary, write_json, write_tensors
 
 
 @pytest.fixture
@@ -65,3 +68,38 @@ def test_a_file_that_was_there_stays_when_writing_fails(tmp_path: Path) -> None:
         interrupted()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_colleague_left_and_what_is_gone_ends_no_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed writer's folder may be another user's; a living one's disappears while it is looked at."""
+    left = tmp_path / ".a.json.00000000-1-00000000.tmp"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    monkeypatch.setattr(shutil, "rmtree", partial(refuse, left, shutil.rmtree))
+    write_json(tmp_path / "a.json", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [left.name, "a.json"]
+    assert abandoned(tmp_path / ".b.json.00000000-1-00000000.tmp"), "nobody writes what is not there"
+
+    real = os.lstat
+    monkeypatch.setattr(Path, "lstat", lambda path: real(f"{path}.gone"))
+    assert size(tmp_path) == 0
+
+
+def refuse(path: Path, otherwise: Callable[..., None], asked: Path, **options: bool) -> None:
+    if asked == path:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    otherwise(asked, **options)
+
+
+def test_a_process_is_known_by_machine_and_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two machines of one name share a folder, or one was started anew: a process's number says nothing then."""
+    start = Path("/proc/sys/kernel/random/boot_id")
+    if not start.exists():
+        pytest.skip("only Linux says when it was started")
+    here, real = temporary._machine(), Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, **options: "another" if path == start else real(path, **options)
+    )
+    assert temporary._machine.__wrapped__() != here

@@ -1,5 +1,6 @@
 """Files that are whole or absent, and that tell when they are not what was written."""
 
+import os
 from pathlib import Path
 
 from bench.files.checked import read_checked, read_header, write_checked, write_tensors
@@ -20,6 +21,7 @@ __all__ = [
     "read_checked",
     "read_header",
     "sha256",
+    "size",
     "sweep",
     "temporary_folder",
     "write_checked",
@@ -34,6 +36,20 @@ def existing_parent(path: Path) -> Path:
     while not path.exists() and path != path.parent:
         path = path.parent
     return path
+
+
+def size(path: Path) -> int:
+    """The bytes of a file, or of all files in a folder."""
+    if not path.is_dir() or path.is_symlink():
+        return _bytes(path)
+    return sum(_bytes(Path(folder, name)) for folder, _, names in os.walk(path) for name in names)
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:  # whoever wrote it is done with it
+        return 0
 
 
 def free(path: Path) -> Path:

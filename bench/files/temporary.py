@@ -9,7 +9,7 @@ import secrets
 import shutil
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     writers of the same `path` have left is deleted first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in _temporaries(path):
-        if abandoned(left):
-            delete(left)
+    _clear(_temporaries(path))
     folder = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     folder.mkdir()
     try:
@@ -105,7 +103,8 @@ def abandoned(path: Path) -> bool:
 
         return not psutil.pid_exists(int(match["process"]))
     changed = [0.0]
-    for each in (path, *path.rglob("*")):
+    inside = (Path(folder, name) for folder, folders, files in os.walk(path) for name in (*folders, *files))
+    for each in (path, *inside):
         with suppress(OSError):
             changed.append(each.lstat().st_mtime)
     return time.time() - max(changed) > QUIET
@@ -113,18 +112,28 @@ def abandoned(path: Path) -> bool:
 
 @functools.cache
 def _machine() -> str:
-    """What tells whose process ids are meant: containers of one machine may each have their own."""
-    namespace = ""
+    """What tells whose process ids are meant.
+
+    Machines may share a name, containers of one machine each have ids of their own, and a restart gives them anew.
+    """
+    namespace = start = ""
     with suppress(OSError):
         namespace = str(Path("/proc/self/ns/pid").readlink())
-    return f"{zlib.crc32(f'{platform.node()} {namespace}'.encode()):08x}"
+    with suppress(OSError):
+        start = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{zlib.crc32(f'{platform.node()} {namespace} {start}'.encode()):08x}"
 
 
 def sweep(folder: Path) -> None:
     """Delete what killed writers have left in a folder that holds nothing else."""
-    for left in folder.iterdir():
+    _clear(folder.iterdir())
+
+
+def _clear(found: Iterable[Path]) -> None:
+    for left in found:
         if abandoned(left):
-            delete(left)
+            with suppress(OSError):  # it is a colleague's, and stands in nobody's way
+                delete(left)
 
 
 def final(path: Path) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.files import abandoned, is_temporary
+from bench.files import abandoned, is_temporary, size
 from bench.store.shelf import DAMAGED
 
 EMBEDDINGS, CHECKS, EXPORTS, SELFTESTS = "embeddings", "checks", "exports", "selftests"
@@ -53,9 +53,3 @@ def _left(path: Path, room: str, *, top: bool) -> bool:
 def holds_nothing(shelf: Path) -> bool:
     """Whether it has claims at most: its first rows are still computed, or never were."""
     return all(each.name == "claims" or is_temporary(each.name) for each in shelf.iterdir())
-
-
-def size(path: Path) -> int:
-    """The bytes of a file, or of all files in a folder."""
-    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
-    return sum(each.lstat().st_size for each in inside if not each.is_dir())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.errors import BenchError, unreadable
-from bench.files import write_json
+from bench.files import size, write_json
 from bench.identity import KeyGroup, group_of
 from bench.pooling import POOLINGS
 from bench.specs import fingerprint
@@ -193,7 +193,7 @@ class Shelf:
 
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+        return size(self.folder)
 
     def rows(self) -> int:
         """Distinct texts."""

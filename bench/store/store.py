@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, check_format, nearest, unreadable
-from bench.files import delete, existing_parent
-from bench.store.leftovers import EMBEDDINGS, Leftover, holds_nothing, leftovers, size
+from bench.files import delete, existing_parent, size
+from bench.store.leftovers import EMBEDDINGS, Leftover, holds_nothing, leftovers
 from bench.store.segment import FORMAT
 from bench.store.shelf import Shelf, contents, identity_fingerprint
 
