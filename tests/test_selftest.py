@@ -1,6 +1,7 @@
 """Bodies that no table vouches for: read exactly, or refused before anything is extracted."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from bench.backends.resolution import resolve as resolve_settings
 from bench.backends.selftest import TOLERANCE
 from bench.backends.settings import ResolvedSettings
 from bench.backends.transformers import KERNELS
+from bench.backends.transformers.backend import TransformersBackend
 from bench.backends.transformers.choices import MENDED
 from bench.errors import BenchError
 from bench.extraction import identity
@@ -184,6 +186,21 @@ def test_a_state_that_a_hook_sees_elsewhere_is_caught(
 
     monkeypatch.setattr(body.Body, "_see", off)
     with pytest.raises(BenchError, match=r"at layer 2 under 'mean', .* by 1\.0e-02 of their norm"):
+        proof.open_model(odd("esm", tmp_path), SETTINGS, store)
+
+
+def test_a_state_that_transformers_itself_makes_infinite_is_not_taken_for_one_that_was_not_compared(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = TransformersBackend.plain_states
+
+    def broken(self: Any, encoded: Any, row: int, layers: Any) -> torch.Tensor:
+        states = real(self, encoded, row, layers).clone()
+        states[:, 1] = math.nan if row == 2 else states[:, 1]
+        return states
+
+    monkeypatch.setattr(TransformersBackend, "plain_states", broken)
+    with pytest.raises(BenchError, match=r"at layer 1 under 'mean', .* by inf of their norm"):
         proof.open_model(odd("esm", tmp_path), SETTINGS, store)
 
 

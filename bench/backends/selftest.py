@@ -7,6 +7,7 @@ and a wrong state is as good to look at as a right one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
@@ -159,6 +160,8 @@ def _worst(found: Iterable[Tensor], expected: Iterable[Tensor]) -> NDArray[np.fl
     errors = []
     for ours, theirs in zip(found, expected, strict=True):
         scale = theirs.double().norm(dim=-1).clamp(min=1e-30)
-        errors.append(((ours.double() - theirs.double()).norm(dim=-1) / scale)[0].numpy())
+        error = ((ours.double() - theirs.double()).norm(dim=-1) / scale)[0]
+        # what is not finite agrees with nothing; NaN would pass for what was not compared
+        errors.append(error.nan_to_num(nan=math.inf).numpy())
     worst: NDArray[np.float64] = np.max(errors, axis=0)
     return worst
