@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
@@ -175,6 +176,18 @@ def test_values_of_several_kinds_stand_beside_answers_in_every_format(tmp_path: 
     assert pd.read_parquet(tmp_path / "a.parquet")["kind"].tolist()[:2] == ["1", "=1+1"]
     predictions(rows).save(tmp_path / "a.csv")
     assert pd.read_csv(tmp_path / "a.csv")["kind"].tolist()[1] == "'=1+1"
+
+
+def test_a_value_that_json_has_no_form_for_stands_beside_its_answer_as_text(tmp_path: Path) -> None:
+    kinds = {"number": [1.5, float("inf")], "list": [[1.0, float("-inf")], [2.0]], "dates": [[date(2026, 1, 1)], []]}
+    pd.DataFrame({"text": ["a", "b"], **kinds}).to_parquet(tmp_path / "rows.parquet")
+    rows = read_texts(tmp_path / "rows.parquet", Reading(keep=tuple(kinds)))
+    first, second = predictions(rows)
+    assert [first[name] for name in kinds] == [1.5, "[1.0, -inf]", "[datetime.date(2026, 1, 1)]"]
+    assert [second[name] for name in kinds] == ["inf", [2.0], []]
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        predictions(rows).save(tmp_path / name)
+    assert pd.read_parquet(tmp_path / "a.parquet")["number"].tolist() == ["1.5", "inf"]
 
 
 def test_a_column_that_the_answer_has_itself_is_not_kept(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The rows of a file that is to be classified, a part at a time: texts, and what is to stand beside their answers."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -137,8 +138,9 @@ def _table(path: Path, reading: Reading) -> TextFile:
 
 
 def _type(value: Any) -> type:
-    whole = type(value) is int and not -(2**63) <= value < 2**63
-    return type(value) if type(value) in (int, float, bool) and not whole else str
+    plain = _plain(value)
+    large = type(plain) is int and not -(2**63) <= plain < 2**63
+    return type(plain) if type(plain) in (int, float, bool) and not large else str
 
 
 def _common(types: set[type]) -> type:
@@ -148,7 +150,7 @@ def _common(types: set[type]) -> type:
 
 
 def _beside(part: Table, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Values as JSON has them; what it has no form for, such as a date, as its text."""
+    """Values as JSON has them; what it has no form for, such as a date or infinity, as its text."""
     columns = [[_plain(value) for value in part.columns[name]] for name in names]
     rows = len(next(iter(part.columns.values())))
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)] if names else [{}] * rows
@@ -157,7 +159,13 @@ def _beside(part: Table, names: Sequence[str]) -> list[dict[str, Any]]:
 def _plain(value: Any) -> Any:
     if is_missing(value):
         return None
-    return value if isinstance(value, str | bool | int | float | list | dict) else str(value)
+    if isinstance(value, str | bool | int):
+        return value
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value
 
 
 def _lines(path: Path, reading: Reading) -> TextFile:
