@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -255,7 +254,8 @@ def _trials_ahead(lines: Sequence[_Line], place: int) -> Counter[int]:
     """How often trials are spoken of from there (behind it, where it begins one) until another is begun."""
     found: Counter[int] = Counter()
     begins = lines[place].operation == MAKE_TRIAL
-    for line in islice(lines, place + begins, None):
+    for after in range(place + begins, len(lines)):
+        line = lines[after]
         if line.operation == MAKE_TRIAL:
             break
         if line.trial is not None:
