@@ -8,15 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 from optuna.distributions import BaseDistribution
 from optuna.trial import FixedTrial
+from test_evaluation import SOURCE, scorer
 from test_search import PROTOCOL, SPACE, Run, cost, run, store  # noqa: F401
 
 from bench.datasets.dataset import Split
+from bench.datasets.load import DatasetRequest, load
+from bench.evaluation.protocol import Protocol
 from bench.front import dominates
+from bench.heads.screening import Screening
 from bench.measures import objective
 from bench.progress import SILENT
 from bench.report import write
@@ -226,6 +231,29 @@ def test_a_sample_of_rows_has_every_class() -> None:
     assert (ridge.sample(split, 200, 5, seed=1) == rows).all()
     assert (ridge.sample(split, 200, 5, seed=2) != rows).any()
     assert len(ridge.sample(split, 1000, 5, seed=1)) == 1000
+
+
+def test_a_sample_is_scored_as_if_there_were_no_other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = scorer(tmp_path, load(DatasetRequest(name="r8", max_train=160, max_test=80)), Protocol(folds=2))
+    split, candidate, by = made.dataset.train, Candidate(sources=(SOURCE,)), objective("f1_floor")
+    rows = ridge.sample(split, 60, 2, seed=0)
+    found = ridge.scoring(made, by, rows)(candidate)
+    features = made.evaluator.features
+    assert not features._kept, "a large data set is not read whole for every source"
+    alone = Screening(
+        lambda source: features.train(made.locate(source))[rows],
+        split.labels[rows],
+        len(made.dataset.labels),
+        ridge._fold_numbers(split.labels[rows], split.groups[rows], made.protocol),
+    )
+    assert found is not None
+    assert found.error == alone.score(candidate).error
+
+    def failing(*_: Any) -> Any:
+        raise torch.linalg.LinAlgError("linalg.cholesky: the input is not positive-definite")
+
+    monkeypatch.setattr(Screening, "score", failing)
+    assert ridge.scoring(made, by, rows)(candidate) is None, "no score is no reason to end a search"
 
 
 def record(number: int, candidate: Candidate, floor: float, ms: float, state: Any = "complete") -> TrialRecord:

@@ -48,6 +48,11 @@ class Features:
         """Features of the test rows: float32 [rows, width], in data-set order."""
         return self._matrix(matrix, "test")
 
+    def of_train(self, rows: Sequence[int]) -> "Features":
+        """Features of some training rows as if there were no others: nothing else is read, or derived from."""
+        keys = self._keys["train"]
+        return Features([keys[row] for row in rows], (), self._shelf, self._heal, self._memory)
+
     def _matrix(self, matrix: Input, which: Which) -> "torch.Tensor":
         key = (matrix, which)
         if key in self._kept:

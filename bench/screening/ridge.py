@@ -12,7 +12,7 @@ from bench.evaluation.scoring import Scorer
 from bench.heads.screening import Screening
 from bench.measures import Objective, Predictions
 from bench.screening.table import Seen
-from bench.specs import DEFAULT_TASK, Candidate
+from bench.specs import DEFAULT_TASK, Candidate, Source
 
 LEAST = 1e-3
 """Of a probability that a class's estimated share is taken for."""
@@ -46,12 +46,12 @@ def scoring(scorer: Scorer, by: Objective, rows: np.ndarray) -> Callable[[Candid
     import torch
 
     split, labels, protocol = scorer.dataset.train, scorer.dataset.labels, scorer.protocol
-    truth, index = split.labels[rows], torch.from_numpy(rows)
-    whole = len(rows) == len(split)
+    truth, features = split.labels[rows], scorer.evaluator.features
+    if len(rows) < len(split):
+        features = features.of_train(rows.tolist())
 
-    def read(source: object) -> torch.Tensor:
-        matrix = scorer.evaluator.features.train(scorer.locate(source))  # type: ignore[arg-type]
-        return matrix if whole else matrix[index]
+    def read(source: Source) -> torch.Tensor:
+        return features.train(scorer.locate(source))
 
     numbers = _fold_numbers(truth, split.groups[rows], protocol)
     screening = Screening(read, truth, len(labels), numbers)
@@ -61,8 +61,8 @@ def scoring(scorer: Scorer, by: Objective, rows: np.ndarray) -> Callable[[Candid
         started = time.perf_counter()
         try:
             found = screening.score(candidate)
-        except BenchError:
-            return None  # features that are not finite, or do not go with the operator
+        except (BenchError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+            return None  # features that are not finite, or do not go with the operator, or with this arithmetic
         values = []
         for places, scores in zip(predicted, found.scores, strict=True):
             shares = np.clip(scores[places], LEAST, None)
