@@ -18,6 +18,7 @@ from bench.heads import ridge as ridge_module
 from bench.heads.closed import PENALTIES
 from bench.heads.ridge import best_temperature
 from bench.specs import Candidate, Ridge, Source, Weighting
+from bench.study.writing import candidate_params
 
 ROWS, CLASSES = 120, 3
 EXPONENTS = {"none": 0.0, "sqrt": -0.5, "balanced": -1.0}
@@ -199,6 +200,12 @@ def test_beyond_the_largest_basis_coefficients_lie_in_the_span_of_some_rows(monk
     (again,) = fit(features, labels, CLASSES, [job], candidate(2))
     assert np.array_equal(again.predict(features, job.predict), narrow.predict(features, job.predict))
     assert not np.array_equal(exact.predict(features, job.predict), narrow.predict(features, job.predict))
+
+
+def test_a_run_says_how_rows_were_weighed() -> None:
+    source = Source(model="m", layer=0, pooling="mean")
+    params = candidate_params(Candidate(sources=(source,), head=Ridge(weighting="balanced")))
+    assert (params["head"], params["weighting"]) == ("ridge", "balanced")
 
 
 WHOLE = """

@@ -11,7 +11,7 @@ import numpy as np
 from bench.datasets.dataset import Dataset, Split
 from bench.escaping import csv_file, shown_json
 from bench.evaluation.scoring import Scored
-from bench.specs import MLP, Candidate
+from bench.specs import MLP, Candidate, Ridge
 from bench.study.journal import TrialRecord
 from bench.tasks import TASKS
 from bench.tracking import Record
@@ -56,6 +56,8 @@ def candidate_params(candidate: Candidate) -> dict[str, str | int | float]:
         params["width"] = candidate.width
     if isinstance(candidate.head, MLP):
         params |= {"hidden": candidate.head.hidden, "learning_rate": candidate.head.learning_rate}
+    if isinstance(candidate.head, Ridge):
+        params["weighting"] = candidate.head.weighting
     for index, source in enumerate(candidate.sources, start=1):
         params |= {
             f"source_{index}.model": source.model,
