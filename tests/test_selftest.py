@@ -15,7 +15,7 @@ from conftest import TEXTS, random_body
 
 from bench import api, proof
 from bench.backends import base
-from bench.backends.architectures import ARCHITECTURES
+from bench.backends.architectures import ARCHITECTURES, MENDED
 from bench.backends.batches import Level, Padded
 from bench.backends.opening import remarks
 from bench.backends.resolution import resolve as resolve_settings
@@ -23,7 +23,6 @@ from bench.backends.selftest import TOLERANCE
 from bench.backends.settings import ResolvedSettings
 from bench.backends.transformers import KERNELS
 from bench.backends.transformers.backend import TransformersBackend
-from bench.backends.transformers.choices import MENDED
 from bench.errors import BenchError
 from bench.extraction import identity
 from bench.models.resolve import ResolvedModel
@@ -250,6 +249,11 @@ def test_identities_of_bodies_that_were_right_stay_as_they_were(tmp_path: Path, 
     for kind in ("BertConfig", "LlamaConfig"):
         known = identity(resolve(str(tiny(kind, **BODIES[kind]))), SETTINGS)
         assert (known["kernels"], known["attention"]) == (KERNELS, "bench_packed")
+
+
+def test_a_mended_body_has_another_identity_under_openvino_too(tmp_path: Path, openvino: ResolvedSettings) -> None:
+    kernels = {name: identity(odd(name, tmp_path), openvino)["kernels"] for name in ("bert-generation", "mpnet")}
+    assert kernels == {"bert-generation": KERNELS + 1, "mpnet": KERNELS}
 
 
 @pytest.fixture

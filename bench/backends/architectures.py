@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.models import hub
+
 if TYPE_CHECKING:
     from bench.models.resolve import ResolvedModel
 
@@ -32,6 +34,28 @@ ARCHITECTURES = {
     "XLMRobertaModel": Architecture("XLMRobertaModel", bidirectional=True),
 }
 
+# Bodies whose states were not transformers' own at first: encoders taken for decoders, states read in another order or
+# with what a body pads inside, texts that saw the padding of their batch.
+MENDED = frozenset(
+    {
+        "BertGenerationEncoder",
+        "BigBirdPegasusModel",
+        "BlenderbotModel",
+        "BlenderbotSmallModel",
+        "ConvBertModel",
+        "FNetModel",
+        "LEDModel",
+        "LongformerModel",
+        "MarianModel",
+        "MobileBertModel",
+        "PLBartModel",
+        "PegasusModel",
+        "ProphetNetModel",
+        "XLNetModel",
+        "YosoModel",
+    }
+)
+
 
 def fastest_attention(model: ResolvedModel) -> str:
     """The fastest attention that transformers has for the model's body on every device; knows it without weights."""
@@ -46,3 +70,9 @@ def tested(model: ResolvedModel) -> bool:
     """Whether the tests vouch for the model's body; any other is tested when it is first opened (`bench.proof`)."""
     # A repository's own class may bear the name of transformers'.
     return model.architecture in ARCHITECTURES and not model.remote_code
+
+
+def was_mended(model: ResolvedModel) -> bool:
+    """Whether bench once made other states of the body, so that those are not to be taken for these."""
+    convolution = model.architecture == "DebertaV2Model" and hub.read_config(model.folder).get("conv_kernel_size", 0)
+    return model.architecture in MENDED or convolution > 0

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from bench.backends.architectures import ARCHITECTURES
+from bench.backends.architectures import ARCHITECTURES, was_mended
 from bench.backends.openvino.runtime import PRECISION, library
 from bench.errors import BenchError
 
@@ -76,7 +76,7 @@ def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]
         "dtype": settings.dtype,
         **token_identity(model, settings),
         "norm": "final norm on the last layer",
-        "kernels": KERNELS,
+        "kernels": KERNELS + was_mended(model),
     }
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from bench.backends.architectures import fastest_attention
+from bench.backends.architectures import fastest_attention, was_mended
 from bench.backends.transformers.choices import (
     ATTENTIONS,
     first_device,
     packs_linears,
     uses_packing,
-    was_mended,
 )
 from bench.errors import BenchError, nearest
 

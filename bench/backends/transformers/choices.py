@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.backends.architectures import ARCHITECTURES
-from bench.models import hub
 
 if TYPE_CHECKING:
     from bench.backends.settings import ResolvedSettings
@@ -13,27 +12,6 @@ if TYPE_CHECKING:
 
 # accelerate's ways to spread one model over several graphics processors, as transformers' `device_map` takes them.
 DEVICE_MAPS = frozenset({"balanced", "balanced_low_0", "sequential"})
-# Bodies whose states were not transformers' own at first: encoders taken for decoders, states read in another order or
-# with what a body pads inside, texts that saw the padding of their batch.
-MENDED = frozenset(
-    {
-        "BertGenerationEncoder",
-        "BigBirdPegasusModel",
-        "BlenderbotModel",
-        "BlenderbotSmallModel",
-        "ConvBertModel",
-        "FNetModel",
-        "LEDModel",
-        "LongformerModel",
-        "MarianModel",
-        "MobileBertModel",
-        "PLBartModel",
-        "PegasusModel",
-        "ProphetNetModel",
-        "XLNetModel",
-        "YosoModel",
-    }
-)
 # transformers' own; it would also fetch a kernel, which is code, from a repository of that name.
 ATTENTIONS = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "flash_attention_4")
 
@@ -41,12 +19,6 @@ ATTENTIONS = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_att
 def first_device(device: str) -> str:
     """Where inputs go: the device itself, or the first of those that a model is spread over."""
     return "cuda:0" if device in DEVICE_MAPS else device
-
-
-def was_mended(model: ResolvedModel) -> bool:
-    """Whether bench once made other states of the body, so that those are not to be taken for these."""
-    convolution = model.architecture == "DebertaV2Model" and hub.read_config(model.folder).get("conv_kernel_size", 0)
-    return model.architecture in MENDED or convolution > 0
 
 
 def uses_packing(model: ResolvedModel, settings: ResolvedSettings) -> bool:
