@@ -68,7 +68,12 @@ def failing(error: BaseException, times: int) -> Callable[..., str]:
 
 
 GONE = MlflowException("API request to http://me:hunter2@h/api failed with exception: refused")
-PASSING = [GONE, requests.ConnectionError("refused"), sqlite3.OperationalError("database is locked")]
+PASSING = [
+    GONE,
+    requests.ConnectionError("refused"),
+    sqlite3.OperationalError("database is locked"),
+    MlflowException("database is locked\n[SQL: INSERT INTO tags]\n[parameters: ('certificate',)]"),
+]
 REFUSED = [
     RestException({"error_code": "PERMISSION_DENIED", "message": "http://me:hunter2@h: no"}),
     PermissionError(errno.EACCES, "Permission denied"),

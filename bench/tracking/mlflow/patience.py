@@ -157,7 +157,8 @@ def _passes(error: Exception) -> bool:
     """Whether the same call may succeed in a while."""
     from mlflow.exceptions import MlflowException
 
-    if any(word in str(error).lower() for word in HOPELESS):
+    said = str(error).partition("[SQL:")[0].lower()  # behind that come names and values of ours
+    if any(word in said for word in HOPELESS):
         return False
     if isinstance(error, MlflowException):
         status = error.get_http_status_code()
