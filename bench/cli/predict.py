@@ -9,6 +9,7 @@ import click
 from bench import api
 from bench.cli import options, terminal
 from bench.cli.fields import names, options_of
+from bench.errors import BenchError
 
 
 @click.command()
@@ -42,6 +43,8 @@ def predict(model: str, file: Path, out: Path | None, keep: tuple[str, ...] | No
     """
     from bench.cli import show
 
+    if out is not None and out.resolve() == file.resolve():
+        raise BenchError(f"The answers would take the place of the texts in {file}: give another file with `out`.")
     predictions = api.predict(model, file, keep=keep or (), progress=show.progress(), **settings)
     if out is not None:
         predictions.save(out)
