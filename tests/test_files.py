@@ -38,6 +38,9 @@ def test_a_new_file_is_as_public_as_any_other_and_the_umask_is_left_alone(
         write_json(tmp_path / "a" / "value.json", {"a": 1})
         write_tensors(tmp_path / "rows.safetensors", {"a": torch.zeros(2)}, {})
     assert mode(tmp_path / "a" / "value.json") == mode(tmp_path / "rows.safetensors") == 0o640
+    (tmp_path / "rows.safetensors").chmod(0o600)
+    write_tensors(tmp_path / "rows.safetensors", {"a": torch.zeros(3)}, {})
+    assert mode(tmp_path / "rows.safetensors") == 0o600, "what somebody has closed stays closed"
 
 
 def test_threads_that_write_one_file_leave_a_whole_one(tmp_path: Path, umask: int) -> None:

@@ -45,9 +45,10 @@ def atomic(path: Path) -> Iterator[Path]:
 def _new(path: Path) -> Iterator[Path]:
     with temporary_folder(path) as folder:
         temporary = folder / "new"
-        # As public as any other new file. The umask need not be asked for: it can only be read by setting it.
+        # As public as the file that it replaces, or as any other new file. The umask need not be asked for: it can only
+        # be read by setting it.
         temporary.touch()
-        public = temporary.stat().st_mode
+        public = (path if path.exists() else temporary).stat().st_mode
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
