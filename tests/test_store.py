@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -477,3 +478,20 @@ def test_the_command_tells_what_is_of_no_use_and_keeps_what_is_written(
     assert foreign.exists()
     assert said("prune", "--shelf", lost.folder.name, "--yes")[0] == 0
     assert not lost.folder.exists()
+
+
+def test_a_shelf_that_fills_while_prune_asks_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was empty for an hour, and its first rows are written before the question is answered."""
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path))
+    shelf = Store(tmp_path).shelf(IDENTITY)
+    shelf.folder.mkdir(parents=True)
+    os.utime(shelf.folder, (0, 0))
+
+    def agreed(_question: str) -> bool:
+        fill(shelf, [1])
+        return True
+
+    monkeypatch.setattr(import_module("bench.cli.store"), "_agreed", agreed)
+    assert Store(tmp_path).prunable()
+    assert CliRunner().invoke(cli, ["store", "prune"]).exit_code == 0
+    assert shelf.rows() == 1

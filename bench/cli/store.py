@@ -152,6 +152,10 @@ def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -
             terminal.echo(f"{show.size(doomed[path]):>10}  {path.relative_to(opened.home)}", err=True)
         if not _agreed(f"Delete {show.size(total)}?"):
             raise BenchError("Nothing was deleted. Say y, or pass --yes.")
+        # somebody may have begun to write there while the question stood
+        still = opened.prunable(names, evaluations=evaluations)
+        doomed = {path: count for path, count in doomed.items() if path in still}
+        total = sum(doomed.values())
     opened.delete(doomed)
     if as_json:
         terminal.json_out(
