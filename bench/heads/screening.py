@@ -41,8 +41,8 @@ class Screened:
         scores: Of each row out of fold, float64 [repetitions, n, classes]: estimates of the classes' shares that need
             be no probabilities (they add up to 1, and may leave 0 … 1). The largest is the predicted class. NaN for
             rows that no fold predicts.
-        penalty: The multiple of `LeastSquares.unit` that was chosen.
-        error: Its weighted mean squared error over left-out rows.
+        penalty: The multiple of `LeastSquares.unit` that was chosen; under late fusion its sources' geometric mean.
+        error: Its weighted mean squared error over left-out rows; under late fusion the mean of its sources'.
     """
 
     scores: np.ndarray

@@ -16,7 +16,7 @@ class Seen(Spec):
         fusion: The operator, or ``"none"``.
         width: The common width that sources were projected to, or None.
         values: The score in each repetition.
-        error: Mean squared error of the one-hot labels over left-out rows.
+        error: Mean squared error of the one-hot labels over left-out rows; under late fusion the mean of its sources'.
         penalty: Of the ridge regression, as a multiple of the mean square of a row.
         seconds: What scoring it took.
     """
