@@ -72,7 +72,7 @@ def _print_study(study: "Study") -> None:
         f"{trials['infeasible']} more over the limits, {trials['repeats']} repeats"
     )
     if study.screening is not None:
-        click.echo(f"Screened before: {study.screening.header()}")
+        terminal.echo(f"Screened before: {study.screening.header()}")
     if session.stopped:
         terminal.echo(f"Stopped: {session.stopped}.")
     terminal.echo(f"Protocol: {study.protocol}.")
