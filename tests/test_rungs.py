@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -465,3 +466,19 @@ def test_a_series_of_notes_ends_where_one_is_missing(tmp_path: Path, store: Stor
             journal.keep(f"x.{part}", [part])
         assert journal.series("x") == [[0], [1]]
         assert journal.series("y") == []
+
+
+def test_a_budget_leaves_the_screening_a_share_and_training_the_rest(
+    run: Run,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scoring = ridge.scoring
+
+    def slow(*args: Any) -> Any:
+        score = scoring(*args)
+        return lambda candidate: time.sleep(0.2) or score(candidate)
+
+    monkeypatch.setattr(screen, "scoring", slow)
+    found = run(space=SCREENING, trials=4, time_budget=20).to_json()
+    assert 1 < found["screening"]["representations"] <= 30, "0.3 of 20 s, 0.2 s each"
+    assert found["trials"]["tried"] == 4

@@ -21,10 +21,12 @@ from bench.study.settings import Constraints, SearchRequest
 NOTE = "screening"
 KEPT_EVERY = 5.0
 """Seconds after which what was scored is kept."""
+SHARE = 0.3
+"""Of the time that is left of a budget, what the screening may take."""
 
 
 class _OutOfTimeError(Exception):
-    """The study's time budget is used up."""
+    """The screening's share of the time budget is used up."""
 
 
 def wanted(request: SearchRequest, task: str) -> bool:
@@ -62,8 +64,11 @@ class Screener:
     def run(self, deadline: float | None = None) -> SeenTable:
         """Score what is worth a look; what is in the journal is not scored again.
 
-        `deadline` is of `time.monotonic`: what was seen until then is all there is.
+        It takes `SHARE` of the time until `deadline`, which is of `time.monotonic`: what was seen by then is all there
+        is, and the rest of the time is for training.
         """
+        now = time.monotonic()
+        end = None if deadline is None else now + SHARE * (deadline - now)
         space, protocol, split = self.request.space, self.request.protocol, self.scorer.dataset.train
         by: Objective = space.objectives.single
         rows = sample(split, space.screen.rows, protocol.folds, protocol.seed)
@@ -71,11 +76,13 @@ class Screener:
             self.journal.keep(NOTE, {"by": by.name, "sampled": len(rows), "of": len(split)})
         growth = Growth(space, self.shapes, self.costs, self._within)
         with self.progress.task("screen", growth.most, "representations") as task:
-            memory = _Memory(self.journal, scoring(self.scorer, by, rows), task.advance, deadline)
+            memory = _Memory(self.journal, scoring(self.scorer, by, rows), task.advance, end)
             try:
                 growth.run(memory.score)
             except _OutOfTimeError:
-                self.progress.warn("the time budget ended the screening; the same command goes on from here.")
+                self.progress.warn(
+                    f"the screening ended at {SHARE:.0%} of the time left; the same command goes on with it."
+                )
             finally:
                 memory.keep()
         table = screened(self.journal)
