@@ -190,6 +190,18 @@ def test_a_value_that_json_has_no_form_for_stands_beside_its_answer_as_text(tmp_
     assert pd.read_parquet(tmp_path / "a.parquet")["number"].tolist() == ["1.5", "inf"]
 
 
+def test_half_a_surrogate_pair_beside_a_text_ends_no_file(tmp_path: Path) -> None:
+    kinds = ["\ud800x", ["\udfff"]]
+    lines = [json.dumps({"text": "a", "id": row, "kind": kind}) for row, kind in enumerate(kinds)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    rows = read_texts(tmp_path / "rows.jsonl", Reading(keep=("kind",)))
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        predictions(rows).save(tmp_path / name)
+    assert [json.loads(line)["kind"] for line in (tmp_path / "a.jsonl").read_text().splitlines()] == kinds
+    assert pd.read_csv(tmp_path / "a.csv")["kind"].tolist() == [r"\ud800x", r'["\udfff"]']
+    assert pd.read_parquet(tmp_path / "a.parquet")["kind"].tolist() == ["\ufffdx", '["\ufffd"]']
+
+
 def test_a_column_that_the_answer_has_itself_is_not_kept(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\none,x\n")
     with pytest.raises(BenchError, match="has a column 'label' of its own"):

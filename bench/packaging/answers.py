@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from bench.datasets.checks import mended
 from bench.errors import BenchError
 from bench.escaping import CsvWriter, shown_json
 from bench.tasks.face import Column
@@ -40,7 +41,8 @@ def writer_of(out: Path) -> Writer:
 
 
 def _json_lines(rows: Rows, layout: Layout, out: Path) -> None:  # noqa: ARG001 - a Writer
-    with out.open("w", encoding="utf-8") as file:
+    # half a surrogate pair becomes JSON's own escape
+    with out.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for row in rows:
             file.write(shown_json(json.dumps(row, ensure_ascii=False, allow_nan=False)) + "\n")
 
@@ -95,7 +97,9 @@ def _written(value: Any) -> Any:
 
 def _text(value: Any) -> str | None:
     """A value of a column of texts; what is none as JSON."""
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return None
+    return mended(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 FORMATS: dict[str, Writer] = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}
