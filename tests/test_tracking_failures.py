@@ -85,7 +85,7 @@ REFUSED = [
 def test_what_may_pass_is_asked_again_with_words(error: Exception, hasty: None) -> None:
     told = Told()
     assert Patience("http://me:hunter2@h", told).ask(failing(error, 6)) == "answer"
-    assert told.lines[0].startswith("the tracking store http://h does not answer since 0 s (")
+    assert told.lines[0].startswith("the tracking store http://h has not answered for 0 s (")
     assert told.lines[-1] == "the tracking store answers again"
     assert not any("hunter2" in line for line in told.lines)
 
@@ -93,16 +93,14 @@ def test_what_may_pass_is_asked_again_with_words(error: Exception, hasty: None) 
 def test_words_come_while_a_call_blocks(hasty: None) -> None:
     told = Told()
     Patience("http://h", told).ask(lambda: time.sleep(0.4))
-    assert told.lines[0] == "the tracking store http://h does not answer since 0 s; it is asked again"
+    assert told.lines[0] == "the tracking store http://h has not answered for 0 s; it is asked again"
 
 
 def test_a_store_is_given_up_and_then_asked_once_until_it_answers(hasty: None) -> None:
     asked = Patience("http://me:hunter2@h", Told())
     for least in (0.5, 0.0):
         started = time.monotonic()
-        with pytest.raises(
-            TrackingError, match=r"^The tracking store http://h does not answer since \d s \("
-        ) as caught:
+        with pytest.raises(TrackingError, match=r"^The tracking store http://h has not answered for \d s \(") as caught:
             asked.ask(failing(GONE, 10_000))
         assert least <= time.monotonic() - started < least + 0.3
         assert "hunter2" not in str(caught.value)
@@ -188,7 +186,7 @@ def test_a_locked_database_is_words_and_what_is_missing_is_written_later(
     tracker = MlflowTracker(whole, progress=told)
     parent = tracker.open(TrackedStudy("r8", "locked", {}, "id"))
     tracker.log(record("k1"))
-    with locked(whole), pytest.raises(TrackingError, match=r"does not answer since .*database is locked"):
+    with locked(whole), pytest.raises(TrackingError, match=r"has not answered for .*database is locked"):
         tracker.log(record("k2"))
     assert tracker.log(record("k2"))
     tracker.close({}, {})
@@ -258,7 +256,7 @@ class Failing(NoTracker):
 
     def _wrote(self, name: str) -> str:
         if self.fails:
-            raise TrackingError("The tracking store http://h does not answer since 120 s.")
+            raise TrackingError("The tracking store http://h has not answered for 120 s.")
         self.written.append(name)
         return name
 
@@ -396,7 +394,7 @@ def test_a_search_outlives_its_store_and_the_same_command_writes_what_is_missing
     assert [entry["confirm"]["f1_mean"] for entry in first["front"]] == [
         entry["confirm"]["f1_mean"] for entry in straight["front"]
     ]
-    assert "does not answer since" in words
+    assert "has not answered for" in words
     assert "bug" not in words
     assert status == (2 if case["lacking"] else 0)
     assert (first["untracked"] is not None) == case["lacking"]
@@ -425,7 +423,7 @@ def test_a_store_that_is_gone_ends_an_export_in_words_and_no_report(
 
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "create_logged_model", gone)
-        with pytest.raises(TrackingError, match="does not answer since"):
+        with pytest.raises(TrackingError, match="has not answered for"):
             CliRunner().invoke(cli, ["export", study], catch_exceptions=False, standalone_mode=False)
         patch.setattr(tracker_module, "_fill", gone)
         ran = CliRunner().invoke(cli, ["report", study, "--json"])
@@ -447,7 +445,7 @@ def test_a_server_that_takes_and_says_nothing_is_told_of_and_given_up(
         with pytest.raises(TrackingError, match=r"cannot be used: Read timed out"):
             tracker.open(TrackedStudy("r8", "s", {}, "id"))
     assert time.monotonic() - started < 10
-    assert any("does not answer since" in line for line in told.lines)
+    assert any("has not answered for" in line for line in told.lines)
     assert "hunter2" not in "".join(told.lines)
 
 

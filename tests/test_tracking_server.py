@@ -100,7 +100,7 @@ def test_a_server_that_is_stopped_in_mid_search_gets_what_it_lacks_later(
         patch.setattr(MlflowTracker, "log", stopping)
         first, words, status = searched("--tracking-uri", address)
     assert (status, len(first["front"])) == (2, len(undisturbed[1]["front"]))
-    assert f"tracking store {address} does not answer since" in words
+    assert f"tracking store {address} has not answered for" in words
     assert "run the same command again" in words
     assert "Traceback" not in words
     server.start()

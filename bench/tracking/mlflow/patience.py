@@ -49,7 +49,7 @@ class Wait:
     def words(self) -> str:
         """The same for a person."""
         reason = f" ({self.reason})" if self.reason else ""
-        return f"tracking store {self.store} does not answer since {round(self.seconds)} s{reason}"
+        return f"tracking store {self.store} has not answered for {round(self.seconds)} s{reason}"
 
 
 class Patience:
