@@ -10,11 +10,13 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bodies import COMMIT, in_cache, resolve
 from click.testing import CliRunner
 
+from bench import files
 from bench.cli.listing import listing
 from bench.errors import BenchError
 from bench.files import CHECKSUMS, altered, write_checksums
@@ -383,3 +385,13 @@ def test_code_in_a_package_is_refused(minilm: ResolvedModel, tmp_path: Path, mon
     with pytest.raises(BenchError, match=r"names code.*Install the pinned version again"):
         resolve(minilm.name, trust_remote_code=True)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_store_that_may_only_be_read_remembers_no_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files, "write_json", refused)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"one")
+    assert digest(file, tmp_path) == hashlib.sha256(b"one").hexdigest()

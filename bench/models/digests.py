@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,9 +46,11 @@ def digest(path: Path, store: Path) -> str:
     if isinstance(known, list) and known[:-1] == stamp and re.fullmatch("[0-9a-f]{64}", str(known[-1])):
         return str(known[-1])
     value = files.sha256(real)
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{memory}.lock"):
-        files.write_json(memory, _read(memory) | {key: [*stamp, value]})
+    # what is not remembered is only computed again: a store that may only be read, say, can be used
+    with suppress(OSError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{memory}.lock"):
+            files.write_json(memory, _read(memory) | {key: [*stamp, value]})
     return value
 
 
