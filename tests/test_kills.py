@@ -30,7 +30,7 @@ ENDS = {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130}
 MODEL = (*DATA, "--models", "./model", "--max-length", "16", "--device", "cpu", "--attention", "sdpa", "--json")
 TIMED = ("seconds", "utilisation", "latency", "_ms", "memory", "per_second")
 """In names of what is measured, and is another each time."""
-DRAWN = ("bench.id", "bench.trial")
+DRAWN = ("bench.id", "bench.journal", "bench.trial")
 """Tags that are another each time: a study's id, and the number of a trial, since one that was stopped has one too."""
 
 

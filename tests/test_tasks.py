@@ -94,7 +94,7 @@ def test_an_unknown_task_and_a_head_that_does_not_serve_are_told_at_once(
     (tmp_path / "named.csv").write_text("text,label\na text,good\n")
     with pytest.raises(BenchError, match="line 2: the label 'good' is no number"):
         load(DatasetRequest(name=str(tmp_path / "named.csv"), task=NAME))
-    with pytest.raises(BenchError, match=r"The head 'mlp' does not serve regression\. Heads that do: toy-ridge"):
+    with pytest.raises(BenchError, match=r"The head 'ridge' does not serve regression\. Heads that do: toy-ridge"):
         bench.search(str(rows), task=NAME, models=[str(tiny("BertConfig"))], home=tmp_path / "mlruns")
 
 
