@@ -481,7 +481,7 @@ def test_the_command_tells_what_is_of_no_use_and_keeps_what_is_written(
 
 
 def test_a_shelf_that_fills_while_prune_asks_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was empty for an hour, and its first rows are written before the question is answered."""
+    """It was empty for long, and its first rows are written before the question is answered."""
     monkeypatch.setenv("BENCH_STORE", str(tmp_path))
     shelf = Store(tmp_path).shelf(IDENTITY)
     shelf.folder.mkdir(parents=True)

@@ -137,7 +137,7 @@ def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -
     """Delete damaged files and parts of interrupted writes; with --shelf, whole shelves.
 
     What another process is writing is kept: one of this machine is asked for, and what another machine may be writing
-    is deleted when it has not changed for an hour.
+    is deleted when it has not changed for a day.
     """
     from bench.cli import show
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-QUIET = 3600.0
-"""Seconds without a change after which another machine's writing is taken for abandoned."""
+QUIET = 86_400.0
+"""Seconds without a change after which another machine's writing is given up: an export may compute for hours."""
 
 _NAME = re.compile(r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.tmp")
 # An earlier bench wrote files `.NAME.HEX.tmp`, and safetensors a private one of its own beside them.
