@@ -19,15 +19,15 @@ class Aggregation:
     Attributes:
         name: The end of an objective's name.
         words: On axes.
-        value: From all repetitions.
-        bound: The best that it can still become, from the repetitions so far and how many there will be.
+        value: From a value of all repetitions.
+        bound: The best that it can still become, from those of the repetitions so far and how many there will be.
         spread: Less is better, whatever the measure; unknown for one repetition.
     """
 
     name: str
     words: str
-    value: Callable[[Measure, Sequence[Predictions]], float]
-    bound: Callable[[Measure, Sequence[Predictions], int], float]
+    value: Callable[[Measure, Sequence[float]], float]
+    bound: Callable[[Measure, Sequence[float], int], float]
     spread: bool = False
 
 
@@ -41,12 +41,12 @@ def summary(measure: Measure, outcomes: Sequence[Predictions]) -> Summary:
     return metrics.summarise(values(measure, outcomes))
 
 
-def _worst(measure: Measure, outcomes: Sequence[Predictions]) -> float:
-    return measure.sign * metrics.summarise([measure.sign * value for value in values(measure, outcomes)]).floor
+def _worst(measure: Measure, found: Sequence[float]) -> float:
+    return measure.sign * metrics.summarise([measure.sign * value for value in found]).floor
 
 
-def _filled(measure: Measure, outcomes: Sequence[Predictions], total: int) -> float:
-    return (sum(values(measure, outcomes)) + (total - len(outcomes)) * measure.best) / total
+def _filled(measure: Measure, found: Sequence[float], total: int) -> float:
+    return (sum(found) + (total - len(found)) * measure.best) / total
 
 
 AGGREGATIONS: Registry[Aggregation] = Registry("aggregation")
@@ -55,13 +55,13 @@ for _row in (
     Aggregation(
         name="mean",
         words="mean over repetitions",
-        value=lambda measure, outcomes: summary(measure, outcomes).mean,
+        value=lambda _, found: metrics.summarise(found).mean,
         bound=_filled,
     ),
     Aggregation(
         name="std",
         words="standard deviation over repetitions",
-        value=lambda measure, outcomes: summary(measure, outcomes).std,
+        value=lambda _, found: metrics.summarise(found).std,
         bound=lambda *_: 0.0,
         spread=True,
     ),
@@ -70,7 +70,7 @@ for _row in (
         words="worst repetition",
         value=_worst,
         # a running minimum can only fall, a running maximum only rise
-        bound=lambda measure, outcomes, _: _worst(measure, outcomes),
+        bound=lambda measure, found, _: _worst(measure, found),
     ),
 ):
     AGGREGATIONS.add(_row.name, _row)
@@ -126,13 +126,17 @@ class Objective:
 
     def value(self, outcomes: Sequence[Predictions]) -> float:
         """Of a score, from all repetitions of a candidate."""
+        return self.of(values(self.measure, outcomes))
+
+    def of(self, found: Sequence[float]) -> float:
+        """The same from the measure's value in each repetition."""
         assert self.aggregation is not None, f"{self.name} is known before anything is trained"
-        return self.aggregation.value(self.measure, outcomes)
+        return self.aggregation.value(self.measure, found)
 
     def bound(self, outcomes: Sequence[Predictions], total: int) -> float:
         """Of a score, the best that it can still be after `total` repetitions."""
         assert self.aggregation is not None, f"{self.name} is known before anything is trained"
-        return self.aggregation.bound(self.measure, outcomes, total)
+        return self.aggregation.bound(self.measure, values(self.measure, outcomes), total)
 
 
 def _suffix(measure: Measure, aggregation: Aggregation) -> str:

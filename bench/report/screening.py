@@ -34,7 +34,6 @@ def screened_rows(study: Study) -> list[ScreenedRow]:
         candidate = record.candidate
         if record.state != "repeat":
             tried.setdefault((candidate.sources, candidate.fusion, candidate.width), []).append(record.number)
-    best = sorted(table.rows, key=lambda row: -table.by.sign * table.value(row))[:SHOWN]
     return [
         ScreenedRow(
             row,
@@ -43,7 +42,7 @@ def screened_rows(study: Study) -> list[ScreenedRow]:
             costs_of(study.costs, row.candidate(Logistic())),
             tuple(tried.get((row.sources, row.fusion, row.width), ())),
         )
-        for row in best
+        for row in table.ranked[:SHOWN]
     ]
 
 

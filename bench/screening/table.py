@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.measures import Objective
+from bench.measures import AGGREGATIONS, Objective
 from bench.specs import Candidate, Head, Source, Spec
 
 
@@ -64,20 +64,25 @@ class SeenTable:
         """What all of it took."""
         return sum(row.seconds for row in self.rows)
 
+    @property
+    def ranked(self) -> list[Seen]:
+        """All rows, the best score first."""
+        return sorted(self.rows, key=lambda row: -self.by.sign * self.value(row))
+
     def value(self, row: Seen) -> float:
         """A row's score as the study's objective has it."""
-        if self.by.aggregation is not None and self.by.aggregation.name == "mean":
-            return self.mean(row)
-        return self.floor(row)
+        return self.by.of(row.values)
 
-    @staticmethod
-    def mean(row: Seen) -> float:
+    def mean(self, row: Seen) -> float:
         """A row's mean score over repetitions."""
-        return sum(row.values) / len(row.values)
+        return self._under("mean", row)
 
     def floor(self, row: Seen) -> float:
         """A row's score in its worst repetition."""
-        return self.by.sign * min(self.by.sign * value for value in row.values)
+        return self._under("floor", row)
+
+    def _under(self, aggregation: str, row: Seen) -> float:
+        return AGGREGATIONS[aggregation].value(self.by.measure, row.values)
 
     def priced(self, cost: Callable[[Seen], float]) -> list[Priced]:
         """All rows with their scores and costs."""

@@ -227,9 +227,8 @@ def costs_csv(costs: Mapping[str, ModelCost]) -> bytes:
 
 def screening_csv(seen: SeenTable, costs: Mapping[str, ModelCost]) -> bytes:
     """Every representation that the screening saw, the best first."""
-    name, measure = seen.by.measure.name, seen.by.measure
+    name = seen.by.measure.name
     header = ["sources", "fusion", "width", f"{name}_mean", f"{name}_floor", "squared_error", "penalty"]
-    rows = sorted(seen.rows, key=lambda row: -measure.sign * seen.value(row))
     return csv_file(
         [*header, *cost_names(), "seconds"],
         (
@@ -239,7 +238,7 @@ def screening_csv(seen: SeenTable, costs: Mapping[str, ModelCost]) -> bytes:
                 *costs_of(costs, row.candidate(Logistic())).values(),
                 row.seconds,
             ]
-            for row in rows
+            for row in seen.ranked
         ),
     )
 
