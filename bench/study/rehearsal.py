@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from bench.space.enumeration import typical_heads
 from bench.space.schema import SearchSpace
 from bench.specs import Candidate, HeadSettings, Source
 from bench.tasks import TASKS
+
+if TYPE_CHECKING:
+    import torch
 
 ROWS, WIDTH = 400, 512
 """Larger features are not rehearsed: time grows with either in proportion."""
@@ -70,10 +74,7 @@ def rehearse(
 
 def _screening(dataset: Dataset, rows: int, width: int, protocol: Protocol) -> float:
     """Seconds of one representation; a first one is not counted, which opens libraries."""
-    import torch
-
-    labels = dataset.train.labels[np.linspace(0, len(dataset.train) - 1, rows).astype(int)]
-    features = torch.randn(rows, width, generator=torch.Generator().manual_seed(0))
+    features, labels = _made_up(dataset, rows, width)
     folds = np.tile(np.arange(rows) % protocol.folds, (protocol.repetitions, 1))
     screening = Screening(lambda _: features, labels, len(dataset.labels), folds)
     sources = tuple(Source(model="", layer=layer, pooling="") for layer in range(2))
@@ -84,10 +85,7 @@ def _screening(dataset: Dataset, rows: int, width: int, protocol: Protocol) -> f
 
 
 def _seconds(head: HeadSettings, dataset: Dataset, rows: int, width: int, parts: int) -> float:
-    import torch
-
-    labels = dataset.train.labels[np.linspace(0, len(dataset.train) - 1, rows).astype(int)]
-    features = torch.randn(rows, width, generator=torch.Generator().manual_seed(0))
+    features, labels = _made_up(dataset, rows, width)
     place = np.arange(rows)
     jobs = [Job(train=place[place % 5 != part % 5], predict=place[:1], seed=part) for part in range(parts)]
     candidate = Candidate(sources=(Source(model="", layer=0, pooling=""),), head=head)
@@ -95,3 +93,11 @@ def _seconds(head: HeadSettings, dataset: Dataset, rows: int, width: int, parts:
     started = time.perf_counter()
     fit([features], labels, outputs, jobs, candidate, task=dataset.task)
     return time.perf_counter() - started
+
+
+def _made_up(dataset: Dataset, rows: int, width: int) -> tuple["torch.Tensor", np.ndarray]:
+    """Features of no meaning, float32 [rows, width], and labels of the data's own."""
+    import torch
+
+    features = torch.randn(rows, width, generator=torch.Generator().manual_seed(0))
+    return features, dataset.train.labels[np.linspace(0, len(dataset.train) - 1, rows).astype(int)]
