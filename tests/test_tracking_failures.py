@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import requests
 from click.testing import CliRunner
+from costs import made_up
 from formats.make import SEARCH, make_inputs
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
-from bench.backends.settings import ResolvedSettings
 from bench.cli.main import cli
 from bench.cost import ModelCost
 from bench.errors import BenchError
@@ -297,20 +297,7 @@ def test_what_fails_during_the_work_is_a_warning_and_before_it_an_error(monkeypa
 
 def steady(*_: Any, **__: Any) -> ModelCost:
     """A cost that no busy machine can change."""
-    return ModelCost(
-        model="./model",
-        settings=ResolvedSettings(),
-        texts=1,
-        tokens=1,
-        repeats=1,
-        singles=1,
-        layer_ms=(1.0, 2.0, 3.0),
-        p50_ms=3,
-        p95_ms=3,
-        tokens_per_second=1,
-        load_seconds=1,
-        peak_memory_gb=1,
-    )
+    return made_up("./model", 1.0, 2.0, 3.0)
 
 
 @pytest.fixture(scope="module")
