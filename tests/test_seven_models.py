@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from bench.backends import base
 from bench.backends.architectures import ARCHITECTURES
-from bench.backends.body import find_layers
+from bench.backends.loading import find_layers
 from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError
 from bench.models.availability import availability

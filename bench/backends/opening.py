@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from bench.backends.architectures import EAGER, SDPA, fastest_attention
-from bench.backends.body import check_body
+from bench.backends.loading import check_body
 from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer, limit
 from bench.models.resolve import ResolvedModel

@@ -19,7 +19,7 @@ def pack(model: ResolvedModel, settings: ExtractionSettings, deepest: int, pipel
     """
     import torch
 
-    from bench.backends.body import load_body
+    from bench.backends.loading import load_body
 
     if model.remote_code or settings.quantization != "none":
         why = "it runs code from its repository" if model.remote_code else "it is quantised while it is loaded"

@@ -19,7 +19,8 @@ from transformers.masking_utils import sdpa_mask
 
 from bench.backends.architectures import SDPA, fastest_attention, tested
 from bench.backends.batches import Batch, Padded
-from bench.backends.body import Body, load_body
+from bench.backends.body import Body
+from bench.backends.loading import load_body
 from bench.backends.openvino.runtime import PRECISION, library
 from bench.backends.probe import PROBE, disagreement
 from bench.backends.settings import ResolvedSettings

@@ -13,8 +13,9 @@ from bench.backends import packed
 from bench.backends.architectures import fastest_attention, tested
 from bench.backends.base import Encoded, LayerTimes, Pooled, check_finite
 from bench.backends.batches import Level, Packed, Padded, run_batches
-from bench.backends.body import Body, load_body
+from bench.backends.body import Body
 from bench.backends.linear import pack_linears
+from bench.backends.loading import load_body
 from bench.backends.memory import keep_freed_memory
 from bench.backends.probe import PROBE, disagreement
 from bench.backends.settings import ResolvedSettings
