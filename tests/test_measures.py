@@ -22,7 +22,7 @@ from bench.measures import MEASURES, Measure, Predictions, add, check_classes, o
 from bench.metrics import Counts
 from bench.progress import SILENT
 from bench.report import write
-from bench.space.schema import Objectives
+from bench.space.objectives import Objectives
 from bench.store import Store
 from bench.study.journal import TrialRecord, read
 from bench.study.reopen import reopen

@@ -28,7 +28,7 @@ from bench.report.cards import class_rows
 from bench.report.confirmation import optimism
 from bench.report.mistakes import class_names, confusion, examples, pairs
 from bench.report.scores import gaps, in_words, lines, spreads
-from bench.space.schema import Objectives
+from bench.space.objectives import Objectives
 from bench.store import Store
 from bench.study.confirm import Confirmation
 from bench.study.figure import _thin_out, axes, front_figure, knee_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.errors import BenchError, nearest
 from bench.evaluation.scoring import Scored
-from bench.space.schema import Objectives
+from bench.space.objectives import Objectives
 from bench.specs import Candidate
 from bench.study.journal import Journal, TrialRecord, read, study_names
 from bench.study.reopen import searched

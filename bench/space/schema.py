@@ -14,15 +14,13 @@ from pydantic import (
     model_validator,
 )
 
-from bench.errors import BenchError, nearest
-from bench.front import Direction
+from bench.errors import nearest
 from bench.fusion import FUSIONS
-from bench.measures import LATENCY, MEASURES, Measure, Objective, objective, objective_names
 from bench.pooling import POOLINGS
 from bench.registry import Registry
+from bench.space.objectives import Objectives
 from bench.space.samplers import SAMPLERS
-from bench.specs import DEFAULT_TASK, HEAD_SETTINGS, Hint, Ridge, Spec, Weighting
-from bench.tasks import TASKS
+from bench.specs import HEAD_SETTINGS, Hint, Ridge, Spec, Weighting
 
 MOST_LAYERS = 3
 """Layers of one model in a candidate, poolings included."""
@@ -197,96 +195,6 @@ class Evaluation(Spec):
     folds: Annotated[int, Field(ge=2)] = 5
     repetitions: Annotated[int, Field(ge=1)] = 3
     confirm: Annotated[int, Field(ge=1)] = 5
-
-
-def _objective(name: str) -> str:
-    try:
-        return objective(name).name
-    except BenchError:
-        raise ValueError(f"there is no '{name}': {nearest(name, objective_names())}") from None
-
-
-ObjectiveName = Annotated[
-    str,
-    AfterValidator(_objective),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "enum": objective_names()},
-                {"type": "string", "pattern": r"^\w+\..+_\w+$", "description": "f1.CLASS_mean: of one class alone"},
-            ]
-        }
-    ),
-]
-
-
-class Objectives(Spec):
-    """What is to be traded off, see `bench.measures`."""
-
-    maximize: tuple[ObjectiveName, ...] = ("f1_floor",)
-    minimize: tuple[ObjectiveName, ...] = ("latency_ms",)
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if not self.names or len(set(self.names)) < len(self.names):
-            raise ValueError("name at least one objective, and each only once")
-        # pruning relies on it, and nobody wants the opposite
-        for each, direction in zip(self.each, self.directions, strict=True):
-            if each.direction != direction:
-                raise ValueError(f"{each.name} is to be {each.direction}d")
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All objectives, those to maximize first."""
-        return (*self.maximize, *self.minimize)
-
-    @property
-    def each(self) -> tuple[Objective, ...]:
-        """All objectives, in the order of `names`."""
-        return tuple(map(objective, self.names))
-
-    @property
-    def directions(self) -> tuple[Direction, ...]:
-        """The direction of each of `names`."""
-        up: Direction = "maximize"
-        down: Direction = "minimize"
-        return (up,) * len(self.maximize) + (down,) * len(self.minimize)
-
-    @property
-    def scores(self) -> tuple[Objective, ...]:
-        """Those that take training to know."""
-        return tuple(each for each in self.each if not each.is_cost)
-
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """The scores that are kept of every candidate: those of any study, and those that are searched for."""
-        return tuple(dict.fromkeys([*self.kept, *(each.measure for each in self.scores)]))
-
-    @property
-    def task(self) -> str:
-        """Of which kind of labels the scores are."""
-        return next((each.measure.task for each in self.scores), DEFAULT_TASK)
-
-    @property
-    def kept(self) -> tuple[Measure, ...]:
-        """The measures of any study of that task; intervals and tests are about the first of them."""
-        return tuple(MEASURES[name] for name in TASKS[self.task].measures)
-
-    @property
-    def score(self) -> Objective:
-        """What a study is about: its first score."""
-        return next(iter(self.scores), objective(f"{self.kept[0].name}_floor"))
-
-    @property
-    def cost(self) -> Objective:
-        """What is paid for it: the last objective, or the latency where that is the score itself."""
-        return Objective(LATENCY) if self.each[-1] == self.score else self.each[-1]
-
-    @property
-    def single(self) -> Objective:
-        """By what the best single model is the best: the first score that is no spread, else the task's in the mean."""
-        return next((each for each in self.scores if not each.is_spread), objective(f"{self.kept[0].name}_mean"))
 
 
 class Screen(Spec):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.measures import AGGREGATIONS, LATENCY, Objective
-from bench.space.schema import Objectives
+from bench.space.objectives import Objectives
 from bench.study.confirm import Entry
 
 

@@ -12,7 +12,7 @@ from bench.measures import LATENCY, Measure, Objective
 from bench.metrics import holm
 from bench.progress import Progress
 from bench.space.candidates import Shapes, canonical
-from bench.space.schema import Objectives
+from bench.space.objectives import Objectives
 from bench.specs import Candidate, Head, Source
 from bench.study.journal import Journal, TrialRecord
 from bench.tasks import TASKS

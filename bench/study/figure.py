@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, Figure, data
 from bench.measures import AGGREGATIONS, Measure, Objective
-from bench.space.schema import Objectives
+from bench.space.objectives import Objectives
 from bench.study.confirm import BEST_SINGLE, LATE_FUSION, Entry
 from bench.study.journal import TrialRecord
 from bench.study.roles import place

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.space.schema import Objectives
+from bench.space.objectives import Objectives
 from bench.study.journal import Journal
 
 FEWEST_TOP, SHARE_TOP = 5, 0.1

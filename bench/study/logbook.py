@@ -17,7 +17,7 @@ from bench.measures import aggregated, cost_names
 from bench.metrics import finite
 from bench.progress import Progress, attempted
 from bench.screening.table import SeenTable
-from bench.space.schema import Objectives
+from bench.space.objectives import Objectives
 from bench.specs import Logistic
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench.front import Point, knee
-from bench.space.schema import Objectives
+from bench.space.objectives import Objectives
 
 CHOICES = {
     "knee": "where the front bends most between its first and its last objective",
