@@ -30,9 +30,13 @@ STORAGE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True)
 class Need:
-    """What one model still has to compute for a list of texts. `bytes` is what that takes on disk, below `home`."""
+    """What one model still has to compute for a list of texts, under `settings` that are its own.
+
+    `bytes` is what that takes on disk, below `home`.
+    """
 
     model: ResolvedModel
+    settings: ResolvedSettings
     shelf: Shelf
     layers: tuple[int, ...]
     texts: int
@@ -44,6 +48,18 @@ class Need:
     def slots(self) -> list[str]:
         """Names of the tensors a row needs."""
         return [slot(layer, pooling) for layer in self.layers for pooling in self.model.poolings]
+
+    @property
+    def row_bytes(self) -> int:
+        """What a text takes on disk."""
+        return len(self.slots) * self.model.width * STORAGE[self.settings.storage_dtype].itemsize
+
+    def of(self, texts: Sequence[str], shelf: Shelf | None = None) -> "Need":
+        """What the same extraction lacks of other texts, or what it lacks of these on another `shelf`."""
+        keys = [text_key(text) for text in texts]
+        on = shelf or self.shelf
+        missing = tuple(on.missing(keys, self.slots))
+        return replace(self, shelf=on, texts=len(set(keys)), missing=missing, bytes=self.row_bytes * len(missing))
 
 
 def survey(
@@ -58,11 +74,7 @@ def survey(
     chosen = tuple(range(model.layers + 1)) if layers is None else tuple(sorted(set(layers)))
     if chosen and not 0 <= chosen[0] <= chosen[-1] <= model.layers:
         raise BenchError(f"{model.name} has layers 0 (the embeddings) to {model.layers}; asked for {list(chosen)}.")
-    names = [slot(layer, pooling) for layer in chosen for pooling in model.poolings]
-    keys = [text_key(text) for text in texts]
-    missing = tuple(shelf.missing(keys, names))
-    row = len(names) * model.width * STORAGE[settings.storage_dtype].itemsize
-    return Need(model, shelf, chosen, len(set(keys)), missing, row * len(missing), store.home)
+    return Need(model, settings, shelf, chosen, 0, (), 0, store.home).of(texts)
 
 
 def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]:
@@ -105,7 +117,6 @@ def all_devices(settings: ResolvedSettings) -> list[str]:
 
 def extract(
     need: Need,
-    settings: ResolvedSettings,
     texts: Sequence[str],
     progress: Progress = SILENT,
     backend: Backend | None = None,
@@ -117,9 +128,9 @@ def extract(
     if not need.missing:
         return
     with progress.task(f"extract {need.model.name}", len(need.missing), "texts") as task:
-        opened = backend or open_model(need.model, settings, need.home, progress)
+        opened = backend or open_model(need.model, need.settings, need.home, progress)
         try:
-            _Extraction(need, settings, texts, opened, task).run()
+            _Extraction(need, texts, opened, task).run()
         finally:
             if backend is None:
                 opened.close()
@@ -135,12 +146,12 @@ class Portion:
     texts: tuple[str, ...]
 
 
-def portions(need: Need, settings: ResolvedSettings, texts: Sequence[str]) -> list[Portion]:
+def portions(need: Need, texts: Sequence[str]) -> list[Portion]:
     """What `need` misses, in pieces that are written at once, the longest texts first."""
     missing = sorted((texts[row] for row in need.missing), key=len, reverse=True)
-    size = unit_rows(need, settings)
+    size = unit_rows(need)
     return [
-        Portion(need.model, settings, need.layers, tuple(missing[start : start + size]))
+        Portion(need.model, need.settings, need.layers, tuple(missing[start : start + size]))
         for start in range(0, len(missing), size)
     ]
 
@@ -149,13 +160,12 @@ def fill(portion: Portion, store: Store, backend: Backend) -> None:
     """Compute and store a portion with an open backend for its model."""
     # The settings are those that all devices share: which of them computes a row has no part in its identity.
     need = survey(portion.model, portion.settings, portion.texts, store, portion.layers)
-    extract(need, portion.settings, portion.texts, backend=backend)
+    extract(need, portion.texts, backend=backend)
 
 
-def unit_rows(need: Need, settings: ResolvedSettings) -> int:
+def unit_rows(need: Need) -> int:
     """Rows that are gathered before they are written."""
-    row = len(need.slots) * need.model.width * STORAGE[settings.storage_dtype].itemsize
-    return max(1, min(UNIT_ROWS, UNIT_BYTES // row))
+    return max(1, min(UNIT_ROWS, UNIT_BYTES // need.row_bytes))
 
 
 @dataclass
@@ -163,7 +173,6 @@ class _Extraction:
     """Works through units of rows; a unit that another process has claimed is left to it, and checked at the end."""
 
     need: Need
-    settings: ResolvedSettings
     texts: Sequence[str]
     backend: Backend
     task: Work
@@ -173,7 +182,7 @@ class _Extraction:
         encoded = self.backend.encode([self.texts[row] for row in self.need.missing])
         # longest first: what does not fit in memory shows at once, and texts of like length are batched together
         order = np.argsort(-encoded.lengths, kind="stable").tolist()
-        size = unit_rows(self.need, self.settings)
+        size = unit_rows(self.need)
         units = [order[start : start + size] for start in range(0, len(order), size)]
         waiting = self._pass(units, encoded, wait=False)
         self._pass(waiting, encoded, wait=True)
@@ -207,7 +216,7 @@ class _Extraction:
     def _compute(self, rows: Sequence[int], encoded: Encoded) -> None:
         if not rows:
             return
-        model, dtype = self.need.model, STORAGE[self.settings.storage_dtype]
+        model, dtype = self.need.model, STORAGE[self.need.settings.storage_dtype]
 
         def stored(states: torch.Tensor) -> torch.Tensor:
             result = self._stored(states, dtype)
@@ -232,18 +241,17 @@ class _Extraction:
         if not torch.isfinite(stored).all():
             raise BenchError(
                 f"{self.need.model.name} has hidden states up to {states.abs().max():.3g}, beyond the range of "
-                f"{self.settings.storage_dtype}; store them as float32 or bfloat16 (`storage_dtype`)."
+                f"{self.need.settings.storage_dtype}; store them as float32 or bfloat16 (`storage_dtype`)."
             )
         return stored
 
 
-def heal(need: Need, settings: ResolvedSettings, texts: Sequence[str], progress: Progress = SILENT) -> None:
+def heal(need: Need, texts: Sequence[str], progress: Progress = SILENT) -> None:
     """Extract again what damaged files held, after one has shown. `need` and `texts` are those of the extraction."""
     progress.warn(f"a stored file of {need.model.name} was damaged and set aside; extracting its rows again")
     # one damaged file is seldom alone, and the model should be loaded once
     need.shelf.verify()
-    missing = tuple(need.shelf.missing([text_key(text) for text in texts], need.slots))
-    extract(replace(need, missing=missing), settings, texts, progress)
+    extract(need.of(texts), texts, progress)
 
 
 def truncated(need: Need, texts: Sequence[str]) -> int:

@@ -67,10 +67,20 @@ class Material:
     dataset: Dataset
     models: Mapping[str, ResolvedModel]
     absent: tuple[Absent, ...]
-    settings: ResolvedSettings
     needs: tuple[Need, ...]
     store: Store
     warnings: tuple[str, ...]
+
+    @property
+    def settings(self) -> ResolvedSettings:
+        """What all models run under; each has a dtype of its own (`Need.settings`)."""
+        return self.needs[0].settings
+
+    @property
+    def dtypes(self) -> str:
+        """Of the computation, in words: one, or those of the models in their order."""
+        found = [need.settings.dtype for need in self.needs]
+        return ", ".join(found if len(set(found)) > 1 else found[:1])
 
     @property
     def texts(self) -> list[str]:
@@ -104,14 +114,10 @@ class Material:
             BenchError: too little disk, or a model's states are not what they should be (see `bench.proof`).
         """
         check_disk(self.needs, self.store)
-        todo = [need.model for need in self.needs if need.missing]
+        todo = [need for need in self.needs if need.missing]
         if len(todo) > 1:
-            prove(todo, self.first, self.store.home, progress)
-
-    @property
-    def first(self) -> ResolvedSettings:
-        """The settings on the first of the devices that share the work."""
-        return self.settings.model_copy(update={"device": all_devices(self.settings)[0]})
+            for need in todo:
+                prove([need.model], first_of(need.settings), self.store.home, progress)
 
     def fill(self, need: Need, progress: Progress = SILENT) -> None:
         """Compute and store the rows that `need` misses, on all devices that may share them: a process each.
@@ -121,7 +127,7 @@ class Material:
         """
         devices = all_devices(self.settings)
         if len(devices) == 1:
-            extract(need, self.settings, self.texts, progress)
+            extract(need, self.texts, progress)
             return
         if not need.missing:
             return
@@ -131,7 +137,7 @@ class Material:
             progress.task(f"extract {need.model.name}", len(need.missing), "texts") as task,
             open_executor("processes", place) as executor,
         ):
-            for portion, found in executor.run(portions(need, self.settings, self.texts)):
+            for portion, found in executor.run(portions(need, self.texts)):
                 if not isinstance(found, Failure):
                     task.advance(len(portion.texts))
                 elif isinstance(found.error, WorkerDiedError):
@@ -166,7 +172,7 @@ class Material:
             train.keys,
             test.keys,
             lambda shelf: needs[shelf].shelf,
-            lambda shelf: heal(needs[shelf], self.settings, self.texts, progress),
+            lambda shelf: heal(needs[shelf], self.texts, progress),
         )
         texts = Texts(self.dataset.train.texts, self.dataset.test.texts)
         return Evaluator(train, test, features, EvaluationCache(self.store.home), texts)
@@ -207,7 +213,12 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
             if wanted.scratch is not None:
                 prove_cheap(need.model, settings, store.home, wanted.scratch, progress)
     models = {model.name: model for model in selection.models}
-    return Material(dataset, models, selection.absent, settings, needs, store, warnings)
+    return Material(dataset, models, selection.absent, needs, store, warnings)
+
+
+def first_of(settings: ResolvedSettings) -> ResolvedSettings:
+    """The same on the first of the devices that share the work."""
+    return settings.model_copy(update={"device": all_devices(settings)[0]})
 
 
 @dataclass
@@ -250,7 +261,7 @@ def extract_and_measure(
             continue
         with clock.phase("extract"):
             progress.say(f"load {name}")
-            backend = open_model(need.model, material.first, material.store.home, progress)
+            backend = open_model(need.model, first_of(need.settings), material.store.home, progress)
         try:
             if name not in costs:
                 with clock.phase("cost"):
@@ -263,7 +274,7 @@ def extract_and_measure(
                 keep(costs)
             if not shared:
                 with clock.phase("extract"):
-                    extract(need, material.settings, material.texts, progress, backend=backend)
+                    extract(need, material.texts, progress, backend=backend)
         finally:
             backend.close()
     return costs

@@ -50,7 +50,7 @@ def rows(material: Material) -> torch.Tensor:
 
 def asked(material: Material) -> list[Any]:
     (need,) = material.needs
-    return list(portions(need, material.settings, material.texts))
+    return list(portions(need, material.texts))
 
 
 def test_what_is_asked_is_the_same_value_in_another_process(gathered: Gather) -> None:

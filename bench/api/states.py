@@ -79,7 +79,7 @@ def export_states(
     (need,) = material.needs
 
     def mend() -> None:
-        heal(need, material.settings, material.texts, progress)
+        heal(need, material.texts, progress)
 
     write_states(need.shelf, need.layers, need.model.poolings, material.dataset, Path(file), mend)
     return material

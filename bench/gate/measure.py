@@ -125,7 +125,8 @@ def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> 
 
 
 def _model(material: Material, name: str, slots: set[str], progress: Progress) -> tuple[ModelFacts, Shelf]:
-    model, settings, texts = material.models[name], material.settings, material.dataset.train.texts
+    model, texts = material.models[name], material.dataset.train.texts
+    (settings,) = (need.settings for need in material.needs if need.model.name == name)
     layers = sorted({int(each.partition(".")[0]) for each in slots})
     need = survey(model, settings, texts, material.store, layers)
     if unknown := sorted(each for each in slots if each.partition(".")[2] not in model.poolings):
@@ -134,7 +135,7 @@ def _model(material: Material, name: str, slots: set[str], progress: Progress) -
     progress.say(f"load {name}")
     opened = open_model(model, settings, material.store.home, progress)
     try:
-        extract(need, settings, texts, progress, backend=opened)
+        extract(need, texts, progress, backend=opened)
         latency = relative_latency(opened, texts, layers)
     finally:
         opened.close()

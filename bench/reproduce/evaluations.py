@@ -9,7 +9,7 @@ from bench.datasets.dataset import Dataset
 from bench.evaluation.ask import Ask
 from bench.evaluation.inputs import stored
 from bench.evaluation.scoring import Repetition, Scored, Scorer
-from bench.extraction import check_disk, survey
+from bench.extraction import check_disk
 from bench.material import Material
 from bench.measures import Predictions
 from bench.progress import Progress
@@ -43,11 +43,7 @@ class Evaluations:
     def material_of(self, data: Dataset) -> Material:
         """The material over other rows: the same models, whatever is missing of their states."""
         material = replace(self._material, dataset=data)
-        needs = tuple(
-            survey(need.model, material.settings, material.texts, material.store, need.layers)
-            for need in self._material.needs
-        )
-        return replace(material, needs=needs)
+        return replace(material, needs=tuple(need.of(material.texts) for need in material.needs))
 
     def extract(self, asks: Iterable[Question]) -> None:
         """Fill the store with what asks need beyond the data set's own rows."""

@@ -211,7 +211,7 @@ def describe(study: PaperStudy, prepared: PreparedDataset) -> dict[str, Any]:
         "intervals": study.intervals,
         "backend": settings.backend,
         "device": settings.device,
-        "dtype": settings.dtype,
+        "dtype": prepared.material.dtypes,
         "max_length": settings.max_length,
         "data": dataset.source.description,
         "warnings": " ".join(prepared.material.warnings),

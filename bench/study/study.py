@@ -168,7 +168,7 @@ def tracked(name: str, journal: Journal, request: SearchRequest, material: Mater
         "seed": request.protocol.seed,
         "backend": material.settings.backend,
         "device": material.settings.device,
-        "dtype": material.settings.dtype,
+        "dtype": material.dtypes,
         "max_length": material.settings.max_length,
     }
     runs = {record.run_id for record in journal.records.values() if record.run_id is not None}
