@@ -75,6 +75,16 @@ def test_words_beside_the_work_need_nobody_who_reads_them(stream: Any, monkeypat
     print("more", file=terminal.lasting(stream), flush=True)
 
 
+def test_what_a_library_has_left_to_say_at_the_end_needs_nobody_either() -> None:
+    late = "import sys; from bench.cli import terminal; terminal.prepare(); input(); sys.stderr.write('half a line')"
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", late], stdin=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    os.close(ours)
+    process.communicate(b"\n", timeout=60)
+    assert process.returncode == 0
+
+
 @pytest.mark.slow
 def test_a_search_outlives_its_terminal(folder: Path) -> None:  # noqa: F811
     ours, theirs = pty.openpty()

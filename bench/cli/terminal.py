@@ -13,9 +13,13 @@ from bench.escaping import shown, shown_json
 
 
 def prepare() -> None:
-    """Let no output die of the terminal's encoding, and bench's own warnings take the same way as its lines."""
+    """Let no output die of the terminal's encoding, and bench's own warnings take the same way as its lines.
+
+    Libraries write to standard error as well, and Python flushes it at exit: with status 120 where that fails.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    sys.stderr = lasting(sys.stderr)
     logger = logging.getLogger("bench")
     if not logger.handlers:
         logger.addHandler(_Warnings())
@@ -54,7 +58,7 @@ class _Lasting:
 
 def lasting(stream: TextIO | None) -> TextIO:
     """The stream for words beside the work, whose failing must not end it."""
-    return cast(TextIO, _Lasting(stream))
+    return stream if isinstance(stream, _Lasting) else cast(TextIO, _Lasting(stream))
 
 
 def json_out(value: Any) -> None:
