@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+import pandas.core.arrays.arrow.extension_types  # imports but once; pytester forgets what its runs import
 import pytest
 import torch
 from contracts.fusions import FusionContract
