@@ -26,7 +26,8 @@ def serve(store: MlflowStore, host: str, port: int, say: Callable[[str], None]) 
     store.require()
     _check_free(host, port)
     say(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
+    # one process serves a person well; of several, those that answer late on a busy machine are ended and begun anew
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--workers", "1"]
     # its environment is this user's to read, and its command line everybody's: the address may hold a password
     environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": store.address}
     # a group of its own: MLflow starts its server as other processes, and all of them end with this one
