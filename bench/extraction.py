@@ -1,7 +1,7 @@
 """Data set × model → store: what is missing is computed, once, by however many processes share the work."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,11 @@ def all_devices(settings: ResolvedSettings) -> list[str]:
     return [settings.device]
 
 
+def first_of(settings: ResolvedSettings) -> ResolvedSettings:
+    """The same on the first of the devices that share the work."""
+    return settings.model_copy(update={"device": all_devices(settings)[0]})
+
+
 def extract(
     need: Need,
     texts: Sequence[str],
@@ -138,10 +143,14 @@ def extract(
 
 @dataclass(frozen=True)
 class Portion:
-    """Texts of which a model's rows are missing: an ask that any process can answer that reaches the store."""
+    """Texts of which a model's rows are missing: an ask that any process can answer that reaches the store.
+
+    `settings` and `identity` are those that all devices share: which of them computes a row has no part in it.
+    """
 
     model: ResolvedModel
     settings: ResolvedSettings
+    identity: Mapping[str, Any]
     layers: tuple[int, ...]
     texts: tuple[str, ...]
 
@@ -151,16 +160,15 @@ def portions(need: Need, texts: Sequence[str]) -> list[Portion]:
     missing = sorted((texts[row] for row in need.missing), key=len, reverse=True)
     size = unit_rows(need)
     return [
-        Portion(need.model, need.settings, need.layers, tuple(missing[start : start + size]))
+        Portion(need.model, need.settings, need.shelf.identity, need.layers, tuple(missing[start : start + size]))
         for start in range(0, len(missing), size)
     ]
 
 
 def fill(portion: Portion, store: Store, backend: Backend) -> None:
     """Compute and store a portion with an open backend for its model."""
-    # The settings are those that all devices share: which of them computes a row has no part in its identity.
-    need = survey(portion.model, portion.settings, portion.texts, store, portion.layers)
-    extract(need, portion.texts, backend=backend)
+    need = Need(portion.model, portion.settings, store.shelf(portion.identity), portion.layers, 0, (), 0, store.home)
+    extract(need.of(portion.texts), portion.texts, backend=backend)
 
 
 def unit_rows(need: Need) -> int:

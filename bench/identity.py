@@ -37,11 +37,17 @@ GROUPS = {
             "linear",
             "tensor_parallel",
             "kernels",
+            "adopted",
         ),
     }.items()
     for key in keys
 }
 """Key → its group. A key that is not here, of a backend from elsewhere say, counts as environment."""
+
+VERSIONS = frozenset({"torch", "transformers", "tokenizers", "openvino", "vllm"})
+"""Keys that hold the version of a library."""
+ADOPTED = "adopted"
+"""In the identity of states of which some were computed under other versions: the fingerprint of that extraction."""
 
 PINNED = (KeyGroup.WEIGHTS, KeyGroup.INPUT, KeyGroup.ARITHMETIC)
 """Where one of these differs, values are not those of the same computation."""
@@ -50,6 +56,15 @@ PINNED = (KeyGroup.WEIGHTS, KeyGroup.INPUT, KeyGroup.ARITHMETIC)
 def group_of(key: str) -> KeyGroup:
     """What a key stands for."""
     return GROUPS.get(key, KeyGroup.ENVIRONMENT)
+
+
+def but_for_versions(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What an identity shares with those that were the same but for versions of libraries."""
+    return {
+        key: None if key in VERSIONS else value
+        for key, value in identity.items()
+        if key != ADOPTED and group_of(key) is not KeyGroup.LABEL
+    }
 
 
 def only(identity: Mapping[str, Any], *groups: KeyGroup) -> dict[str, Any]:

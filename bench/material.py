@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.adoption import adopted
 from bench.backends.base import AUTO
 from bench.backends.opening import check_openable, remarks
 from bench.backends.resolution import choose
@@ -25,7 +26,8 @@ from bench.evaluation.protocol import Protocol
 from bench.evaluation.rows import keep, sides
 from bench.evaluation.scoring import Scorer
 from bench.executors.base import Failure, Place, WorkerDiedError, open_executor
-from bench.extraction import Need, all_devices, check_disk, extract, heal, portions, survey, truncated
+from bench.extraction import Need, all_devices, check_disk, extract, first_of, heal, portions, survey, truncated
+from bench.identity import ADOPTED
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent, select
 from bench.progress import SILENT, Progress
@@ -43,7 +45,8 @@ class Wanted:
 
     `layers` limits what is extracted of a model (all layers where it is not mentioned). `scratch` makes it a dry run:
     nothing is fetched from the hub, and what resolving a model writes goes to that folder (see `bench.models.scratch`).
-    `recorded` holds the models' identities where their names come from a file (see `bench.models.resolve`).
+    `recorded` holds the models' identities where their names come from a file (see `bench.models.resolve`), and `kept`
+    those of a study that is gone on with: what was left open when they were made is as it was.
     """
 
     dataset: DatasetRequest
@@ -53,6 +56,12 @@ class Wanted:
     layers: Mapping[str, Sequence[int]] = field(default_factory=dict)
     scratch: Path | None = None
     recorded: Mapping[str, Mapping[str, Any]] | None = None
+    kept: Mapping[str, Mapping[str, Any]] | None = None
+
+    @property
+    def before(self) -> Mapping[str, Mapping[str, Any]]:
+        """The identities that models had when the study was made."""
+        return self.recorded or self.kept or {}
 
     @property
     def download(self) -> bool:
@@ -81,6 +90,17 @@ class Material:
         """Of the computation, in words: one, or those of the models in their order."""
         found = [need.settings.dtype for need in self.needs]
         return ", ".join(found if len(set(found)) > 1 else found[:1])
+
+    @property
+    def adopted(self) -> dict[str, str]:
+        """Name → fingerprint of the earlier extraction whose rows were adopted, of those models that have any."""
+        return {name: each[ADOPTED] for name, each in self.identities.items() if ADOPTED in each}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What is to be seen on every run that stands on this material."""
+        names = ", ".join(f"{name} from {earlier}" for name, earlier in self.adopted.items())
+        return {"bench.store.adopted": names} if names else {}
 
     @property
     def texts(self) -> list[str]:
@@ -179,9 +199,10 @@ class Material:
 
 
 def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress = SILENT) -> Material:
-    """Load the data, resolve the models and look up what is stored. Loads no weights.
+    """Load the data, resolve the models and look up what is stored.
 
-    `folds` is None where nothing is cross-validated.
+    Weights are loaded only where something is to be found out by running a model, and never in a dry run (see
+    `bench.adoption`). `folds` is None where nothing is cross-validated.
 
     Raises:
         BenchError: data or models cannot be had, or the settings contradict this machine.
@@ -204,7 +225,7 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
     if wanted.settings.backend == AUTO:
         progress.say(f"backend: {settings.backend} on {settings.device}")
     texts = [*dataset.train.texts, *dataset.test.texts]
-    needs = tuple(survey(model, settings, texts, store, wanted.layers.get(model.name)) for model in selection.models)
+    needs = tuple(_need(wanted, model, settings, texts, store, progress) for model in selection.models)
     for need in needs:
         for remark in remarks(need.model, settings):
             progress.say(f"{need.model.name}: {remark}")
@@ -216,9 +237,20 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
     return Material(dataset, models, selection.absent, needs, store, warnings)
 
 
-def first_of(settings: ResolvedSettings) -> ResolvedSettings:
-    """The same on the first of the devices that share the work."""
-    return settings.model_copy(update={"device": all_devices(settings)[0]})
+def _need(
+    wanted: Wanted,
+    model: ResolvedModel,
+    settings: ResolvedSettings,
+    texts: Sequence[str],
+    store: Store,
+    progress: Progress,
+) -> Need:
+    """What is to be extracted of one model, and on which shelf."""
+    need = survey(model, settings, texts, store, wanted.layers.get(model.name))
+    if wanted.settings.no_adopt:
+        return need
+    dry = wanted.scratch is not None
+    return adopted(need, store, texts, progress, recorded=wanted.before.get(model.name), dry=dry)
 
 
 @dataclass

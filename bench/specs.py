@@ -204,6 +204,11 @@ class ExtractionSettings(Spec):
     token_budget: Annotated[int | None, Field(ge=1, description="Tokens in a batch."), Hint(unset="by device")] = None
     tensor_parallel: Annotated[int, Field(ge=1, description="GPUs that hold one model together (vllm).")] = 1
     gpu_memory_share: Annotated[float, Field(gt=0, le=1, description="Share of a GPU's memory to take (vllm).")] = 0.85
+    no_adopt: Annotated[
+        bool,
+        Field(exclude=True, description="Extract anew what earlier versions of libraries have stored, whatever it is."),
+    ] = False
+    """Of this call: what a study has adopted is written in its identities."""
     trust_remote_code: Annotated[
         bool, Field(exclude=True, description="Run a model's own code; its revision must be a commit hash.")
     ] = False

@@ -47,6 +47,7 @@ class SearchKeywords(TypedDict, total=False):
     token_budget: int | None
     tensor_parallel: int | None
     gpu_memory_share: float | None
+    no_adopt: bool | None
     trust_remote_code: bool | None
 
 
@@ -80,6 +81,7 @@ class ExtractKeywords(TypedDict, total=False):
     token_budget: int | None
     tensor_parallel: int | None
     gpu_memory_share: float | None
+    no_adopt: bool | None
     trust_remote_code: bool | None
 
 
@@ -113,6 +115,7 @@ class ReproduceKeywords(TypedDict, total=False):
     token_budget: int | None
     tensor_parallel: int | None
     gpu_memory_share: float | None
+    no_adopt: bool | None
     trust_remote_code: bool | None
     repetitions: int | None
     folds: int | None

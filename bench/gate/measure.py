@@ -81,7 +81,9 @@ def look(
         BenchError: data or models cannot be had, or there are more rows than a check should train on.
     """
     models = sorted(slots_by_model(pinned))
-    wanted = Wanted(pinned.dataset, models, pinned.extraction.trusting(trust_remote_code), recorded=recorded)
+    # whatever a study has adopted, a gate that took rows for equal could not say what changed
+    extraction = pinned.extraction.trusting(trust_remote_code).model_copy(update={"no_adopt": True})
+    wanted = Wanted(pinned.dataset, models, extraction, recorded=recorded)
     material = gather(wanted, pinned.protocol.folds, store, progress)
     if (rows := len(material.dataset.train)) > MOST_ROWS:
         raise BenchError(

@@ -121,7 +121,7 @@ def _study(
 ) -> FinishedStudy:
     about = describe(study, prepared)
     dataset, name = prepared.material.dataset.name, prepared.name(study)
-    with _opened(tracker, home, dataset, name, about) as parent:
+    with _opened(tracker, home, dataset, name, about, prepared.material.tags) as parent:
         findings = _findings(study, prepared, evaluations, tracker, progress)
         written = files(study, findings, about, progress)
         paths = _write((prepared.request.out or home / "reproduce") / name / study.name, written)
@@ -132,14 +132,14 @@ def _study(
 
 @contextmanager
 def _opened(
-    tracker: Tolerant, home: Path, experiment: str, name: str, about: Mapping[str, Any]
+    tracker: Tolerant, home: Path, experiment: str, name: str, about: Mapping[str, Any], tags: Mapping[str, str]
 ) -> Iterator[str | None]:
     """Hold the place `name` of a study alone while it is written to its parent run, whose id is given."""
     study = str(about["study"])
     with (
         held(home, name, study) as drawn,
         # the parameters hold a fingerprint of all settings: what an earlier bench wrote under them is of this study
-        tracker.opened(TrackedStudy(experiment, f"{study}-{name}", _params(about), drawn, runs=None)) as parent,
+        tracker.opened(TrackedStudy(experiment, f"{study}-{name}", _params(about), drawn, None, tags)) as parent,
     ):
         yield parent
 
@@ -250,13 +250,14 @@ def _across(
     found = []
     names = ", ".join(dict.fromkeys(each.dataset for each in done))
     key = fingerprint([each.key() for each in prepared], length=8)
+    tags = {name: value for each in prepared for name, value in each.material.tags.items()}
     for study in prepared[0].request.studies:
         if study.across is None:
             continue
         mine = {each.dataset: each.findings for each in done if each.study is study}
         findings = study.across(mine)
         about = {"study": study.name, "dataset": names, "fingerprint": key}
-        with _opened(tracker, home, "across", f"across-{key}", about) as parent:
+        with _opened(tracker, home, "across", f"across-{key}", about, tags) as parent:
             written = files(study, findings, about, progress)
             paths = _write((prepared[0].request.out or home / "reproduce") / f"across-{key}" / study.name, written)
             tracker.attach(written)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 
+IDENTITY = "identity.json"
 DAMAGED = ".damaged"
 """The suffix of what was set aside because its checksums prove it to be damaged."""
 
@@ -56,10 +57,14 @@ def identity_fingerprint(identity: Mapping[str, Any]) -> str:
 
 @dataclass
 class Shelf:
-    """The rows of one identity. Safe to use from several processes at once."""
+    """The rows of one identity. Safe to use from several processes at once.
+
+    `earlier` is a shelf whose rows it has adopted: they are read as if they were its own (see `bench.store.adoption`).
+    """
 
     folder: Path
     identity: Mapping[str, Any]
+    earlier: "Shelf | None" = None
     damaged: list[str] = field(default_factory=list, init=False)
     """Segments that were set aside since this object was made."""
     _segments: dict[str, Segment] = field(default_factory=dict, init=False, repr=False)
@@ -81,8 +86,13 @@ class Shelf:
         Raises:
             BenchError: one cannot be read, is of a newer format or of another identity; it stays where it is.
         """
-        fingerprint = self.fingerprint
-        for path in contents(self.folder):
+        shelf: Shelf | None = self
+        while shelf is not None:
+            self._take_in(shelf.folder, shelf.fingerprint)
+            shelf = shelf.earlier
+
+    def _take_in(self, folder: Path, fingerprint: str) -> None:
+        for path in contents(folder):
             if path.suffix != ".safetensors" or path.name in self._segments:
                 continue
             try:
@@ -123,6 +133,15 @@ class Shelf:
                 first[key] = position
         return list(first.values())
 
+    def introduce(self) -> None:
+        """Write down of which identity the folder is, which other processes find it by.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written.
+        """
+        if not (self.folder / IDENTITY).exists():
+            write_json(self.folder / IDENTITY, {"format": FORMAT, "identity": dict(self.identity)})
+
     def append(
         self,
         keys: Sequence[bytes],
@@ -136,8 +155,7 @@ class Shelf:
             BenchError: the disk is full or the folder cannot be written.
         """
         try:
-            if not (self.folder / "identity.json").exists():
-                write_json(self.folder / "identity.json", {"format": FORMAT, "identity": dict(self.identity)})
+            self.introduce()
             write(self.folder, self.fingerprint, keys, tokens, truncated, states)
         except OSError as error:
             raise BenchError(
@@ -166,7 +184,7 @@ class Shelf:
             try:
                 stored = self._segments[segment].read(name)
             except DamagedError as error:
-                self._set_aside(self.folder / segment, error)
+                self._set_aside(self._segments[segment].path, error)
                 raise
             if out is None:
                 out = torch.empty(len(keys), *stored.shape[1:], dtype=torch.float32)
@@ -203,9 +221,9 @@ class Shelf:
     def verify(self) -> int:
         """Check every byte of every segment; set the damaged aside. Returns how many segments are whole."""
         self.refresh()
-        for name, segment in list(self._segments.items()):
+        for segment in list(self._segments.values()):
             try:
                 segment.verify()
             except DamagedError as error:
-                self._set_aside(self.folder / name, error)
+                self._set_aside(segment.path, error)
         return len(self._segments)

@@ -10,9 +10,11 @@ from typing import Any
 
 from bench.errors import BenchError, check_format, nearest, unreadable
 from bench.files import delete, existing_parent, size
+from bench.identity import ADOPTED, but_for_versions
+from bench.store.adoption import adoption_of
 from bench.store.leftovers import EMBEDDINGS, Leftover, holds_nothing, leftovers
 from bench.store.segment import FORMAT
-from bench.store.shelf import Shelf, contents, identity_fingerprint
+from bench.store.shelf import IDENTITY, Shelf, contents, identity_fingerprint
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,19 @@ class Store:
         """
         name = identity_fingerprint(identity)
         if known := self._folders(name):
-            return Shelf(known[0], identity)
+            return self._shelf(known[0], identity)
         slug = re.sub(r"[^\w.-]+", "-", str(identity["model"])).strip("-.")[-60:]
         return Shelf(self._folder / f"{slug}-{name}", identity)
+
+    def _shelf(self, folder: Path, identity: Mapping[str, Any]) -> Shelf:
+        """The shelf in `folder`, which reads what it has adopted too, while that is there."""
+        adoption = adoption_of(folder)
+        if adoption is None or adoption.of != identity.get(ADOPTED):
+            return Shelf(folder, identity)
+        try:
+            return Shelf(folder, identity, self.find(adoption.of))
+        except BenchError:
+            return Shelf(folder, identity)  # it was deleted since: its rows are missing
 
     def find(self, fingerprint: str) -> Shelf:
         """The shelf of an extraction by its fingerprint.
@@ -52,25 +64,66 @@ class Store:
             BenchError: there is none, or its identity cannot be read.
         """
         for folder in self._folders(fingerprint):
-            return _opened(folder)
+            return self._opened(folder)
         raise BenchError(f"The store {self.home} has no hidden states of the extraction {fingerprint}.")
 
     def shelves(self) -> Iterator[Shelf]:
         """Every shelf that can be opened, by name."""
         for folder in self._folders():
             with suppress(BenchError):
-                yield _opened(folder)
+                yield self._opened(folder)
+
+    def adopting(self, identity: Mapping[str, Any]) -> Iterator[Shelf]:
+        """Shelves of that identity that read rows of earlier versions too, by name."""
+        for shelf in self.shelves():
+            wanted = {**identity, ADOPTED: shelf.identity.get(ADOPTED)}
+            if shelf.earlier is not None and shelf.fingerprint == identity_fingerprint(wanted):
+                yield shelf
+
+    def earlier(self, identity: Mapping[str, Any]) -> Iterator[Shelf]:
+        """Shelves that differ from that identity in nothing but versions of libraries, and do so, by name."""
+        same = but_for_versions(identity)
+        for shelf in self.shelves():
+            plain = {key: value for key, value in shelf.identity.items() if key != ADOPTED}
+            if but_for_versions(shelf.identity) == same and identity_fingerprint(plain) != identity_fingerprint(
+                identity
+            ):
+                yield shelf
 
     def closed(self) -> dict[Path, str]:
         """Folders of rows that cannot be opened by themselves, and why: without identity, or of a newer format."""
         found = {}
         for folder in self._folders():
             try:
-                _opened(folder)
+                self._opened(folder)
             except BenchError as error:
                 if not holds_nothing(folder):
                     found[folder] = str(error)
         return found
+
+    def _opened(self, folder: Path) -> Shelf:
+        """The shelf in `folder` by the identity that is written there.
+
+        Raises:
+            BenchError: it has none, or one that cannot be read, is of a newer format, or of another shelf.
+        """
+        path = folder / IDENTITY
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            check_format(path, stored["format"], FORMAT)
+            shelf = self._shelf(folder, dict(stored["identity"]))
+            found = shelf.fingerprint
+        except FileNotFoundError as error:
+            raise BenchError(f"{folder} has no identity.json; the next extraction of its rows writes one.") from error
+        except OSError as error:
+            raise unreadable(path, error) from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise BenchError(
+                f"{path} is no identity of a shelf: delete it, and the next extraction writes one."
+            ) from error
+        if not folder.name.endswith(f"-{found}"):
+            raise BenchError(f"{path} is the identity of the extraction {found}, not that of its folder.")
+        return shelf
 
     def _folders(self, fingerprint: str = "") -> list[Path]:
         found = [path for path in contents(self._folder) if path.is_dir()]
@@ -117,26 +170,3 @@ class Store:
             path, reason = next(iter(refused.items()))
             more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
             raise BenchError(f"{path}{more} cannot be deleted: {reason}. The rest is.")
-
-
-def _opened(folder: Path) -> Shelf:
-    """The shelf in `folder` by the identity that is written there.
-
-    Raises:
-        BenchError: it has none, or one that cannot be read, is of a newer format, or of another shelf.
-    """
-    path = folder / "identity.json"
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        check_format(path, stored["format"], FORMAT)
-        shelf = Shelf(folder, dict(stored["identity"]))
-        found = shelf.fingerprint
-    except FileNotFoundError as error:
-        raise BenchError(f"{folder} has no identity.json; the next extraction of its rows writes one.") from error
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BenchError(f"{path} is no identity of a shelf: delete it, and the next extraction writes one.") from error
-    if not folder.name.endswith(f"-{found}"):
-        raise BenchError(f"{path} is the identity of the extraction {found}, not that of its folder.")
-    return shelf

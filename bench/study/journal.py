@@ -90,6 +90,14 @@ def read(home: Path, name: str) -> "Journal":
     return _journal(found.study, found.checked)
 
 
+def made_with(home: Path, name: str | None) -> Mapping[str, Mapping[str, Any]] | None:
+    """The models of a study by name, and the identities that they had when it was made; None where there is none."""
+    path = studies_folder(home) / f"{name}.journal"
+    found = load(path, str(name), None) if name is not None and path.exists() else None
+    settings = {} if found is None else found.study.user_attrs.get(SETTINGS, {})
+    return settings.get("models")
+
+
 def check_name(name: str) -> None:
     """Raise BenchError where `name` could not be a study's file."""
     if not re.fullmatch(r"[\w.,=@+-][\w .,=@+-]*", name):

@@ -15,7 +15,7 @@ from bench.models.scratch import scratch
 from bench.progress import Progress
 from bench.space.enumeration import COUNTED, count
 from bench.store import Store
-from bench.study.journal import read, study_names
+from bench.study.journal import made_with, read, study_names
 from bench.study.rehearsal import rehearse
 from bench.study.restore import same_settings
 from bench.study.run import Prepared, prepare
@@ -74,7 +74,7 @@ class Plan:
 def dry_run(request: SearchRequest, home: Path, store: Store, progress: Progress) -> Plan:
     """What a search would do; nothing is fetched, and what resolving models leaves is deleted."""
     with scratch(store.home) as folder:
-        return plan(prepare(request, store, progress, scratch=folder), home)
+        return plan(prepare(request, store, progress, scratch=folder, kept=made_with(home, request.study)), home)
 
 
 def plan(prepared: Prepared, home: Path) -> Plan:

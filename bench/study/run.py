@@ -50,10 +50,12 @@ def prepare(
     *,
     scratch: Path | None = None,
     recorded: Mapping[str, Mapping[str, Any]] | None = None,
+    kept: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Prepared:
     """Load the data, resolve the models and look up what is stored. Extracts nothing.
 
-    For a `scratch` folder, which makes it a dry run, and identities that were `recorded`, see `bench.material.Wanted`.
+    For a `scratch` folder, which makes it a dry run, and identities that were `recorded` or `kept`, see
+    `bench.material.Wanted`.
 
     Raises:
         BenchError: data or models cannot be had, or the request contradicts itself.
@@ -63,7 +65,9 @@ def prepare(
     _check_workers(request)
     models = request.models or request.space.sources.models
     named = request.models is not None
-    wanted = Wanted(request.dataset, models, request.extraction, named=named, scratch=scratch, recorded=recorded)
+    wanted = Wanted(
+        request.dataset, models, request.extraction, named=named, scratch=scratch, recorded=recorded, kept=kept
+    )
     material = gather(wanted, request.protocol.folds, store, progress)
     for model in material.models.values():
         if model.own_pooling not in (None, *request.space.sources.pooling):

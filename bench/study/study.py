@@ -117,6 +117,7 @@ class Study:
             "parent_run_id": session.parent_run_id,
             "untracked": session.untracked,
             "models_absent": {model.name: model.reason for model in material.absent},
+            "adopted": material.adopted,
             "truncated_texts": material.truncated,
             "warnings": list(material.warnings),
             "stopped": session.stopped,
@@ -172,4 +173,4 @@ def tracked(name: str, journal: Journal, request: SearchRequest, material: Mater
         "max_length": material.settings.max_length,
     }
     runs = {record.run_id for record in journal.records.values() if record.run_id is not None}
-    return TrackedStudy(material.dataset.name, name, params, journal.id, runs)
+    return TrackedStudy(material.dataset.name, name, params, journal.id, runs, material.tags)

@@ -20,7 +20,8 @@ class TrackedStudy:
 
     `id` was drawn when the study was made; None of one that an earlier bench made, and that was not gone on with since.
     Runs of such a study bear none: they are its own where `params` agree and `runs`, which it remembers as its own, are
-    among them. `runs` None asks for `params` alone, which then say all that the numbers depend on.
+    among them. `runs` None asks for `params` alone, which then say all that the numbers depend on. `tags` stand on
+    every run of the study.
     """
 
     experiment: str
@@ -28,6 +29,7 @@ class TrackedStudy:
     params: Params
     id: str | None = None
     runs: Collection[str] | None = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

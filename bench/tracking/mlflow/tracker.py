@@ -47,6 +47,7 @@ class MlflowTracker:
         self._experiment = ""
         self._parent = ""
         self._study = ""
+        self._shared: Mapping[str, str] = {}
         self._opening: TrackedStudy | None = None
         self._tags: Mapping[str, str] = {}
         self._children: dict[str, str] = {}
@@ -59,8 +60,8 @@ class MlflowTracker:
         """Begin or resume the parent run of a study; what a kill left half-written below it is deleted."""
         self._parent, self._opening = "", None
         self._experiment = self._experiment_id(study.experiment)
-        self._study, self._opening = study.name, study
-        tags = {} if study.id is None else {ID: study.id}
+        self._study, self._shared, self._opening = study.name, study.tags, study
+        tags = dict(study.tags) if study.id is None else {ID: study.id, **study.tags}
         if (own := self._own(study)) is not None:
             self._parent = str(own.info.run_id)
             self._client.update_run(self._parent, status="RUNNING")
@@ -220,7 +221,7 @@ class MlflowTracker:
             return known
         client = self._client
         tags = {KIND: "trial", STUDY: self._study, KEY: record.key, PARENT: self._parent, SOURCE: self._source}
-        tags |= record.tags
+        tags |= {**self._shared, **record.tags}
         run = client.create_run(self._experiment, run_name=record.name, tags=tags)
         try:
             self._batch(run.info.run_id, record.params, record.metrics, record.steps)
