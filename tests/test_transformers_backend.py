@@ -122,11 +122,11 @@ def test_running_out_of_memory_shrinks_the_batch(
     pooled = opened._pooled
     sizes: list[int] = []
 
-    def crowded(encoded: base.Encoded, rows: Any, layers: Sequence[int]) -> torch.Tensor:
+    def crowded(encoded: base.Encoded, rows: Any, *further: Any) -> base.Pooled:
         sizes.append(len(rows))
         if len(rows) > 2:
             raise torch.OutOfMemoryError("injected")
-        return pooled(encoded, rows, layers)
+        return pooled(encoded, rows, *further)
 
     monkeypatch.setattr(opened, "_pooled", crowded)
     assert error(extract(opened, texts), expected) < 1e-5

@@ -51,10 +51,25 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Pooled:
-    """A finished batch: `states` [len(rows), layers asked for, poolings, width], float32, on the CPU, all finite."""
+    """A finished batch: `states` [len(rows), layers asked for, poolings, width], float32, on the CPU, all finite.
+
+    `kept`: its token states behind the deepest of these layers, where they were asked for.
+    """
 
     rows: NDArray[np.int64]
     states: Tensor
+    kept: TokenStates | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TokenStates:
+    """The states of every token of some texts behind block `layer`, which deeper blocks can go on from.
+
+    `texts`: row of `Encoded` → [t, width], in the model's dtype and on its device.
+    """
+
+    layer: int
+    texts: Mapping[int, Tensor]
 
 
 @dataclass(frozen=True)
@@ -105,6 +120,25 @@ class Backend(Protocol):
         ...
 
 
+class ResumableBackend(Backend, Protocol):
+    """A backend whose passes can stop at a layer and go on from there later, for some of the texts."""
+
+    def hidden_states(
+        self,
+        encoded: Encoded,
+        rows: Sequence[int],
+        layers: Sequence[int],
+        start: TokenStates | None = None,
+        *,
+        keep: bool = False,
+    ) -> Iterator[Pooled]:
+        """As `Backend.hidden_states`; with `start`, which holds all `rows`, no block up to its layer runs again.
+
+        No layer asked for may then lie before `start.layer`. With `keep` each batch has its token states too.
+        """
+        ...
+
+
 class BackendModule(Protocol):
     """What the module behind a registered name provides. Importing it imports no library that may be absent.
 
@@ -134,6 +168,13 @@ class BackendModule(Protocol):
 
     def identity(self, model: ResolvedModel, settings: ResolvedSettings) -> Mapping[str, Any]:
         """Everything besides the model's own identity that changes a value, as JSON values; loads no weights."""
+        ...
+
+    def goes_on(self, model: ResolvedModel, settings: ResolvedSettings) -> bool:
+        """Whether passes of the model can stop and go on, so that what `open` gives is a `ResumableBackend`.
+
+        Elsewhere a deeper layer is had by another pass, from the text on, which costs its whole depth.
+        """
         ...
 
     def open(self, model: ResolvedModel, settings: ResolvedSettings, deepest: int | None = None) -> Backend:

@@ -1,9 +1,10 @@
 """The text body of a loaded model: its layers, watched one by one within a single forward pass."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,13 @@ class _Deep(Exception):  # noqa: N818 - ends a pass that has gone deep enough; n
     pass
 
 
+class Start(NamedTuple):
+    """Where a pass goes on: the token states behind block `layer`, laid out as the batch is, [b, t, width]."""
+
+    layer: int
+    states: Tensor
+
+
 class Body:
     """A text body whose forward pass shows every layer's token states to a watcher.
 
@@ -31,6 +39,7 @@ class Body:
     def __init__(self, module: PreTrainedModel, layers: nn.ModuleList, model: ResolvedModel) -> None:
         self.module = module
         self._model = model
+        self._layers = layers
         self._depth, self._width = model.layers, model.width
         self._blocks = min(model.layers, module.config.get_text_config().num_hidden_layers)
         self._options = {"use_cache": False} if _takes(module, "use_cache") else {}
@@ -43,11 +52,12 @@ class Body:
         if self._blocks < model.layers:
             layers[-1].register_forward_hook(self._after)
 
-    def forward(self, batch: Batch, deepest: int, watch: Watch) -> None:
+    def forward(self, batch: Batch, deepest: int, watch: Watch, start: Start | None = None) -> None:
         """One pass over `batch`, which ends after layer `deepest`; `watch(layer, states)` sees each layer up to it.
 
         `states` is [b, t, width] in the model's dtype, as `batch` is laid out, and must not be kept: that is what
-        bounds the memory.
+        bounds the memory. With `start`, no block up to its layer runs, and no layer before it is seen. All that the
+        body makes beside its states (masks, positions) it makes for this batch, as in a pass from the text on.
 
         Raises:
             BenchError: a state has another shape.
@@ -57,7 +67,8 @@ class Body:
         def see(layer: int, states: Tensor) -> None:
             watch(layer, self._laid_out(layer, states, texts, tokens))
 
-        self._run(batch.inputs, deepest, see)
+        with self._going_on(start):
+            self._run(batch.inputs, deepest, see, 0 if start is None else start.layer)
 
     def learn_layout(self) -> None:
         """Find out how the body lays out its states, by a pass over two texts of five tokens.
@@ -104,8 +115,8 @@ class Body:
         return self.module(**inputs, **self._options, return_dict=True)
 
     @torch.inference_mode()
-    def _run(self, inputs: dict[str, Any], deepest: int, watch: Watch) -> None:
-        self._watch, self._deepest, self._begun = watch, deepest, 0
+    def _run(self, inputs: dict[str, Any], deepest: int, watch: Watch, begun: int = 0) -> None:
+        self._watch, self._deepest, self._begun = watch, deepest, begun
         try:
             output = self.plain(**inputs)
         except _Deep:
@@ -113,6 +124,19 @@ class Body:
         finally:
             self._watch = None
         watch(self._depth, output.last_hidden_state)
+
+    @contextmanager
+    def _going_on(self, start: Start | None) -> Iterator[None]:
+        """Within it, what stands in the place of the blocks up to `start` hands on its states."""
+        passed = [] if start is None else [*self._layers[: start.layer]]
+        try:
+            for place, block in enumerate(passed):
+                assert start is not None
+                self._layers[place] = _Passed(block, start.states)
+            yield
+        finally:
+            for place, block in enumerate(passed):
+                self._layers[place] = block
 
     def _laid_out(self, layer: int, states: Tensor, texts: int, tokens: int) -> Tensor:
         order = self._orders.get(layer)
@@ -149,6 +173,24 @@ class Body:
     def _after(self, _module: nn.Module, _args: Any, output: Any) -> None:
         if self._begun == self._blocks:
             self._see(self._blocks, output[0] if isinstance(output, tuple | list) else output)
+
+
+class _Passed(nn.Module):
+    """In the place of a block that is not to run: gives `states`, whatever the embeddings were."""
+
+    def __init__(self, block: nn.Module, states: Tensor) -> None:
+        super().__init__()
+        self._block, self._states = block, states
+
+    def forward(self, *_args: Any, **_kwargs: Any) -> Tensor:
+        return self._states
+
+    def __getattr__(self, name: str) -> Any:
+        # bodies ask blocks what kind of attention is theirs, say
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("_block"), name)
 
 
 def _takes(module: nn.Module, keyword: str) -> bool:

@@ -24,6 +24,7 @@ from bodies import BODIES, error, extract, reference
 from safetensors.torch import load_file, save_file
 
 from bench.backends import base
+from bench.backends.passes import Pass
 from bench.backends.resolution import resolve as resolve_settings
 from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError
@@ -156,6 +157,14 @@ class BackendContract:
         full, deepest = extract(opened, texts), opened.model.layers
         for layers in ([0], [deepest, 1], [2]):
             assert error(extract(opened, texts, layers), full[:, layers]) < tolerance
+
+    def test_some_texts_of_a_pass_go_on_to_deeper_layers(
+        self, opened: Any, texts: Sequence[str], tolerance: float
+    ) -> None:
+        full, deferred, walk = extract(opened, texts), [4, 0, 2], Pass(opened, texts)
+        first = walk.states(range(len(texts)), [1, 0], last=False)
+        assert error(first, full[:, [1, 0]]) < tolerance
+        assert error(walk.states(deferred, [3, 2]), full[deferred][:, [3, 2]]) < tolerance
 
     def test_time_grows_with_depth(self, opened: Any, texts: Sequence[str], note: Any) -> None:
         many = [*texts] * 20

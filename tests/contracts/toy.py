@@ -5,6 +5,7 @@ from typing import Any
 from bench.backends.transformers import (
     INSTEAD,
     SETTINGS,
+    goes_on,
     open,  # noqa: A004 - as the protocol
     resolve_settings,
     supports,
@@ -12,7 +13,7 @@ from bench.backends.transformers import (
 )
 from bench.backends.transformers import identity as plain
 
-__all__ = ["INSTEAD", "SETTINGS", "identity", "open", "resolve_settings", "supports", "unavailable"]
+__all__ = ["INSTEAD", "SETTINGS", "goes_on", "identity", "open", "resolve_settings", "supports", "unavailable"]
 
 
 def identity(model: Any, settings: Any) -> dict[str, Any]:

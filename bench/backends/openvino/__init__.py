@@ -80,6 +80,11 @@ def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]
     }
 
 
+def goes_on(model: ResolvedModel, settings: ResolvedSettings) -> bool:  # noqa: ARG001 - as the protocol
+    """The graph runs as a whole."""
+    return False
+
+
 def open(  # noqa: A001 - as the protocol
     model: ResolvedModel, settings: ResolvedSettings, deepest: int | None = None
 ) -> OpenVINOBackend:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from bench.backends.architectures import fastest_attention, was_mended
+from bench.backends.architectures import fastest_attention, tested, was_mended
 from bench.backends.transformers.choices import (
     ATTENTIONS,
+    DEVICE_MAPS,
     first_device,
     packs_linears,
     uses_packing,
@@ -101,6 +102,11 @@ def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]
         "norm": "final norm on the last layer",
         "kernels": KERNELS + was_mended(model),
     }
+
+
+def goes_on(model: ResolvedModel, settings: ResolvedSettings) -> bool:
+    """Where the tests show that nothing but token states passes from one block to the next, on one device."""
+    return tested(model) and settings.device not in DEVICE_MAPS
 
 
 def open(  # noqa: A001 - as the protocol

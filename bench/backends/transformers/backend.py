@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.backends import packed
 from bench.backends.architectures import fastest_attention, tested
-from bench.backends.base import Encoded, LayerTimes, Pooled, check_finite
-from bench.backends.batches import Level, Packed, Padded, run_batches
-from bench.backends.body import Body
+from bench.backends.base import Encoded, LayerTimes, Pooled, TokenStates, check_finite
+from bench.backends.batches import Batch, Level, Packed, Padded, run_batches
+from bench.backends.body import Body, Start
 from bench.backends.linear import pack_linears
 from bench.backends.loading import load_body
 from bench.backends.memory import keep_freed_memory
@@ -39,7 +40,7 @@ WITHOUT_EMBEDDINGS = frozenset({"FalconMambaModel", "Mamba2Model", "MambaModel",
 
 
 class TransformersBackend:
-    """A model held by transformers (see `bench.backends.base.Backend`)."""
+    """A model held by transformers (see `bench.backends.base.ResumableBackend`)."""
 
     def __init__(self, model: ResolvedModel, settings: ResolvedSettings, deepest: int | None = None) -> None:
         started = time.perf_counter()
@@ -67,13 +68,24 @@ class TransformersBackend:
         """Token ids of `texts`; see the protocol."""
         return self._tokenizer.encode(texts)
 
-    def hidden_states(self, encoded: Encoded, rows: Sequence[int], layers: Sequence[int]) -> Iterator[Pooled]:
-        """Pooled states, batch by batch; see the protocol."""
-        for batch, states in run_batches(
-            encoded, rows, self._form, self._budget, lambda batch: self._pooled(encoded, batch, layers)
+    def hidden_states(
+        self,
+        encoded: Encoded,
+        rows: Sequence[int],
+        layers: Sequence[int],
+        start: TokenStates | None = None,
+        *,
+        keep: bool = False,
+    ) -> Iterator[Pooled]:
+        """Pooled states, batch by batch; see the protocol.
+
+        Going on, a batch's states are bit for bit those of one pass over the same batch.
+        """
+        for _, pooled in run_batches(
+            encoded, rows, self._form, self._budget, lambda batch: self._pooled(encoded, batch, layers, start, keep)
         ):
-            check_finite(states, self.model, self.settings, batch, layers)
-            yield Pooled(batch, states)
+            check_finite(pooled.states, self.model, self.settings, pooled.rows, layers)
+            yield pooled
 
     def time_layers(self, encoded: Encoded, rows: Sequence[int]) -> LayerTimes:
         """Cumulative seconds by layer; see the protocol."""
@@ -123,22 +135,32 @@ class TransformersBackend:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _pooled(self, encoded: Encoded, rows: np.ndarray[Any, np.dtype[np.int64]], layers: Sequence[int]) -> Tensor:
-        places = {layer: place for place, layer in enumerate(layers)}
+    def _pooled(
+        self,
+        encoded: Encoded,
+        rows: NDArray[np.int64],
+        layers: Sequence[int],
+        start: TokenStates | None = None,
+        keep: bool = False,
+    ) -> Pooled:
+        places, deepest = {layer: place for place, layer in enumerate(layers)}, max(layers)
         batch = self._form.collate(encoded, rows).to(self._device)
         shape = (len(rows), len(layers), len(self.poolings), self.model.width)
         states = torch.empty(shape, dtype=torch.float32, device=self._device)
         tokens: dict[torch.device, Tokens] = {}
+        kept: list[TokenStates] = []
 
         def watch(layer: int, hidden: Tensor) -> None:
             if layer in places:
                 here = tokens.setdefault(hidden.device, batch.tokens.to(hidden.device))
                 states[:, places[layer]] = pool(hidden, here, self.poolings)
+            if keep and layer == deepest:
+                kept.append(_kept(layer, hidden, batch.tokens, rows))
 
-        self._body.forward(batch, max(layers), watch)
-        return states.cpu()
+        self._body.forward(batch, deepest, watch, None if start is None else _laid_out(start, batch, rows))
+        return Pooled(rows, states.cpu(), kept[0] if kept else None)
 
-    def _timed(self, encoded: Encoded, rows: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, Any]:
+    def _timed(self, encoded: Encoded, rows: NDArray[np.int64]) -> np.ndarray[Any, Any]:
         stamps: list[float] = []
 
         def watch(_layer: int, hidden: Tensor) -> None:
@@ -154,7 +176,7 @@ class TransformersBackend:
         """Switch to the packed kernels, and show on three texts that they compute what the plain ones do."""
         probe = self.encode(PROBE)
         layers = range(self._deepest + 1)
-        plain = torch.cat([self._pooled(probe, np.array([row]), layers) for row in range(len(probe))])
+        plain = torch.cat([self._pooled(probe, np.array([row]), layers).states for row in range(len(probe))])
         embeddings: Any = getattr(body, "embeddings", None)
         # RoBERTa's family numbers positions from behind its padding id.
         offset = embeddings.padding_idx + 1 if hasattr(embeddings, "create_position_ids_from_input_ids") else 0
@@ -163,13 +185,28 @@ class TransformersBackend:
         if packs_linears(self.settings):
             pack_linears(body)
         self._form = Packed(offset)
-        found = self._pooled(probe, np.arange(len(probe)), layers)
+        found = self._pooled(probe, np.arange(len(probe)), layers).states
         error = disagreement(found, plain, _dtype(self.settings))
         if error is not None:
             raise BenchError(
                 f"The packed kernels disagree with plain ones on model '{self.model.name}' "
                 f"(relative error {error:.1e}), so they are not used: pass `attention='sdpa'`."
             )
+
+
+def _kept(layer: int, hidden: Tensor, tokens: Tokens, rows: NDArray[np.int64]) -> TokenStates:
+    """The states [b, t, width] of a batch's texts, without what fills it up."""
+    own = hidden.reshape(-1, hidden.shape[-1])[tokens.index].split(tokens.lengths.tolist())
+    return TokenStates(layer, dict(zip(rows.tolist(), own, strict=True)))
+
+
+def _laid_out(start: TokenStates, batch: Batch, rows: NDArray[np.int64]) -> Start:
+    """Kept states of `rows` as their batch has them; what fills it up, which no text sees, is zero."""
+    own = torch.cat([start.texts[row] for row in rows.tolist()])
+    shape = batch.inputs["input_ids"].shape
+    states = own.new_zeros(shape.numel(), own.shape[-1])
+    states[batch.tokens.index] = own
+    return Start(start.layer, states.view(*shape, -1))
 
 
 def _dtype(settings: ResolvedSettings) -> torch.dtype:

@@ -107,6 +107,11 @@ def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]
     }
 
 
+def goes_on(model: ResolvedModel, settings: ResolvedSettings) -> bool:  # noqa: ARG001 - as the protocol
+    """The engine holds no token states between two passes."""
+    return False
+
+
 def open(  # noqa: A001 - as the protocol
     model: ResolvedModel,
     settings: ResolvedSettings,
