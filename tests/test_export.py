@@ -41,6 +41,7 @@ from bench.packaging.export import export, log
 from bench.packaging.home import pipeline_folder
 from bench.packaging.pipeline import read
 from bench.packaging.requirements import pinned
+from bench.packaging.stages import Representations, stretches
 from bench.progress import SILENT
 from bench.space.candidates import canonical
 from bench.specs import MLP, Candidate, ExtractionSettings, Logistic, Ridge, Source
@@ -191,7 +192,10 @@ def test_every_operator_and_head_survives_packaging(
     assert found.probabilities.shape == (60, len(study.material.dataset.labels))
     assert pipeline.models[0].deepest == max(source.layer for source in shaped.sources)
     # the features are those of the store but for rounding
-    for source, matrix in zip(shaped.sources, opened.features(study.material.dataset.test.texts), strict=True):
+    reading = Representations(opened.backends, study.material.dataset.test.texts)
+    for stretch in stretches([shaped])[0]:
+        reading.run(stretch)
+    for source, matrix in zip(shaped.sources, reading.features(shaped), strict=True):
         torch.testing.assert_close(
             matrix, study.scorer.evaluator.features.test(study.scorer.locate(source)), rtol=1e-4, atol=1e-4
         )
@@ -291,8 +295,8 @@ def test_a_model_that_is_no_longer_installed_is_named(pipeline: Path, monkeypatc
 def test_a_package_that_predicts_otherwise_than_the_search_is_not_written(
     study: Study, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Classifier.features
-    monkeypatch.setattr(Classifier, "features", lambda self, texts: original(self, list(reversed(texts))))
+    original = Classifier.predict
+    monkeypatch.setattr(Classifier, "predict", lambda self, texts: original(self, list(reversed(texts))))
     with pytest.raises(BenchError, match="another label than the search"):
         export(study, study.choose("best-f1"), tmp_path / "out", chosen="best-f1")
     assert not list(tmp_path.iterdir())

@@ -113,6 +113,7 @@ class Stub:
     """A classifier whose probabilities follow from the length of a text."""
 
     task = TASKS["classification"]
+    columns = task.columns
 
     def __init__(self) -> None:
         self.pipeline = type("Pipeline", (), {"labels": LABELS})

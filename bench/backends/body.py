@@ -21,7 +21,7 @@ class _Deep(Exception):  # noqa: N818 - ends a pass that has gone deep enough; n
     pass
 
 
-class Start(NamedTuple):
+class Resumption(NamedTuple):
     """Where a pass goes on: the token states behind block `layer`, laid out as the batch is, [b, t, width]."""
 
     layer: int
@@ -52,7 +52,7 @@ class Body:
         if self._blocks < model.layers:
             layers[-1].register_forward_hook(self._after)
 
-    def forward(self, batch: Batch, deepest: int, watch: Watch, start: Start | None = None) -> None:
+    def forward(self, batch: Batch, deepest: int, watch: Watch, start: Resumption | None = None) -> None:
         """One pass over `batch`, which ends after layer `deepest`; `watch(layer, states)` sees each layer up to it.
 
         `states` is [b, t, width] in the model's dtype, as `batch` is laid out, and must not be kept: that is what
@@ -126,7 +126,7 @@ class Body:
         watch(self._depth, output.last_hidden_state)
 
     @contextmanager
-    def _going_on(self, start: Start | None) -> Iterator[None]:
+    def _going_on(self, start: Resumption | None) -> Iterator[None]:
         """Within it, what stands in the place of the blocks up to `start` hands on its states."""
         passed = [] if start is None else [*self._layers[: start.layer]]
         try:

@@ -18,7 +18,7 @@ TOGETHER = 4096
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of answers: those `beside` the texts by type, the task's, and the `labels` that have numbers."""
+    """The columns of answers: those `beside` the texts by type, the answer's, and the `labels` that have numbers."""
 
     beside: Mapping[str, type]
     columns: Mapping[str, Column]
@@ -71,7 +71,12 @@ def _parquet(rows: Rows, layout: Layout, out: Path) -> None:
     import pyarrow.parquet as pq
 
     numbers = pa.struct([(label, pa.float64()) for label in layout.labels])
-    kinds = {"text": pa.string(), "number": pa.float64(), "numbers by name": numbers}
+    kinds = {
+        "text": pa.string(),
+        "number": pa.float64(),
+        "whole number": pa.int64(),
+        "numbers by name": numbers,
+    }
     types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     schema = pa.schema(
         [(name, types[kind]) for name, kind in layout.beside.items()]

@@ -38,7 +38,7 @@ def build(
     protocol, dataset = study.scorer.protocol, study.material.dataset
     seed = protocol.confirm_seeds[0]
     with progress.task(f"fit trial {trial.number} on {len(dataset.train)} rows", 1, "heads") as task:
-        head = study.scorer.fitted(trial.candidate, seed)
+        heads = [study.scorer.fitted(trial.candidate, seed)]
         scored = study.scorer.scored(trial.candidate, "confirm")
         task.advance()
     models = []
@@ -72,7 +72,7 @@ def build(
         test=finite(scored.metrics(measures)),
         plugins=foreign_parts_of(trial.candidate),
     )
-    files.write(folder, made, head)
+    files.write(folder, made, heads)
     progress.say(f"open the package: {', '.join(f'{model.name} to layer {model.deepest}' for model in models)}")
     trusted = study.material.settings.trust_remote_code
     classifier = Classifier.open(folder, study.material.store.home, trust_remote_code=trusted)
@@ -82,7 +82,7 @@ def build(
     finally:
         classifier.close()
     made = made.model_copy(update={"latency": latency, "agreement": agreement})
-    files.write(folder, made, head)
+    files.write(folder, made, heads)
     return made
 
 

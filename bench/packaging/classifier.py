@@ -14,24 +14,25 @@ import numpy as np
 from bench.backends.base import Backend
 from bench.backends.resolution import applying
 from bench.backends.resolution import resolve as resolve_settings
+from bench.cascade import margins
 from bench.datasets.checks import mended
 from bench.datasets.columns import is_missing
 from bench.errors import BenchError
-from bench.extraction import STORAGE, identity
+from bench.extraction import identity
 from bench.identity import PINNED, KeyGroup, group_of
 from bench.models.resolve import resolve
 from bench.packaging.pipeline import PackagedModel, PackagedPipeline, read
+from bench.packaging.stages import Stages
 from bench.proof import open_model
 from bench.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from bench.backends.settings import ResolvedSettings
     from bench.heads import FittedHead
     from bench.models.resolve import ResolvedModel
-    from bench.specs import Source
+    from bench.tasks.face import Column
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +41,24 @@ log = logging.getLogger(__name__)
 class Predicted:
     """A label a text in its written form, and `probabilities`: the head's scores, float32 [texts, outputs].
 
-    In classification these are the probabilities of the pipeline's labels in their order.
+    In classification these are the probabilities of the pipeline's labels in their order. `stages` [texts] int64 are
+    those that answered, from 0.
     """
 
     labels: list[str]
     probabilities: NDArray[np.float32]
+    stages: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """An open pipeline, which holds its models' weights up to the deepest layer that it uses. Threads take turns."""
+    """An open pipeline, which holds its models' weights up to the deepest layer that it uses. Threads take turns.
+
+    Stages of a cascade share a model's weights, and what was computed of a text.
+    """
 
     pipeline: PackagedPipeline
-    head: FittedHead
+    heads: Sequence[FittedHead]
     backends: Mapping[str, Backend]
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -66,7 +72,7 @@ class Classifier:
         Raises:
             BenchError: a file was altered, or a model cannot be had here or is not the one that was searched.
         """
-        pipeline, head = read(folder)
+        pipeline, heads = read(folder)
         backends: dict[str, Backend] = {}
         try:
             for model in pipeline.models:
@@ -76,12 +82,17 @@ class Classifier:
         except BaseException:
             _close(backends)
             raise
-        return cls(pipeline, head, backends)
+        return cls(pipeline, heads, backends)
 
     @property
     def task(self) -> Task:
         """What the pipeline's labels are."""
         return TASKS[self.pipeline.task]
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """What is said of a text, by column."""
+        return self.pipeline.columns
 
     def predict(self, texts: Sequence[Any]) -> Predicted:
         """Classify `texts`.
@@ -90,13 +101,14 @@ class Classifier:
             BenchError: a text is no string or blank, or memory is too small for it.
         """
         if not texts:
-            return Predicted([], np.empty((0, self.task.outputs(self.pipeline.labels)), dtype=np.float32))
+            none = np.empty((0, self.task.outputs(self.pipeline.labels)), dtype=np.float32)
+            return Predicted([], none, np.empty(0, dtype=np.int64))
         cleaned = [self._cleaned(text, number) for number, text in enumerate(texts, 1)]
+        stages = Stages(self.pipeline.stages, self.heads, self.pipeline.thresholds, self.backends)
         with self._turn:
-            features = self.features(cleaned)
-        probabilities = self.head.predict(features, np.arange(len(cleaned)))
-        labels = self.task.written(self.task.decide(probabilities), self.pipeline.labels)
-        return Predicted(labels, probabilities)
+            answered = stages.answer(cleaned)
+        labels = self.task.written(self.task.decide(answered.scores), self.pipeline.labels)
+        return Predicted(labels, answered.scores, answered.stages)
 
     def answers(
         self, texts: Sequence[str | None], number: Callable[[np.float32], float] = float
@@ -108,19 +120,16 @@ class Classifier:
         """
         rows = [row for row, text in enumerate(texts) if not is_missing(text)]
         said = dict(zip(rows, self.said(self.predict([texts[row] for row in rows]), number), strict=True))
-        return [said.get(row) or dict.fromkeys(self.task.columns) for row in range(len(texts))]
+        return [said.get(row) or dict.fromkeys(self.columns) for row in range(len(texts))]
 
     def said(self, predictions: Predicted, number: Callable[[np.float32], float] = float) -> list[dict[str, Any]]:
-        """The columns of the task's answer, a mapping a text; `number` makes their numbers plain."""
+        """The columns of an answer, a mapping a text; `number` makes their numbers plain."""
         rows = self.task.say(predictions.probabilities, self.pipeline.labels)
+        if self.pipeline.thresholds:
+            sure = margins(predictions.probabilities).astype(np.float32)
+            for row, stage, margin in zip(rows, predictions.stages.tolist(), sure, strict=True):
+                row |= {"stage": stage + 1, "margin": margin}
         return [{name: _plain(value, number) for name, value in row.items()} for row in rows]
-
-    def features(self, texts: Sequence[str]) -> list[Tensor]:
-        """What the head reads: float32 [texts, width] a source, rounded as in the store that it was trained from."""
-        matrices: dict[Source, Tensor] = {}
-        for model in self.pipeline.models:
-            matrices |= self._states(model, texts)
-        return [matrices[source] for source in self.pipeline.candidate.sources]
 
     def close(self) -> None:
         """Free the weights; the classifier cannot be used afterwards."""
@@ -132,23 +141,6 @@ class Classifier:
         if not text or text.isspace():
             raise BenchError(f"Text {number} is empty: leave it out.")
         return mended(text.strip() if self.pipeline.strip else text)
-
-    def _states(self, model: PackagedModel, texts: Sequence[str]) -> dict[Source, Tensor]:
-        from bench.backends.batches import in_order
-
-        opened = self.backends[model.name]
-        sources = [source for source in self.pipeline.candidate.sources if source.model == model.name]
-        layers = sorted({source.layer for source in sources})
-        at_layers = [layers.index(source.layer) for source in sources]
-        at_poolings = [opened.poolings.index(source.pooling) for source in sources]
-
-        def read(states: Tensor) -> Tensor:
-            stored = states.to(STORAGE[model.settings.storage_dtype]).float()
-            return stored[:, at_layers, at_poolings]
-
-        rows = range(len(texts))
-        matrices = in_order(opened.hidden_states(opened.encode(texts), rows, layers), rows, read)
-        return {source: matrices[:, place].contiguous() for place, source in enumerate(sources)}
 
 
 def _resolved(

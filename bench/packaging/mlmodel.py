@@ -12,7 +12,6 @@ from bench.errors import BenchError
 from bench.foreign import foreign_modules_of
 from bench.packaging.pipeline import PackagedPipeline
 from bench.packaging.requirements import pinned
-from bench.tasks import TASKS
 from bench.tasks.face import Column
 from bench.tracking.mlflow.process import variables
 from bench.tracking.record import ModelPlace
@@ -45,6 +44,7 @@ def save(target: Path, pipeline: Path, made: PackagedPipeline, place: ModelPlace
     kinds: dict[Column, Any] = {
         "text": DataType.string,
         "number": DataType.double,
+        "whole number": DataType.long,
         "numbers by name": Map(DataType.double),
     }
     with _quiet(), _room(target):
@@ -56,11 +56,11 @@ def save(target: Path, pipeline: Path, made: PackagedPipeline, place: ModelPlace
             artifacts={"pipeline": str(pipeline)},
             signature=ModelSignature(
                 Schema([ColSpec(DataType.string, "text")]),
-                Schema([ColSpec(kinds[kind], name) for name, kind in TASKS[made.task].columns.items()]),
+                Schema([ColSpec(kinds[kind], name) for name, kind in made.columns.items()]),
             ),
             input_example=pd.DataFrame({"text": EXAMPLES}),
             pip_requirements=pinned(
-                {packaged.settings.backend for packaged in made.models} | foreign_modules_of(made.candidate)
+                {packaged.settings.backend for packaged in made.models}.union(*map(foreign_modules_of, made.stages))
             ),
             metadata=_metadata(made),
         )
@@ -88,15 +88,19 @@ def _room(target: Path) -> Iterator[None]:
 def _metadata(made: PackagedPipeline) -> dict[str, Any]:
     """What MLmodel says of the pipeline; the whole description lies in the artifact."""
     assert made.latency is not None
+    latency = made.latency
+    timed = {"bench_latency_single_ms": latency.single_ms, "bench_reached": list(latency.reached)}
+    stages = {"bench_cascade": made.cascade, "bench_thresholds": list(made.thresholds), **timed}
     return {
         "bench_study": made.study,
         "bench_trial": made.trial,
+        **(stages if made.thresholds else {}),
         "bench_candidate": str(made.candidate),
         "bench_remote_code": made.remote_code,
         # through JSON, as torch's version is a string of its own kind, which YAML cannot hold
         "bench_models": json.loads(json.dumps({model.name: dict(model.identity) for model in made.models})),
-        "bench_latency_predicted_ms": made.latency.predicted_ms,
-        "bench_latency_measured_ms": made.latency.measured_ms,
+        "bench_latency_predicted_ms": latency.predicted_ms,
+        "bench_latency_measured_ms": latency.measured_ms,
     }
 
 

@@ -1,22 +1,29 @@
 """What a packaged pipeline is: its description, its head, and checksums by which a changed file gives itself away."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
 from bench import files
+from bench.cascade import Cascade
 from bench.errors import BenchError
 from bench.foreign import require_parts
 from bench.heads import FittedHead
 from bench.models.resolve import ResolvedModel
 from bench.specs import DEFAULT_TASK, Candidate, ExtractionSettings, Spec
 from bench.tasks import TASKS
+from bench.tasks.face import Column
 
-FORMAT = 1
+FORMAT = 2
+"""Cascades came with 2; what 1 has is read as it was."""
+READ = (1, FORMAT)
 DESCRIPTION, HEAD = "pipeline.json", "head.safetensors"
+
+
+STAGE_COLUMNS: Mapping[str, Column] = {"stage": "whole number", "margin": "number"}
 
 
 class PackedBody(Spec):
@@ -63,11 +70,19 @@ class PackagedModel(Spec):
 
 
 class Latency(Spec):
-    """Milliseconds a text in batches: what the search predicted, and what the package takes on the same `texts`."""
+    """Milliseconds a text in batches: what the search predicted, and what the package takes on `texts` texts.
+
+    A cascade is timed from the text to its answer, where anything else is the sum of its models: `single_ms` is that of
+    texts that come one by one (the median), `reached` the share of the texts that came to each stage but the first
+    while it was timed, `expected` that share as the search predicted it.
+    """
 
     predicted_ms: float
     measured_ms: float
     texts: int
+    single_ms: float | None = None
+    reached: tuple[float, ...] = ()
+    expected: tuple[float, ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -83,7 +98,7 @@ class Agreement(Spec):
 
 
 class PackagedPipeline(Spec):
-    """The description of a packaged candidate.
+    """The description of a packaged candidate, or of a cascade of candidates, which has a name and no trial.
 
     `chosen` is how it was chosen among the study's trials, by search scores. `task` is what the labels are. `seed` is
     the confirmation's seed that the head was trained under, on all `rows` training rows. `strip`: white space around a
@@ -94,9 +109,10 @@ class PackagedPipeline(Spec):
     format: int = FORMAT
     bench: str
     study: str
-    trial: int
+    trial: int | None
+    cascade: str | None = None
     chosen: str
-    candidate: Candidate
+    candidate: Candidate | Cascade
     task: str = DEFAULT_TASK
     labels: tuple[str, ...]
     dataset: str
@@ -112,16 +128,43 @@ class PackagedPipeline(Spec):
     latency: Latency | None = None
     agreement: Agreement | None = None
 
+    @property
+    def title(self) -> str:
+        """What was packaged, in words."""
+        return self.cascade or f"trial {self.trial}"
 
-def write(folder: Path, pipeline: PackagedPipeline, head: FittedHead) -> None:
-    """Write description, head and checksums beside what lies in `folder` already."""
-    files.write_tensors(folder / HEAD, head.state(), {"candidate": pipeline.candidate.fingerprint()})
+    @property
+    def stages(self) -> tuple[Candidate, ...]:
+        """The candidates that answer in turn; one, where it is no cascade."""
+        return self.candidate.stages if isinstance(self.candidate, Cascade) else (self.candidate,)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The margin at which a stage answers, of each but the last."""
+        return self.candidate.thresholds if isinstance(self.candidate, Cascade) else ()
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """What is said of a text, by column: the task's; of a cascade which stage answered, from 1, and its margin."""
+        return {**TASKS[self.task].columns, **(STAGE_COLUMNS if self.thresholds else {})}
+
+    @property
+    def head_files(self) -> tuple[str, ...]:
+        """The files of the stages' heads."""
+        count = len(self.stages)
+        return (HEAD,) if count == 1 else tuple(f"head-{stage}.safetensors" for stage in range(1, count + 1))
+
+
+def write(folder: Path, pipeline: PackagedPipeline, heads: Sequence[FittedHead]) -> None:
+    """Write description, the stages' heads and checksums beside what lies in `folder` already."""
+    for name, stage, head in zip(pipeline.head_files, pipeline.stages, heads, strict=True):
+        files.write_tensors(folder / name, head.state(), {"candidate": stage.fingerprint()})
     files.write_json(folder / DESCRIPTION, pipeline.model_dump(mode="json"))
     files.write_checksums(folder)
 
 
-def read(folder: Path) -> tuple[PackagedPipeline, FittedHead]:
-    """The pipeline in `folder`, after every file of it was checked.
+def read(folder: Path) -> tuple[PackagedPipeline, tuple[FittedHead, ...]]:
+    """The pipeline in `folder` and the heads of its stages, after every file of it was checked.
 
     Raises:
         BenchError: there is none, a file was altered or is missing, or another version of bench wrote it.
@@ -137,7 +180,7 @@ def read(folder: Path) -> tuple[PackagedPipeline, FittedHead]:
         content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BenchError(f"{folder / DESCRIPTION} cannot be read ({error}): export it again.") from error
-    if content.get("format") != FORMAT:
+    if content.get("format") not in READ:
         raise BenchError(
             f"{folder} has format {content.get('format')}, and this bench reads {FORMAT}: use bench "
             f"{content.get('bench')}, or MLflow, which runs the code inside the package."
@@ -148,4 +191,5 @@ def read(folder: Path) -> tuple[PackagedPipeline, FittedHead]:
     except ValidationError as error:
         raise BenchError(f"{folder / DESCRIPTION} cannot be read: {error}") from error
     link = TASKS[pipeline.task].link
-    return pipeline, FittedHead.from_state(pipeline.candidate.fusion, load_file(folder / HEAD), link)
+    heads = zip(pipeline.stages, pipeline.head_files, strict=True)
+    return pipeline, tuple(FittedHead.from_state(stage.fusion, load_file(folder / name), link) for stage, name in heads)

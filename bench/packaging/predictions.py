@@ -28,7 +28,7 @@ class Answers:
 
     def __post_init__(self) -> None:
         for name in self.rows.beside:
-            if name in self.classifier.task.columns:
+            if name in self.classifier.columns:
                 self.classifier.close()
                 raise BenchError(f"The answer has a column '{name}' of its own: rename the one to be kept beside it.")
 
@@ -51,6 +51,6 @@ class Answers:
             BenchError: it is another ending.
         """
         write, pipeline = writer_of(Path(out)), self.classifier.pipeline
-        layout = Layout(self.rows.beside, self.classifier.task.columns, pipeline.labels)
+        layout = Layout(self.rows.beside, self.classifier.columns, pipeline.labels)
         with atomic(Path(out)) as temporary:
             write(self, layout, temporary)

@@ -26,6 +26,8 @@ TRUST = "BENCH_TRUST_REMOTE_CODE"
 class TextClassifier(PythonModel):
     """Texts in a column `text` → the columns of the task's answer: in classification a `label` and `probabilities`.
 
+    A cascade says beside them which `stage` answered, and by what `margin`.
+
     A model's own code runs only where whoever serves the package sets BENCH_TRUST_REMOTE_CODE=1: MLflow has no place
     for a flag, and what the package says of itself permits nothing. What a caller can mend is an MlflowException, which
     MLflow's server answers with status 400.
@@ -55,7 +57,7 @@ class TextClassifier(PythonModel):
             answers = self._classifier.answers(_texts(model_input["text"].tolist()))
         except BenchError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        columns = {name: [answer[name] for answer in answers] for name in self._classifier.task.columns}
+        columns = {name: [answer[name] for answer in answers] for name in self._classifier.columns}
         return pd.DataFrame(columns, index=model_input.index, dtype=object)
 
 

@@ -23,7 +23,7 @@ Labels = Sequence[str]
 """The names that numbers are indices of, such as the label list; empty where a task names nothing."""
 
 
-Column = Literal["text", "number", "numbers by name"]
+Column = Literal["text", "number", "whole number", "numbers by name"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

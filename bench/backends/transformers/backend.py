@@ -14,7 +14,7 @@ from bench.backends import packed
 from bench.backends.architectures import fastest_attention, tested
 from bench.backends.base import Encoded, LayerTimes, Pooled, TokenStates, check_finite
 from bench.backends.batches import Batch, Level, Packed, Padded, run_batches
-from bench.backends.body import Body, Start
+from bench.backends.body import Body, Resumption
 from bench.backends.linear import pack_linears
 from bench.backends.loading import load_body
 from bench.backends.memory import keep_freed_memory
@@ -200,13 +200,13 @@ def _kept(layer: int, hidden: Tensor, tokens: Tokens, rows: NDArray[np.int64]) -
     return TokenStates(layer, dict(zip(rows.tolist(), own, strict=True)))
 
 
-def _laid_out(start: TokenStates, batch: Batch, rows: NDArray[np.int64]) -> Start:
+def _laid_out(start: TokenStates, batch: Batch, rows: NDArray[np.int64]) -> Resumption:
     """Kept states of `rows` as their batch has them; what fills it up, which no text sees, is zero."""
     own = torch.cat([start.texts[row] for row in rows.tolist()])
     shape = batch.inputs["input_ids"].shape
     states = own.new_zeros(shape.numel(), own.shape[-1])
     states[batch.tokens.index] = own
-    return Start(start.layer, states.view(*shape, -1))
+    return Resumption(start.layer, states.view(*shape, -1))
 
 
 def _dtype(settings: ResolvedSettings) -> torch.dtype:
