@@ -4,9 +4,10 @@
     python tests/perf/search.py --trials 40     # a shorter search
     python tests/perf/search.py --fronts        # instead: what searches of 200 trials find, and how long they take
     python tests/perf/search.py --fronts --against CHECKOUT --trials 20   # and those of another checkout, in turn
+    python tests/perf/search.py --goals ...     # instead: what a search must reach, see tests/perf/goals.py
 
-Prints, asserts nothing. Needs the offline models and R8 (tests/offline-assets.txt); `--data-home` adds LegalBench.
-Another checkout may count its trials otherwise: `--against-trials` is what it is asked for.
+Prints, and asserts nothing but the goals. Needs the offline models and R8 (tests/offline-assets.txt); `--data-home`
+adds LegalBench. Another checkout may count its trials otherwise: `--against-trials` is what it is asked for.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import goals
 
 from bench.datasets.load import DatasetRequest
 from bench.evaluation.evaluator import Evaluator
@@ -176,6 +179,8 @@ def found(study: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    if "--goals" in sys.argv:
+        sys.exit(goals.main([word for word in sys.argv[1:] if word != "--goals"]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--stored", type=int, default=1000)
