@@ -30,6 +30,7 @@ from bench.extraction import Need, all_devices, check_disk, extract, first_of, h
 from bench.identity import ADOPTED
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent, select
+from bench.precision import fitting
 from bench.progress import SILENT, Progress
 from bench.proof import open_model, prove, prove_cheap
 from bench.specs import ExtractionSettings
@@ -46,7 +47,8 @@ class Wanted:
     `layers` limits what is extracted of a model (all layers where it is not mentioned). `scratch` makes it a dry run:
     nothing is fetched from the hub, and what resolving a model writes goes to that folder (see `bench.models.scratch`).
     `recorded` holds the models' identities where their names come from a file (see `bench.models.resolve`), and `kept`
-    those of a study that is gone on with: what was left open when they were made is as it was.
+    those of a study that is gone on with: what was left open when they were made is as it was. `poolings` are those
+    that are looked at where a dtype is chosen; None takes all.
     """
 
     dataset: DatasetRequest
@@ -57,6 +59,15 @@ class Wanted:
     scratch: Path | None = None
     recorded: Mapping[str, Mapping[str, Any]] | None = None
     kept: Mapping[str, Mapping[str, Any]] | None = None
+    poolings: tuple[str, ...] | None = None
+
+    @property
+    def asked(self) -> ExtractionSettings:
+        """The settings, under the backend that an earlier call resolved if none is named."""
+        resolved = {each["backend"] for each in self.before.values()}
+        if self.settings.backend != AUTO or len(resolved) != 1:
+            return self.settings
+        return self.settings.model_copy(update={"backend": resolved.pop()})
 
     @property
     def before(self) -> Mapping[str, Mapping[str, Any]]:
@@ -84,6 +95,10 @@ class Material:
     def settings(self) -> ResolvedSettings:
         """What all models run under; each has a dtype of its own (`Need.settings`)."""
         return self.needs[0].settings
+
+    def settings_of(self, model: str) -> ResolvedSettings:
+        """What the model of that name runs under."""
+        return next(need.settings for need in self.needs if need.model.name == model)
 
     @property
     def dtypes(self) -> str:
@@ -207,7 +222,7 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
     Raises:
         BenchError: data or models cannot be had, or the settings contradict this machine.
     """
-    asked = choose(wanted.settings)
+    asked = choose(wanted.asked)
     dataset = load(wanted.dataset, download=wanted.download)
     warnings = (*dataset.warnings, *(check_folds(dataset, folds) if folds else ()))
     for warning in warnings:
@@ -225,16 +240,31 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
     if wanted.settings.backend == AUTO:
         progress.say(f"backend: {settings.backend} on {settings.device}")
     texts = [*dataset.train.texts, *dataset.test.texts]
-    needs = tuple(_need(wanted, model, settings, texts, store, progress) for model in selection.models)
+    needs = tuple(
+        _need(wanted, model, _own(wanted, model, settings, store, progress), texts, store, progress)
+        for model in selection.models
+    )
     for need in needs:
         for remark in remarks(need.model, settings):
             progress.say(f"{need.model.name}: {remark}")
         if need.missing:
-            check_openable(need.model, settings, [texts[row] for row in need.missing])
+            check_openable(need.model, need.settings, [texts[row] for row in need.missing])
             if wanted.scratch is not None:
-                prove_cheap(need.model, settings, store.home, wanted.scratch, progress)
+                prove_cheap(need.model, need.settings, store.home, wanted.scratch, progress)
     models = {model.name: model for model in selection.models}
     return Material(dataset, models, selection.absent, needs, store, warnings)
+
+
+def _own(
+    wanted: Wanted, model: ResolvedModel, settings: ResolvedSettings, store: Store, progress: Progress
+) -> ResolvedSettings:
+    """The settings of one model: those of all, in a dtype of its own where none was asked for."""
+    if wanted.settings.dtype != AUTO:
+        return settings
+    if (before := wanted.before.get(model.name)) is not None:
+        return settings.model_copy(update={"dtype": before["dtype"]})
+    dry = wanted.scratch is not None
+    return fitting(model, settings, store.home, progress, poolings=wanted.poolings, dry=dry)
 
 
 def _need(

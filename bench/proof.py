@@ -122,7 +122,7 @@ def _compared(opened: Backend, layers: int) -> SelfTest:
     model, settings = opened.model, opened.settings
     if settings.backend == "transformers":
         return self_test(opened, layers, _transformers(opened))
-    if not _fits(model, "cpu"):
+    if not fits(model, "cpu"):
         return self_test(opened, layers, None)
     plain = settings.model_copy(
         update={"backend": "transformers", "device": "cpu", "attention": None, "tensor_parallel": 1}
@@ -141,7 +141,7 @@ def _padded_in_float32(
 
     Whether texts may be padded.
     """
-    if settings.dtype == "float32" or settings.quantization != "none" or not _fits(model, settings.device):
+    if settings.dtype == "float32" or settings.quantization != "none" or not fits(model, settings.device):
         return True
     exact = settings.model_copy(update={"dtype": "float32"})
     opened, found = _proven(model, exact, store, progress, deepest)
@@ -149,8 +149,8 @@ def _padded_in_float32(
     return found.padded
 
 
-def _fits(model: ResolvedModel, device: str) -> bool:
-    """Whether a copy of the model in float32 fits beside what is there."""
+def fits(model: ResolvedModel, device: str, bytes_each: int = FLOAT32_BYTES) -> bool:
+    """Whether a copy of the model, of so many bytes a parameter, fits beside what is there."""
     import psutil
     import torch
 
@@ -160,7 +160,7 @@ def _fits(model: ResolvedModel, device: str) -> bool:
         free = psutil.virtual_memory().available
     else:
         return False
-    return checkpoint.parameters(model.folder) * FLOAT32_BYTES < SHARE * free
+    return checkpoint.parameters(model.folder) * bytes_each < SHARE * free
 
 
 def _transformers(opened: Backend) -> TransformersBackend:
@@ -178,7 +178,7 @@ def _place(model: ResolvedModel, settings: ResolvedSettings, store: Path) -> Pat
             **(model.identity or _files(model.folder)),
             **backend_module(settings.backend).identity(model, settings),
         },
-        "device": _device(settings.device),
+        "device": device_name(settings.device),
         "token_budget": settings.token_budget,
         "poolings": {name: POOLINGS.source(name) for name in model.poolings},
     }
@@ -191,7 +191,7 @@ def _files(folder: Path) -> dict[str, list[int]]:
     return {str(path): [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
 
 
-def _device(device: str) -> str:
+def device_name(device: str) -> str:
     """What `device` is on this machine: kernels differ from one make to the next."""
     import torch
 

@@ -164,6 +164,7 @@ class Candidate(Spec):
 
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+AnyDtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 CALL = {"from": "the call"}
 """The context under which values are validated that a person gives with a call, and no file."""
@@ -172,10 +173,10 @@ CALL = {"from": "the call"}
 class ExtractionSettings(Spec):
     """How hidden states are to be computed; the same for every model of a study.
 
-    `backend` and `device` may be ``"auto"`` and `attention` None (the backend chooses); all are resolved before they
-    enter an identity. `tensor_parallel` (how many graphics processors hold one model) and `gpu_memory_share` (the
-    share of their memory that may be taken) are vLLM's. `token_budget` bounds a batch and changes no value beyond
-    rounding, so it is not part of one.
+    `backend`, `device` and `dtype` may be ``"auto"`` and `attention` None (the backend chooses); all are resolved
+    before they enter an identity. `tensor_parallel` (how many graphics processors hold one model) and
+    `gpu_memory_share` (the share of their memory that may be taken) are vLLM's. `token_budget` bounds a batch and
+    changes no value beyond rounding, so it is not part of one.
     """
 
     backend: Annotated[
@@ -184,7 +185,10 @@ class ExtractionSettings(Spec):
         Hint(names="backends"),
     ] = "transformers"
     device: Annotated[str, Field(description="cpu, cuda, cuda:1, mps, or auto.")] = "auto"
-    dtype: Annotated[Dtype, Field(description="Of the computation.")] = "float32"
+    dtype: Annotated[
+        AnyDtype,
+        Field(description="Of the computation; auto takes, for each model, what fits it and this machine."),
+    ] = "float32"
     storage_dtype: Annotated[Dtype, Field(description="In the store.")] = "float32"
     quantization: Annotated[
         Literal["none", "8bit", "4bit"],

@@ -38,7 +38,7 @@ class SearchKeywords(TypedDict, total=False):
     max_memory_gb: float | None
     backend: str | None
     device: str | None
-    dtype: Literal["float32", "bfloat16", "float16"] | None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None
     storage_dtype: Literal["float32", "bfloat16", "float16"] | None
     quantization: Literal["none", "8bit", "4bit"] | None
     attention: str | None
@@ -72,7 +72,7 @@ class ExtractKeywords(TypedDict, total=False):
     seed: int | None
     backend: str | None
     device: str | None
-    dtype: Literal["float32", "bfloat16", "float16"] | None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None
     storage_dtype: Literal["float32", "bfloat16", "float16"] | None
     quantization: Literal["none", "8bit", "4bit"] | None
     attention: str | None
@@ -106,7 +106,7 @@ class ReproduceKeywords(TypedDict, total=False):
     seed: int | None
     backend: str | None
     device: str | None
-    dtype: Literal["float32", "bfloat16", "float16"] | None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None
     storage_dtype: Literal["float32", "bfloat16", "float16"] | None
     quantization: Literal["none", "8bit", "4bit"] | None
     attention: str | None

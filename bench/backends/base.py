@@ -199,7 +199,7 @@ def check_finite(
 
 
 AUTO = "auto"
-"""In the place of a backend or a device: whatever is best here (see `bench.backends.resolution`)."""
+"""In the place of a backend, a device or a dtype: what is best here (`backends.resolution`, `bench.precision`)."""
 
 # Name → module.
 BACKENDS: Registry[str] = Registry("backend")

@@ -17,10 +17,14 @@ FASTEST = {"cuda": "vllm", "cpu": "openvino"}
 def resolve(asked: ExtractionSettings) -> ResolvedSettings:
     """`asked` with a concrete device, under the backend that it names.
 
+    A dtype of ``"auto"`` is float32: what fits a model is the model's own (see `bench.precision`).
+
     Raises:
         BenchError: there is no such backend, a setting is another's, or what is asked for cannot be had here.
     """
     module = backend(asked.backend)
+    if asked.dtype == AUTO:
+        asked = asked.model_copy(update={"dtype": "float32"})
     for name, owners in _foreign(asked):
         instead = module.INSTEAD.get(name, f"leave `{name}` out, or use `backend='{owners[0]}'`")
         raise BenchError(

@@ -147,11 +147,12 @@ def _print_plan(planned: "Plan") -> None:
     terminal.echo(f"Space: {planned.space_size}.\n")
     show.table(
         "To extract",
-        ("model", "own pooling", "texts", "missing", "size on disk", "estimated time"),
+        ("model", "own pooling", "dtype", "texts", "missing", "size on disk", "estimated time"),
         [
             (
                 model.name,
                 model.own_pooling or "–",
+                model.dtype,
                 model.texts,
                 model.missing,
                 show.size(model.bytes),
@@ -159,7 +160,7 @@ def _print_plan(planned: "Plan") -> None:
             )
             for model in planned.models
         ],
-        right=(2, 3, 4, 5),
+        right=(3, 4, 5, 6),
     )
     if planned.screen_seconds:
         terminal.echo(f"Then representations are screened, ~ {show.duration(planned.screen_seconds)}.")

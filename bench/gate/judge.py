@@ -71,9 +71,9 @@ def _known(value: Any) -> Any:
 def judge(baseline: Baseline, now: Baseline, fail_on_latency: float | None = None) -> Verdict:
     """Compare; `fail_on_latency` is the growth of a model's relative latency beyond which the check fails."""
     findings = [*judge_data(baseline.data, now.data)]
-    dtypes = (now.pinned.extraction.dtype, now.pinned.extraction.storage_dtype)
-    tolerance = max(TOLERANCE[dtype] for dtype in dtypes)
     for name in baseline.models.keys() & now.models.keys():
+        identity = now.models[name].identity
+        tolerance = max(TOLERANCE[identity[key]] for key in ("dtype", "storage_dtype"))
         findings += _model(name, baseline.models[name], now.models[name], tolerance, fail_on_latency)
     findings.sort(key=lambda finding: ("data", "model", "latency").index(finding.group))
     same_rows = baseline.data.train == now.data.train and baseline.pinned.protocol == now.pinned.protocol

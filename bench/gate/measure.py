@@ -128,7 +128,7 @@ def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> 
 
 def _model(material: Material, name: str, slots: set[str], progress: Progress) -> tuple[ModelFacts, Shelf]:
     model, texts = material.models[name], material.dataset.train.texts
-    (settings,) = (need.settings for need in material.needs if need.model.name == name)
+    settings = material.settings_of(name)
     layers = sorted({int(each.partition(".")[0]) for each in slots})
     need = survey(model, settings, texts, material.store, layers)
     if unknown := sorted(each for each in slots if each.partition(".")[2] not in model.poolings):

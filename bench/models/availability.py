@@ -9,7 +9,8 @@ from bench.models.package import package_files
 from bench.models.resolve import ModelName
 from bench.specs import ExtractionSettings
 
-BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
+# What is chosen for a model is a smaller one where float32 does not fit.
+BYTES = {"auto": 2.0, "float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 QUANTIZED_BYTES = {"8bit": 1.0, "4bit": 0.5}
 # Activations, the tokenizer and the allocator's slack beside the weights.
 OVERHEAD = 1.2

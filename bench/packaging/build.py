@@ -94,7 +94,7 @@ def _model(study: Study, trial: TrialRecord, name: str) -> PackagedModel:
         reference=_reference(resolved),
         layers=resolved.layers,
         deepest=max(source.layer for source in trial.candidate.sources if source.model == name),
-        settings=study.material.settings.model_copy(update={"backend": identity["backend"]}),
+        settings=study.material.settings_of(name).model_copy(update={"backend": identity["backend"]}),
         identity=identity,
     )
 

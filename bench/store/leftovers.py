@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.files import abandoned, is_temporary, size
 from bench.store.shelf import DAMAGED
 
-EMBEDDINGS, CHECKS, EXPORTS, SELFTESTS = "embeddings", "checks", "exports", "selftests"
-ROOMS = (EMBEDDINGS, "evaluations", "rows", "converted", CHECKS, EXPORTS, SELFTESTS)
+EMBEDDINGS, CHECKS, EXPORTS, SELFTESTS, DTYPES = "embeddings", "checks", "exports", "selftests", "dtypes"
+ROOMS = (EMBEDDINGS, "evaluations", "rows", "converted", CHECKS, EXPORTS, SELFTESTS, DTYPES)
 """The folders of a store; what else lies beside them is not its own."""
 SCRATCH = {CHECKS, EXPORTS}
 """Those that hold nothing but what is under way."""

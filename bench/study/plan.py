@@ -37,6 +37,7 @@ class PlannedModel:
     bytes: int
     seconds: float
     own_pooling: str | None = None
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,6 @@ def plan(prepared: Prepared, home: Path) -> Plan:
     """Look, estimate, write nothing."""
     request, material = prepared.request, prepared.material
     dataset = material.dataset
-    peak = matrix_peak(material.settings.dtype)
     size = count(request.space, material.models)
     journal = read(home, prepared.study) if prepared.study in study_names(home) else None
     done = 0 if journal is None else journal.tried
@@ -109,7 +109,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         trials=request.trials,
         done=done,
         left=left,
-        models=planned_models(material, peak),
+        models=planned_models(material),
         absent={model.name: model.reason for model in material.absent},
         screen_seconds=pace.screening if left else 0.0,
         search_seconds=pace.search(left, request.protocol.repetitions),
@@ -119,8 +119,9 @@ def plan(prepared: Prepared, home: Path) -> Plan:
     )
 
 
-def planned_models(material: Material, peak: float) -> tuple[PlannedModel, ...]:
-    """What is still to be extracted of each model; `peak` is operations a second."""
+def planned_models(material: Material) -> tuple[PlannedModel, ...]:
+    """What is still to be extracted of each model."""
+    peaks = {dtype: matrix_peak(dtype) for dtype in {need.settings.dtype for need in material.needs}}
     tokens = min(material.dataset.stats.mean_words * TOKENS_A_WORD + 2, material.settings.max_length)
     return tuple(
         PlannedModel(
@@ -128,8 +129,9 @@ def planned_models(material: Material, peak: float) -> tuple[PlannedModel, ...]:
             need.texts,
             len(need.missing),
             need.bytes,
-            len(need.missing) * tokens * _flops(need) / (peak * EXTRACTION_EFFICIENCY),
+            len(need.missing) * tokens * _flops(need) / (peaks[need.settings.dtype] * EXTRACTION_EFFICIENCY),
             need.model.own_pooling,
+            need.settings.dtype,
         )
         for need in material.needs
     )

@@ -66,7 +66,14 @@ def prepare(
     models = request.models or request.space.sources.models
     named = request.models is not None
     wanted = Wanted(
-        request.dataset, models, request.extraction, named=named, scratch=scratch, recorded=recorded, kept=kept
+        request.dataset,
+        models,
+        request.extraction,
+        named=named,
+        scratch=scratch,
+        recorded=recorded,
+        kept=kept,
+        poolings=request.space.sources.pooling,
     )
     material = gather(wanted, request.protocol.folds, store, progress)
     for model in material.models.values():

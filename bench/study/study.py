@@ -105,6 +105,7 @@ class Study:
             "dataset": self.dataset_json(),
             "backend": material.settings.backend,
             "device": material.settings.device,
+            "dtypes": {need.model.name: need.settings.dtype for need in material.needs},
             "protocol": self.protocol,
             "optimistic": self.optimistic,
             "trials": self.trials,
