@@ -30,6 +30,7 @@ from bench.pooling import POOLINGS
 from bench.progress import Progress
 from bench.proof import device_name, fits, open_model
 from bench.specs import fingerprint
+from bench.store import slot
 from bench.store.leftovers import DTYPES
 
 FORMAT = 1
@@ -61,11 +62,14 @@ class Measured:
     fast: float
     cosine: NDArray[np.float64]
 
-    def worst(self, model: ResolvedModel, poolings: Collection[str] | None) -> float:
-        """The smallest cosine under those poolings; all where they are None."""
-        columns = [place for place, name in enumerate(model.poolings) if poolings is None or name in poolings]
-        found = self.cosine[:, columns]
-        return float(np.nanmin(found)) if np.isfinite(found).any() else 1.0
+    def worst(self, model: ResolvedModel, poolings: Collection[str] | None) -> tuple[float, str]:
+        """The smallest cosine under those poolings (all where they are None), and the slot that has it."""
+        return min(
+            (float(value), slot(layer, name))
+            for name, column in zip(model.poolings, self.cosine.T, strict=True)
+            for layer, value in enumerate(np.nan_to_num(column, nan=1.0))
+            if poolings is None or name in poolings
+        )
 
 
 def fitting(
@@ -115,8 +119,8 @@ def fitting(
         found = _measured(model, settings, store, progress)
         with suppress(OSError):  # measured again, where nothing can be written
             write_checked(place, {"cosine": found.cosine}, {"format": str(FORMAT), "fast": repr(found.fast)})
-    worst = found.worst(model, poolings)
-    seen = f"bfloat16 being {found.fast:.2f} × as fast here, its worst cosine with float32 {worst:.4f}"
+    worst, where = found.worst(model, poolings)
+    seen = f"bfloat16 being {found.fast:.2f} × as fast here, its worst cosine with float32 {worst:.4f}, at {where}"
     return chosen("bfloat16" if worst >= COSINE and found.fast >= FASTER else "float32", seen)
 
 
