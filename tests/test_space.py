@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from bench.errors import BenchError
 from bench.fusion import FUSIONS
 from bench.space.candidates import Shape, canonical, suggest
-from bench.space.enumeration import count, is_finite, members, singles
+from bench.space.enumeration import count, is_finite, member_of, members, singles
 from bench.space.files import load, schema, spaces_folder
 from bench.space.schema import Range, SearchSpace
 from bench.specs import MLP, Candidate, Logistic, Ridge, Source
@@ -226,3 +227,46 @@ def test_a_range_of_one_number_is_no_endless_space() -> None:
 def test_a_mistyped_space_name_gets_the_nearest() -> None:
     with pytest.raises(BenchError, match="did you mean 'quickstart'"):
         load("quikstart")
+
+
+def test_what_tells_no_texts_apart_is_never_proposed_and_all_else_is() -> None:
+    poolings = ("mean", "last", "first")
+    space = SearchSpace.model_validate(
+        {
+            "version": 1,
+            "sources": {"models": ["a", "b"], "at_most": 2, "pooling": list(poolings)},
+            "head": {"kinds": ["logistic"]},
+        }
+    )
+    plain = {"a": Shape(2, 64, poolings), "b": Shape(1, 64, ("mean",))}
+    same = frozenset({(0, "first"), (0, "mean"), (1, "first")})
+    shapes = plain | {"a": replace(plain["a"], same=same)}
+
+    def proposed(candidate: Candidate) -> bool:
+        return not any(source.model == "a" and (source.layer, source.pooling) in same for source in candidate.sources)
+
+    every = [member.candidate for member in members(space, plain)]
+    found = list(members(space, shapes))
+    assert {member.candidate for member in found} == set(filter(proposed, every)) != set(every)
+    for member in found:
+        again = member_of(member.candidate, space, shapes)
+        assert again is not None
+        assert again.params == member.params
+    assert member_of(next(each for each in every if not proposed(each)), space, shapes) is None
+    # one name stands for one list of choices, as samplers want it
+    lists: dict[str, set[object]] = {}
+    for member in found:
+        for name, value in member.params.items():
+            lists.setdefault(name, set()).add(value)
+    assert lists["pooling.a"] == set(poolings)
+    assert lists["pooling.a.but-first"] == {"mean", "last"}
+    assert "pooling.a.but-mean+first" not in lists, "one is left, which is no choice"
+
+
+def test_a_layer_that_tells_nothing_is_left_out_as_a_whole() -> None:
+    space = SearchSpace.model_validate(
+        {"version": 1, "sources": {"models": ["a"], "pooling": ["first"]}, "head": {"kinds": ["logistic"]}}
+    )
+    shape = Shape(3, 64, ("first",), same=frozenset({(0, "first"), (1, "first")}))
+    layers = [member.candidate.sources[0].layer for member in members(space, {"a": shape})]
+    assert layers == [3, 2]

@@ -57,6 +57,11 @@ class ResolvedModel:
         """The poolings that mean something for this model."""
         return poolings(causal=self.causal)
 
+    @property
+    def same(self) -> frozenset[tuple[int, str]]:
+        """Layers and poolings at which it tells no texts apart: none that is known without its states."""
+        return frozenset()
+
 
 @dataclass(frozen=True)
 class ModelName:

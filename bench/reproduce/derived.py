@@ -45,6 +45,11 @@ class Derivation(Spec):
         """It has no authors."""
         return
 
+    @property
+    def same(self) -> frozenset[tuple[int, str]]:
+        """It tells texts apart."""
+        return frozenset()
+
 
 def located(stored: Callable[[Source], Stored], derived: Mapping[Source, Derivation]) -> Locate:
     """From sources, of which some are derived, to the matrices that they mean; `derived` may still grow."""

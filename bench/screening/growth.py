@@ -104,7 +104,7 @@ class Growth:
             low, high = sources.depth.layers(shape.layers)
             for layer in range(low, high + 1):
                 for pooling in sources.pooling:
-                    if pooling in shape.poolings:
+                    if pooling in shape.poolings and (layer, pooling) not in shape.same:
                         source = Source(model=model, layer=layer, pooling=pooling)
                         yield Candidate(sources=(source,), head=Logistic())
 

@@ -22,6 +22,8 @@ class ModelShape(Protocol):
     def poolings(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def own_pooling(self) -> str | None: ...  # noqa: D102 - its authors', where they say
+    @property
+    def same(self) -> frozenset[tuple[int, str]]: ...  # noqa: D102 - layers and poolings that tell no texts apart
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,14 @@ class Shape:
     width: int
     poolings: tuple[str, ...]
     own_pooling: str | None = None
+    same: frozenset[tuple[int, str]] = frozenset()
 
 
 Shapes = Mapping[str, ModelShape]
 BOUNDS = tuple(f".of-{most}" for most in range(1, MOST_LAYERS + 1))
 """What is added to the name of a choice of so many at most, where the space leaves less than it does elsewhere."""
+BUT = ".but-"
+"""Stands between the name of a choice of poolings and those that a layer lacks: samplers take a name for one list."""
 
 
 class Chooser(Protocol):
@@ -94,6 +99,8 @@ def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape
             f"{model} has none of the space's poolings ({', '.join(space.sources.pooling)}): "
             f"add one of {', '.join(shape.poolings)}, or leave the model out."
         )
+    while low < high and all((low, pooling) in shape.same for pooling in poolings):
+        low += 1
     count = 1
     if most > 1 and high > low:
         # a parameter of its own for each bound: samplers take a name for one distribution
@@ -103,7 +110,10 @@ def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape
     for index in range(count):
         suffix = f"{model}.{index + 1}" if index else model
         layer = low if low == high else chooser.suggest_int(f"layer.{suffix}", low, high)
-        pooling = poolings[0] if len(poolings) == 1 else chooser.suggest_categorical(f"pooling.{suffix}", poolings)
+        lacking = [pooling for pooling in poolings if (layer, pooling) in shape.same]
+        choices = [pooling for pooling in poolings if pooling not in lacking] or poolings
+        name = f"pooling.{suffix}" + (BUT + "+".join(lacking) if lacking else "")
+        pooling = choices[0] if len(choices) == 1 else chooser.suggest_categorical(name, choices)
         found[Source(model=model, layer=layer, pooling=pooling)] = None
     return list(found)
 

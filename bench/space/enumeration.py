@@ -5,7 +5,7 @@ from itertools import islice, product
 from typing import Any
 
 from bench.errors import BenchError
-from bench.space.candidates import BOUNDS, Shapes, choose_head, suggest
+from bench.space.candidates import BOUNDS, BUT, Shapes, choose_head, suggest
 from bench.space.schema import Choices, Range, SearchSpace
 from bench.specs import Candidate, HeadSettings, Source, Spec
 
@@ -100,7 +100,7 @@ class _Preferring:
         self.params: dict[str, Any] = {}
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        wanted = self.preferred.get(name)
+        wanted = self.preferred.get(name.partition(BUT)[0])
         self.params[name] = wanted if wanted in choices else choices[0]
         return self.params[name]
 

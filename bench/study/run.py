@@ -27,6 +27,7 @@ from bench.study.logbook import Logbook
 from bench.study.settings import SearchRequest, StudySettings
 from bench.study.study import Session, Study, tracked
 from bench.study.trials import Trials
+from bench.study.varying import varying
 from bench.tasks import TASKS
 from bench.tracking import Tolerant, Tracker
 
@@ -164,10 +165,11 @@ def _run(
     log = Logbook(tracker, journal, material.dataset, request.protocol, progress)
     log.check_end()
     log.catch_up(scorer)
+    shapes = varying(journal, scorer, request.space.sources, material.models, progress)
     table = None
     if screen.wanted(request, material.dataset.task):
         with clock.phase("screen"), one_thread():
-            table = screen.Screener(journal, scorer, request, material.models, costs, progress).run(deadline)
+            table = screen.Screener(journal, scorer, request, shapes, costs, progress).run(deadline)
     with (
         _executor(request, material.store.home, scorer.evaluator.answer) as executor,
         clock.phase("search"),
@@ -177,12 +179,12 @@ def _run(
             journal=journal,
             scorer=scorer,
             space=request.space,
-            shapes=material.models,
+            shapes=shapes,
             costs=costs,
             constraints=request.constraints,
             seed=request.protocol.seed,
             log=log.trial,
-            rungs=rungs.of_study(request.space, material.models, costs, table),
+            rungs=rungs.of_study(request.space, shapes, costs, table),
             executor=executor,
             progress=progress,
             wave=request.wave,
