@@ -12,6 +12,7 @@ from bench.backends.base import AUTO
 from bench.backends.opening import check_openable, remarks
 from bench.backends.resolution import choose
 from bench.backends.settings import ResolvedSettings
+from bench.backends.speeds import reason
 from bench.cost import ModelCost, measure
 from bench.datasets.checks import check_folds
 from bench.datasets.dataset import Dataset
@@ -236,9 +237,11 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
         download=wanted.download,
         recorded=wanted.recorded,
     )
-    settings = choose(asked, [model.architecture for model in selection.models])
+    settings = choose(asked, selection.models)
     if wanted.settings.backend == AUTO:
-        progress.say(f"backend: {settings.backend} on {settings.device}")
+        kept = wanted.asked.backend != AUTO
+        why = "as the study had it" if kept else reason(settings, selection.models)
+        progress.say(f"backend: {settings.backend} on {settings.device}, {why}")
     texts = [*dataset.train.texts, *dataset.test.texts]
     needs = tuple(
         _need(wanted, model, _own(wanted, model, settings, store, progress), texts, store, progress)

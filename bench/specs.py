@@ -181,7 +181,7 @@ class ExtractionSettings(Spec):
 
     backend: Annotated[
         str,
-        Field(description="What runs the models; auto takes the fastest that is installed and supports them."),
+        Field(description="What runs the models; auto takes what was measured to be fastest with their size."),
         Hint(names="backends"),
     ] = "transformers"
     device: Annotated[str, Field(description="cpu, cuda, cuda:1, mps, or auto.")] = "auto"

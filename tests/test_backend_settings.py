@@ -42,11 +42,11 @@ def test_what_is_another_backend_s_is_refused_and_says_whose_it_is(name: str, se
     assert applying(asked) == ExtractionSettings(backend=name), "an old file goes on without it, as it always did"
 
 
-def test_auto_refuses_what_no_backend_here_has() -> None:
+def test_auto_refuses_what_no_backend_here_has(minilm: ResolvedModel) -> None:
     asked = ASKED.model_copy(update={"backend": "auto", "gpu_memory_share": 0.5})
     assert applying(asked) == asked, "it may be for the backend that will be chosen"
     with pytest.raises(BenchError, match="no `gpu_memory_share`, which is for vllm"):
-        choose(asked, ["BertModel"])
+        choose(asked, [minilm])
 
 
 def test_settings_are_resolved_once(minilm: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_settings_are_resolved_once(minilm: ResolvedModel, monkeypatch: pytest.M
     plain = module.resolve_settings
     monkeypatch.setattr(module, "resolve_settings", lambda asked: calls.append(asked) or plain(asked))
     first = choose(ASKED)
-    settings = choose(first, [minilm.architecture])
+    settings = choose(first, [minilm])
     assert settings is first
     assert isinstance(settings, ResolvedSettings)
     module.identity(minilm, settings)

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from bodies import BODIES, error, extract, reference, resolve
 
-from bench.backends import base
+from bench.backends import base, speeds
 from bench.backends.parity import agreements
 from bench.backends.resolution import choose
 from bench.backends.resolution import resolve as resolve_settings
@@ -208,15 +208,43 @@ def test_nothing_is_reported_over_the_network(minilm: ResolvedModel) -> None:
     assert done.returncode == 0, done.stderr
 
 
+class Shaped(NamedTuple):
+    """What is known of a model before its weights are read."""
+
+    architecture: str
+    layers: int
+    width: int
+
+
 class TestAuto:
     """`--backend auto`."""
 
     AUTO = ASKED.model_copy(update={"backend": "auto"})
+    SMALL, LARGE = Shaped("BertModel", 6, 384), Shaped("LlamaModel", 30, 576)
 
-    def test_takes_openvino_on_a_processor(self) -> None:
-        chosen = choose(self.AUTO, ["BertModel", "LlamaModel"])
+    @pytest.fixture(autouse=True)
+    def _measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As if OpenVINO was faster with small models in float32, and slower with large ones."""
+        sizes = {10.6e6: {"openvino": 1.5, "vllm": 1.1}, 119e6: {"openvino": 0.8, "vllm": 0.9}}
+        monkeypatch.setattr(speeds, "SPEEDS", {("cpu", "float32"): sizes})
+
+    def test_takes_openvino_where_it_was_measured_to_be_faster(self) -> None:
+        chosen = choose(self.AUTO, [self.SMALL])
         assert (chosen.backend, chosen.device) == ("openvino", "cpu")
-        assert choose(self.AUTO) == self.AUTO, "before the architectures are known it cannot be told"
+        assert speeds.reason(chosen, [self.SMALL]) == (
+            "which was measured to be 1.50 × as fast as transformers with models of this size"
+        )
+        assert choose(self.AUTO) == self.AUTO, "before the models are known it cannot be told"
+        assert choose(self.AUTO, [self.LARGE]).backend == "transformers"
+        assert choose(self.AUTO, [self.SMALL, self.LARGE]).backend == "transformers", "the large one takes the time"
+        assert speeds.fastest("cpu", "float32", [self.SMALL] * 20 + [self.LARGE]).keys() == {"openvino"}
+
+    def test_gaps_within_a_tie_are_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.undo()
+        assert speeds.fastest("cpu", "float32", [self.SMALL]) == {}, "1.02 as docs/speed.md has it"
+        assert speeds.fastest("cpu", "bfloat16", [self.SMALL]) == {"openvino": pytest.approx(1.07)}
+        assert speeds.fastest("cpu", "float16", [self.SMALL]) == {}
+        assert speeds.fastest("mps", "float32", [self.SMALL]) == {}
 
     @pytest.mark.parametrize(
         ("change", "architectures"),
@@ -227,11 +255,12 @@ class TestAuto:
         ],
     )
     def test_takes_transformers_where_openvino_cannot(self, change: dict[str, Any], architectures: list[str]) -> None:
-        assert choose(self.AUTO.model_copy(update=change), architectures).backend == "transformers"
+        models = [Shaped(each, 6, 384) for each in architectures]
+        assert choose(self.AUTO.model_copy(update=change), models).backend == "transformers"
 
     def test_takes_transformers_where_openvino_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(backend, "find_spec", lambda _: None)
-        assert choose(self.AUTO, ["BertModel"]).backend == "transformers"
+        assert choose(self.AUTO, [self.SMALL]).backend == "transformers"
 
     def test_takes_vllm_on_cuda(self, monkeypatch: pytest.MonkeyPatch) -> None:
         other, vllm = base.backend("transformers"), base.backend("vllm")
@@ -239,10 +268,12 @@ class TestAuto:
         monkeypatch.setattr(vllm, "resolve_settings", lambda each: each.model_copy(update={"device": "cuda"}))
         monkeypatch.setattr(vllm, "unavailable", lambda: None)
         asked = self.AUTO.model_copy(update={"device": "auto"})
-        assert choose(asked, ["LlamaModel"]).backend == "vllm"
-        assert choose(asked, ["SomethingElse"]).backend == "transformers"
+        chosen = choose(asked, [self.LARGE])
+        assert chosen.backend == "vllm"
+        assert "not set beside transformers there" in speeds.reason(chosen, [self.LARGE])
+        assert choose(asked, [Shaped("SomethingElse", 6, 384)]).backend == "transformers"
         monkeypatch.setattr(vllm, "unavailable", lambda: "It is not installed.")
-        assert choose(asked, ["LlamaModel"]).backend == "transformers"
+        assert choose(asked, [self.LARGE]).backend == "transformers"
 
     @pytest.mark.slow
     def test_is_said_and_stored_under_its_name(

@@ -366,6 +366,6 @@ def test_identity_holds_what_changes_a_value(minilm: ResolvedModel) -> None:
 
 def test_without_vllm_the_reason_and_the_way_are_said(minilm: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "DISTRIBUTIONS", ("a distribution that is not there",))
-    for call in (resolve_settings, lambda given: choose(given, [minilm.architecture])):
+    for call in (resolve_settings, lambda given: choose(given, [minilm])):
         with pytest.raises(BenchError, match=r"not installed: python -m pip install 'bench\[vllm\]'"):
             call(ExtractionSettings(backend="vllm", device="cpu"))

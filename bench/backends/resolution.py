@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import overload
 
 from bench.backends.base import AUTO, BACKENDS, backend
 from bench.backends.settings import ResolvedSettings
+from bench.backends.speeds import Body, fastest
 from bench.errors import BenchError
 from bench.specs import ExtractionSettings
-
-# What `auto` tries before transformers, by kind of device: the fastest seen there.
-FASTEST = {"cuda": "vllm", "cpu": "openvino"}
 
 
 def resolve(asked: ExtractionSettings) -> ResolvedSettings:
@@ -35,15 +34,15 @@ def resolve(asked: ExtractionSettings) -> ResolvedSettings:
 
 
 @overload
-def choose(asked: ExtractionSettings, architectures: Collection[str]) -> ResolvedSettings: ...
+def choose(asked: ExtractionSettings, models: Sequence[Body]) -> ResolvedSettings: ...
 @overload
-def choose(asked: ExtractionSettings, architectures: None = None) -> ExtractionSettings: ...
-def choose(asked: ExtractionSettings, architectures: Collection[str] | None = None) -> ExtractionSettings:
-    """`asked` with a concrete backend and device; one backend for all models, whose `architectures` are given.
+def choose(asked: ExtractionSettings, models: None = None) -> ExtractionSettings: ...
+def choose(asked: ExtractionSettings, models: Sequence[Body] | None = None) -> ExtractionSettings:
+    """`asked` with a concrete backend and device; one backend for all `models`.
 
-    ``"auto"`` becomes the fastest backend for the device that is installed and supports every architecture, dtype and
-    option asked for, else transformers. Before the architectures are known (None) it is left as it is. What is resolved
-    already is given back.
+    ``"auto"`` becomes the backend that was measured to be the fastest with models of their size (see
+    `bench.backends.speeds`) of those that are installed and support every architecture, dtype and option asked for,
+    else transformers. Before the models are known (None) it is left as it is. What is resolved already is given back.
 
     Raises:
         BenchError: there is no such backend, or it cannot do what is asked for here.
@@ -52,17 +51,16 @@ def choose(asked: ExtractionSettings, architectures: Collection[str] | None = No
         return asked
     if asked.backend != AUTO:
         return resolve(asked)
-    if architectures is None:
+    if models is None:
         return asked
     plain = asked.model_copy(update={"backend": "transformers"})
     # Where it would run, whatever else is asked for: that may be for another backend.
-    device = resolve(ExtractionSettings(device=asked.device, dtype=asked.dtype)).device
-    name = FASTEST.get(device.partition(":")[0])
-    if name is not None and backend(name).unavailable() is None and all(map(backend(name).supports, architectures)):
-        try:
-            return resolve(asked.model_copy(update={"backend": name}))
-        except BenchError:
-            pass
+    found = resolve(ExtractionSettings(device=asked.device, dtype=asked.dtype))
+    for name in fastest(found.device, found.dtype, models):
+        module = backend(name)
+        if module.unavailable() is None and all(module.supports(model.architecture) for model in models):
+            with suppress(BenchError):
+                return resolve(asked.model_copy(update={"backend": name}))
     return resolve(plain)
 
 
