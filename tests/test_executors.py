@@ -16,8 +16,9 @@ from bench.datasets.load import DatasetRequest
 from bench.errors import BenchError
 from bench.executors.base import EXECUTORS, Failure, Place, WorkerDiedError, open_executor
 from bench.extraction import portions
-from bench.material import Material, Wanted, gather
+from bench.material import Material, gather
 from bench.store import Store, text_key
+from bench.wanted import Wanted
 
 Gather = Callable[[str], Material]
 

@@ -45,8 +45,9 @@ def extract(
     Raises:
         BenchError: there is no such setting or layer, or data or models cannot be had or run.
     """
-    from bench.material import Wanted, gather
+    from bench.material import gather
     from bench.store import Store
+    from bench.wanted import Wanted
 
     refuse_unknown("An extraction", settings, EXTRACT_SETTINGS)
     chosen = {} if layers is None else dict.fromkeys(models, layers)

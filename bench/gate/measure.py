@@ -34,7 +34,7 @@ from bench.gate.baseline import (
 from bench.gate.latency import relative_latency
 from bench.heads import DivergedError
 from bench.identity import PINNED, KeyGroup, only
-from bench.material import Material, Wanted, gather
+from bench.material import Material, gather
 from bench.measures import Predictions
 from bench.models.package import CONVERTED
 from bench.progress import SILENT, Progress
@@ -43,6 +43,7 @@ from bench.specs import Candidate
 from bench.store import Shelf, Store, slot, text_key
 from bench.store.leftovers import CHECKS
 from bench.tasks import TASKS
+from bench.wanted import Wanted
 
 DIGITS = 6
 SKETCH = 4

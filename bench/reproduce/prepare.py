@@ -5,12 +5,13 @@ from pathlib import Path
 
 from bench.datasets.request import DatasetRequest
 from bench.evaluation.protocol import Protocol
-from bench.material import Material, Wanted, gather
+from bench.material import Material, gather
 from bench.progress import Progress
 from bench.reproduce.setup import Setup
 from bench.reproduce.study import PaperStudy
 from bench.specs import ExtractionSettings, fingerprint
 from bench.store import Store
+from bench.wanted import Wanted
 
 RUNS = 5
 """The paper's runs on the test set."""

@@ -16,7 +16,7 @@ from bench.executors.base import Executor, Place, open_executor
 from bench.extraction import check_disk
 from bench.foreign import foreign_parts
 from bench.heads.kinds import check_serves
-from bench.material import Clock, Material, Wanted, extract_and_measure, gather
+from bench.material import Clock, Material, extract_and_measure, gather
 from bench.measures import check_classes
 from bench.progress import Progress
 from bench.store import Store
@@ -30,6 +30,7 @@ from bench.study.trials import Trials
 from bench.study.varying import varying
 from bench.tasks import TASKS
 from bench.tracking import Tolerant, Tracker
+from bench.wanted import Wanted
 
 PHASES = ("extract", "cost", "screen", "search", "confirm")
 
@@ -56,7 +57,7 @@ def prepare(
     """Load the data, resolve the models and look up what is stored. Extracts nothing.
 
     For a `scratch` folder, which makes it a dry run, and identities that were `recorded` or `kept`, see
-    `bench.material.Wanted`.
+    `bench.wanted.Wanted`.
 
     Raises:
         BenchError: data or models cannot be had, or the request contradicts itself.

