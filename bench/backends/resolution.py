@@ -8,7 +8,7 @@ from typing import overload
 
 from bench.backends.base import AUTO, BACKENDS, backend
 from bench.backends.settings import ResolvedSettings
-from bench.backends.speeds import Body, fastest
+from bench.backends.speeds import Sized, fastest
 from bench.errors import BenchError
 from bench.specs import ExtractionSettings
 
@@ -34,10 +34,10 @@ def resolve(asked: ExtractionSettings) -> ResolvedSettings:
 
 
 @overload
-def choose(asked: ExtractionSettings, models: Sequence[Body]) -> ResolvedSettings: ...
+def choose(asked: ExtractionSettings, models: Sequence[Sized]) -> ResolvedSettings: ...
 @overload
 def choose(asked: ExtractionSettings, models: None = None) -> ExtractionSettings: ...
-def choose(asked: ExtractionSettings, models: Sequence[Body] | None = None) -> ExtractionSettings:
+def choose(asked: ExtractionSettings, models: Sequence[Sized] | None = None) -> ExtractionSettings:
     """`asked` with a concrete backend and device; one backend for all `models`.
 
     ``"auto"`` becomes the backend that was measured to be the fastest with models of their size (see

@@ -30,7 +30,7 @@ UNMEASURED = {"cuda": "vllm"}
 """Kind of device → who is made for it, though it was not set beside transformers there."""
 
 
-class Body(Protocol):
+class Sized(Protocol):
     """What is known of a model before its weights are read."""
 
     @property
@@ -41,7 +41,7 @@ class Body(Protocol):
     def width(self) -> int: ...  # noqa: D102
 
 
-def fastest(device: str, dtype: str, models: Sequence[Body]) -> dict[str, float | None]:
+def fastest(device: str, dtype: str, models: Sequence[Sized]) -> dict[str, float | None]:
     """Who is faster than transformers with all of `models`, the fastest first, and how many times; None is unknown."""
     kind = device.partition(":")[0]
     if kind in UNMEASURED:
@@ -57,7 +57,7 @@ def fastest(device: str, dtype: str, models: Sequence[Body]) -> dict[str, float 
     return {name: times for name, times in sorted(found.items(), key=lambda item: -item[1]) if times >= TIE}
 
 
-def reason(settings: ResolvedSettings, models: Sequence[Body]) -> str:
+def reason(settings: ResolvedSettings, models: Sequence[Sized]) -> str:
     """Why the backend was chosen, as a clause."""
     if settings.backend == REFERENCE:
         return "since none that is installed and runs these models was measured to be faster"
