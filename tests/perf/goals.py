@@ -150,7 +150,8 @@ def peer(bench: Bench, arguments: argparse.Namespace) -> Iterator[Goal]:
     """In turn: bench, AutoIntent, bench …; medians of the times, the last of the scores."""
     python = peers.environment(arguments.peers)
     asked = peers.request(R8, MINILM, 256, arguments.preset)
-    data = ("--dataset", "r8", "--max-train", "1024", "--max-test", "500", "--models", MINILM, "--max-length", "256")
+    rows = ("--dataset", "r8", "--max-train", "1024", "--max-test", "500")
+    data = (*rows, "--models", MINILM, "--max-length", "256", "--dtype", "float32")  # as sentence-transformers runs it
     ours, theirs = [], []
     for _ in range(arguments.rounds):
         ours.append(bench.search("R8 1,024 + 500", data))

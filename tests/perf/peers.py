@@ -56,7 +56,7 @@ def searched(python: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "request.json"
         path.write_text(json.dumps({**asked, "folder": folder}), encoding="utf-8")
-        variables = _variables() | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": folder}
+        variables = _variables() | {"HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore", "XDG_CACHE_HOME": folder}
         ran = subprocess.run([python, DRIVER, path], env=variables, stdout=subprocess.PIPE, check=True, cwd=folder)
     return dict(json.loads(ran.stdout.splitlines()[-1]))
 

@@ -18,7 +18,7 @@ import argparse
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,14 +103,16 @@ class Case:
         return float((found == truth).mean()), float(f1_score(truth, found, average="macro")), float(loss)
 
 
-def case(request: DatasetRequest, poolings: tuple[str, ...] = ("mean",)) -> Case:
+def case(
+    request: DatasetRequest, poolings: tuple[str, ...] = ("mean",), layers: Mapping[str, tuple[int, ...]] = LAYERS
+) -> Case:
     settings = ExtractionSettings(max_length=128, dtype="bfloat16")
-    material = gather(Wanted(request, list(LAYERS), settings, layers=LAYERS), None, Store(store_home()))
+    material = gather(Wanted(request, list(layers), settings, layers=layers), None, Store(store_home()))
     material.extract()
     evaluator, locate = material.evaluator(), stored(material.shelves)
     sources = [
         Source(model=name, layer=layer, pooling=pooling)
-        for name, some in LAYERS.items()
+        for name, some in layers.items()
         for layer in some
         for pooling in poolings
     ]
