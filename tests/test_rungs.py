@@ -36,6 +36,7 @@ from bench.specs import MLP, Candidate, Logistic, Source
 from bench.store import Store
 from bench.study import screen
 from bench.study.journal import TRIED, TrialRecord, opened, read
+from bench.study.logbook import screening_csv
 from bench.study.reopen import reopen
 from bench.study.run import prepare
 from bench.study.rungs import CONTROL, SAMPLED, SCREENED, Rungs, of_study
@@ -214,6 +215,18 @@ def test_every_source_is_seen_alone_and_sets_stay_within_the_spaces_bounds() -> 
     assert grown(WIDE) == found
 
 
+def test_what_is_grown_may_still_become_a_member_where_several_models_are_wanted() -> None:
+    for least, largest in ((2, 3), (3, 3)):
+        limits = {"at_least": least, "at_most": 3, "layers_per_model": 3, "total": 3}
+        space = WIDE.model_copy(update={"sources": WIDE.sources.model_copy(update=limits)})
+        sets = [row for row in grown(space).values() if len(row.sources) > 1]
+        models = [len({source.model for source in row.sources}) for row in sets]
+        assert all(count + largest - len(row.sources) >= least for count, row in zip(models, sets, strict=True))
+        others = [count for count, row in zip(models, sets, strict=True) if row.fusion != "concat"]
+        assert others
+        assert min(others) >= least
+
+
 def test_cheap_sets_are_grown_beside_the_best() -> None:
     best = max(latency(row) for row in grown(WIDE).values() if len(row.sources) == 3)
     cheap = min(latency(row) for row in grown(WIDE).values() if len(row.sources) == 3)
@@ -228,10 +241,21 @@ def test_a_sample_of_rows_has_every_class() -> None:
     labels = np.array([0] * 900 + [1] * 90 + [2] * 10)
     split = Split(tuple(map(str, labels)), tuple(map(str, labels)), labels, np.arange(1000), "f")
     rows = ridge.sample(split, 200, 5, seed=1)
-    assert np.bincount(labels[rows]).tolist() == [180, 18, 5]
+    assert np.bincount(labels[rows]).tolist() == [177, 18, 5]
     assert (ridge.sample(split, 200, 5, seed=1) == rows).all()
     assert (ridge.sample(split, 200, 5, seed=2) != rows).any()
     assert len(ridge.sample(split, 1000, 5, seed=1)) == 1000
+
+
+@pytest.mark.parametrize(("classes", "kept"), [(30, 30), (60, 40), (300, 40)])
+def test_a_sample_is_never_larger_than_asked(classes: int, kept: int) -> None:
+    labels = np.sort(np.concatenate([np.full(5 + 4 * label, label) for label in range(classes)]))
+    split = Split(tuple(map(str, labels)), tuple(map(str, labels)), labels, np.arange(len(labels)), "f")
+    rows = ridge.sample(split, 200, 5, seed=1)
+    counts = np.bincount(labels[rows], minlength=classes)
+    assert counts.sum() == 200
+    assert np.flatnonzero(counts).tolist() == list(range(classes - kept, classes)), "the rarest are left out"
+    assert counts[counts > 0].min() == 5
 
 
 def test_a_sample_is_scored_as_if_there_were_no_other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,6 +285,16 @@ def record(number: int, candidate: Candidate, floor: float, ms: float, state: An
     values = {"f1": (floor, floor + 0.02)}
     metrics = {"f1_floor": floor, "latency_ms": ms}
     return TrialRecord(number=number, state=state, candidate=candidate, metrics=metrics, values=values)
+
+
+@pytest.mark.parametrize(
+    ("by", "columns"), [("f1_floor", "f1_mean,f1_floor"), ("log_loss_worst", "log_loss_mean,log_loss_worst")]
+)
+def test_the_screenings_columns_are_called_as_objectives_are(by: str, columns: str) -> None:
+    table = SeenTable(objective(by), (seen(Source(model="a", layer=1, pooling="mean"), values=(0.7, 0.8)),), 10, 10)
+    header, row = screening_csv(table, COSTS).decode().splitlines()
+    assert header.startswith(f"sources,fusion,width,{columns},squared_error")
+    assert row.split(",")[4] == ("0.7" if by == "f1_floor" else "0.8")
 
 
 def test_dear_heads_come_for_what_is_still_in_the_race() -> None:

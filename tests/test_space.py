@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from bench.errors import BenchError
 from bench.fusion import FUSIONS
 from bench.space.candidates import Shape, canonical, suggest
-from bench.space.enumeration import count, is_finite, member_of, members, singles
+from bench.space.enumeration import count, is_finite, member_of, members, singles, surely_more
 from bench.space.files import load, schema, spaces_folder
 from bench.space.schema import Range, SearchSpace
 from bench.specs import MLP, Candidate, Logistic, Ridge, Source
@@ -132,6 +132,17 @@ def test_enumeration_finds_exactly_what_sampling_can_find() -> None:
     sampled = {suggest(study.ask(), SMALL, SHAPES).fingerprint() for _ in range(600)}
     assert sampled <= listed
     assert len(sampled) > len(listed) // 3
+
+
+def test_a_large_space_is_known_to_be_one_without_a_walk_through_it() -> None:
+    for update in ({}, {"layers_per_model": 2}, {"at_least": 2}, {"at_most": 2, "total": 2}):
+        space = SMALL.model_copy(update={"sources": SMALL.sources.model_copy(update=update)})
+        found = sum(1 for _ in members(space, SHAPES))
+        assert not surely_more(space, SHAPES, found)
+        if update != {"layers_per_model": 2}:
+            assert surely_more(space, SHAPES, found // 2)
+    assert surely_more(load("default"), SHAPES, 20_000)
+    assert count(load("default"), SHAPES) is None
 
 
 def test_enumerated_params_lead_back_to_their_candidate() -> None:

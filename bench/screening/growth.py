@@ -59,7 +59,9 @@ class Growth:
             parents = self._scored(score, grown)
             sets += parents
             beam = (beam + 1) // 2
-        for parent in self._promising(sets, self.space.screen.beam):
+        least = self.space.sources.at_least
+        whole = [row for row in sets if len({source.model for source in row.sources}) >= least]
+        for parent in self._promising(whole, self.space.screen.beam):
             self._scored(score, (self._fused(parent.sources, name) for name in self._others))
 
     @property
@@ -109,10 +111,12 @@ class Growth:
                         yield Candidate(sources=(source,), head=Logistic())
 
     def _joined(self, sources: Sequence[Source]) -> Candidate | None:
-        """A set under the plain operator; None where the space does not have it."""
+        """A set under the plain operator; None where the space has neither it nor anything that it may grow to."""
         counts = {source.model: sum(each.model == source.model for each in sources) for source in sources}
         limits = self.space.sources
         if len(set(sources)) < len(sources) or len(counts) > limits.at_most:
+            return None
+        if len(counts) + self.largest - len(sources) < limits.at_least:
             return None
         return None if max(counts.values()) > limits.layers_per_model else self._fused(sources, self.plain)
 

@@ -24,15 +24,25 @@ def serves(task: str) -> bool:
 
 
 def sample(split: Split, rows: int, least: int, seed: int) -> np.ndarray:
-    """Positions of at most about so many rows, ascending: by class in proportion, but `least` of each that has them."""
+    """Positions of at most so many rows, ascending: by class in proportion, but `least` of each that has them.
+
+    Where not even these fit, the rarest classes are left out: with fewer rows a class could not be in every fold.
+    """
     if len(split) <= rows:
         return np.arange(len(split))
     random = np.random.default_rng(seed)
-    chosen = []
-    for label in np.unique(split.labels):
-        places = random.permutation(np.flatnonzero(split.labels == label))
-        chosen.append(places[: max(least, round(len(places) * rows / len(split)))])
-    return np.sort(np.concatenate(chosen))
+    places = [random.permutation(np.flatnonzero(split.labels == label)) for label in np.unique(split.labels)]
+    there = np.array([len(each) for each in places])
+    floor = np.minimum(there, least)
+    taken = np.maximum(floor, np.round(there * rows / len(split)).astype(int))
+    while taken.sum() > rows:
+        spare = taken - floor
+        if spare.any():
+            taken[spare.argmax()] -= 1
+        else:
+            taken[np.where(taken > 0, there, there.max() + 1).argmin()] = 0
+            floor = np.minimum(floor, taken)
+    return np.sort(np.concatenate([each[:count] for each, count in zip(places, taken, strict=True)]))
 
 
 def scoring(scorer: Scorer, by: Objective, rows: np.ndarray) -> Callable[[Candidate], Seen | None]:

@@ -84,9 +84,33 @@ def is_finite(space: SearchSpace) -> bool:
     return "mlp" not in space.head.kinds or not isinstance(rate, Range) or rate.low == rate.high
 
 
+def surely_more(space: SearchSpace, shapes: Shapes, limit: int) -> bool:
+    """Whether the space has more than `limit` candidates, told without walking through it; False where that is open.
+
+    Counted are sets of one source of each model under each kind of head and operator, all of which are distinct.
+    """
+    each = []
+    for shape in shapes.values():
+        low, high = space.sources.depth.layers(shape.layers)
+        poolings = [pooling for pooling in space.sources.pooling if pooling in shape.poolings]
+        sources = {(layer, pooling) for layer in range(low, high + 1) for pooling in poolings}
+        each.append(len(sources - shape.same))
+    heads = len(set(space.head.kinds))
+    # under a linear head `sum+residual` is `sum`
+    operators = len({name.replace("sum+residual", "sum") for name in space.fusion.operators})
+    most = min(space.sources.at_most, len(each), space.sources.total or len(each))
+    # elementary symmetric polynomials: how many sets of each size there are
+    sets = [1] + [0] * most
+    for count_of_one in each:
+        for size in range(most, 0, -1):
+            sets[size] += sets[size - 1] * count_of_one
+    least = min(space.sources.at_least, most)
+    return sum(heads * (operators if size > 1 else 1) * sets[size] for size in range(least, most + 1)) > limit
+
+
 def count(space: SearchSpace, shapes: Shapes, limit: int = COUNTED) -> int | None:
     """How many distinct candidates the space holds; None when endless or more than `limit`."""
-    if not is_finite(space):
+    if not is_finite(space) or surely_more(space, shapes, limit):
         return None
     found = sum(1 for _ in islice(members(space, shapes), limit + 1))
     return found if found <= limit else None

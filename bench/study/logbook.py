@@ -13,7 +13,7 @@ from bench.escaping import csv_file
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.scoring import Scored, Scorer
 from bench.figures import drawn
-from bench.measures import aggregated, cost_names
+from bench.measures import AGGREGATIONS, Objective, aggregated, cost_names
 from bench.metrics import finite
 from bench.progress import Progress, attempted
 from bench.screening.table import SeenTable
@@ -227,8 +227,8 @@ def costs_csv(costs: Mapping[str, ModelCost]) -> bytes:
 
 def screening_csv(seen: SeenTable, costs: Mapping[str, ModelCost]) -> bytes:
     """Every representation that the screening saw, the best first."""
-    name = seen.by.measure.name
-    header = ["sources", "fusion", "width", f"{name}_mean", f"{name}_floor", "squared_error", "penalty"]
+    scores = [Objective(seen.by.measure, AGGREGATIONS[name]).name for name in ("mean", "floor")]
+    header = ["sources", "fusion", "width", *scores, "squared_error", "penalty"]
     return csv_file(
         [*header, *cost_names(), "seconds"],
         (

@@ -19,7 +19,7 @@ from bench.measures import values
 from bench.metrics import finite
 from bench.progress import Progress, Work
 from bench.space.candidates import Shapes, suggest
-from bench.space.enumeration import Member, is_finite, members
+from bench.space.enumeration import Member, is_finite, members, surely_more
 from bench.space.schema import SearchSpace
 from bench.specs import Candidate
 from bench.study.journal import Journal, State, TrialRecord
@@ -135,7 +135,7 @@ class Trials:
     def _prepare(self, wanted: int) -> None:
         """List a small space; where all of it is wanted, the sampler has nothing to choose."""
         self._listed, self._all = None, False
-        if is_finite(self.space):
+        if is_finite(self.space) and not surely_more(self.space, self.shapes, ENUMERABLE):
             found = list(islice(members(self.space, self.shapes), ENUMERABLE + 1))
             if len(found) <= ENUMERABLE:
                 within = self.constraints.violation
