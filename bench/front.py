@@ -12,9 +12,14 @@ Direction = Literal["maximize", "minimize"]
 Point = Sequence[float]
 
 
+def covers(a: Point, b: Point, directions: Sequence[Direction]) -> bool:
+    """Whether `a` is at least as good as `b` in every objective; never with NaN."""
+    return all(x >= y for x, y in zip(_gains(a, directions), _gains(b, directions), strict=True))
+
+
 def dominates(a: Point, b: Point, directions: Sequence[Direction]) -> bool:
     """Whether `a` is at least as good as `b` in every objective, and better in one."""
-    return _covers(a, b, directions) and not _covers(b, a, directions)
+    return covers(a, b, directions) and not covers(b, a, directions)
 
 
 def pareto(points: Sequence[Point], directions: Sequence[Direction]) -> list[int]:
@@ -22,9 +27,9 @@ def pareto(points: Sequence[Point], directions: Sequence[Direction]) -> list[int
     return [
         index
         for index, point in enumerate(points)
-        if _covers(point, point, directions)
+        if covers(point, point, directions)
         and not any(
-            dominates(other, point, directions) or (position < index and _covers(other, point, directions))
+            dominates(other, point, directions) or (position < index and covers(other, point, directions))
             for position, other in enumerate(points)
         )
     ]
@@ -36,7 +41,7 @@ def could_still_matter(bound: Point, complete: Sequence[Point], directions: Sequ
     A complete point that equals the bound rules it out too: the candidate could only tie, and the first of equal
     points stands for all. So does NaN in the bound.
     """
-    return _covers(bound, bound, directions) and not any(_covers(point, bound, directions) for point in complete)
+    return covers(bound, bound, directions) and not any(covers(point, bound, directions) for point in complete)
 
 
 def knee(points: Sequence[Point], directions: Sequence[Direction]) -> int:
@@ -68,11 +73,6 @@ def knee(points: Sequence[Point], directions: Sequence[Direction]) -> int:
 
     farthest = max(front, key=beyond)
     return farthest if beyond(farthest) > 1e-9 else best
-
-
-def _covers(a: Point, b: Point, directions: Sequence[Direction]) -> bool:
-    """Whether `a` is at least as good as `b` in every objective; never with NaN."""
-    return all(x >= y for x, y in zip(_gains(a, directions), _gains(b, directions), strict=True))
 
 
 def _gains(point: Point, directions: Sequence[Direction]) -> tuple[float, ...]:

@@ -139,6 +139,35 @@ def test_a_repetition_once_computed_is_read_back_and_a_torn_one_is_not(tmp_path:
 
 
 @pytest.mark.parametrize("head", [QUICK, Logistic(), Ridge()], ids=["mlp", "logistic", "ridge"])
+def test_folds_answered_one_by_one_are_the_repetition(tmp_path: Path, r8: Dataset, head: Head) -> None:
+    raced = Protocol(folds=3, repetitions=2, race=0.05)
+    candidate = Candidate(sources=(SOURCE,), head=head)
+    bit_by_bit, at_once = (scorer(tmp_path / name, r8, raced, tmp_path / name) for name in ("a", "b"))
+    whole, *_ = at_once.asks(candidate, "search")
+    blocks = bit_by_bit.blocks(candidate)
+    assert [ask.folds.only for ask in blocks if ask.folds] == [(0,), (1,), (2,), None]
+    answers = [(ask, bit_by_bit.evaluator.answer(ask)) for ask in blocks[:3]]
+    assert bit_by_bit.gathered(answers[:2]).begun
+    assert not bit_by_bit.gathered(answers).begun
+    expected = at_once.evaluator.answer(whole)
+    for found in (bit_by_bit.evaluator.known(whole), bit_by_bit.gathered(answers).repetitions[0]):
+        assert found is not None
+        assert np.array_equal(found.rows, expected.rows)
+        assert np.array_equal(found.predicted, expected.predicted)
+    joined = bit_by_bit.evaluator.known(whole)
+    assert joined is not None
+    np.testing.assert_allclose(joined.scores, expected.scores, atol=1e-5)
+    assert len(joined.reports) == len(expected.reports)
+    for place, (ask, outcome) in enumerate(answers):
+        part = at_once.evaluator.known(ask)
+        assert part is not None
+        assert np.array_equal(part.rows, outcome.rows)
+        assert part.reports == expected.reports[place : place + 1]
+    assert bit_by_bit.evaluator.known(whole.of_folds((0, 2))) is not None
+    assert bit_by_bit.evaluator.known(blocks[3]) is None
+
+
+@pytest.mark.parametrize("head", [QUICK, Logistic(), Ridge()], ids=["mlp", "logistic", "ridge"])
 def test_features_that_carry_the_class_beat_the_majority(tmp_path: Path, r8: Dataset, head: Head) -> None:
     found = scorer(tmp_path, r8, Protocol(folds=3, repetitions=2))
     scored = found.scored(Candidate(sources=(SOURCE,), head=head), "search")

@@ -201,6 +201,25 @@ def test_pruning_never_changes_the_front(run: Run, tmp_path: Path, monkeypatch: 
         ), "pruned though nothing dominates the best it could have become"
 
 
+def test_what_was_given_up_is_written_down_and_written_again(run: Run, tmp_path: Path) -> None:
+    raced = {"space": SPACE.model_copy(update={"head": SPACE.head.model_copy(update={"kinds": ("ridge",)})})}
+    raced |= {"protocol": PROTOCOL.model_copy(update={"race": 0.2}), "trials": 16}
+    run(**raced)
+    records = read(tmp_path, "s").of("pruned")
+    early = [record for record in records if record.given_up and record.given_up.blocks < PROTOCOL.folds]
+    assert early
+    assert all(record.repetitions == 0 and record.given_up for record in early)
+    tracker = MlflowTracker(tmp_path)
+    result = run(tracker, **raced)
+    client = MlflowClient(tracker.store.address)
+    parent = client.get_run(result.session.parent_run_id)  # type: ignore[union-attr]
+    runs = client.search_runs([parent.info.experiment_id], "tags.`bench.state` = 'pruned'")
+    tags = {int(each.data.tags["bench.trial"]): each.data.tags["bench.pruned"] for each in runs}
+    assert tags == {record.number: str(record.given_up) for record in records}
+    files = {each.path for each in client.list_artifacts(runs[0].info.run_id)}
+    assert "predictions.parquet" in files
+
+
 def test_a_time_budget_stops_and_the_front_is_still_confirmed(run: Run) -> None:
     result = run(trials=500, time_budget=0.001)
     assert result.session.stopped is not None
@@ -323,7 +342,13 @@ def test_workers_without_work_are_refused(store: Store, in_model_store: None) ->
 def test_a_wave_belongs_to_the_study_and_one_is_the_default(run: Run, store: Store, tmp_path: Path) -> None:
     settings = prepare(request(), store, SILENT).settings
     old = settings.model_dump(
-        mode="json", exclude={"wave": True, "plugins": True, "space": {"screen": True, "sources": {"total": True}}}
+        mode="json",
+        exclude={
+            "wave": True,
+            "plugins": True,
+            "space": {"screen": True, "sources": {"total": True}, "protocol": {"race"}},
+            "protocol": {"race"},
+        },
     )
     assert settings.fingerprint() == fingerprint(old), "studies from before there were waves keep their names"
     assert settings.fingerprint() != settings.model_copy(update={"wave": 2}).fingerprint()

@@ -44,6 +44,9 @@ Search = Callable[..., list[dict[str, Any]]]
 
 def draw(ask: Ask) -> Outcome:
     """What no training gave: predictions that follow from the ask, and a candidate in ten diverges."""
+    if ask.folds is not None and ask.folds.only is not None:
+        whole = draw(ask.of_folds(None))
+        return whole.at(np.flatnonzero(np.isin(whole.rows % ask.folds.folds, ask.folds.only)), ())
     chance = np.random.default_rng(int(ask.model_copy(update={"seed": 0}).fingerprint(), 16) % 2**32).random()
     if chance > 0.9:
         raise DivergedError("diverged")
@@ -67,9 +70,13 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
     table = tmp_path / "data.csv"
     table.write_text("\n".join(["text,label", *(f"text {row},{row % 2}" for row in range(50))]))
     dataset = load(DatasetRequest(name=str(table)))
-    scorer = Scorer(dataset, PROTOCOL, SimpleNamespace(answer=draw), stored({MODEL: "shelf"}))  # type: ignore[arg-type]
 
-    def go(study: str, wave: int, wanted: int, *, executor: Any = None, sampler: str = "tpe") -> list[dict[str, Any]]:
+    def go(
+        study: str, wave: int, wanted: int, *, executor: Any = None, sampler: str = "tpe", rate: float | None = None
+    ) -> list[dict[str, Any]]:
+        protocol = PROTOCOL.model_copy(update={"race": rate})
+        evaluator = SimpleNamespace(answer=draw, answers=lambda asks: list(map(draw, asks)))
+        scorer = Scorer(dataset, protocol, evaluator, stored({MODEL: "shelf"}))  # type: ignore[arg-type]
         space = SearchSpace.model_validate({**SPACE, "sampler": {"name": sampler}})
         limits = Constraints(max_latency_ms=65)
         settings = StudySettings(
@@ -77,7 +84,7 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
             dataset_fingerprint="f",
             models={},
             space=space,
-            protocol=PROTOCOL,
+            protocol=protocol,
             constraints=limits,
             wave=wave,
         )
@@ -104,10 +111,14 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
 def told(records: Mapping[int, TrialRecord]) -> list[dict[str, Any]]:
     """The records in order, with places for numbers: a trial that is tried again has another number."""
     place = {number: index for index, number in enumerate(records)}
-    return [
-        record.model_dump(exclude={"number", "seconds"}) | {"repeats": place.get(record.repeats)}  # type: ignore[arg-type]
-        for record in records.values()
-    ]
+    found = []
+    for record in records.values():
+        given_up = None if record.given_up is None else record.given_up.model_dump()
+        if given_up is not None:
+            given_up["against"] = place.get(given_up["against"])
+        repeats = place.get(record.repeats)  # type: ignore[arg-type]
+        found.append(record.model_dump(exclude={"number", "seconds"}) | {"repeats": repeats, "given_up": given_up})
+    return found
 
 
 def test_a_wave_of_one_is_seeded_as_ever(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,3 +211,25 @@ def test_what_a_worker_could_not_answer_is_answered_here(search: Search) -> None
             return ((ask, Failure(WorkerDiedError("killed"))) for ask in asks)
 
     assert search("a", 2, 6, executor=Dying(draw)) == search("b", 2, 6)
+
+
+@pytest.mark.parametrize("wave", [1, 4])
+def test_a_raced_study_is_the_same_however_it_is_answered_and_interrupted(
+    search: Search, wave: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = search("a", wave, 40, rate=0.2)
+    why = [record["given_up"] for record in straight if record["state"] == "pruned"]
+    assert {each["by"] for each in why} == {"bound", "race"}
+    assert min(each["blocks"] for each in why) < PROTOCOL.folds
+    assert search("b", wave, 40, rate=0.2, executor=Backwards()) == straight
+    kills = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "tell", dying(Journal.tell, 3, after=True))
+        while True:
+            try:
+                found = search("c", wave, 40, rate=0.2)
+                break
+            except KeyboardInterrupt:
+                kills += 1
+    assert kills > 4
+    assert found == straight

@@ -77,6 +77,11 @@ class Ask(Spec):
         assert isinstance(self.subject, Candidate)
         return self.subject
 
+    def of_folds(self, only: tuple[int, ...] | None) -> "Ask":
+        """The same of some of the folds; None: of all."""
+        assert self.folds is not None, "it predicts no folds"
+        return self.model_copy(update={"folds": self.folds.model_copy(update={"only": only})})
+
     def identity(self) -> dict[str, Any]:
         """All that can change the answer, as JSON values.
 

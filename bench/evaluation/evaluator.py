@@ -67,7 +67,7 @@ class Evaluator:
             name = ask.fingerprint()
             if name in found or name in missing:
                 continue
-            if (known := self.cache.get(ask)) is not None:
+            if (known := self.known(ask)) is not None:
                 found[name] = known
             else:
                 missing[name] = ask
@@ -78,8 +78,20 @@ class Evaluator:
         return [found[ask.fingerprint()] for ask in asks]
 
     def known(self, ask: Ask) -> Outcome | None:
-        """The outcome of an ask that was answered before."""
-        return self.cache.get(ask)
+        """The outcome of an ask that was answered before: as it is, as a part of a whole, or part by part."""
+        if (found := self.cache.get(ask)) is not None or ask.folds is None or ask.folds.split is not None:
+            return found
+        if ask.folds.only is not None and (whole := self.cache.get(ask.of_folds(None))) is not None:
+            parts = self._parts(ask)
+            rows = np.sort(np.concatenate([part.predict for _, part in parts]))
+            return whole.at(rows, tuple(whole.reports[place] for place, _ in parts) if whole.reports else ())
+        pieces = []
+        places = ask.folds.only or range(ask.folds.folds)
+        for place in places if len(places) > 1 else ():
+            if (piece := self.cache.get(ask.of_folds((place,)))) is None:
+                return None
+            pieces.append(piece)
+        return Outcome.joined(pieces) if pieces else None
 
     def fitted(self, ask: Ask) -> FittedHead:
         """The very head that answers an ask with one fold, or about the test rows."""

@@ -1,7 +1,8 @@
 """The one answer: what a trained classifier says of rows, and how its training went."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -33,3 +34,17 @@ class Outcome:
     scores: np.ndarray
     kind: ScoreKind = "log-probability"
     reports: tuple[Report, ...] = ()
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Outcome]") -> "Outcome":
+        """What was said of different rows as one outcome; the parts' reports follow one another."""
+        order = np.argsort(np.concatenate([part.rows for part in parts]))
+        rows, predicted, scores = (
+            np.concatenate([getattr(part, name) for part in parts])[order] for name in ("rows", "predicted", "scores")
+        )
+        return cls(rows, predicted, scores, parts[0].kind, tuple(chain.from_iterable(each.reports for each in parts)))
+
+    def at(self, rows: np.ndarray, reports: "tuple[Report, ...]") -> "Outcome":
+        """What is said of some of the rows, by their positions, ascending, by heads with these reports."""
+        places = np.searchsorted(self.rows, rows)
+        return Outcome(rows, self.predicted[places], self.scores[places], self.kind, reports)

@@ -38,6 +38,10 @@ class Protocol(Spec):
     `cv`: each repetition predicts every training row once out of fold (or, above `validation_above` rows, predicts a
     fixed validation split); the test set is touched only by the confirmation. `paper`: each repetition trains on all
     training rows and is scored on the test set, which selects on test, as the paper does, and is optimistic.
+
+    `race` says when a candidate is given up before its end. None: between repetitions, where the front is out of its
+    reach. A rate: also between the folds of the first repetition, and where a paired test that errs at that rate says
+    that the candidate is worse than what it has to beat (see `bench.study.race`); 0 leaves out the test.
     """
 
     name: Annotated[
@@ -54,6 +58,7 @@ class Protocol(Spec):
     validation_above: Annotated[
         int, Field(ge=0, description="Training rows beyond which one fixed validation split stands for the folds.")
     ] = 20_000
+    race: Annotated[float | None, Field(ge=0, le=0.5)] = None
 
     @property
     def search_seeds(self) -> tuple[int, ...]:
@@ -72,6 +77,11 @@ class Protocol(Spec):
     def fold_rule(self, rows: int) -> FoldRule:
         """How so many training rows are cut."""
         return FoldRule(folds=self.folds, split=self.seed if self.uses_validation_split(rows) else None)
+
+    @property
+    def by_folds(self) -> bool:
+        """Whether a candidate may be given up between the folds of its first repetition."""
+        return self.race is not None and self.name == "cv"
 
     def describe(self, rows: int) -> str:
         """The rules in a sentence, for people."""

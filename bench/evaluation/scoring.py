@@ -1,7 +1,7 @@
 """Candidates scored by a protocol: it says what is asked, the truth says what the outcomes are worth."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from bench.evaluation.ask import Ask, Phase
 from bench.evaluation.inputs import Locate
 from bench.evaluation.outcome import Outcome
 from bench.evaluation.protocol import Protocol
-from bench.measures import ACCURACY, DEFAULT, F1, Measure, Predictions, summaries, summary
+from bench.measures import ACCURACY, DEFAULT, F1, Measure, Objective, Predictions, summaries, summary
 from bench.metrics import Scores, Summary
 from bench.specs import MLP, Candidate
 
@@ -29,6 +29,15 @@ class Repetition:
     rows: np.ndarray
     predictions: Predictions
 
+    def completed(self, rest: Predictions) -> Predictions:
+        """Of a repetition that lacks folds: with what `rest`, which is of all rows, says of the missing ones."""
+        predicted, logs, own = rest.predicted.copy(), None, self.predictions.log_probabilities
+        predicted[self.rows] = self.predicted
+        if own is not None and rest.log_probabilities is not None:
+            logs = rest.log_probabilities.copy()
+            logs[self.rows] = own
+        return replace(rest, predicted=predicted, log_probabilities=logs)
+
     @property
     def predicted(self) -> np.ndarray:
         """Predicted classes, int [rows]."""
@@ -42,9 +51,15 @@ class Repetition:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Repetitions of one candidate (or baseline) with their summaries."""
+    """Repetitions of one candidate (or baseline) with their summaries; `begun`: the last one lacks folds."""
 
     repetitions: tuple[Repetition, ...]
+    begun: bool = False
+
+    @property
+    def whole(self) -> tuple[Repetition, ...]:
+        """Those that lack no fold."""
+        return self.repetitions[:-1] if self.begun else self.repetitions
 
     @property
     def predictions(self) -> tuple[Predictions, ...]:
@@ -131,6 +146,36 @@ class Scorer:
             beside=beside,
         )
         return [ask.model_copy(update={"seed": seed}) for seed in seeds]
+
+    def blocks(self, candidate: Candidate) -> list[Ask]:
+        """What is asked of a candidate in the search, bit by bit, where it may be given up in between.
+
+        That are its repetitions; where the protocol races, the first of them fold by fold.
+        """
+        first, *others = self.asks(candidate, "search")
+        if not self.protocol.by_folds or first.folds is None or first.folds.split is not None:
+            return [first, *others]
+        return [*(first.of_folds((place,)) for place in range(first.folds.folds)), *others]
+
+    def gathered(self, answers: Iterable[tuple[Ask, Outcome]]) -> Scored:
+        """As `marked`, but answers under one seed, which are of different folds, are one repetition."""
+        found: dict[int, list[tuple[Ask, Outcome]]] = {}
+        for ask, outcome in answers:
+            found.setdefault(ask.seed, []).append((ask, outcome))
+        joined = [(each[0][0], Outcome.joined([outcome for _, outcome in each])) for each in found.values()]
+        last = list(found.values())[-1] if found else []
+        rule = last[0][0].folds if last else None
+        begun = rule is not None and rule.only is not None and len(last) < rule.folds
+        return Scored(self.marked(joined).repetitions, begun)
+
+    def bound(self, scored: Scored, objective: Objective) -> float:
+        """The best that an objective can become of what a search has evaluated so far of a candidate."""
+        rest, last = None, scored.repetitions[-1]
+        if scored.begun:
+            truth, logs = self.dataset.train.labels, last.predictions.log_probabilities
+            shape = None if logs is None else np.zeros((len(truth), logs.shape[1]), logs.dtype)
+            rest = last.completed(Predictions(truth, truth, self.dataset.labels, shape).perfect)
+        return objective.bound([each.predictions for each in scored.whole], len(self.protocol.search_seeds), rest)
 
     def scored(self, subject: Candidate | str, phase: Phase, seeds: Sequence[int] | None = None) -> Scored:
         """The scores over repetitions of what `asks` asks.

@@ -51,6 +51,16 @@ class Predictions:
         logs = None if self.log_probabilities is None else self.log_probabilities[rows]
         return replace(self, truth=self.truth[rows], predicted=self.predicted[rows], log_probabilities=logs)
 
+    @cached_property
+    def perfect(self) -> "Predictions":
+        """The same rows, all predicted rightly and, where there are probabilities, surely."""
+        logs = self.log_probabilities
+        if logs is not None:
+            logs = np.full_like(logs, -np.inf)
+            known = np.flatnonzero(self.truth < logs.shape[1])
+            logs[known, self.truth[known]] = 0
+        return replace(self, predicted=self.truth, log_probabilities=logs)
+
     def mixed(self, other: "Predictions", rows: npt.NDArray[np.bool_]) -> "Predictions":
         """The same, with what another classifier says of some of the rows, bool [n]."""
         logs = None
@@ -86,6 +96,8 @@ class Measure:
         heading: In tables, where the title is too long.
         unit: With which `title` is followed in brackets.
         best: The best value there is: pruning relies on it.
+        grows: Whether a row that is predicted rightly, and surely, never makes it worse, whatever is said of others:
+            what rows that are not predicted yet can bring is then at best what it is with all of them right.
         digits: After the point, for people.
         counted: From counts by class; such a measure is resampled quickly.
         computed: From predictions in full; NaN where they lack what it needs.
@@ -102,6 +114,7 @@ class Measure:
     heading: str = ""
     unit: str = ""
     best: float = 0.0
+    grows: bool = False
     digits: int = 4
     counted: Callable[[Counts], Floats] | None = None
     computed: Callable[[Predictions], float] | None = None
@@ -158,18 +171,25 @@ class Measure:
 
         return metrics.row_interval(mean, len(first.truth), seed=seed)
 
-    def paired(self, a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0) -> PairedTest:
-        """Whether the means of two systems over as many repetitions differ, by swapping what they say row by row."""
+    def paired(
+        self, a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0, draws: int = 10_000
+    ) -> PairedTest:
+        """Whether the means of two systems over as many repetitions differ, by swapping what they say row by row.
+
+        `draws` bounds the swaps; a measure that is not counted takes a thousand at most.
+        """
         first = a[0]
         if (counted := self._counting(first.labels)) is not None:
             one, other = (np.stack([each.predicted for each in side]) for side in (a, b))
-            return metrics.paired_permutation(first.truth, one, other, len(first.labels), counted, seed=seed)
+            return metrics.paired_permutation(
+                first.truth, one, other, len(first.labels), counted, seed=seed, draws=draws
+            )
 
         def difference(swapped: npt.NDArray[np.bool_]) -> float:
             pairs = [(one.mixed(other, swapped), other.mixed(one, swapped)) for one, other in zip(a, b, strict=True)]
             return float(np.mean([self.compute(one) - self.compute(other) for one, other in pairs]))
 
-        return metrics.row_permutation(difference, len(first.truth), seed=seed)
+        return metrics.row_permutation(difference, len(first.truth), seed=seed, draws=min(draws, 1000))
 
     def difference(self, a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0) -> Interval:
         """The difference of the means of two systems, a − b, with its 95% bootstrap interval over rows."""

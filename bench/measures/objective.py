@@ -133,10 +133,19 @@ class Objective:
         assert self.aggregation is not None, f"{self.name} is known before anything is trained"
         return self.aggregation.value(self.measure, found)
 
-    def bound(self, outcomes: Sequence[Predictions], total: int) -> float:
-        """Of a score, the best that it can still be after `total` repetitions."""
+    def bound(self, outcomes: Sequence[Predictions], total: int, begun: Predictions | None = None) -> float:
+        """Of a score, the best that it can still be after `total` repetitions.
+
+        Args:
+            outcomes: Of the repetitions that are there.
+            total: How many there will be.
+            begun: Of one that some rows are not predicted in yet: with these predicted rightly, and surely.
+        """
         assert self.aggregation is not None, f"{self.name} is known before anything is trained"
-        return self.aggregation.bound(self.measure, values(self.measure, outcomes), total)
+        found = values(self.measure, outcomes)
+        if begun is not None:
+            found.append(begun.value(self.measure) if self.measure.grows else self.measure.best)
+        return self.aggregation.bound(self.measure, found, total)
 
 
 def _suffix(measure: Measure, aggregation: Aggregation) -> str:

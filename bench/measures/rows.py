@@ -24,12 +24,14 @@ def _calibration_error(each: Predictions) -> float:
     return float("nan") if known is None else metrics.calibration_error(each.truth, each.predicted, known)
 
 
-F1 = add(Measure("f1", "macro-F1", heading="F1", best=1, counted=metrics.macro_f1, of_class=metrics.class_f1))
-ACCURACY = add(Measure("accuracy", "accuracy", best=1, counted=metrics.accuracy))
-add(Measure("weighted_f1", "weighted F1", best=1, counted=metrics.weighted_f1))
-add(Measure("balanced_accuracy", "balanced accuracy", best=1, counted=metrics.balanced_accuracy))
+F1 = add(
+    Measure("f1", "macro-F1", heading="F1", best=1, grows=True, counted=metrics.macro_f1, of_class=metrics.class_f1)
+)
+ACCURACY = add(Measure("accuracy", "accuracy", best=1, grows=True, counted=metrics.accuracy))
+add(Measure("weighted_f1", "weighted F1", best=1, grows=True, counted=metrics.weighted_f1))
+add(Measure("balanced_accuracy", "balanced accuracy", best=1, grows=True, counted=metrics.balanced_accuracy))
 add(Measure("mcc", "Matthews correlation", heading="MCC", best=1, counted=metrics.matthews))
-add(Measure("log_loss", "log-loss", "minimize", unit="nats", computed=_log_loss))
+add(Measure("log_loss", "log-loss", "minimize", unit="nats", grows=True, computed=_log_loss))
 add(Measure("calibration_error", "expected calibration error", "minimize", heading="ECE", computed=_calibration_error))
 LATENCY = add(
     Measure(

@@ -141,7 +141,7 @@ def draw(study: Study, chosen: TrialRecord, findings: ReportData, warn: Callable
     score, test = score_of(study), study.scorer.dataset.test
     protocol = study.request.protocol
     described = protocol.describe(len(study.scorer.dataset.train))
-    trained = [*study.journal.of("complete"), *study.journal.of("pruned")]
+    trained = [*study.journal.of("complete"), *(each for each in study.journal.of("pruned") if each.repetitions)]
     depths = {name: model.layers for name, model in study.material.models.items()}
     tested = f"test set of n = {len(test)} rows, {protocol.confirm} seeds"
     tried = f"{len(trained)} tried candidates, pruned ones (faint) over the repetitions that they had; {described}"

@@ -190,11 +190,15 @@ def _numbers(setting: float | Choices | Range) -> tuple[float, ...]:
 
 
 class Evaluation(Spec):
-    """How often a candidate is scored: folds and repetitions in the search, fresh seeds in the confirmation."""
+    """How often a candidate is scored: folds and repetitions in the search, fresh seeds in the confirmation.
+
+    `race` is the error rate at which candidates are given up early, see `bench.evaluation.protocol.Protocol`.
+    """
 
     folds: Annotated[int, Field(ge=2)] = 5
     repetitions: Annotated[int, Field(ge=1)] = 3
     confirm: Annotated[int, Field(ge=1)] = 5
+    race: Annotated[float | None, Field(ge=0, le=0.5)] = None
 
 
 class Screen(Spec):

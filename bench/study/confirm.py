@@ -15,6 +15,7 @@ from bench.space.candidates import Shapes, canonical
 from bench.space.objectives import Objectives
 from bench.specs import Candidate, Head, Source
 from bench.study.journal import Journal, TrialRecord
+from bench.study.race import searched
 from bench.tasks import TASKS
 
 BEST_SINGLE, LATE_FUSION = "best-single", "late-fusion"
@@ -118,22 +119,24 @@ class Confirmation:
         """The best searched candidate of one model, by `Objectives.single`.
 
         A single that was pruned, because a fusion dominates it, may still be the best of the singles: it is scored
-        to the end here, so that nothing is compared with too weak a reference.
+        to the end here, so that nothing is compared with too weak a reference. One that lost a race against another
+        single is not the best of them.
         """
         by = self.objectives.single
         best, reached = None, -math.inf
-        total = len(self.scorer.protocol.search_seeds)
         for record in [*journal.of("complete"), *journal.of("pruned")]:
             if len(record.candidate.models) > 1:
                 continue
             if record.state == "complete":
                 value = by.sign * record.metrics[by.name]
             else:
-                asks = self.scorer.asks(record.candidate, "search")
-                seen = self.scorer.score(asks[: record.repetitions]).predictions
-                if by.sign * by.bound(seen, total) <= reached:
+                if record.given_up is not None and record.given_up.by == "race":
+                    rival = journal.records[record.given_up.against or 0]
+                    if len(rival.candidate.models) == 1:
+                        continue
+                if by.sign * self.scorer.bound(searched(self.scorer, record), by) <= reached:
                     continue
-                value = by.sign * by.value(self.scorer.score(asks).predictions)
+                value = by.sign * by.value(self.scorer.scored(record.candidate, "search").predictions)
             if value > reached:
                 best, reached = record.candidate, value
         return best

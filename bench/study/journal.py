@@ -29,10 +29,32 @@ TRIED: tuple[State, ...] = ("complete", "pruned", "failed")
 """A candidate was trained: to the end, until it was given up, or until its training diverged."""
 
 
+class GivenUp(Spec):
+    """Why a candidate was not evaluated to its end (see `bench.study.race`).
+
+    Attributes:
+        by: An exact bound, or a test.
+        against: The trial that it cannot reach; None where its score is unknown.
+        blocks: How many blocks of its evaluation there were by then.
+        p: One-sided, of the test.
+    """
+
+    by: Literal["bound", "race"]
+    against: int | None
+    blocks: int
+    p: float | None = None
+
+    def __str__(self) -> str:
+        """For people: ``race against trial 12 after block 2 (p = 0.004)``."""
+        rival = "" if self.against is None else f" against trial {self.against}"
+        return f"{self.by}{rival} after block {self.blocks}" + ("" if self.p is None else f" (p = {self.p:.2g})")
+
+
 class TrialRecord(Spec):
     """What is remembered of a trial.
 
-    `values` holds for each measure a value a repetition, in order; `rung` says who proposed it (`bench.study.rungs`).
+    `values` holds for each measure a value a whole repetition, in order; `rung` says who proposed it
+    (`bench.study.rungs`).
     """
 
     number: int
@@ -44,6 +66,7 @@ class TrialRecord(Spec):
     repeats: int | None = None
     run_id: str | None = None
     rung: str | None = None
+    given_up: GivenUp | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -56,7 +79,7 @@ class TrialRecord(Spec):
 
     @property
     def repetitions(self) -> int:
-        """How many were scored."""
+        """How many were scored as a whole."""
         return max(map(len, self.values.values()), default=0)
 
 

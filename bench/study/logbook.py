@@ -22,6 +22,7 @@ from bench.specs import Logistic
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
 from bench.study.journal import Journal, TrialRecord
+from bench.study.race import searched
 from bench.study.result import entry_json
 from bench.study.study import Study
 from bench.study.writing import as_json, candidate_params, score_tables, trial_record
@@ -74,8 +75,7 @@ class Logbook:
         for record in [*journal.of("complete"), *journal.of("pruned")]:
             run_id = self.tracker.find(record.candidate.fingerprint())
             if run_id is None:
-                seeds = scorer.protocol.search_seeds[: record.repetitions]
-                run_id = self.trial(record, scorer.scored(record.candidate, "search", seeds))
+                run_id = self.trial(record, searched(scorer, record))
             if self.tracker.missing is not None:
                 break
             if run_id is not None and run_id != record.run_id:

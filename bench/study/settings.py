@@ -104,10 +104,9 @@ def search_request(**values: Any) -> SearchRequest:
     space = load_space(name)
     if values.get("sampler"):
         space = space.model_copy(update={"sampler": given(Sampler, values)})
-    runs = space.protocol.repetitions
-    rules = given(Protocol, values, folds=space.protocol.folds, repetitions=runs, confirm=space.protocol.confirm)
+    rules = given(Protocol, values, **dict(space.protocol))
     if rules.name == "paper":
-        rules = rules.model_copy(update={"repetitions": max(runs, PAPER_RUNS)})
+        rules = rules.model_copy(update={"repetitions": max(rules.repetitions, PAPER_RUNS)})
     return given(
         SearchRequest,
         values,
@@ -144,6 +143,8 @@ class StudySettings(Spec):
             (values, "plugins", {}),
             (space, "screen", Screen().model_dump(mode="json")),
             (space["sources"], "total", None),
+            (space["protocol"], "race", None),
+            (values["protocol"], "race", None),
         ):
             if holder[name] == usual:
                 del holder[name]

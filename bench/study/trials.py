@@ -11,9 +11,8 @@ import numpy as np
 from bench.cost import ModelCost, costs_of
 from bench.evaluation.ask import Ask
 from bench.evaluation.outcome import Outcome
-from bench.evaluation.scoring import Repetition, Scored, Scorer
+from bench.evaluation.scoring import Scored, Scorer
 from bench.executors.base import Executor, Failure
-from bench.front import could_still_matter
 from bench.heads import DivergedError
 from bench.measures import values
 from bench.metrics import finite
@@ -22,7 +21,8 @@ from bench.space.candidates import Shapes, suggest
 from bench.space.enumeration import Member, is_finite, members, surely_more
 from bench.space.schema import SearchSpace
 from bench.specs import Candidate
-from bench.study.journal import Journal, State, TrialRecord
+from bench.study.journal import GivenUp, Journal, State, TrialRecord
+from bench.study.race import Race
 from bench.study.rungs import Rungs
 from bench.study.sampling import seed_for
 from bench.study.settings import Constraints
@@ -48,7 +48,8 @@ class _Attempt:
     candidate: Candidate
     fixed: dict[str, float]
     asks: Sequence[Ask] = ()
-    done: list[Repetition] = field(default_factory=list)
+    answers: list[tuple[Ask, Outcome]] = field(default_factory=list)
+    given_up: GivenUp | None = None
     diverged: bool = False
     seconds: float = 0.0
 
@@ -77,6 +78,9 @@ class Trials:
     exhausted: bool = False
     _listed: list[Member] | None = None
     _all: bool = False
+
+    def __post_init__(self) -> None:
+        self._race = Race(self.scorer, self.space.objectives)
 
     def run(self, wanted: int, task: Work, deadline: float | None = None) -> str | None:
         """Try candidates until `wanted` distinct ones are (see `Journal.tried`); None, or why it stopped before.
@@ -192,25 +196,27 @@ class Trials:
         return [self._tell(attempt) for attempt in attempts]
 
     def _answer(self, going: Sequence[_Attempt]) -> None:
-        """Repetition by repetition, so that what cannot matter any more is given up as soon as it shows."""
-        finished = [self._values(record.metrics) for record in self._before if record.state == "complete"]
+        """Block by block, so that what does not matter any more is given up as soon as it shows."""
+        finished = [record for record in self._before if record.state == "complete"]
         for attempt in going:
-            attempt.asks = self.scorer.asks(attempt.candidate, "search")
-        for repetition in range(len(self.scorer.protocol.search_seeds)):
-            asked = {attempt.asks[repetition]: attempt for attempt in going}
+            attempt.asks = self.scorer.blocks(attempt.candidate)
+        for block in range(max((len(attempt.asks) for attempt in going), default=0)):
+            asked = {attempt.asks[block]: attempt for attempt in going}
             last = time.perf_counter()
             for ask, found in self.executor.run(asked):
                 attempt, outcome = asked[ask], self._outcome(ask, found)
                 if outcome is None:
                     attempt.diverged = True
                 else:
-                    attempt.done += self.scorer.marked([(ask, outcome)]).repetitions
+                    attempt.answers.append((ask, outcome))
                 now = time.perf_counter()
                 attempt.seconds += now - last  # where several are answered at once, its share
                 last = now
-            going = [
-                each for each in going if not each.diverged and not self._hopeless(each.done, each.fixed, finished)
-            ]
+            for attempt in going:
+                if not attempt.diverged:
+                    scored, total = self.scorer.gathered(attempt.answers), len(attempt.asks)
+                    attempt.given_up = self._race.given_up(scored, block + 1, total, attempt.fixed, finished)
+            going = [each for each in going if not each.diverged and each.given_up is None]
 
     def _outcome(self, ask: Ask, found: Outcome | Failure) -> Outcome | None:
         """None where training diverged; what failed otherwise is tried once more in this process.
@@ -228,7 +234,7 @@ class Trials:
             return None
 
     def _tell(self, attempt: _Attempt) -> TrialRecord:
-        trial, candidate, fixed, done = attempt.trial, attempt.candidate, attempt.fixed, attempt.done
+        trial, candidate, fixed = attempt.trial, attempt.candidate, attempt.fixed
         if (known := self.journal.known(candidate)) is not None:
             return self._repeat(trial, candidate, known)
         violation = self.constraints.violation(fixed)
@@ -242,16 +248,17 @@ class Trials:
             record = TrialRecord(number=trial.number, state="failed", candidate=candidate, metrics=fixed, rung=rung)
             self.journal.tell(trial, record, None)
             return record
-        scored, measures = Scored(tuple(done)), self.space.objectives.measures
-        pruned = len(done) < len(self.scorer.protocol.search_seeds)
+        scored, measures = self.scorer.gathered(attempt.answers), self.space.objectives.measures
+        pruned, whole = attempt.given_up is not None, [each.predictions for each in scored.whole]
         record = TrialRecord(
             number=trial.number,
             state="pruned" if pruned else "complete",
             candidate=candidate,
             metrics=fixed if pruned else fixed | finite(scored.metrics(measures)),
-            values={measure.name: tuple(values(measure, scored.predictions)) for measure in measures},
+            values={measure.name: tuple(values(measure, whole)) for measure in measures},
             seconds=attempt.seconds,
             rung=self.rungs.name(candidate, self._before),
+            given_up=attempt.given_up,
         )
         record = record.model_copy(update={"run_id": self.log(record, scored)})
         self.journal.tell(trial, record, None if pruned else self._values(record.metrics))
@@ -270,17 +277,6 @@ class Trials:
 
     def _values(self, metrics: Mapping[str, float]) -> list[float]:
         return [metrics[name] for name in self.space.objectives.names]
-
-    def _hopeless(
-        self, done: Sequence[Repetition], fixed: Mapping[str, float], finished: Sequence[Sequence[float]]
-    ) -> bool:
-        """Whether even the best that the missing repetitions could bring is dominated by one of the finished trials."""
-        total = len(self.scorer.protocol.search_seeds)
-        if len(done) == total:
-            return False
-        outcomes = [each.predictions for each in done]
-        bound = {**fixed, **{each.name: each.bound(outcomes, total) for each in self.space.objectives.scores}}
-        return not could_still_matter(self._values(bound), finished, self.space.objectives.directions)
 
     def _standing(self) -> str:
         first = self.space.objectives.each[0]

@@ -35,6 +35,7 @@ def trial_record(record: TrialRecord, tables: Mapping[str, bytes]) -> Record:
             "bench.trial": str(record.number),
             "bench.front": "false",
             **({} if record.rung is None else {"bench.rung": record.rung}),
+            **({} if record.given_up is None else {"bench.pruned": str(record.given_up)}),
         },
         artifacts={
             "candidate.json": as_json(record.candidate.model_dump(mode="json")),
