@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.datasets.columns import Columns, Rows, rows_of
@@ -66,13 +66,18 @@ def test_every_format_keeps_hostile_texts_to_the_character(tmp_path: Path, suffi
     assert read_rows.ids == [row["id"] for row in rows]
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=8))
+ANY = st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")
+"""But for the mark that begins a file: before a line it is left out with a warning, as where files were joined."""
+
+
+@given(st.lists(st.text(ANY), min_size=1, max_size=8))
+@example(["", "\r", ""])  # a row that goes over two lines, though not over two that end in a newline
 def test_csv_and_json_lines_agree_on_any_text(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     folder = tmp_path_factory.mktemp("formats")
     rows = [{"text": text, "label": "a"} for text in texts]
-    # A text that begins with the mark would be read as one at the head of a file without a header; there is a header.
+    expected = ["" if text.isspace() else text for text in texts]  # blank is missing, in every format
     for suffix in ("csv", "jsonl"):
-        assert read(write(folder / f"rows.{suffix}", rows)).texts == texts
+        assert read(write(folder / f"rows.{suffix}", rows)).texts == expected
 
 
 def test_an_old_macs_line_ends(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -188,14 +188,19 @@ def fields_of_any_size() -> Iterator[None]:
 
 def _plain(body: str, delimiter: str, skipped: int) -> _Reading:
     """A line a row, quotation marks as they stand."""
-    numbered = [(number, line) for number, line in enumerate(_lines(body), 1 + skipped) if line]
-    lines = [number for number, _ in numbered]
-    return _Reading([line.split(delimiter) for _, line in numbered], lines, lines[-1] + 1 if lines else 1)
+    # str.splitlines would also cut at characters that texts may hold
+    found = list(numbered(body.split("\n"), 1 + skipped))
+    lines = [number for number, _ in found]
+    return _Reading([line.split(delimiter) for _, line in found], lines, lines[-1] + 1 if lines else 1)
 
 
-def _lines(body: str) -> Iterator[str]:
-    # csv ends a row at a carriage return too; str.splitlines would also cut at characters that texts may hold
-    return (line.removesuffix("\r") for line in body.split("\n"))
+def numbered(lines: Iterable[str], first: int) -> Iterator[tuple[int, str]]:
+    """Lines that are not blank, without their ends, by number as csv counts: a carriage return is an end as well."""
+    for line in lines:
+        bare = line.removesuffix("\n").removesuffix("\r")
+        if bare:
+            yield first, bare
+        first += 1 + bare.count("\r")
 
 
 def _swallowed(quoted: _Reading, plain: _Reading) -> tuple[int, int] | None:

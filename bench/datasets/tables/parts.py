@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench.datasets.tables.delimited import delimiter_of, fields_of_any_size, preamble, separated
+from bench.datasets.tables.delimited import delimiter_of, fields_of_any_size, numbered, preamble, separated
 from bench.datasets.tables.encoding import SAMPLE, detected, noted
 from bench.datasets.tables.jsons import parsed
 from bench.datasets.tables.read import read_table, suffix_of
@@ -159,9 +159,8 @@ class _Fields:
     def plain(self) -> Iterator[tuple[int, int, list[str]]]:
         with text_of(self.path, self.encoding, "\n") as text:
             text.read(self.start)
-            for number, line in enumerate(map(_unmarked, text), 1 + self.skipped):
-                if bare := line.removesuffix("\n").removesuffix("\r"):
-                    yield number, 1, bare.split(self.delimiter)
+            for number, line in numbered(map(_unmarked, text), 1 + self.skipped):
+                yield number, 1, line.split(self.delimiter)
 
 
 def _delimited(path: Path, wanted: Collection[str], usual: str, hints: Hints) -> TableParts:
