@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pytest
 from browsing import needs_chromium, visit
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -71,6 +71,7 @@ def test_hostile_text_is_text_in_every_form() -> None:
 
 @settings(max_examples=25)
 @given(st.text())
+@example("000000000000000@@@@ÀÆÆÆÆÆ𝓶𝓾" * 3)
 def test_any_text_can_be_drawn(text: str) -> None:
     chart = alt.Chart(data([{"x": 1, "kind": text}])).mark_point().encode(x="x:Q", y=alt.Y("kind:N", sort=[text, "b"]))
     drawn = Figure("any", "Any", "n = 1", text, chart.properties(height=50)).svg()

@@ -24,6 +24,8 @@ Chart = Any
 CHARACTER, TITLE_CHARACTER = 6.2, 8.4
 """Pixels that a character of a subtitle and of a title takes, about."""
 UNDRAWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+PAIRED = re.compile(r"[\U00010000-\U0010ffff]")
+"""What UTF-16 writes as two units."""
 COMPOSED = ("facet", "repeat", "concat", "hconcat", "vconcat")
 
 
@@ -112,16 +114,23 @@ class Figure:
 def _drawn(spec: dict[str, Any]) -> str:
     from vl_convert import vegalite_to_svg
 
-    return vegalite_to_svg(spec, allowed_base_urls=[])  # a figure holds its data, and may ask for nothing else
+    try:
+        return vegalite_to_svg(spec, allowed_base_urls=[])  # a figure holds its data, and may ask for nothing else
+    except ValueError:
+        # a label that is too long is cut between any two UTF-16 units, of which half a character cannot be measured
+        narrow = _drawable(spec, PAIRED)
+        if narrow == spec:
+            raise
+        return vegalite_to_svg(narrow, allowed_base_urls=[])
 
 
-def _drawable(value: Any) -> Any:
+def _drawable(value: Any, unknown: re.Pattern[str] = UNDRAWABLE) -> Any:
     """The same with every character that an SVG file or an expression of Vega could not hold shown as unknown."""
     if isinstance(value, str):
-        return UNDRAWABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+        return unknown.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, dict):
-        return {_drawable(key): _drawable(item) for key, item in value.items()}
-    return [_drawable(item) for item in value] if isinstance(value, list) else value
+        return {_drawable(key, unknown): _drawable(item, unknown) for key, item in value.items()}
+    return [_drawable(item, unknown) for item in value] if isinstance(value, list) else value
 
 
 _DEFAULTS = ("view",)
