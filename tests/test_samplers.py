@@ -1,12 +1,18 @@
-"""Who chooses what is tried: the replay of searches on recorded tables."""
+"""Who chooses what is tried: the page that says who wins, the defaults, and the replay that it comes from."""
 
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from bench.space.files import load
+from bench.space.schema import Sampler, Screen
+from bench.study.settings import SearchRequest
+
 HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "design" / "samplers.md"
 
 
 @pytest.fixture
@@ -15,6 +21,28 @@ def samplers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     import samplers
 
     return samplers
+
+
+def winners() -> list[str]:
+    """The first cell of the first row of each table of the page."""
+    tables = re.findall(r"(?:^\|.*\n)+", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    return [table.splitlines()[2].split("|")[1].strip() for table in tables]
+
+
+def test_what_wins_is_the_default() -> None:
+    first, later, *_ = winners()
+    assert first == "screening, best first"
+    assert Screen().first >= SearchRequest.model_fields["trials"].default, (
+        "as many as are tried unless more are asked for"
+    )
+    assert later == f"`{Sampler().name}`"
+
+
+@pytest.mark.parametrize("space", ["default", "quickstart", "legalbench"])
+def test_spaces_that_come_with_bench_search_as_the_winner_does(space: str) -> None:
+    found = load(space)
+    assert found.screen == Screen(enabled=True)
+    assert found.sampler == Sampler()
 
 
 def test_a_replay_follows_from_its_seed_and_what_is_screened_comes_first(samplers: ModuleType) -> None:

@@ -246,7 +246,7 @@ def main(seeds: int) -> list[str]:
         )
         for number, contest in enumerate(CONTESTS)
     ]
-    return [*ranked, warmed(), thinking()]
+    return [*ranked, thinking(), warmed()]
 
 
 if __name__ == "__main__":
