@@ -58,7 +58,8 @@ def legalbench(bench: Bench, arguments: argparse.Namespace) -> Iterator[Goal]:
     data = ("--dataset", "legalbench_unfair_tos_standin", "--models", BOTH)
     before = 471.0
     if arguments.against is not None:
-        other = Bench(bench.store, bench.data_home, arguments.against)
+        # in a store of its own: formats may have changed since
+        other = Bench(bench.store.with_name(f"{bench.store.name}-against"), bench.data_home, arguments.against)
         before = other.search("LegalBench, before", data, arguments.against_trials).seconds("search")
         bench.ran += other.ran
     ran = bench.search("LegalBench stand-in", data)
