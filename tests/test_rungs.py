@@ -20,6 +20,7 @@ from test_search import PROTOCOL, SPACE, Run, cost, run, store  # noqa: F401
 
 from bench.datasets.dataset import Split
 from bench.datasets.load import DatasetRequest, load
+from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.front import dominates
 from bench.heads.screening import Screening
@@ -277,6 +278,13 @@ def test_a_sample_is_scored_as_if_there_were_no_other_rows(tmp_path: Path, monke
     def failing(*_: Any) -> Any:
         raise torch.linalg.LinAlgError("linalg.cholesky: the input is not positive-definite")
 
+    def unreadable(*_: Any) -> Any:
+        raise BenchError("shelf is damaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Screening, "score", unreadable)
+        with pytest.raises(BenchError, match="damaged"):
+            ridge.scoring(made, by, rows)(candidate)
     monkeypatch.setattr(Screening, "score", failing)
     assert ridge.scoring(made, by, rows)(candidate) is None, "no score is no reason to end a search"
 
@@ -490,6 +498,18 @@ def test_a_part_is_kept_without_reading_those_before(monkeypatch: pytest.MonkeyP
         assert scored == candidates[count - 2 : count], "what is kept is not scored again"
     assert list(notes.kept) == [f"screening.{part}" for part in range(4)]
     assert notes.reads == 2, "once a session"
+
+
+def test_what_has_no_score_is_not_looked_for_again() -> None:
+    notes: Any = Notes()
+    candidate = Candidate(sources=(Source(model="a", layer=1, pooling="mean"),))
+    for calls in ([candidate], []):
+        scored: list[Candidate] = []
+        memory = screen._Memory(notes, scored.append, lambda: None, None)
+        assert memory.score(candidate) is None
+        memory.keep()
+        assert scored == calls
+        assert memory.unscored == 1
 
 
 def test_a_series_of_notes_ends_where_one_is_missing(tmp_path: Path, store: Store) -> None:  # noqa: F811

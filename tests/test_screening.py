@@ -175,6 +175,15 @@ def test_late_fusion_is_the_mean_of_its_sources() -> None:
     np.testing.assert_allclose(screening.score(candidate(60, 90, fusion="late")).scores, np.mean(singles, axis=0))
 
 
+def test_late_fusion_factorises_a_source_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    screening, solved = Screening(matrix, LABELS, CLASSES, FOLDS), []
+    chosen = Screening._chosen
+    monkeypatch.setattr(Screening, "_chosen", lambda self, design: (solved.append(design), chosen(self, design))[1])
+    for widths in ((60, 90), (60, 100), (90, 100), (60, 90, 100)):
+        screening.score(candidate(*widths, fusion="late"))
+    assert len(solved) == 3
+
+
 def test_features_that_say_nothing_leave_the_shares_of_the_classes() -> None:
     screening = Screening(lambda _: torch.ones(ROWS, 7), LABELS, CLASSES, FOLDS, weighting="none")
     scores = screening.score(candidate(7)).scores

@@ -19,6 +19,10 @@ class DivergedError(BenchError):
     """Training ended in values that are not finite."""
 
 
+class NotFiniteError(BenchError):
+    """Features hold NaN or infinity."""
+
+
 class Scaling(NamedTuple):
     """Standardisation of one source, float32 [d] each: (x − mean) · scale. A constant column has scale 0."""
 
@@ -220,14 +224,14 @@ def standardisation(read: Callable[[Tensor], Tensor], rows: Tensor, *, values: i
         values: About how many numbers to read at a time.
 
     Raises:
-        BenchError: A column holds NaN or infinity in those rows.
+        NotFiniteError: A column holds NaN or infinity in those rows.
     """
     chunks = rows.split(max(1, values // read(rows[:1]).shape[1]))
     mean = torch.stack([read(chunk).double().sum(0) for chunk in chunks]).sum(0) / len(rows)
     squares = torch.stack([(read(chunk).double() - mean).square_().sum(0) for chunk in chunks]).sum(0)
     deviation = (squares / len(rows)).sqrt()
     if not torch.isfinite(deviation).all():
-        raise BenchError("Training features hold NaN or infinity. Check the embeddings (bench store verify).")
+        raise NotFiniteError("Training features hold NaN or infinity. Check the embeddings (bench store verify).")
     constant = deviation <= torch.finfo(torch.float32).eps * mean.abs()
     return Scaling(mean.float(), torch.where(constant, 0, 1 / deviation).float())
 

@@ -81,6 +81,7 @@ class Screening:
         self._targets = torch.nn.functional.one_hot(targets, classes).to(self._dtype)
         self._weights = class_weights(targets, weighting)
         self._folds = torch.from_numpy(np.ascontiguousarray(folds))
+        self._kept: dict[Source, Screened] = {}
         self._grams = Grams(
             read,
             self._weights,
@@ -104,7 +105,7 @@ class Screening:
                 return self._concatenated(sources)
             operator = FUSIONS[candidate.fusion]
             if operator.late:
-                each = [self._concatenated([source]) for source in sources]
+                each = list(map(self._alone, sources))
                 return Screened(
                     np.mean([one.scores for one in each], axis=0),
                     float(np.exp(np.mean([np.log(one.penalty) for one in each]))),
@@ -112,6 +113,14 @@ class Screening:
                 )
             named = candidate.model_dump(mode="json", include={"sources", "fusion", "width"})
             return self._fused(operator, sources, candidate.width, int(fingerprint(named, length=8), 16))
+
+    def _alone(self, source: Source) -> Screened:
+        """A single source's, kept as far as there is room: sets that are fused late share their sources."""
+        if (found := self._kept.get(source)) is None:
+            found = self._concatenated([source])
+            if (len(self._kept) + 1) * found.scores.nbytes <= self._memory_bytes // 4:
+                self._kept[source] = found
+        return found
 
     def _concatenated(self, sources: Sequence[Source]) -> Screened:
         if self._dual(sum(map(self._grams.width, sources))):

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.datasets.dataset import Split
-from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol, folds
 from bench.evaluation.scoring import Scorer
+from bench.heads.pipeline import NotFiniteError
 from bench.heads.screening import Screening
 from bench.measures import Objective, Predictions
 from bench.screening.table import Seen
@@ -71,8 +71,8 @@ def scoring(scorer: Scorer, by: Objective, rows: np.ndarray) -> Callable[[Candid
         started = time.perf_counter()
         try:
             found = screening.score(candidate)
-        except (BenchError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
-            return None  # features that are not finite, or do not go with the operator, or with this arithmetic
+        except (NotFiniteError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+            return None  # features that are not finite, or not with this arithmetic; what cannot be read is an error
         values = []
         for places, scores in zip(predicted, found.scores, strict=True):
             shares = np.clip(scores[places], LEAST, None)

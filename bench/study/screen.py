@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 from bench.cost import ModelCost, costs_of
+from bench.errors import counted
 from bench.evaluation.scoring import Scorer
 from bench.measures import Objective, objective
 from bench.progress import Progress
@@ -19,6 +20,7 @@ from bench.study.journal import Journal
 from bench.study.settings import Constraints, SearchRequest
 
 NOTE = "screening"
+UNSCORED = "unscored"
 KEPT_EVERY = 5.0
 """Seconds after which what was scored is kept."""
 SHARE = 0.3
@@ -39,14 +41,18 @@ def screened(journal: Journal) -> SeenTable | None:
     about = journal.note(NOTE)
     if about is None:
         return None
-    return SeenTable(objective(about["by"]), tuple(_rows(journal.series(NOTE)).values()), about["sampled"], about["of"])
+    rows = tuple(row for row in _rows(journal.series(NOTE)).values() if row is not None)
+    return SeenTable(objective(about["by"]), rows, about["sampled"], about["of"])
 
 
-def _rows(parts: Iterable[Any]) -> dict[Any, Seen]:
-    found: dict[Any, Seen] = {}
-    for row in map(Seen.model_validate, chain.from_iterable(parts)):
+def _rows(parts: Iterable[Any]) -> dict[Any, Seen | None]:
+    """Rows by what they are of; None of what has no score, of which the candidate is kept."""
+    found: dict[Any, Seen | None] = {}
+    for content in chain.from_iterable(parts):
+        unscored = UNSCORED in content
+        row = Candidate.model_validate(content[UNSCORED]) if unscored else Seen.model_validate(content)
         # a part that was damaged and is written again may repeat what a later one has
-        found.setdefault(_key(row), row)
+        found.setdefault(_key(row), None if unscored else row)
     return found
 
 
@@ -85,6 +91,11 @@ class Screener:
                 )
             finally:
                 memory.keep()
+        if memory.unscored:
+            self.progress.warn(
+                f"{counted(memory.unscored, 'representation')} could not be scored in the screening: features are not "
+                "finite. Check the embeddings (bench store verify)."
+            )
         table = screened(self.journal)
         assert table is not None
         return table
@@ -108,7 +119,7 @@ class _Memory:
         parts = journal.series(NOTE)
         self._parts = len(parts)
         self._known: dict[Any, Seen | None] = {**_rows(parts)}
-        self._new: list[Seen] = []
+        self._new: list[Any] = []
         self._last = time.monotonic()
         for _ in self._known:
             advance()
@@ -121,18 +132,24 @@ class _Memory:
                 raise _OutOfTimeError
             self._known[key] = found = self._score(candidate)
             self._advance()
-            if found is not None:
-                self._new.append(found)
+            # what has no score is kept as well, so that it is not looked for again
+            kept = {UNSCORED: candidate.model_dump(mode="json")} if found is None else found.model_dump(mode="json")
+            self._new.append(kept)
             if time.monotonic() - self._last > KEPT_EVERY:
                 self.keep()
         return self._known[key]
+
+    @property
+    def unscored(self) -> int:
+        """How many have no score."""
+        return sum(found is None for found in self._known.values())
 
     def keep(self) -> None:
         """Put what is new into the journal."""
         self._last = time.monotonic()
         if not self._new:
             return
-        self._journal.keep(f"{NOTE}.{self._parts}", [row.model_dump(mode="json") for row in self._new])
+        self._journal.keep(f"{NOTE}.{self._parts}", self._new)
         self._parts += 1
         self._new = []
 
