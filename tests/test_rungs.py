@@ -512,6 +512,19 @@ def test_what_has_no_score_is_not_looked_for_again() -> None:
         assert memory.unscored == 1
 
 
+def test_a_dry_run_counts_what_of_a_screening_is_left() -> None:
+    notes: Any = Notes()
+    notes.records = {}
+    assert screen.to_come(None, 8) == screen.to_come(notes, 8) == 1
+    memory = screen._Memory(notes, lambda candidate: seen(*candidate.sources), lambda: None, None)
+    for layer in range(2):
+        memory.score(Candidate(sources=(Source(model="a", layer=layer, pooling="mean"),)))
+    memory.keep()
+    assert screen.to_come(notes, 8) == 0.75
+    notes.records = {0: None}
+    assert screen.to_come(notes, 8) == 0, "candidates are tried after it"
+
+
 def test_a_series_of_notes_ends_where_one_is_missing(tmp_path: Path, store: Store) -> None:  # noqa: F811
     from test_search import request
 

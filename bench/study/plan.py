@@ -13,13 +13,14 @@ from bench.files import existing_parent
 from bench.material import Material
 from bench.models.scratch import scratch
 from bench.progress import Progress
+from bench.screening.growth import Growth
 from bench.space.enumeration import COUNTED, count
 from bench.store import Store
 from bench.study.journal import made_with, read, study_names
 from bench.study.rehearsal import rehearse
 from bench.study.restore import same_settings
 from bench.study.run import Prepared, prepare
-from bench.study.screen import wanted
+from bench.study.screen import to_come, wanted
 from bench.study.settings import SearchRequest
 
 TOKENS_A_WORD = 1.4
@@ -87,6 +88,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
     done = 0 if journal is None else journal.tried
     left = max(0, request.trials - done if size is None else min(request.trials, size) - done)
     screened = wanted(request, dataset.task)
+    most = Growth(request.space, material.models, {}).most
     pace = rehearse(request.space, material.models, dataset, request.protocol, screened=screened)
     try:
         check_disk(material.needs, material.store)
@@ -111,7 +113,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         left=left,
         models=planned_models(material),
         absent={model.name: model.reason for model in material.absent},
-        screen_seconds=pace.screening if left else 0.0,
+        screen_seconds=pace.screening * to_come(journal, most) if left else 0.0,
         search_seconds=pace.search(left, request.protocol.repetitions),
         confirm_seconds=pace.confirm(len(material.models) + 2, request.protocol),
         free_bytes=shutil.disk_usage(existing_parent(material.store.home)).free,

@@ -45,14 +45,22 @@ def screened(journal: Journal) -> SeenTable | None:
     return SeenTable(objective(about["by"]), rows, about["sampled"], about["of"])
 
 
+def to_come(journal: Journal | None, most: int) -> float:
+    """About which share of a screening of `most` representations is still to come: none once candidates are tried."""
+    if journal is None:
+        return 1.0
+    return 0.0 if journal.records else max(0.0, 1 - len(_rows(journal.series(NOTE))) / most)
+
+
 def _rows(parts: Iterable[Any]) -> dict[Any, Seen | None]:
     """Rows by what they are of; None of what has no score, of which the candidate is kept."""
     found: dict[Any, Seen | None] = {}
     for content in chain.from_iterable(parts):
-        unscored = UNSCORED in content
-        row = Candidate.model_validate(content[UNSCORED]) if unscored else Seen.model_validate(content)
+        row: Candidate | Seen = (
+            Candidate.model_validate(content[UNSCORED]) if UNSCORED in content else Seen.model_validate(content)
+        )
         # a part that was damaged and is written again may repeat what a later one has
-        found.setdefault(_key(row), None if unscored else row)
+        found.setdefault(_key(row), row if isinstance(row, Seen) else None)
     return found
 
 
@@ -94,7 +102,7 @@ class Screener:
         if memory.unscored:
             self.progress.warn(
                 f"{counted(memory.unscored, 'representation')} could not be scored in the screening: features are not "
-                "finite. Check the embeddings (bench store verify)."
+                "finite (bench store verify), or equations have no solution in this arithmetic."
             )
         table = screened(self.journal)
         assert table is not None
