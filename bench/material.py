@@ -1,9 +1,9 @@
 """What every study stands on: a data set, models, and the models' hidden states of its texts in the store."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.backends.base import AUTO
@@ -30,7 +30,7 @@ from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent, select
 from bench.progress import SILENT, Progress
 from bench.proof import open_model, prove, prove_cheap
-from bench.store import Store
+from bench.store import Store, text_key
 from bench.wanted import Wanted, need_of
 
 BUSY = 0.2
@@ -88,6 +88,43 @@ class Material:
     def truncated(self) -> dict[str, int]:
         """Name → how many of the texts were longer than the maximum length; they must have been extracted."""
         return {need.model.name: truncated(need, self.texts) for need in self.needs}
+
+    @property
+    def deepest(self) -> dict[str, int]:
+        """Name → the deepest layer that is extracted of it."""
+        return {need.model.name: need.layers[-1] for need in self.needs}
+
+    def within(self, deepest: Mapping[str, int]) -> "Material":
+        """Of these models alone, each down to that layer."""
+        models = {name: model for name, model in self.models.items() if name in deepest}
+        needs = (
+            replace(need, layers=tuple(range(deepest[need.model.name] + 1))).of(self.texts)
+            for need in self.needs
+            if need.model.name in deepest
+        )
+        return replace(self, models=models, needs=tuple(needs))
+
+    def of_train(self, rows: Sequence[int]) -> "Material":
+        """With nothing to extract but these training rows."""
+        texts = self.texts
+        keys = {text_key(texts[row]) for row in rows}
+
+        def some(need: Need) -> Need:
+            missing = tuple(row for row in need.missing if text_key(texts[row]) in keys)
+            return replace(need, missing=missing, bytes=need.row_bytes * len(missing))
+
+        return replace(self, needs=tuple(map(some, self.needs)))
+
+    def features(self, rows: Sequence[int], progress: Progress = SILENT) -> Features:
+        """The matrices of some training rows, which must have been extracted; no other row is read or healed."""
+        texts = [self.dataset.train.texts[row] for row in rows]
+        needs = {need.shelf.fingerprint: need for need in self.needs}
+        return Features(
+            [text_key(text) for text in texts],
+            (),
+            lambda shelf: needs[shelf].shelf,
+            lambda shelf: heal(needs[shelf], texts, progress),
+        )
 
     def extract(self, progress: Progress = SILENT) -> None:
         """Fill the store with what is missing.

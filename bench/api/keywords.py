@@ -31,6 +31,8 @@ class SearchKeywords(TypedDict, total=False):
     wave: int | None
     workers: int | None
     executor: str | None
+    lazy: bool | None
+    keep: Sequence[str] | None
     protocol: Literal["cv", "paper"] | None
     validation_above: int | None
     sampler: str | None

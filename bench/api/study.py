@@ -51,6 +51,7 @@ def search(
     """
     from bench.store import Store
     from bench.study.journal import made_with
+    from bench.study.plan import settled
     from bench.study.run import prepare
     from bench.study.run import search as run_search
     from bench.tracking import tracker_of
@@ -58,6 +59,7 @@ def search(
     request, place = search_request(dataset=dataset, **settings), Home.at(home)
     tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, progress=progress)
     prepared = prepare(request, Store(place.store), progress, kept=made_with(place.runs, request.study))
+    prepared = settled(prepared, place.runs)
     return Searched(run_search(prepared, place.runs, tracker, progress), tracker, place, progress)
 
 

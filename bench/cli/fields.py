@@ -84,7 +84,10 @@ def options_of(settings: Mapping[str, Setting], *only: str, **words: str) -> Cal
         for keyword in reversed(only or tuple(settings)):
             found = _arguments(settings[keyword])
             found["help"] = words.get(keyword, found["help"])
-            function = click.option("--" + keyword.replace("_", "-"), keyword, **found)(function)
+            flag = keyword.replace("_", "-")
+            if settings[keyword].kind is bool and settings[keyword].hint.unset:
+                flag += f"/--no-{flag}"  # three answers: yes, no, and what is best
+            function = click.option("--" + flag, keyword, **found)(function)
         return function
 
     return decorate
@@ -97,7 +100,7 @@ def _arguments(setting: Setting) -> dict[str, Any]:
     if hint.names in completers.BY_TABLE:
         found["shell_complete"] = completers.BY_TABLE[hint.names]
     if setting.kind is bool:
-        return found | {"is_flag": True}
+        return found | {"is_flag": True, "default": None if hint.unset else False}
     if setting.default is not None:
         found |= {"default": setting.default, "show_default": True}
     if hint.repeated:

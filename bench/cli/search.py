@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.measures import Measure
     from bench.study.columns import SearchColumn
     from bench.study.confirm import Entry
-    from bench.study.plan import Plan
+    from bench.study.plan import LazyPlan, Plan
     from bench.study.study import Study
 
 
@@ -71,6 +71,10 @@ def _print_study(study: "Study") -> None:
         f"{trials['pruned']} pruned, {trials['failed']} failed; "
         f"{trials['infeasible']} more over the limits, {trials['repeats']} repeats"
     )
+    if study.lazy is not None:
+        terminal.echo(study.lazy.header())
+        for drop in study.lazy.drops:
+            terminal.echo(f"  {drop}")
     if study.screening is not None:
         terminal.echo(f"Screened before: {study.screening.header()}")
     if session.stopped:
@@ -137,6 +141,25 @@ def _row(entry: "Entry", name: str, columns: Sequence["SearchColumn"], score: "M
     ]
 
 
+def _print_lazy(lazy: "LazyPlan", whole: float) -> None:
+    from bench.cli import show
+
+    if not lazy.rows:
+        terminal.echo("Lazy: the training rows are too few to judge models on a part of them; all is extracted.")
+        return
+    rows = ", ".join(map(str, lazy.rows))
+    terminal.echo(f"Lazy: models and layers are judged on {rows} training rows, and dropped where they cannot matter.")
+    for drop in lazy.drops:
+        terminal.echo(f"  {drop}")
+    if lazy.first_seconds:
+        terminal.echo(
+            f"The first of these rows take ~ {show.duration(lazy.first_seconds)}; the rest is what is left of "
+            f"~ {show.duration(whole)} when models are dropped."
+        )
+    if lazy.keep:
+        terminal.echo(f"Kept whatever is found: {', '.join(lazy.keep)}.")
+
+
 def _print_plan(planned: "Plan") -> None:
     from bench.cli import show
 
@@ -162,6 +185,8 @@ def _print_plan(planned: "Plan") -> None:
         ],
         right=(3, 4, 5, 6),
     )
+    if planned.lazy is not None:
+        _print_lazy(planned.lazy, sum(model.seconds for model in planned.models))
     if planned.screen_seconds:
         terminal.echo(f"Then representations are screened, ~ {show.duration(planned.screen_seconds)}.")
     terminal.echo(

@@ -201,6 +201,7 @@ def render(
         pairs=pairs(findings.confusion, class_names(study)),
         examples=examples(study, chosen, findings.confusion),
         fewest=FEWEST,
+        lazy=study.lazy,
         screening=study.screening,
         screened=screened_rows(study),
         dataset=dataset_card(study),

@@ -103,7 +103,7 @@ class Growth:
     def _singles(self) -> Iterator[Candidate]:
         sources = self.space.sources
         for model, shape in self.shapes.items():
-            low, high = sources.depth.layers(shape.layers)
+            low, high = sources.layers(model, shape.layers)
             for layer in range(low, high + 1):
                 for pooling in sources.pooling:
                     if pooling in shape.poolings and (layer, pooling) not in shape.same:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from bench.heads.screening import Screening
 from bench.measures import Objective, Predictions
 from bench.screening.table import Seen
 from bench.specs import DEFAULT_TASK, Candidate, Source
+
+if TYPE_CHECKING:
+    import torch
 
 LEAST = 1e-3
 """Of a probability that a class's estimated share is taken for."""
@@ -53,17 +57,33 @@ def scoring(scorer: Scorer, by: Objective, rows: np.ndarray) -> Callable[[Candid
         by: A score of the classification task.
         rows: Positions of the training rows that are looked at.
     """
-    import torch
-
-    split, labels, protocol = scorer.dataset.train, scorer.dataset.labels, scorer.protocol
-    truth, features = split.labels[rows], scorer.evaluator.features
+    split, features = scorer.dataset.train, scorer.evaluator.features
     if len(rows) < len(split):
         features = features.of_train(rows.tolist())
 
-    def read(source: Source) -> torch.Tensor:
+    def read(source: Source) -> "torch.Tensor":
         return features.train(scorer.locate(source))
 
-    numbers = _fold_numbers(truth, split.groups[rows], protocol)
+    return scoring_of(read, split.labels[rows], split.groups[rows], scorer.dataset.labels, scorer.protocol, by)
+
+
+def scoring_of(
+    read: Callable[[Source], "torch.Tensor"],
+    truth: np.ndarray,
+    groups: np.ndarray,
+    labels: tuple[str, ...],
+    protocol: Protocol,
+    by: Objective,
+    told: Callable[[Candidate, np.ndarray], None] = lambda *_: None,
+) -> Callable[[Candidate], Seen | None]:
+    """Scores representations of rows that `read` gives, out of fold in folds made as the search's.
+
+    `told` is given what each says of every row: estimates of the classes' shares, float64 [repetitions, rows, classes],
+    NaN where no fold predicts the row.
+    """
+    import torch
+
+    numbers = _fold_numbers(truth, groups, protocol)
     screening = Screening(read, truth, len(labels), numbers)
     predicted = [np.flatnonzero(repetition >= 0) for repetition in numbers]
 
@@ -81,6 +101,7 @@ def scoring(scorer: Scorer, by: Objective, rows: np.ndarray) -> Callable[[Candid
             values.append(float(predictions.value(by.measure)))
         if not np.isfinite([*values, found.error]).all():
             return None
+        told(candidate, found.scores)
         return Seen(
             sources=candidate.sources,
             fusion=candidate.fusion,

@@ -92,7 +92,7 @@ def _subset(chooser: Chooser, space: SearchSpace, models: tuple[str, ...]) -> tu
 
 
 def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape, most: int) -> list[Source]:
-    low, high = space.sources.depth.layers(shape.layers)
+    low, high = space.sources.layers(model, shape.layers)
     poolings = [pooling for pooling in space.sources.pooling if pooling in shape.poolings]
     if not poolings:
         raise BenchError(

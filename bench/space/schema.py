@@ -111,7 +111,8 @@ class Depth(Spec):
 class Sources(Spec):
     """Which models may take part, how many at once, and what is taken from each.
 
-    `total` bounds the sources of a candidate over all its models; None leaves it to the other bounds.
+    `total` bounds the sources of a candidate over all its models; None leaves it to the other bounds. `deepest` bounds
+    the layers of single models, by number, beside `depth`.
     """
 
     models: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -120,6 +121,7 @@ class Sources(Spec):
     layers_per_model: Annotated[int, Field(ge=1, le=MOST_LAYERS)] = 1
     total: Annotated[int | None, Field(ge=1)] = None
     depth: Depth = Depth()
+    deepest: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     pooling: Annotated[tuple[PoolingName, ...], Field(min_length=1)] = ("mean", "last")
 
     @model_validator(mode="after")
@@ -131,6 +133,12 @@ class Sources(Spec):
         if len(set(self.models)) < len(self.models):
             raise ValueError("models must not repeat")
         return self
+
+    def layers(self, model: str, last: int) -> tuple[int, int]:
+        """The lowest and the highest layer of a model whose last layer is `last`."""
+        low, high = self.depth.layers(last)
+        high = min(high, self.deepest.get(model, high))
+        return min(low, high), high
 
 
 class Fusion(Spec):

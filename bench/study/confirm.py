@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bench.cost import ModelCost, costs_of, latency_estimated
@@ -92,6 +92,8 @@ class Confirmation:
     costs: Mapping[str, ModelCost]
     objectives: Objectives
     progress: Progress
+    deepest: Mapping[str, int] = field(default_factory=dict)
+    """The last layer of models that are not extracted to their end."""
 
     def run(self, journal: Journal) -> tuple[list[Entry], list[Entry]]:
         """The confirmed front, compared with the best single model, and the confirmed baselines."""
@@ -159,7 +161,9 @@ class Confirmation:
     def _last_layer(self, model: str, head: Head) -> Candidate:
         shape = self.shapes[model]
         pooling = "mean" if "mean" in shape.poolings else shape.poolings[0]
-        return Candidate(sources=(Source(model=model, layer=shape.layers, pooling=pooling),), head=head)
+        return Candidate(
+            sources=(Source(model=model, layer=self.deepest.get(model, shape.layers), pooling=pooling),), head=head
+        )
 
     def _entry(self, name: str, kind: Any, candidate: Candidate, record: TrialRecord | None) -> Entry:
         costs = costs_of(self.costs, candidate)

@@ -113,12 +113,16 @@ def read(home: Path, name: str) -> "Journal":
     return _journal(found.study, found.checked)
 
 
-def made_with(home: Path, name: str | None) -> Mapping[str, Mapping[str, Any]] | None:
-    """The models of a study by name, and the identities that they had when it was made; None where there is none."""
+def made_under(home: Path, name: str | None) -> Mapping[str, Any]:
+    """The settings that a study was made under, however damaged it is otherwise; none where there is none."""
     path = studies_folder(home) / f"{name}.journal"
     found = load(path, str(name), None) if name is not None and path.exists() else None
-    settings = {} if found is None else found.study.user_attrs.get(SETTINGS, {})
-    return settings.get("models")
+    return {} if found is None else found.study.user_attrs.get(SETTINGS, {})
+
+
+def made_with(home: Path, name: str | None) -> Mapping[str, Mapping[str, Any]] | None:
+    """The models of a study by name, and the identities that they had when it was made; None where there is none."""
+    return made_under(home, name).get("models")
 
 
 def check_name(name: str) -> None:

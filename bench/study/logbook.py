@@ -34,6 +34,8 @@ LIBRARIES = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "numpy
 
 JOURNAL = "bench.journal"
 """A tag of the parent run: how many trials the journal held, and the digest of the last."""
+DROPS = "bench.lazy.drops"
+"""Another: what a lazy search left out, in words."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,10 @@ class Logbook:
         counts = {f"trials_{key}": float(value) for key, value in study.trials.items()}
         spent = {} if study.session is None else study.session.seconds
         seconds = {f"seconds_{key}": value for key, value in spent.items()}
-        self.tracker.close(
-            counts | seconds, {"bench.optimistic": str(study.optimistic).lower(), JOURNAL: self.journal.end}
-        )
+        tags = {"bench.optimistic": str(study.optimistic).lower(), JOURNAL: self.journal.end}
+        if (lazily := study.lazy) is not None:
+            tags[DROPS] = "; ".join(map(str, lazily.drops)) or "none"
+        self.tracker.close(counts | seconds, tags)
         return self.tracker.missing
 
     def _made(self, name: str, make: Callable[[], T]) -> T | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
-from bench.extraction import Need, check_disk
+from bench.extraction import Need, check_disk, first_of
 from bench.files import existing_parent
 from bench.material import Material
 from bench.models.scratch import scratch
@@ -16,7 +16,9 @@ from bench.progress import Progress
 from bench.screening.growth import Growth
 from bench.space.enumeration import COUNTED, count
 from bench.store import Store
-from bench.study.journal import made_with, read, study_names
+from bench.study.drops import lazy
+from bench.study.journal import Journal, made_under, made_with, read, study_names
+from bench.study.lazy import possible, reduced, rungs, sizes
 from bench.study.rehearsal import rehearse
 from bench.study.restore import same_settings
 from bench.study.run import Prepared, prepare
@@ -24,6 +26,10 @@ from bench.study.screen import to_come, wanted
 from bench.study.settings import SearchRequest
 
 TOKENS_A_WORD = 1.4
+LONG = 1800.0
+"""Seconds of extraction beyond which a search is lazy by itself."""
+SLOWEST = 1e9
+"""Operations a second that any machine makes."""
 EXTRACTION_EFFICIENCY = 0.4
 """The share of the matrix-product peak that extraction has been seen to reach."""
 
@@ -39,6 +45,20 @@ class PlannedModel:
     seconds: float
     own_pooling: str | None = None
     dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class LazyPlan:
+    """Models are judged on so many `rows`, one rung after the other; the `first_seconds` are those of the first.
+
+    What is dropped is not known before, so that all may take from `first_seconds` to all models' seconds. `drops` are
+    those that were decided already, in words.
+    """
+
+    rows: tuple[int, ...]
+    first_seconds: float
+    keep: tuple[str, ...]
+    drops: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,7 @@ class Plan:
     confirm_seconds: float
     free_bytes: int
     problem: str | None
+    lazy: LazyPlan | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values."""
@@ -76,22 +97,46 @@ class Plan:
 def dry_run(request: SearchRequest, home: Path, store: Store, progress: Progress) -> Plan:
     """What a search would do; nothing is fetched, and what resolving models leaves is deleted."""
     with scratch(store.home) as folder:
-        return plan(prepare(request, store, progress, scratch=folder, kept=made_with(home, request.study)), home)
+        prepared = prepare(request, store, progress, scratch=folder, kept=made_with(home, request.study))
+        return plan(settled(prepared, home), home)
+
+
+def settled(prepared: Prepared, home: Path) -> Prepared:
+    """A search that knows whether it is lazy. A study that exists stays as it was made.
+
+    A new one is lazy where its space screens and its extraction is estimated to take longer than `LONG`.
+    """
+    request = prepared.request
+    if request.lazy is not None or not request.space.screen.enabled or not possible(request, request.dataset.task):
+        return prepared
+    lazily = prepared.as_lazy(True)
+    for each in (lazily, prepared):
+        if settings := made_under(home, each.study):
+            return prepared.as_lazy(bool(settings.get("lazy")))
+    material = prepared.material
+    least = planned_models(material, SLOWEST)
+    if sum(model.seconds for model in least) <= LONG:
+        return prepared
+    return prepared.as_lazy(sum(model.seconds for model in planned_models(material)) > LONG)
 
 
 def plan(prepared: Prepared, home: Path) -> Plan:
     """Look, estimate, write nothing."""
+    journal = read(home, prepared.study) if prepared.study in study_names(home) else None
     request, material = prepared.request, prepared.material
+    lazily = _lazily(prepared, journal) if prepared.settings.lazy else None
+    if journal is not None:
+        request, material = reduced(request, material, journal)
     dataset = material.dataset
     size = count(request.space, material.models)
-    journal = read(home, prepared.study) if prepared.study in study_names(home) else None
     done = 0 if journal is None else journal.tried
     left = max(0, request.trials - done if size is None else min(request.trials, size) - done)
     screened = wanted(request, dataset.task)
     most = Growth(request.space, material.models, {}).most
     pace = rehearse(request.space, material.models, dataset, request.protocol, screened=screened)
     try:
-        check_disk(material.needs, material.store)
+        if lazily is None:
+            check_disk(material.needs, material.store)
         if journal is not None:
             same_settings(journal.study, prepared.study, prepared.settings, journal.id)
         problem = None
@@ -118,12 +163,31 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         confirm_seconds=pace.confirm(len(material.models) + 2, request.protocol),
         free_bytes=shutil.disk_usage(existing_parent(material.store.home)).free,
         problem=problem,
+        lazy=lazily,
     )
 
 
-def planned_models(material: Material) -> tuple[PlannedModel, ...]:
-    """What is still to be extracted of each model."""
-    peaks = {dtype: matrix_peak(dtype) for dtype in {need.settings.dtype for need in material.needs}}
+def _lazily(prepared: Prepared, journal: Journal | None) -> LazyPlan:
+    """What lazy extraction has decided, and what its first rung takes."""
+    material, seed = prepared.material, prepared.request.protocol.seed
+    found = None if journal is None else lazy(journal)
+    steps = [] if found is not None and found.rungs else list(rungs(material.dataset.train, seed))
+    first = planned_models(material.of_train(steps[0].tolist())) if steps else ()
+    return LazyPlan(
+        rows=tuple(sizes(material.dataset.train)),
+        first_seconds=sum(model.seconds for model in first),
+        keep=prepared.settings.keep,
+        drops=() if found is None else tuple(map(str, found.drops)),
+    )
+
+
+def planned_models(material: Material, peak: float | None = None) -> tuple[PlannedModel, ...]:
+    """What is still to be extracted of each model; `peak` is operations a second, measured where it is not given."""
+    device = first_of(material.settings).device
+    peaks = {
+        dtype: matrix_peak(dtype, device) if peak is None else peak
+        for dtype in {need.settings.dtype for need in material.needs}
+    }
     tokens = min(material.dataset.stats.mean_words * TOKENS_A_WORD + 2, material.settings.max_length)
     return tuple(
         PlannedModel(
@@ -141,16 +205,21 @@ def planned_models(material: Material) -> tuple[PlannedModel, ...]:
 
 def _flops(need: Need) -> float:
     """Operations a token: a block has about 12 width² weights, each multiplied and added once."""
-    return 2.0 * 12 * need.model.layers * need.model.width**2
+    return 2.0 * 12 * need.layers[-1] * need.model.width**2
 
 
-def matrix_peak(dtype: str) -> float:
-    """Operations a second of a large matrix product on this machine's processor."""
+def matrix_peak(dtype: str, device: str = "cpu") -> float:
+    """Operations a second of a large matrix product on a device of this machine."""
     import torch
 
-    left = torch.ones(1024, 1024, dtype=getattr(torch, dtype))
-    left @ left
-    started = time.perf_counter()
-    for _ in range(5):
-        left @ left
-    return 5 * 2 * 1024**3 / (time.perf_counter() - started)
+    left = torch.ones(1024, 1024, dtype=getattr(torch, dtype), device=device)
+
+    def multiplied(times: int) -> float:
+        started = time.perf_counter()
+        for _ in range(times):
+            found = left @ left
+        found[0, 0].item()  # which waits for a GPU
+        return time.perf_counter() - started
+
+    multiplied(1)
+    return 5 * 2 * 1024**3 / multiplied(5)

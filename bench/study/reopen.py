@@ -8,6 +8,7 @@ from bench.progress import SILENT, Progress
 from bench.store import Store
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, read
+from bench.study.lazy import reduced
 from bench.study.restore import same_settings
 from bench.study.roles import CHOICES
 from bench.study.run import as_searched, kept_costs, prepare
@@ -46,10 +47,11 @@ def reopen(
     request = request.model_copy(update={"dataset": dataset, "extraction": extraction})
     prepared = prepare(request, store, progress, recorded=journal.settings["models"])
     same_settings(journal.study, name, prepared.settings, journal.id)
-    material, costs = prepared.material, kept_costs(journal)
+    request, material = reduced(request, prepared.material, journal)
+    costs = kept_costs(journal)
     material.extract(progress)
     scorer = material.scorer(request.protocol, progress)
-    confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress)
+    confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress, material.deepest)
     entries, baselines = confirmation.run(journal)
     return Study(name, request, journal, material, costs, scorer, entries, baselines)
 
@@ -68,7 +70,8 @@ def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:
     if not journal.of("complete"):
         raise BenchError(f"The study '{name}' has no scored trial yet: let its search go on.")
     request = SearchRequest.model_validate(kept)
-    request = request.model_copy(update={"extraction": applying(request.extraction)})
+    lazily = bool(journal.settings.get("lazy"))
+    request = request.model_copy(update={"extraction": applying(request.extraction), "lazy": lazily})
     return journal, as_searched(request, name, journal.settings["models"])
 
 

@@ -20,7 +20,7 @@ from bench.material import Clock, Material, extract_and_measure, gather
 from bench.measures import check_classes
 from bench.progress import Progress
 from bench.store import Store
-from bench.study import rungs, screen
+from bench.study import lazy, rungs, screen
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, opened
 from bench.study.logbook import Logbook
@@ -43,6 +43,13 @@ class Prepared:
     material: Material
     settings: StudySettings
     study: str
+
+    def as_lazy(self, lazily: bool) -> "Prepared":
+        """The same search with lazy extraction, or without."""
+        keep = tuple(self.request.keep or ()) if lazily else ()
+        settings = self.settings.model_copy(update={"lazy": lazily, "keep": keep})
+        name = default_name(self.request, settings) if self.request.study is None else self.request.study
+        return replace(self, settings=settings, study=name)
 
 
 def prepare(
@@ -93,6 +100,7 @@ def prepare(
             f"{request.dataset.task}: take a space whose objectives are of {known}."
         )
     check_classes(request.space.objectives.each, material.dataset.labels)
+    lazy.check(request, material.dataset.task, tuple(material.models))
     settings = StudySettings(
         dataset=material.dataset.name,
         dataset_fingerprint=material.dataset.fingerprint,
@@ -103,8 +111,8 @@ def prepare(
         wave=request.wave,
         plugins=foreign_parts(request.space.fusion.operators, request.space.head.kinds, request.space.sources.pooling),
     )
-    name = default_name(request, settings) if request.study is None else request.study
-    return Prepared(request, material, settings, name)
+    prepared = Prepared(request, material, settings, "")
+    return prepared.as_lazy(request.lazy is True)
 
 
 def _check_workers(request: SearchRequest) -> None:
@@ -136,7 +144,8 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
     request = prepared.request
     deadline = None if request.time_budget is None else time.monotonic() + request.time_budget
     material = prepared.material
-    check_disk(material.needs, material.store)
+    if not prepared.settings.lazy:
+        check_disk(material.needs, material.store)
     tracking = Tolerant(tracker, progress)
     with opened(home, prepared.study, prepared.settings, progress.warn) as journal:
         # what `reopen` needs to find the study's material again
@@ -154,14 +163,21 @@ def _run(
     deadline: float | None,
 ) -> Study:
     request, material, clock = prepared.request, prepared.material, Clock()
-    costs = extract_and_measure(
-        material,
-        request.protocol.seed,
-        kept_costs(journal),
-        lambda costs: journal.keep("costs", {name: cost.model_dump(mode="json") for name, cost in costs.items()}),
-        progress,
-        clock,
-    )
+
+    def extracted(material: Material) -> dict[str, ModelCost]:
+        return extract_and_measure(
+            material,
+            request.protocol.seed,
+            kept_costs(journal),
+            lambda costs: journal.keep("costs", {name: cost.model_dump(mode="json") for name, cost in costs.items()}),
+            progress,
+            clock,
+        )
+
+    if prepared.settings.lazy:
+        lazy.Earning(journal, request, material, progress).run(extracted)
+        request, material = lazy.reduced(request, material, journal)
+    costs = extracted(material)
     scorer = material.scorer(request.protocol, progress)
     log = Logbook(tracker, journal, material.dataset, request.protocol, progress)
     log.check_end()
@@ -169,7 +185,7 @@ def _run(
     shapes = varying(journal, scorer, request.space.sources, material.models, progress)
     table = None
     if screen.wanted(request, material.dataset.task):
-        with clock.phase("screen"), one_thread():
+        with clock.phase("screen"), screen.one_thread():
             table = screen.Screener(journal, scorer, request, shapes, costs, progress).run(deadline)
     with (
         _executor(request, material.store.home, scorer.evaluator.answer) as executor,
@@ -202,7 +218,9 @@ def _run(
     if tracker.missing is not None:
         log.catch_up(scorer)
     with clock.phase("confirm"):
-        confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress)
+        confirmation = Confirmation(
+            scorer, material.models, costs, request.space.objectives, progress, material.deepest
+        )
         front, baselines = confirmation.run(journal)
     seconds = {phase: clock.seconds.get(phase, 0.0) for phase in PHASES if phase in clock.seconds or phase != "screen"}
     session = Session(seconds, stopped, trials.exhausted, tracker.uri, parent)
@@ -238,19 +256,6 @@ def shared_threads(wave: int) -> Iterator[int]:
     torch.set_num_threads(max(1, before // wave))
     try:
         yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One of torch's threads in this process: factorisations of small matrices lose by more, and round otherwise."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
     finally:
         torch.set_num_threads(before)
 

@@ -1,7 +1,8 @@
 """The screening of a study: kept in its journal bit by bit, so that a kill loses seconds of it."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -29,6 +30,19 @@ SHARE = 0.3
 
 class _OutOfTimeError(Exception):
     """The screening's share of the time budget is used up."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One of torch's threads in this process: factorisations of small matrices lose by more, and round otherwise."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def wanted(request: SearchRequest, task: str) -> bool:

@@ -80,6 +80,16 @@ class SearchRequest(Spec):
         Field(description="Who trains them."),
         Hint(unset="inline for one worker, processes for more", names="executors"),
     ] = None
+    lazy: Annotated[
+        bool | None,
+        Field(description="Extract all models on few rows first, and whole only what can still matter."),
+        Hint(unset="where extraction is estimated to take more than 30 minutes"),
+    ] = None
+    keep: Annotated[
+        tuple[str, ...] | None,
+        Field(min_length=1, description="A model of which a lazy search drops nothing; may be repeated."),
+        Hint(value="MODEL", names="models", repeated=True, unset="none"),
+    ] = None
 
 
 SEARCH_SETTINGS = {
@@ -133,6 +143,10 @@ class StudySettings(Spec):
     """Candidates that are proposed at once, and raced against what was told before."""
     plugins: dict[str, str] = Field(default_factory=dict)
     """What of the space comes from plugins, and a hash of its source."""
+    lazy: bool = False
+    """Whether models and layers were dropped on few rows, before all rows were extracted."""
+    keep: tuple[str, ...] = ()
+    """Models of which nothing was to be dropped."""
 
     def fingerprint(self) -> str:
         """What names the study; what was added later and stands at its default has no part in it."""
@@ -141,10 +155,13 @@ class StudySettings(Spec):
         for holder, name, usual in (
             (values, "wave", 1),
             (values, "plugins", {}),
+            (values, "lazy", False),
+            (values, "keep", []),
             (space, "screen", Screen().model_dump(mode="json")),
             (space["sources"], "total", None),
             (space["protocol"], "race", None),
             (values["protocol"], "race", None),
+            (space["sources"], "deepest", {}),
         ):
             if holder[name] == usual:
                 del holder[name]

@@ -11,6 +11,7 @@ from bench.material import Material
 from bench.screening.table import SeenTable
 from bench.study.columns import SearchColumn, search_columns
 from bench.study.confirm import Entry, front
+from bench.study.drops import Lazy, lazy
 from bench.study.journal import Journal, TrialRecord
 from bench.study.result import entry_json
 from bench.study.roles import ALIASES, CHOICES, place, role
@@ -70,6 +71,11 @@ class Study:
         return screened(self.journal)
 
     @property
+    def lazy(self) -> Lazy | None:
+        """What was dropped before all rows were extracted; None where nothing was to be."""
+        return lazy(self.journal)
+
+    @property
     def protocol(self) -> str:
         """How candidates were scored, in a sentence."""
         return self.request.protocol.describe(len(self.material.dataset.train))
@@ -113,6 +119,7 @@ class Study:
             "front": [entry_json(entry) for entry in self.front],
             "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
             **({} if (seen := self.screening) is None else {"screening": seen.to_json()}),
+            **({} if (lazily := self.lazy) is None else {"lazy": lazily.to_json()}),
             "seconds": {key: round(value, 3) for key, value in session.seconds.items()},
             "tracking_uri": session.tracking_uri,
             "parent_run_id": session.parent_run_id,
@@ -173,5 +180,7 @@ def tracked(name: str, journal: Journal, request: SearchRequest, material: Mater
         "dtype": material.dtypes,
         "max_length": material.settings.max_length,
     }
+    if journal.settings.get("lazy"):
+        params["lazy"] = "true"
     runs = {record.run_id for record in journal.records.values() if record.run_id is not None}
     return TrackedStudy(material.dataset.name, name, params, journal.id, runs, material.tags)

@@ -48,7 +48,7 @@ def _known(shape: ModelShape, places: list[tuple[int, str]]) -> ModelShape:
 
 def _same(scorer: Scorer, sources: Sources, model: str, shape: ModelShape) -> Iterator[tuple[int, str]]:
     """Layers and poolings of the space, from below up to the first that varies: behind it, all of its states do."""
-    low, high = sources.depth.layers(shape.layers)
+    low, high = sources.layers(model, shape.layers)
     for pooling in sources.pooling:
         if pooling in shape.poolings:
             for layer in range(low, high):  # the highest is left, so that there is a source
