@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator
 
@@ -80,8 +80,12 @@ class Source(Spec):
 
 
 class HeadSettings(Spec):
-    """What a head is made with. Each kind of head has settings of its own, whose `kind` names it."""
+    """What a head is made with. Each kind of head has settings of its own, whose `kind` names it.
 
+    `revision` is raised when heads of the kind compute something else: remembered outcomes are then not used.
+    """
+
+    revision: ClassVar[int] = 0
     kind: str
 
 
@@ -118,6 +122,7 @@ class MLP(HeadSettings):
 class Logistic(HeadSettings):
     """The sceptic's control: a converged logistic regression whose C is tuned on the training rows alone."""
 
+    revision: ClassVar[int] = 1
     kind: Literal["logistic"] = "logistic"
 
 

@@ -115,6 +115,19 @@ def test_an_edited_plugin_is_asked_anew(
     assert len(seen) == 3
 
 
+def test_a_kind_of_head_that_computes_something_else_is_asked_anew(
+    tmp_path: Path, r8: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no other kind: what the MLP answered before the logistic head was revised is still read."""
+    asks = {
+        name: scorer(tmp_path, r8, PROTOCOL).asks(CANDIDATES[name], "search")[0] for name in ("mlp", "logistic", "late")
+    }
+    before = {name: ask.fingerprint() for name, ask in asks.items()}
+    monkeypatch.setattr(Logistic, "revision", Logistic.revision + 1)
+    assert [name for name, ask in asks.items() if ask.fingerprint() != before[name]] == ["logistic"]
+    assert "revision" not in asks["mlp"].identity()
+
+
 def test_a_deterministic_baseline_has_one_answer_where_its_rows_are_the_same(tmp_path: Path, r8: Dataset) -> None:
     asked = scorer(tmp_path, r8, PROTOCOL)
     assert len({ask.fingerprint() for ask in asked.asks("majority", "confirm")}) == 1

@@ -15,7 +15,9 @@ from bench.foreign import foreign_parts_of, with_foreign
 from bench.specs import DEFAULT_TASK, MLP, Candidate, Spec, fingerprint
 
 ALGORITHM = 3
-"""To be raised when heads, operators or baselines compute something else: remembered outcomes are then not used."""
+"""To be raised when operators, baselines or all heads compute something else: remembered outcomes are then not used.
+
+Where one kind of head does, its `revision` is raised (see `bench.specs.HeadSettings`)."""
 
 Phase = Literal["search", "confirm"]
 """``"search"``: training rows, predicted out of fold. ``"confirm"``: test rows, after training on all others."""
@@ -95,6 +97,8 @@ class Ask(Spec):
             del value["beside"]
         if not isinstance(self.subject, Candidate) and (self.folds is None or self.folds.split is not None):
             del value["seed"]
+        if isinstance(self.subject, Candidate) and self.subject.head.revision:
+            value["revision"] = self.subject.head.revision
         return with_foreign(value | {"algorithm": ALGORITHM}, self._foreign())
 
     def _foreign(self) -> dict[str, str]:

@@ -96,6 +96,11 @@ class Design:
             kept = torch.cat([compute(chunk) for chunk in every.split(1 << 12)])
         return cls(count, compute if kept is None else kept.__getitem__, basis, (squares / count).to(dtype))
 
+    def kept_as(self, dtype: torch.dtype) -> "Design":
+        """The same design in another arithmetic, its rows along the axes in memory."""
+        rows = torch.cat([rows.to(dtype) for _, rows in self.blocks(1 << 12)])
+        return Design(self.count, rows.__getitem__, self.basis, self.spectrum.to(dtype))
+
     @property
     def width(self) -> int:
         """Number of the features' own columns, as far as reading passes through them."""

@@ -1,20 +1,22 @@
 """Converged multinomial logistic regression, its C chosen by cross-validation within the training rows.
 
-For every job the whole grid of C × inner folds is one batch of convex problems that share one matrix, and the final fit
-is one more problem on it. The matrix is expressed in its principal axes and the classes in those of their covariance,
-where the Hessian is diagonal at the start: L-BFGS with that diagonal takes a handful of steps where C is small, and
-hundreds where it is large and the rows are separable. With fewer rows than columns the axes are fewer, without loss.
+For every job the inner folds are one batch of convex problems that share one matrix. C is raised along its grid, each
+solution beginning at the one before, until the held-out loss rises: beyond its minimum the problems cost most, and
+nothing that is chosen depends on them. The head itself begins at the mean of the folds' solutions. The matrix is
+expressed in its principal axes and the classes in those of their covariance, where the Hessian is diagonal at the start
+and nearly so on the way: the diagonal that it has where a solution begins preconditions L-BFGS. With fewer rows than
+columns the axes are fewer, without loss.
 
 Objective: scikit-learn's. (1 / n) Σ cross-entropy + ‖W‖² / (2 C n), the intercept unpenalised; with two classes the
 penalty of the two-column form is doubled, so that C means what it means there.
-Grid: C = 1e-5, 1e-4 … 1e2, on standardised features. Chosen: the smallest held-out log-loss over three stratified
-inner folds; the smaller C when two tie. The only row of a class is never held out. Losses that are a decade of C apart
-are told apart long before a problem has converged, so the grid is solved to `TUNING` and the final fit to `TOLERANCE`.
+Grid: C = 1e-5, 1e-4 … 1e2, on standardised features. Chosen: the first minimum of the held-out log-loss over three
+stratified inner folds. The only row of a class is never held out. Losses that are a decade of C apart are told apart
+long before a problem has converged, so the path is solved to `TUNING` in float32 and the head to `TOLERANCE`.
 What it is fitted on: see `bench.heads.linear`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
@@ -25,7 +27,7 @@ from torch import Tensor
 
 from bench.heads.design import Design
 from bench.heads.kinds import Job, Problem, Trained, head
-from bench.heads.lbfgs import HISTORY, Objective, Solution, minimise
+from bench.heads.lbfgs import Objective, Solution, minimise
 from bench.heads.linear import Fused, same_features
 from bench.heads.pipeline import Affine
 from bench.specs import Logistic
@@ -34,8 +36,10 @@ GRID = tuple(10.0**exponent for exponent in range(-5, 3))
 INNER_FOLDS = 3
 # On the gradient's Euclidean norm, by arithmetic; scikit-learn's default is 1e-4 on its largest component alone.
 TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-5}
-TUNING = 1e-4
+ROUGH, TUNING = torch.float32, 5e-5
 ITERATIONS = 2000
+# Of the largest curvature: what is smaller is rounding.
+FLAT = 1e-6
 
 
 @head(Logistic)
@@ -47,28 +51,23 @@ def train(problem: Problem) -> list[Trained]:
 
 
 def _train(problem: Problem, jobs: Sequence[Job]) -> Iterator[Trained]:
-    """Heads of jobs on the same features, whose seeds draw the inner folds: where C is the same, so is the head."""
+    """Heads of jobs on the same features, whose seeds draw the inner folds."""
     fused = Fused.of(problem, jobs[0])
     design = Design.of(fused.read, fused.rows, problem.memory_bytes)
     task = _Task(design, fused.labels, len(fused.present), problem.memory_bytes)
-    known: dict[float, Trained] = {}
+    rough = replace(task, design=design.kept_as(ROUGH)) if task.dtype != ROUGH else task
+    every = torch.ones_like(task.labels, dtype=task.dtype)[None]
     for job in jobs:
-        c = task.tune(_inner_folds(fused.labels, job.seed))
-        if c not in known:
-            known[c] = _fitted(fused, task, c)
-        yield known[c]
-
-
-def _fitted(fused: Fused, task: "_Task", c: float) -> Trained:
-    solution = task.solve(torch.ones_like(task.labels, dtype=task.dtype)[:, None], [c], TOLERANCE[task.dtype])
-    report = {
-        "C": c,
-        "penalty": _penalty(c, task.classes, task.design.count),
-        "iterations": int(solution.iterations[0]),
-        "gradient": float(solution.gradients[0]),
-        "converged": bool(solution.converged[0]),
-    }
-    return fused.trained(task.coefficients(solution.points[0]), report)
+        c, near = rough.tune(_inner_folds(fused.labels, job.seed))
+        solution = task.solve(every, c, near.to(task.dtype), TOLERANCE[task.dtype])
+        report = {
+            "C": c,
+            "penalty": _penalty(c, task.classes, design.count),
+            "iterations": int(solution.iterations[0]),
+            "gradient": float(solution.gradients[0]),
+            "converged": bool(solution.converged[0]),
+        }
+        yield fused.trained(task.coefficients(solution.points[0]), report)
 
 
 def _penalty(c: Any, classes: int, rows: Any) -> Any:
@@ -94,8 +93,9 @@ def _inner_folds(labels: Tensor, seed: int) -> Tensor:
 class _Task:
     """Weighted logistic regressions on one design, many at a time.
 
-    A point is the coefficients [axes + 1, classes] of one problem, flattened; their last row is the intercept, their
-    columns are turned by `basis`.
+    A point is the coefficients [classes, axes + 1] of one problem, flattened; their last column is the intercept, their
+    rows are turned by the classes' basis. Rows of the design come last in what is computed of them: a softmax over what
+    lies side by side in memory is slow.
     """
 
     design: Design
@@ -114,86 +114,95 @@ class _Task:
         return len(self.design.spectrum)
 
     @cached_property
-    def shares(self) -> Tensor:
-        """The classes' shares of the rows."""
-        return self.labels.bincount(minlength=self.classes).to(self.dtype) / self.design.count
-
-    @cached_property
     def turned(self) -> tuple[Tensor, Tensor]:
-        """Variances along the axes of the classes' covariance, ascending (the first is 0), and the axes as columns.
+        """The axes of the classes' covariance as rows, and the first point's intercepts along them.
 
-        Where every row is given the classes' shares, as at the start, this is the Hessian over classes (Böhning 1992).
+        Where every row is given the classes' shares, as at the start, that covariance is the Hessian over classes
+        (Böhning 1992). In float64 whatever the arithmetic, so that tasks of the same labels share it.
         """
-        variances, basis = torch.linalg.eigh(self.shares.diag() - self.shares[:, None] * self.shares)
-        return variances.clamp_min(0), basis
+        shares = self.labels.bincount(minlength=self.classes).double() / self.design.count
+        _, columns = torch.linalg.eigh(shares.diag() - shares[:, None] * shares)
+        return columns.T.to(self.dtype), (columns.T @ shares.log()).to(self.dtype)
 
-    def tune(self, folds: Tensor) -> float:
-        """The C with the smallest log-loss over the held-out rows."""
-        held_out = torch.stack([folds == fold for fold in range(INNER_FOLDS)], dim=1).to(self.dtype)
-        # A point, its gradient, the steps' history and as much again on the way.
-        each = (2 * HISTORY + 8) * (self.axes + 1) * self.classes * self.dtype.itemsize
-        size = max(1, self.memory_bytes // (2 * each * INNER_FOLDS))
-        losses: list[float] = []
-        for start in range(0, len(GRID), size):
-            cs = GRID[start : start + size]
-            columns = held_out.repeat(1, len(cs))
-            solution = self.solve(1 - columns, [c for c in cs for _ in range(INNER_FOLDS)], TUNING)
-            problems = torch.arange(len(solution.points), device=columns.device)
-            # Weighted by the rows that were held out, and without penalty, the objective is the log-loss.
-            loss, _ = self._objective(columns, torch.zeros_like(solution.gradients))(solution.points, problems)
-            losses += loss.view(len(cs), INNER_FOLDS).sum(1).tolist()
-        return GRID[losses.index(min(losses))]
+    def tune(self, folds: Tensor) -> tuple[float, Tensor]:
+        """The first C whose next has no smaller log-loss over the held-out rows, and the mean of its solutions."""
+        held_out = torch.stack([folds == fold for fold in range(INNER_FOLDS)]).to(self.dtype)
+        # Weighted by the rows that were held out, and without penalty, the objective is the log-loss.
+        log_loss = self._objective(held_out, held_out.new_zeros(INNER_FOLDS))
+        problems = torch.arange(INNER_FOLDS, device=held_out.device)
+        start = held_out.new_zeros(INNER_FOLDS, self.classes, self.axes + 1)
+        start[:, :, -1] = self.turned[1]
+        points = chosen = start.flatten(1)
+        best, least = GRID[0], float("inf")
+        for c in GRID:
+            points = self.solve(1 - held_out, c, points, TUNING).points
+            if (loss := float(log_loss(points, problems)[0].sum())) >= least:
+                break
+            best, chosen, least = c, points, loss
+        return best, chosen.mean(0, keepdim=True)
 
-    def solve(self, included: Tensor, cs: list[float], tolerance: float) -> Solution:
-        """Fit one problem per column of `included` [rows, problems], which says which rows it sees (1 or 0)."""
-        counts = included.sum(0)
-        penalties = _penalty(torch.tensor(cs).to(counts), self.classes, counts)
-        variances, basis = self.turned
-        start = torch.zeros(len(cs), self.axes + 1, self.classes).to(counts)
-        start[:, -1] = self.shares.log() @ basis
-        slopes = self.design.spectrum[:, None] * variances + penalties[:, None, None]
-        # Equal intercepts change no probability: along their axis there is neither curvature nor a gradient.
-        intercepts = torch.where(variances > variances.max() * 1e-9, variances, 1).expand(len(cs), 1, -1)
-        diagonal = torch.cat([slopes, intercepts], dim=1)
+    def solve(self, included: Tensor, c: float, start: Tensor, tolerance: float) -> Solution:
+        """Fit one problem per row of `included` [problems, rows], which says which rows it sees (1 or 0)."""
+        counts = included.sum(1)
+        penalties = _penalty(c, self.classes, counts)
+        weights = included / counts[:, None]
         return minimise(
-            self._objective(included / counts, penalties),
-            start.flatten(1),
-            1 / diagonal.flatten(1),
+            self._objective(weights, penalties),
+            start,
+            1 / self._curvatures(start, weights, penalties),
             tolerance=tolerance,
             iterations=ITERATIONS,
         )
 
     def coefficients(self, point: Tensor) -> Affine:
         """A point as a layer on the features' own axes."""
-        matrix = point.view(self.axes + 1, self.classes) @ self.turned[1].T
-        weight = matrix[:-1] if self.design.basis is None else self.design.basis @ matrix[:-1]
-        return Affine(weight.T.float(), matrix[-1].float())
+        matrix = self.turned[0].T @ point.view(self.classes, self.axes + 1)
+        weight = matrix[:, :-1] if self.design.basis is None else matrix[:, :-1] @ self.design.basis.T
+        return Affine(weight.float(), matrix[:, -1].float())
 
     def _objective(self, weights: Tensor, penalties: Tensor) -> Objective:
-        """Σ weights · cross-entropy + penalty / 2 · ‖W‖², and its gradient, for `weights` [rows, problems]."""
-        basis = self.turned[1]
+        """Σ weights · cross-entropy + penalty / 2 · ‖W‖², and its gradient, for `weights` [problems, rows]."""
 
         def objective(points: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
-            problems = len(points)
-            turned = points.view(problems, self.axes + 1, self.classes)
-            matrix = turned @ basis.T
-            penalty = penalties[which, None, None]
-            slopes = matrix[:, :-1].transpose(0, 1).reshape(self.axes, problems * self.classes)
-            loss = (penalty * matrix[:, :-1].square()).sum((1, 2)).double() / 2
-            gradient = torch.zeros_like(slopes)
-            intercepts = slopes.new_zeros(problems * self.classes)
-            size = max(1, self.memory_bytes // (64 * problems * self.classes + 32 * self.design.width))
-            for positions, rows in self.design.blocks(size):
-                labels = self.labels[positions, None, None].expand(-1, problems, 1)
-                share = weights[positions][:, which].unsqueeze(-1)
-                scores = torch.addmm(matrix[:, -1].reshape(1, -1), rows, slopes).view(-1, problems, self.classes)
-                logs = scores.log_softmax(-1)
-                loss -= (logs.gather(-1, labels) * share).sum((0, 2), dtype=torch.float64)
-                residuals = logs.exp_().scatter_add_(-1, labels, -torch.ones_like(share)).mul_(share).flatten(1)
-                gradient += rows.T @ residuals
-                intercepts += residuals.sum(0)
-            whole = torch.cat([gradient, intercepts[None]]).view(-1, problems, self.classes).transpose(0, 1) @ basis
-            whole[:, :-1] += penalty * turned[:, :-1]
+            turned = points.view(len(points), self.classes, self.axes + 1)
+            penalty, share = penalties[which, None, None], weights[which, None]
+            loss = (penalty * turned[:, :, :-1].square()).sum((1, 2)).double() / 2
+            gradient = torch.zeros_like(turned).flatten(0, 1)
+            for positions, rows, scores in self._scores(turned):
+                labels = self.labels[positions].expand(len(points), 1, -1)
+                given = share[:, :, positions]
+                logs = scores.log_softmax(1)
+                loss -= (logs.gather(1, labels) * given).sum((1, 2), dtype=torch.float64)
+                residuals = logs.exp_().scatter_add_(1, labels, -torch.ones_like(given)).mul_(given).flatten(0, 1)
+                gradient[:, :-1] += residuals @ rows
+                gradient[:, -1] += residuals.sum(1)
+            whole = self.turned[0] @ gradient.view_as(turned)
+            whole[:, :, :-1] += penalty * turned[:, :, :-1]
             return loss, whole.flatten(1)
 
         return objective
+
+    def _curvatures(self, points: Tensor, weights: Tensor, penalties: Tensor) -> Tensor:
+        """The diagonal of the Hessian at `points`, of their shape."""
+        turned = points.view(len(points), self.classes, self.axes + 1)
+        found = torch.zeros_like(turned).flatten(0, 1)
+        for positions, rows, scores in self._scores(turned):
+            shares = scores.softmax(1)
+            variances = self.turned[0].square() @ shares - (self.turned[0] @ shares).square()
+            variances = (variances.clamp_min_(0) * weights[:, None, positions]).flatten(0, 1)
+            found[:, :-1] += variances @ rows.square()
+            found[:, -1] += variances.sum(1)
+        whole = found.view_as(turned)
+        whole[:, :, :-1] += penalties[:, None, None]
+        # Equal intercepts change no probability: along their axis there is neither curvature nor a gradient.
+        intercepts = whole[:, :, -1]
+        whole[:, :, -1] = torch.where(intercepts > intercepts.amax(1, keepdim=True) * FLAT, intercepts, 1)
+        return whole.flatten(1)
+
+    def _scores(self, turned: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Positions, their rows [rows, axes], and what the problems say of them, [problems, classes, rows]."""
+        matrix = (self.turned[0].T @ turned).flatten(0, 1)
+        size = max(1, self.memory_bytes // (64 * len(matrix) + 32 * self.design.width))
+        for positions, rows in self.design.blocks(size):
+            scores = torch.addmm(matrix[:, -1:], matrix[:, :-1], rows.T)
+            yield positions, rows, scores.view(len(turned), self.classes, -1)
