@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -17,8 +17,8 @@ from pydantic import Field
 from bench.backends.memory import give_back_freed_memory
 from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError, nearest
-from bench.measures import prices
-from bench.specs import Candidate, Spec
+from bench.measures import LATENCY, prices
+from bench.specs import Candidate, Source, Spec
 
 if TYPE_CHECKING:
     from bench.backends.base import Backend
@@ -112,7 +112,7 @@ def measure(
 
 def costs_of(costs: Mapping[str, ModelCost], candidate: Candidate) -> dict[str, float]:
     """What `candidate` costs, by the names of the measures that are costs (see `bench.measures`)."""
-    return prices(_uses(costs, candidate))
+    return prices(_uses(costs, candidate.sources))
 
 
 def latency_ms(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
@@ -120,9 +120,34 @@ def latency_ms(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
     return costs_of(costs, candidate)["latency_ms"]
 
 
+def costs_of_cascade(
+    costs: Mapping[str, ModelCost], stages: Sequence[Candidate], reached: Sequence[float], resumable: Collection[str]
+) -> dict[str, float]:
+    """What a cascade costs a text in the mean, by measure.
+
+    The first stage is paid for every text, a further one for the share of them that comes to it (`reached`, of each
+    stage but the first), and of it only what no stage before has computed. A deeper layer of a model that has run
+    costs what is between where its passes can go on (`resumable` names such models), and a whole pass elsewhere. What
+    is no time (memory) is that of all stages together.
+    """
+    found = prices(_uses(costs, [source for stage in stages for source in stage.sources]))
+    deepest: dict[str, int] = {}
+    milliseconds = 0.0
+    for stage, share in zip(stages, (1.0, *reached), strict=True):
+        for model, layer in _deepest(stage.sources).items():
+            ms, done = _cost(costs, model).layer_ms, deepest.get(model)
+            if done is not None and layer <= done:
+                continue
+            milliseconds += share * (ms[layer] - (ms[done] if done is not None and model in resumable else 0.0))
+            deepest[model] = layer
+    return found | {LATENCY.name: milliseconds}
+
+
 def latency_estimated(costs: Mapping[str, ModelCost], candidate: Candidate) -> bool:
     """Whether `latency_ms` holds a share that was not measured: a backend timed a model's whole pass alone."""
-    return any(cost.layers_estimated and layer < len(cost.layer_ms) - 1 for cost, layer in _uses(costs, candidate))
+    return any(
+        cost.layers_estimated and layer < len(cost.layer_ms) - 1 for cost, layer in _uses(costs, candidate.sources)
+    )
 
 
 def memory_gb(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
@@ -130,14 +155,14 @@ def memory_gb(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
     return costs_of(costs, candidate)["memory_gb"]
 
 
-def _uses(costs: Mapping[str, ModelCost], candidate: Candidate) -> list[tuple[ModelCost, int]]:
-    return [(_cost(costs, model), layer) for model, layer in _deepest(candidate).items()]
+def _uses(costs: Mapping[str, ModelCost], sources: Iterable[Source]) -> list[tuple[ModelCost, int]]:
+    return [(_cost(costs, model), layer) for model, layer in _deepest(sources).items()]
 
 
-def _deepest(candidate: Candidate) -> dict[str, int]:
+def _deepest(sources: Iterable[Source]) -> dict[str, int]:
     """The deepest layer that is used of each distinct model."""
     deepest: dict[str, int] = {}
-    for source in candidate.sources:
+    for source in sources:
         deepest[source.model] = max(source.layer, deepest.get(source.model, 0))
     return deepest
 

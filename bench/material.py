@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.backends.base import AUTO
+from bench.backends.base import AUTO, backend
 from bench.backends.opening import check_openable, remarks
 from bench.backends.resolution import choose
 from bench.backends.settings import ResolvedSettings
@@ -83,6 +83,13 @@ class Material:
     def identities(self) -> dict[str, dict[str, Any]]:
         """Name → identity of its extraction: weights, tokenizer, dtype, backend, kernels, prompt …."""
         return {need.model.name: dict(need.shelf.identity) for need in self.needs}
+
+    @property
+    def resumable(self) -> tuple[str, ...]:
+        """The models whose passes can go on from a layer, so that deeper ones cost what is between."""
+        return tuple(
+            need.model.name for need in self.needs if backend(need.settings.backend).goes_on(need.model, need.settings)
+        )
 
     @property
     def truncated(self) -> dict[str, int]:

@@ -161,7 +161,7 @@ def test_the_page_says_what_the_study_found(study: Study, report: Report) -> Non
 def test_tables_agree_with_the_scores_that_they_are_of(study: Study) -> None:
     chosen = study.choose("knee")
     single = next(entry for entry in study.baselines if entry.name == "best-single")
-    table = lines(study, study.front, knee_of(study.front, study.request.space.objectives), chosen.number)
+    table = lines(study, study.front, knee_of(study.front, study.request.space.objectives), chosen)
     for line in table:
         if line.against is None:
             assert line.entry.candidate == single.candidate
@@ -242,9 +242,9 @@ def test_any_objectives_have_a_report(
     assert axes(asked) == drawn
     space = study.request.space.model_copy(update={"objectives": asked})
     confirmation = Confirmation(study.scorer, study.material.models, study.costs, asked, SILENT)
-    front, baselines = confirmation.run(study.journal)
+    found = confirmation.run(study.journal)
     request = study.request.model_copy(update={"space": space})
-    other = replace(study, request=request, front=front, baselines=baselines)
+    other = replace(study, request=request, front=found.front, baselines=found.baselines)
     made = write(other, home / "-".join(asked.names))
     assert "front.svg" in made.files
     score = "accuracy" if "accuracy_mean" in asked.names else "macro-F1"

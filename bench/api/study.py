@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bench.comparison import Compared
     from bench.packaging.export import Exported
     from bench.report import Report
+    from bench.study.cascades import Selected
     from bench.study.confirm import Entry
-    from bench.study.journal import TrialRecord
     from bench.study.plan import Plan
     from bench.study.study import Study
     from bench.tracking import Tracker
@@ -133,16 +133,21 @@ class Searched:
 
     @property
     def front(self) -> Sequence[Entry]:
-        """The confirmed front, the cheapest first (by the last objective)."""
+        """The confirmed front of the trials, the cheapest first (by the last objective)."""
         return self.study.front
+
+    @property
+    def cascades(self) -> Sequence[Entry]:
+        """The confirmed cascades, the cheapest first."""
+        return self.study.cascades
 
     @cached_property
     def baselines(self) -> Mapping[str, Entry]:
         """The confirmed baselines by name."""
         return {entry.name: entry for entry in self.study.baselines}
 
-    def choose(self, trial: int | str = "knee") -> TrialRecord:
-        """A scored trial: a number, or ``"knee"``, ``"best"``, ``"cheapest"`` of the front, by search scores."""
+    def choose(self, trial: int | str = "knee") -> Selected:
+        """A number, ``"knee"``, ``"best"``, ``"cheapest"`` of the front by search scores, or a cascade by name."""
         return self.study.choose(str(trial))
 
     def report(self, out: Path | str | None = None, trial: int | str = "knee") -> Report:
@@ -174,9 +179,12 @@ class Searched:
     ) -> Exported:
         """Package a candidate as an MLflow model: in the new folder `out`, else in the tracking store."""
         from bench.packaging.export import export, log
+        from bench.study.journal import TrialRecord
 
         shared: dict[str, Any] = {"chosen": str(trial), "with_weights": with_weights, "progress": self.progress}
         record = self.choose(trial)
+        if not isinstance(record, TrialRecord):
+            raise BenchError(f"'{trial}' is a cascade, which cannot be exported yet: name one of its stages' trials.")
         if out is not None:
             return export(self.study, record, Path(out), **shared)
         return log(self.study, record, self.tracker, register=register, alias=alias, **shared)

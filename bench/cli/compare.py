@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def compare(a: str, b: str, within: str | None, trust_remote_code: bool, home: Path | None, as_json: bool) -> None:
     """Set A and B side by side: paired by seed, by fold and by example.
 
-    Each is a study, STUDY:knee (or best, cheapest, a trial's number), the id of a trial's MLflow run, or, within
-    --study, models joined by commas, for which their best scored candidate stands.
+    Each is a study, STUDY:knee (or best, cheapest, a trial's number, a cascade's name), the id of a trial's MLflow
+    run, or, within --study, models joined by commas, for which their best scored candidate stands.
     """
     from bench.cli import show
 
@@ -82,6 +82,4 @@ def _print(found: "Compared") -> None:
 
 
 def _describe(side: "Contender") -> str:
-    return (
-        f"{side.label}: trial {side.record.number}, {side.candidate}, {side.record.metrics['latency_ms']:.2f} ms/text"
-    )
+    return f"{side.label}: {side.record.title}, {side.subject}, {side.record.metrics['latency_ms']:.2f} ms/text"

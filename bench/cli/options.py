@@ -58,12 +58,12 @@ no_tracking_option = click.option(
 
 
 def trial_option(words: str) -> Callable[[F], F]:
-    """A trial of the study that the command names, by number or by its place on the front."""
+    """A trial of the study that the command names, by number or by its place on the front, or a cascade by name."""
     return click.option(
         "--trial",
         default="knee",
         show_default=True,
-        metavar="N|knee|best|cheapest",
+        metavar="N|knee|best|cheapest|cascade-N",
         shell_complete=completers.trials,
         help=words,
     )

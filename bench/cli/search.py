@@ -101,21 +101,23 @@ def _print_study(study: "Study") -> None:
     show.table(
         "Front (search scores, then the test set under fresh seeds)",
         header,
-        [_row(entry, str(entry.trial), columns, score) for entry in study.front],
+        [_row(entry, entry.name if entry.cascade else str(entry.trial), columns, score) for entry in study.found],
         right=right,
     )
+    if study.cascades:
+        _print_cascades(study, score)
     show.table(
         "Baselines",
         ("name", *header[1:-1]),
         [_row(entry, entry.name, columns, score)[:-1] for entry in study.baselines],
         right=right,
     )
-    if any(entry.latency_estimated for entry in (*study.front, *study.baselines)):
+    if any(entry.latency_estimated for entry in (*study.found, *study.baselines)):
         terminal.echo(
             f"~ estimated: the {study.material.settings.backend} backend measures a model's whole pass; what it takes "
             "up to a layer before the last is a share of that."
         )
-    compared = [entry.comparison.resolvable for entry in study.front if entry.comparison is not None]
+    compared = [entry.comparison.resolvable for entry in study.found if entry.comparison is not None]
     # unknown where two candidates never differ on a row
     if resolvable := [value for value in compared if not math.isnan(value)]:
         terminal.echo(
@@ -125,15 +127,66 @@ def _print_study(study: "Study") -> None:
     terminal.echo("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in session.seconds.items()))
 
 
+def _print_cascades(study: "Study", score: "Measure") -> None:
+    from bench.cli import show
+
+    made = study.to_json()["cascades"]
+    rows = []
+    for entry in study.cascades:
+        tested = entry.cascade
+        assert tested is not None
+        beside = tested.beside
+        rows.append(
+            (
+                entry.name,
+                "\n".join(f"{value:.3f}" for value in tested.record.cascade.thresholds),
+                "\n".join(map(_left, tested.record.reached, tested.reached)),
+                f"{tested.costs['latency_ms']:.2f}",
+                score.shown(tested.control.get(score.name)),
+                ""
+                if beside is None
+                else f"{beside.difference.value:+.3f} ({beside.difference.low:+.3f} to {beside.difference.high:+.3f})",
+                "" if beside is None else f"{beside.share:.0%}",
+            )
+        )
+    best = next((entry.cascade.beside for entry in study.cascades if entry.cascade is not None), None)
+    named = "best trial" if best is None else f"trial {best.trial}"
+    show.table(
+        "Cascades: a stage leaves the texts whose margin is below its threshold to the next",
+        (
+            "cascade",
+            "threshold",
+            "left: search / test",
+            "test ms/text",
+            f"random: test {score.short}",
+            f"test − {named} (95%)",
+            "its cost",
+        ),
+        rows,
+        right=(1, 2, 3, 4, 6),
+    )
+    terminal.echo(
+        f"{made['considered']} cascades of scored candidates were considered out of fold; {made['on_front']} are "
+        f"beaten by nothing, and the {len(rows)} that add most were confirmed. random: as many texts left, but any."
+    )
+
+
+def _left(search: float, test: float) -> str:
+    return f"{search:.0%} / {test:.0%}"
+
+
 def _row(entry: "Entry", name: str, columns: Sequence["SearchColumn"], score: "Measure") -> list[str]:
     from bench.cli.show import number
 
     candidate, test, (low, high) = entry.candidate, entry.confirmed.summary(score), entry.tested(score)
-    sources = "" if candidate is None else "\n".join(map(str, candidate.sources))
+    if entry.cascade is not None:
+        sources = "\n→ ".join(f"trial {trial}" for trial in entry.cascade.record.trials)
+    else:
+        sources = "" if candidate is None else "\n".join(map(str, candidate.sources))
     return [
         name,
         sources,
-        "" if candidate is None else candidate.fusion,
+        entry.kind.replace("baseline", "") if candidate is None else candidate.fusion,
         *(column.cell(entry) for column in columns),
         score.plus_minus(test.mean, test.std) or "–",
         f"{number(low, 3)}–{number(high, 3)}",

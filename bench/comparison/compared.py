@@ -39,7 +39,7 @@ class Compared:
             f"{score.difference:+.4f} {score.title} (95 % {score.low:+.4f} to {score.high:+.4f}, p = {score.p:.3g})"
         )
         where = f"on {score.rows} test rows, {score.seeds} seeds"
-        if self.a.candidate == self.b.candidate:
+        if self.a.subject == self.b.subject:
             verdict = "A and B are the same candidate."
         elif score.p < SIGNIFICANT:
             verdict = f"{better} is better than {worse}: A − B = {interval} {where}."
@@ -80,7 +80,7 @@ def compare(a: Mapping[str, Contender], b: Mapping[str, Contender]) -> list[Comp
         pairs = [(a[role], b[role]) for role in a]
     else:
         pairs = [(a.get("") or a["knee"], b.get("") or b["knee"])]
-    distinct = {(first.record.number, second.record.number): (first, second) for first, second in pairs}
+    distinct = {(first.record.id, second.record.id): (first, second) for first, second in pairs}
     found = [_compared(first, second) for first, second in distinct.values()]
     corrected = iter(holm([one.p for each in found for one in each.test]))
     return [replace(each, test=tuple(replace(one, p=next(corrected)) for one in each.test)) for each in found]

@@ -6,10 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.cascade import Cascade
 from bench.errors import BenchError, nearest
 from bench.evaluation.scoring import Scored
 from bench.space.objectives import Objectives
 from bench.specs import Candidate
+from bench.study.cascades import Selected, chosen
 from bench.study.journal import Journal, TrialRecord, read, study_names
 from bench.study.reopen import searched
 from bench.study.roles import CHOICES
@@ -20,46 +22,46 @@ Open = Callable[[str], Study]
 
 @dataclass(frozen=True)
 class Contender:
-    """One of the two: a scored trial of a study. `label` is how the user named it."""
+    """One of the two: a scored trial of a study, or a cascade. `label` is how the user named it."""
 
     label: str
     study: Study
-    record: TrialRecord
+    record: Selected
 
     @property
-    def candidate(self) -> Candidate:
+    def subject(self) -> Candidate | Cascade:
         """What is compared."""
-        return self.record.candidate
+        return self.record.subject
 
     @cached_property
     def confirmed(self) -> Scored:
         """Its test scores under the confirmation's seeds; computed now where the search did not confirm it."""
-        return self.study.scorer.scored(self.candidate, "confirm")
+        return self.study.scored(self.record, "confirm")
 
     @cached_property
     def searched(self) -> Scored:
         """Its scores in the search."""
-        return self.study.scorer.scored(self.candidate, "search")
+        return self.study.scored(self.record, "search")
 
     def to_json(self) -> dict[str, Any]:
         """What it is, as JSON values."""
         return {
             "label": self.label,
             "study": self.study.name,
-            "trial": self.record.number,
+            "trial": self.record.id,
             "run_id": self.record.run_id,
-            "candidate": self.candidate.model_dump(mode="json"),
+            "candidate": self.subject.model_dump(mode="json"),
             "latency_ms": self.record.metrics["latency_ms"],
         }
 
 
 @dataclass(frozen=True)
 class Named:
-    """What a user named: scored `trials` of a `study` by the role they play, found before any data is loaded."""
+    """What a user named: `trials` of a `study` (or a cascade) by the role they play, found before data is loaded."""
 
     label: str
     study: str
-    trials: Mapping[str, TrialRecord]
+    trials: Mapping[str, Selected]
 
     def sides(self, opened: Open) -> dict[str, Contender]:
         """The same with the study opened."""
@@ -73,9 +75,9 @@ class Named:
 def find(text: str, home: Path, within: str | None = None) -> Named:
     """What `text` names, looked up in the journals alone.
 
-    `text` is a study (its knee, its best and its cheapest candidate), ``STUDY:knee`` or ``STUDY:12`` (one of its
-    candidates), the id of a trial's MLflow run, or models joined by commas (the best scored candidate of exactly
-    these, `within` a study).
+    `text` is a study (its knee, its best and its cheapest candidate), ``STUDY:knee``, ``STUDY:12`` or
+    ``STUDY:cascade-1`` (one of its candidates), the id of a run in MLflow, or models joined by commas (the best scored
+    candidate of exactly these, `within` a study).
 
     Raises:
         BenchError: nothing has that name.
@@ -88,7 +90,10 @@ def find(text: str, home: Path, within: str | None = None) -> Named:
     if separator and name in known:
         return Named(text, name, {"": choose(name, *searched(home, name), which)})
     for each in known:
-        for record in read(home, each).of("complete"):
+        journal = read(home, each)
+        cascades = () if (made := chosen(journal)) is None else made.records
+        runs: list[Selected] = [*journal.of("complete"), *cascades]
+        for record in runs:
             if record.run_id == text:
                 return Named(text, each, {"": record})
     if within is not None:

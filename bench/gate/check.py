@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.errors import BenchError
 from bench.gate.baseline import Baseline, Pinned, Repeats
 from bench.gate.judge import Finding, Verdict, judge, judge_data
 from bench.gate.measure import data_of, fresh_store, look, measure
 from bench.progress import SILENT, Progress
 from bench.study.confirm import front as front_of
+from bench.study.journal import TrialRecord
 from bench.study.reopen import searched
 from bench.study.roles import CHOICES
 from bench.study.study import choose
@@ -84,7 +86,12 @@ def from_study(
     if not trials:
         front = front_of(journal, request.space.objectives)
         trials = [str(record.number) for record in front] if len(front) <= MOST_CANDIDATES else list(CHOICES)
-    records = {record.number: record for record in (choose(study, journal, request, which) for which in trials)}
+    records = {}
+    for which in trials:
+        record = choose(study, journal, request, which)
+        if not isinstance(record, TrialRecord):
+            raise BenchError(f"'{which}' is a cascade, and a baseline pins trials: name those of its stages.")
+        records[record.number] = record
     smaller = {key: value for key, value in (("max_train", max_train), ("max_test", max_test)) if value is not None}
     return Pinned(
         origin=f"study {study}, trials {', '.join(map(str, records))}",

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.figures import Figure, data
 from bench.report.scores import reference
-from bench.study.journal import TrialRecord
+from bench.study.cascades import Selected
 from bench.study.study import Study
 
 EXCERPT, EXAMPLES, PAIRS = 280, 15, 12
@@ -43,9 +43,9 @@ class Pair:
     of: int
 
 
-def confusion(study: Study, chosen: TrialRecord) -> np.ndarray:
+def confusion(study: Study, chosen: Selected) -> np.ndarray:
     """Mean number of test rows over seeds, float [label, predicted], over all classes."""
-    matrices = [each.scores.confusion for each in study.scorer.scored(chosen.candidate, "confirm").repetitions]
+    matrices = [each.scores.confusion for each in study.scored(chosen, "confirm").repetitions]
     return np.asarray(np.mean(matrices, axis=0))
 
 
@@ -67,10 +67,10 @@ def pairs(matrix: np.ndarray, names: Sequence[str]) -> list[Pair]:
     ]
 
 
-def examples(study: Study, chosen: TrialRecord, matrix: np.ndarray) -> list[Example]:
+def examples(study: Study, chosen: Selected, matrix: np.ndarray) -> list[Example]:
     """The test rows that are wrong under most seeds; among equals those of the pairs that are confused most."""
     test, names = study.scorer.dataset.test, class_names(study)
-    predicted = study.scorer.scored(chosen.candidate, "confirm").predicted
+    predicted = study.scored(chosen, "confirm").predicted
     wrong = (predicted != test.labels).sum(axis=0)
     single = reference(study)
     single_wrong = None if single is None else (single.confirmed.predicted != test.labels).sum(axis=0)

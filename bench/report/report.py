@@ -19,15 +19,18 @@ from bench.report.confirmation import confirmation_chart, spread_chart
 from bench.report.mistakes import class_names, confusion, confusion_chart, examples, pairs
 from bench.report.scores import Gap, Spread, gaps, in_words, lines, score_of, spreads
 from bench.report.screening import screened_rows, screening_chart
+from bench.study.cascades import Selected
+from bench.study.cascades import chosen as chosen_cascades
 from bench.study.columns import search_columns
 from bench.study.figure import front_figure, knee_of
 from bench.study.importance import FEWEST, importance
-from bench.study.journal import TrialRecord
 from bench.study.roles import CHOICES, role
 from bench.study.study import Study
 from bench.tracking import UNTRACKED, Tracker, TrackingError
 
 PAGE = "report.html"
+FRONT = "Front, by cost. Search scores, then the test set under fresh seeds."
+CASCADED = " A cascade counts for no trial, and a trial that one beats stays."
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Report:
     """A written report. `note` says why it is in no tracking store, where it is not."""
 
     study: str
-    trial: int
+    trial: int | str
     folder: Path
     files: tuple[str, ...]
     parent_run_id: str | None
@@ -98,9 +101,9 @@ def write(
             tracker.attach({f"report/{name}": content for name, content in files.items()})
         except TrackingError as error:
             note = f"the report is in no tracking store: {str(error).rstrip('.')}"
-        runs = [entry.run_id for entry in study.front if entry.run_id is not None]
+        runs = [entry.run_id for entry in study.found if entry.run_id is not None]
         url = tracker.compare_url(runs) if runs else None
-    return Report(study.name, chosen.number, folder, tuple(files), parent, uri, url, note)
+    return Report(study.name, chosen.id, folder, tuple(files), parent, uri, url, note)
 
 
 def _images(figure: Figure) -> dict[str, bytes]:
@@ -128,12 +131,12 @@ class ReportData:
     confusion: np.ndarray
 
     @classmethod
-    def of(cls, study: Study, chosen: TrialRecord) -> "ReportData":
+    def of(cls, study: Study, chosen: Selected) -> "ReportData":
         """Of a study and its chosen candidate."""
         return cls(gaps(study), spreads(study, chosen), confusion(study, chosen))
 
 
-def draw(study: Study, chosen: TrialRecord, findings: ReportData, warn: Callable[[str], None]) -> dict[str, Figure]:
+def draw(study: Study, chosen: Selected, findings: ReportData, warn: Callable[[str], None]) -> dict[str, Figure]:
     """The figures of a report by name.
 
     Those that the study has nothing for are missing, and those that cannot be drawn, of which `warn` is told.
@@ -155,13 +158,13 @@ def draw(study: Study, chosen: TrialRecord, findings: ReportData, warn: Callable
         return None if mattered is None else importance_chart(mattered)
 
     makers: dict[str, Callable[[], Figure | None]] = {
-        "front": lambda: front_figure(complete, study.front, study.baselines, objectives, described),
+        "front": lambda: front_figure(complete, study.front, study.baselines, objectives, described, study.cascades),
         "confirmation": lambda: confirmation_chart(findings.gaps, score, both),
         "spread": lambda: spread_chart(findings.spreads, score, both),
         "layers": lambda: layer_chart(rows, score, tried),
         "poolings": lambda: pooling_chart(rows, score, tried),
         "confusion": lambda: confusion_chart(
-            findings.confusion, class_names(study), f"Trial {chosen.number} on the {tested}"
+            findings.confusion, class_names(study), f"{chosen.title.capitalize()} on the {tested}"
         ),
         "operators": lambda: operator_chart(rows, score, tried) if len(operators) > 1 else None,
         "importance": choices,
@@ -173,7 +176,7 @@ def draw(study: Study, chosen: TrialRecord, findings: ReportData, warn: Callable
 
 def render(
     study: Study,
-    chosen: TrialRecord,
+    chosen: Selected,
     which: str,
     findings: ReportData,
     figures: Mapping[str, Figure],
@@ -193,10 +196,13 @@ def render(
         words=in_words(study, chosen, kind),
         columns=search_columns(study.request.space.objectives),
         score=score_of(study).title,
+        measure=score_of(study),
+        cascades=chosen_cascades(study.journal),
+        front_caption=FRONT + CASCADED * bool(study.cascades),
         protocol=study.request.protocol.describe(len(study.material.dataset.train)),
         optimistic=study.request.protocol.name == "paper",
-        front=lines(study, study.front, knee, chosen.number),
-        baselines=lines(study, study.baselines, knee, chosen.number),
+        front=lines(study, study.found, knee, chosen),
+        baselines=lines(study, study.baselines, knee, chosen),
         spreads=findings.spreads,
         pairs=pairs(findings.confusion, class_names(study)),
         examples=examples(study, chosen, findings.confusion),

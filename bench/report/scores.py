@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.evaluation.protocol import Fold, folds
-from bench.evaluation.scoring import Repetition
+from bench.evaluation.scoring import Repetition, Scored
 from bench.measures import AGGREGATIONS, F1, Measure, Objective
 from bench.metrics import Interval, Summary, paired_interval, summarise
+from bench.study.cascades import Selected
 from bench.study.confirm import BEST_SINGLE, Entry
-from bench.study.journal import TrialRecord
 from bench.study.study import Study
 from bench.tasks import TASKS
 
 SIGNIFICANT = 0.05
+Sides = tuple[Scored, Scored]
+"""Of the search, and of the test set."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def title(entry: Entry) -> str:
     return entry.name if entry.trial is None or entry.kind == "baseline" else f"trial {entry.trial}"
 
 
-def lines(study: Study, entries: Sequence[Entry], knee: int | None, chosen: int) -> list[Line]:
+def lines(study: Study, entries: Sequence[Entry], knee: int | None, chosen: Selected) -> list[Line]:
     """The entries with their test scores, and their paired difference to the best searched single model."""
     score = score_of(study)
     single = reference(study)
@@ -88,7 +90,7 @@ def lines(study: Study, entries: Sequence[Entry], knee: int | None, chosen: int)
             interval=entry.tested(score),
             against=None if entry.comparison is None or single is None else _against(study, entry, single),
             knee=entry.trial is not None and entry.trial == knee and entry.kind == "front",
-            chosen=entry.trial is not None and entry.trial == chosen and entry.kind == "front",
+            chosen=entry.kind != "baseline" and title(entry) == chosen.title,
         )
         for entry in entries
     ]
@@ -113,7 +115,7 @@ def _against(study: Study, entry: Entry, single: Entry) -> Interval:
 def gaps(study: Study) -> list[Gap]:
     """The front, which was selected, and beside it the baselines that were not: both have other rows on test."""
     score = score_of(study)
-    selected = [(entry, True) for entry in study.front]
+    selected = [(entry, True) for entry in study.found]
     others = [(entry, False) for entry in study.baselines if entry.name not in {BEST_SINGLE, "majority"}]
     return [
         Gap(
@@ -128,28 +130,35 @@ def gaps(study: Study) -> list[Gap]:
     ]
 
 
-def spreads(study: Study, chosen: TrialRecord) -> list[Spread]:
+def spreads(study: Study, chosen: Selected) -> list[Spread]:
     """Of the front, the chosen candidate and the best searched single model."""
     score = score_of(study)
     single = reference(study)
-    candidates = {f"trial {entry.trial}": entry.candidate for entry in study.front}
-    candidates.setdefault(f"trial {chosen.number}", chosen.candidate)
-    if single is not None and single.candidate not in candidates.values():
-        candidates[BEST_SINGLE] = single.candidate
+    scored: dict[str, Sides] = {title(entry): (_searched(study, entry), entry.confirmed) for entry in study.found}
+    if chosen.title not in scored:
+        scored[chosen.title] = study.scored(chosen, "search"), study.scored(chosen, "confirm")
+    if single is not None and single.candidate not in {entry.candidate for entry in study.found}:
+        scored[BEST_SINGLE] = _searched(study, single), single.confirmed
     parts = _folds(study)
     return [
         Spread(
             name=name,
-            folds=tuple(_fold_score(each, fold, score) for each in searched for fold in parts.get(each.seed, ())),
-            repetitions=tuple(each.predictions.value(score) for each in searched),
-            seeds=tuple(
-                each.predictions.value(score) for each in study.scorer.scored(candidate, "confirm").repetitions
+            folds=tuple(
+                _fold_score(each, fold, score) for each in found.repetitions for fold in parts.get(each.seed, ())
             ),
+            repetitions=tuple(each.value(score) for each in found.predictions),
+            seeds=tuple(each.value(score) for each in confirmed.predictions),
         )
-        for name, candidate in candidates.items()
-        if candidate is not None
-        for searched in [study.scorer.scored(candidate, "search").repetitions]
+        for name, (found, confirmed) in scored.items()
     ]
+
+
+def _searched(study: Study, entry: Entry) -> Scored:
+    """What was searched of an entry that has a candidate, or is a cascade."""
+    if entry.cascade is not None:
+        return study.scored(entry.cascade.record, "search")
+    assert entry.candidate is not None
+    return study.scorer.scored(entry.candidate, "search")
 
 
 def _folds(study: Study) -> dict[int, tuple[Fold, ...]]:
@@ -170,22 +179,22 @@ def _fold_score(repetition: Repetition, fold: Fold, measure: Measure) -> float:
     return float(np.mean([f1 for f1, rows in zip(part.scores.f1, part.scores.support, strict=True) if rows]))
 
 
-def in_words(study: Study, chosen: TrialRecord, kind: str) -> list[str]:
+def in_words(study: Study, chosen: Selected, kind: str) -> list[str]:
     """The result in a few sentences, as plain as the numbers allow."""
     score = score_of(study)
-    confirmed = study.scorer.scored(chosen.candidate, "confirm")
+    confirmed = study.scored(chosen, "confirm")
     test, cost = confirmed.summary(score), study.request.space.objectives.cost
     mean, worst = (Objective(score, AGGREGATIONS[name]).name for name in ("mean", "floor"))
     value, rows = cost.measure.shown(chosen.metrics[cost.name]), len(study.scorer.dataset.test)
     paid = f"{cost.label} {value}" if cost.aggregation else f"{cost.measure.title} {value} {cost.measure.unit}"
     scores = (
-        f"{kind}: trial {chosen.number}, {chosen.candidate}, "
+        f"{kind}: {chosen.title}, {chosen.subject}, "
         f"{paid}. "
         f"Search: {score.title} {score.shown(chosen.metrics[mean])} in the mean and "
         f"{score.shown(chosen.metrics[worst])} in the worst repetition. "
         f"Test set ({rows} rows, {test.n} seeds): {score.shown(test.mean)}."
     )
-    verdict = _verdict(next((each for each in study.front if each.trial == chosen.number), None))
+    verdict = _verdict(next((each for each in study.found if title(each) == chosen.title), None))
     known = {entry.name: entry.confirmed.summary(score).mean for entry in study.baselines}
     best = max((name for name in known if not math.isnan(known[name])), key=lambda name: score.sign * known[name])
     highest, above = ("highest", "above") if score.sign > 0 else ("lowest", "below")

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from bench.cascade import MOST_STAGES
 from bench.errors import nearest
 from bench.fusion import FUSIONS
 from bench.pooling import POOLINGS
@@ -225,6 +226,20 @@ class Screen(Spec):
     first: Annotated[int, Field(ge=0)] = 60
 
 
+class Cascades(Spec):
+    """Whether cascades of scored candidates are put beside the front (see `bench.study.cascades`).
+
+    Attributes:
+        enabled: False makes none.
+        stages: How many candidates answer in turn at most.
+        at_most: How many cascades are confirmed at most, those that add most to the front.
+    """
+
+    enabled: bool = False
+    stages: Annotated[int, Field(ge=2, le=MOST_STAGES)] = 2
+    at_most: Annotated[int, Field(ge=1)] = 6
+
+
 class Sampler(Spec):
     """Who proposes candidates: a name, see `bench.space.samplers`."""
 
@@ -246,6 +261,7 @@ class SearchSpace(Spec):
     protocol: Evaluation = Evaluation()
     objectives: Objectives = Objectives()
     screen: Screen = Screen()
+    cascade: Cascades = Cascades()
     sampler: Sampler = Sampler()
 
     @model_validator(mode="after")

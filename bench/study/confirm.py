@@ -1,11 +1,12 @@
 """The front under fresh seeds on the test set, beside what any pipeline has to beat."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from bench.cost import ModelCost, costs_of, latency_estimated
+from bench.cascade import Cascade
+from bench.cost import ModelCost, costs_of, costs_of_cascade, latency_estimated
 from bench.evaluation.scoring import Scored, Scorer
 from bench.front import pareto
 from bench.measures import LATENCY, Measure, Objective
@@ -14,6 +15,8 @@ from bench.progress import Progress
 from bench.space.candidates import Shapes, canonical
 from bench.space.objectives import Objectives
 from bench.specs import Candidate, Head, Source
+from bench.study.cascades import Beside, CascadeRecord, Tested, chosen, control
+from bench.study.cascades import confirmed as cascade_confirmed
 from bench.study.journal import Journal, TrialRecord
 from bench.study.race import searched
 from bench.tasks import TASKS
@@ -43,10 +46,11 @@ class Entry:
         costs: By measure; none of a baseline on texts.
         interval: 95% of the task's measure on the test set, over its rows.
         latency_estimated: The latency holds a share that was not measured.
+        cascade: What else is known of a cascade, which has neither a candidate nor a trial.
     """
 
     name: str
-    kind: Literal["front", "baseline"]
+    kind: Literal["front", "cascade", "baseline"]
     candidate: Candidate | None
     trial: int | None
     run_id: str | None
@@ -57,6 +61,12 @@ class Entry:
     objectives: Objectives
     comparison: Comparison | None = None
     latency_estimated: bool = False
+    cascade: Tested | None = None
+
+    @property
+    def subject(self) -> Candidate | Cascade | None:
+        """What was confirmed; None of a baseline on texts."""
+        return self.candidate if self.cascade is None else self.cascade.record.cascade
 
     @property
     def latency_ms(self) -> float | None:
@@ -83,6 +93,14 @@ def front(journal: Journal, objectives: Objectives) -> list[TrialRecord]:
     return sorted(chosen, key=lambda record: record.metrics[objectives.names[-1]])
 
 
+class Confirmed(NamedTuple):
+    """The confirmed front of the trials and the cascades that stand on it, the cheapest first, and the baselines."""
+
+    front: list[Entry]
+    baselines: list[Entry]
+    cascades: list[Entry]
+
+
 @dataclass(frozen=True)
 class Confirmation:
     """Confirms entries of a study; what was confirmed before is read back from the evaluations."""
@@ -95,17 +113,23 @@ class Confirmation:
     deepest: Mapping[str, int] = field(default_factory=dict)
     """The last layer of models that are not extracted to their end."""
 
-    def run(self, journal: Journal) -> tuple[list[Entry], list[Entry]]:
-        """The confirmed front, compared with the best single model, and the confirmed baselines."""
+    def run(self, journal: Journal) -> Confirmed:
+        """The confirmed front with its cascades, compared with the best single model, and the confirmed baselines."""
         records = front(journal, self.objectives)
+        found = chosen(journal)
+        cascades, resumable = ((), ()) if found is None else (found.records, found.resumable)
         single = self.best_single(journal)
         baselines = list(self._baseline_candidates(single))
         of_texts = TASKS[self.scorer.dataset.task].text_baselines
-        total = len(records) + len(baselines) + len(of_texts)
+        total = len(records) + len(cascades) + len(baselines) + len(of_texts)
         with self.progress.task("confirm on the test set", total, "candidates") as task:
             confirmed = []
             for record in records:
                 confirmed.append(self._entry(_name(record), "front", record.candidate, record))
+                task.advance()
+            deferring = []
+            for each in cascades:
+                deferring.append(self._cascade(each, resumable, confirmed))
                 task.advance()
             beside = []
             for name, candidate in baselines:
@@ -115,7 +139,8 @@ class Confirmation:
                 beside.append(self._text_entry(name))
                 task.advance()
         reference = next((entry for entry in beside if entry.name == BEST_SINGLE), None)
-        return self._compared(confirmed, reference), beside
+        compared = self._compared([*confirmed, *deferring], reference)
+        return Confirmed(compared[: len(confirmed)], beside, compared[len(confirmed) :])
 
     def best_single(self, journal: Journal) -> Candidate | None:
         """The best searched candidate of one model, by `Objectives.single`.
@@ -186,6 +211,43 @@ class Confirmation:
             latency_estimated=latency_estimated(self.costs, candidate),
         )
 
+    def _cascade(self, record: CascadeRecord, resumable: Collection[str], trials: Sequence[Entry]) -> Entry:
+        """A cascade under thresholds that are not touched any more."""
+        cascade = record.cascade
+        found = cascade_confirmed(self.scorer, cascade)
+        costs = costs_of_cascade(self.costs, cascade.stages, found.reached, resumable)
+        priced = {name: value for name, value in record.metrics.items() if name in costs}
+        return Entry(
+            name=record.name,
+            kind="cascade",
+            candidate=None,
+            trial=None,
+            run_id=record.run_id,
+            search={name: value for name, value in record.metrics.items() if name not in costs},
+            costs=priced,
+            confirmed=found.scored,
+            interval=self._interval(found.scored),
+            objectives=self.objectives,
+            latency_estimated=any(latency_estimated(self.costs, stage) for stage in cascade.stages),
+            cascade=Tested(
+                record=record,
+                reached=found.reached,
+                costs=costs,
+                control=control(self.scorer, cascade, found.reached, self.objectives.measures),
+                beside=self._beside(found.scored, costs[LATENCY.name], trials),
+            ),
+        )
+
+    def _beside(self, scored: Scored, latency: float, trials: Sequence[Entry]) -> Beside | None:
+        """A cascade against the trial of the front with the best search score."""
+        by, measure = self.objectives.single, self.objectives.kept[0]
+        best = max(trials, key=lambda entry: by.sign * entry.value(by), default=None)
+        if best is None or best.trial is None or not best.latency_ms:
+            return None
+        sides = scored.predictions, best.confirmed.predictions
+        interval = measure.difference(*sides, seed=self.scorer.protocol.seed)
+        return Beside(best.trial, interval, latency / best.latency_ms)
+
     def _text_entry(self, name: str) -> Entry:
         confirmed = self.scorer.scored(name, "confirm")
         search = self.scorer.scored(name, "search").metrics(self.objectives.measures)
@@ -199,7 +261,7 @@ class Confirmation:
     def _compared(self, entries: Sequence[Entry], reference: Entry | None) -> list[Entry]:
         if reference is None:
             return list(entries)
-        others = [entry for entry in entries if entry.candidate != reference.candidate]
+        others = [entry for entry in entries if entry.subject != reference.candidate]
         seed = self.scorer.protocol.seed
         tests = [
             self.objectives.kept[0].paired(entry.confirmed.predictions, reference.confirmed.predictions, seed)

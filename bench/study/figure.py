@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from bench.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, Figure, data
+from bench.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Figure, data
 from bench.measures import AGGREGATIONS, Measure, Objective
 from bench.space.objectives import Objectives
+from bench.study.cascades import PREFIX
 from bench.study.confirm import BEST_SINGLE, LATE_FUSION, Entry
 from bench.study.journal import TrialRecord
 from bench.study.roles import place
@@ -19,6 +20,7 @@ class Mark(Enum):
     TRIAL = ("scored candidate", GREY, "circle")
     FRONT = ("front (# trial)", BLUE, "circle")
     KNEE = ("knee of the front", BLACK, "diamond")
+    CASCADE = ("cascade", SKY, "cross")
     TEST = ("front on the test set, mean and 95% interval", VERMILION, "stroke")
     SINGLE = ("one model, last layer", ORANGE, "square")
     BEST = ("best searched single model", PURPLE, "triangle-up")
@@ -47,8 +49,9 @@ def front_figure(
     baselines: Sequence[Entry],
     objectives: Objectives,
     words: str,
+    cascades: Sequence[Entry] = (),
 ) -> Figure:
-    """All scored trials, the front with its knee and its confirmation, and the baselines.
+    """All scored trials, the front with its knee, the cascades, the confirmation of both, and the baselines.
 
     Args:
         trials: Those scored in full.
@@ -56,12 +59,13 @@ def front_figure(
         baselines: Confirmed; those on texts have no cost, and are lines.
         objectives: They say what the axes are (see `axes`).
         words: What the scores stand on, for the subtitle: repetitions, folds, seeds, n.
+        cascades: Confirmed.
     """
     import altair as alt
 
     x, y = objectives.cost, objectives.score
     bend = knee_of(front, objectives)
-    marks = [*_front_rows(front, x, y, bend), *_baseline_rows(baselines, x, y)]
+    marks = [*_front_rows(front, x, y, bend), *_cascade_rows(cascades, x, y), *_baseline_rows(baselines, x, y)]
     span = _span(marks)
     trial_rows = [row for row in _trial_rows(trials, front, x, y) if span[0] <= row["y"] <= span[1]]
     lines, unseen = _text_lines(baselines, span, y)
@@ -70,7 +74,8 @@ def front_figure(
     rows = [*trial_rows, *marks]
     low, high = (pick(row["x"] for row in rows) for pick in (min, max))
     log = x.is_cost and low > 0 and high > 10 * low
-    _thin_out([row for row in rows if row["kind"] == Mark.FRONT.words], bend, (low, high), span, log)
+    numbered = {Mark.FRONT.words, Mark.CASCADE.words}
+    _thin_out([row for row in rows if row["kind"] in numbered], bend, (low, high), span, log)
     scale = alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False) if log else alt.Scale(zero=False)
     across = alt.X("x:Q", title=x.label, scale=scale)
     up = alt.Y("y:Q", title=y.label, scale=alt.Scale(zero=False))
@@ -98,6 +103,10 @@ def front_figure(
         """Marks of some kinds; a layer without any would leave its scales without an extent."""
         return [only(*marks).mark_point(**how).encode(color=hue, shape=form)] if {*marks} & {*kinds} else []
 
+    def numbers(mark: Mark, colour: str) -> list[Any]:
+        words = only(mark).mark_text(align="right", dx=-5, dy=-9, fontSize=11, color=colour)
+        return [words.encode(text="number:N")] if mark in kinds else []
+
     layers = points(Mark.TRIAL, filled=True, size=45, opacity=0.35)
     if lines:
         text = alt.Chart(data(lines))
@@ -115,8 +124,10 @@ def front_figure(
         *points(Mark.TEST, xOffset=7, filled=False, size=70, strokeWidth=3),
         *points(Mark.SINGLE, Mark.BEST, Mark.LATE, filled=True, size=90, opacity=1),
         *points(Mark.FRONT, filled=True, size=75, opacity=1),
+        *points(Mark.CASCADE, filled=True, size=110, opacity=1, stroke=BLACK, strokeWidth=0.6),
+        *numbers(Mark.CASCADE, BLACK),
         *points(Mark.KNEE, filled=False, size=330, strokeWidth=2),
-        only(Mark.FRONT).mark_text(align="right", dx=-5, dy=-9, fontSize=11, color=BLUE).encode(text="number:N"),
+        *numbers(Mark.FRONT, BLUE),
         *_named([row for row in rows if row["kind"] == Mark.SINGLE.words], low, high, log),
     ]
     chart = alt.layer(*layers).resolve_scale(color="shared", shape="shared").properties(height=380)
@@ -124,7 +135,7 @@ def front_figure(
         name="front",
         title="The front: cost against stability" if _classic(x, y) else f"The front: {x.label} against {y.label}",
         subtitle="; ".join([f"{len(trials)} scored candidates", words, *unseen]),
-        caption=_caption(front, x, y, bend),
+        caption=_caption(front, x, y, bend, len(cascades)),
         chart=chart,
         width=720,
     )
@@ -138,10 +149,12 @@ def knee_of(front: Sequence[Entry], objectives: Objectives) -> int | None:
     return front[place(points, objectives, "knee")].trial
 
 
-def _caption(front: Sequence[Entry], x: Objective, y: Objective, bend: int | None) -> str:
+def _caption(front: Sequence[Entry], x: Objective, y: Objective, bend: int | None, cascades: int) -> str:
     others = f"the {len(front)} candidates" if len(front) > 1 else "the one candidate"
     found = f"Blue: {others} that no other scored candidate equals or beats, drawn by {x.label} and {y.label}."
     bent = "" if bend is None else f" The diamond is the knee, trial {bend}."
+    if cascades:
+        bent += " Crosses are cascades (c1 is cascade-1), which neither a candidate nor another cascade beats."
     test = " Beside each is its score on the test set with a 95% bootstrap interval over test rows." if _on(y) else ""
     return f"{found}{bent}{test}"
 
@@ -180,9 +193,21 @@ def _front_rows(front: Sequence[Entry], x: Objective, y: Objective, bend: int | 
         if entry.trial == bend:
             yield row | {"kind": Mark.KNEE.words}
         if _on(y):
-            low, high = entry.tested(y.measure)
-            mean = entry.confirmed.summary(y.measure).mean
-            yield row | {"kind": Mark.TEST.words, "y": mean, "low": low, "high": high}
+            yield row | _tested(entry, y)
+
+
+def _tested(entry: Entry, y: Objective) -> dict[str, Any]:
+    low, high = entry.tested(y.measure)
+    mean = entry.confirmed.summary(y.measure).mean
+    return {"kind": Mark.TEST.words, "y": mean, "low": low, "high": high}
+
+
+def _cascade_rows(cascades: Sequence[Entry], x: Objective, y: Objective) -> Iterator[dict[str, Any]]:
+    for entry in cascades:
+        row = _entry_row(entry, entry.name, x, y)
+        yield row | {"kind": Mark.CASCADE.words, "number": f"c{entry.name.removeprefix(PREFIX)}"}
+        if _on(y):
+            yield row | _tested(entry, y)
 
 
 def _baseline_rows(baselines: Sequence[Entry], x: Objective, y: Objective) -> Iterator[dict[str, Any]]:
@@ -196,10 +221,11 @@ def _baseline_rows(baselines: Sequence[Entry], x: Objective, y: Objective) -> It
 def _entry_row(entry: Entry, name: str, x: Objective, y: Objective) -> dict[str, Any]:
     candidate = entry.candidate
     low, high = entry.tested(y.measure)
+    plain = "" if entry.cascade is None else str(entry.subject)
     return {
         "name": name,
-        "sources": "" if candidate is None else " + ".join(map(str, candidate.sources)),
-        "operator": "" if candidate is None else candidate.fusion,
+        "sources": plain if candidate is None else " + ".join(map(str, candidate.sources)),
+        "operator": ("cascade" if plain else "") if candidate is None else candidate.fusion,
         "x": entry.value(x),
         "y": entry.value(y),
         "search": _spread(y.measure, entry.search),

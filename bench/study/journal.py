@@ -78,6 +78,26 @@ class TrialRecord(Spec):
         return {name: value for name, value in content.items() if name not in {"f1", "accuracy"}} | {"values": fields}
 
     @property
+    def title(self) -> str:
+        """How it is called in words."""
+        return f"trial {self.number}"
+
+    @property
+    def id(self) -> int:
+        """How it is called in JSON and by people who choose it."""
+        return self.number
+
+    @property
+    def key(self) -> str:
+        """By which its run is found in the tracking store."""
+        return self.candidate.fingerprint()
+
+    @property
+    def subject(self) -> Candidate:
+        """What was tried."""
+        return self.candidate
+
+    @property
     def repetitions(self) -> int:
         """How many were scored as a whole."""
         return max(map(len, self.values.values()), default=0)

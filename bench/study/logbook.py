@@ -13,19 +13,20 @@ from bench.escaping import csv_file
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.scoring import Scored, Scorer
 from bench.figures import drawn
-from bench.measures import AGGREGATIONS, Objective, aggregated, cost_names
-from bench.metrics import finite
+from bench.measures import AGGREGATIONS, LATENCY, Objective, aggregated, cost_names
+from bench.metrics import Interval, finite
 from bench.progress import Progress, attempted
 from bench.screening.table import SeenTable
 from bench.space.objectives import Objectives
 from bench.specs import Logistic
+from bench.study.cascades import chosen, keep
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
 from bench.study.journal import Journal, TrialRecord
 from bench.study.race import searched
 from bench.study.result import entry_json
 from bench.study.study import Study
-from bench.study.writing import as_json, candidate_params, score_tables, trial_record
+from bench.study.writing import as_json, candidate_params, cascade_record, score_tables, trial_record
 from bench.tracking import Record, Tolerant
 from bench.version import __version__
 
@@ -93,6 +94,7 @@ class Logbook:
         if self.tracker.uri is None:
             return None
         self._front(study.front, study.journal)
+        self._cascades(study.cascades)
         for entry in study.baselines:
             self._baseline(entry)
         files: dict[str, Callable[[], bytes]] = {
@@ -105,6 +107,8 @@ class Logbook:
             "space.json": lambda: as_json(study.request.space.model_dump(mode="json", exclude_none=True)),
             "environment.json": lambda: as_json(environment()),
         }
+        if study.cascades:
+            files["cascades.csv"] = lambda: cascades_csv(study.cascades)
         if (seen := study.screening) is not None:
             files["screening.csv"] = lambda: screening_csv(seen, study.costs)
         made = {name: self._made(name, make) for name, make in files.items()}
@@ -138,6 +142,23 @@ class Logbook:
         if self.tracker.missing is None:
             journal.keep("front", sorted(now))
 
+    def _cascades(self, entries: Sequence[Entry]) -> None:
+        """Each cascade as a run of its own; one that has left the front loses the tag."""
+        if (made := chosen(self.journal)) is None:
+            return
+        runs: dict[str, str] = dict(made.runs)
+        for entry in entries:
+            assert entry.cascade is not None
+            tables = self._tables(entry.name, entry.confirmed, self.dataset.test)
+            run = self.tracker.log(cascade_record(entry.cascade, confirmed_metrics(entry), tables))
+            if run is not None:
+                runs[entry.name] = run
+                self.tracker.update(run, {}, {"bench.front": "true"})
+        for name in runs.keys() - {entry.name for entry in entries}:
+            self.tracker.update(runs[name], {}, {"bench.front": "false"})
+        if runs != made.runs:
+            keep(self.journal, made.model_copy(update={"runs": runs}))
+
     def _baseline(self, entry: Entry) -> None:
         """A baseline as a run of its own; the best searched single may change, so its candidate is in the key."""
         candidate = entry.candidate
@@ -147,7 +168,7 @@ class Logbook:
                 name=entry.name,
                 params={"fusion": "none", "models": entry.name} if candidate is None else candidate_params(candidate),
                 metrics=finite(entry.search) | dict(entry.costs) | confirmed_metrics(entry),
-                tags={"bench.state": "baseline", "bench.front": "false"},
+                tags={"bench.state": "baseline", "bench.kind": "baseline", "bench.front": "false"},
                 artifacts=self._tables(entry.name, entry.confirmed, self.dataset.test),
             )
         )
@@ -160,6 +181,7 @@ def _front_images(study: Study) -> dict[str, bytes]:
         study.baselines,
         study.request.space.objectives,
         f"{study.name}: {study.protocol}",
+        study.cascades,
     )
     return {"front.png": figure.png(), "front.svg": figure.svg()}
 
@@ -179,16 +201,58 @@ def confirmed_metrics(entry: Entry) -> dict[str, float]:
 def entries_csv(entries: Sequence[Entry]) -> bytes:
     """The front or the baselines as a table: search scores, then the test set's."""
     objectives = entries[0].objectives if entries else Objectives()
-    columns, ends = _columns(objectives), _ends(objectives)
-    rows = []
+    columns, rows = _columns(objectives), []
     for entry in entries:
-        values = entry_json(entry)
-        test = {f"test_{key}": value for key, value in values["confirm"].items()}
-        flat = values["confirm"] | values | test
-        flat |= {"name": entry.name, "sources": "" if entry.candidate is None else str(entry.candidate)}
-        flat |= dict(zip(ends, entry.interval, strict=True))
+        flat = _flat(entry)
         rows.append([flat.get(column) for column in columns])
     return csv_file(columns, rows)
+
+
+def _flat(entry: Entry) -> dict[str, Any]:
+    """All that is known of an entry, by column."""
+    values = entry_json(entry)
+    test = {f"test_{key}": value for key, value in values["confirm"].items()}
+    flat: dict[str, Any] = values["confirm"] | values | test
+    flat |= {"name": entry.name, "sources": "" if entry.candidate is None else str(entry.candidate)}
+    return flat | dict(zip(_ends(entry.objectives), entry.interval, strict=True))
+
+
+def cascades_csv(entries: Sequence[Entry]) -> bytes:
+    """The cascades as a table: what decides, what is reached, search scores, then the test set's and the control's."""
+    objectives, rows = entries[0].objectives, []
+    kept = [measure.name for measure in objectives.measures]
+    columns = _columns(objectives)[4:]
+    for entry in entries:
+        assert entry.cascade is not None
+        tested, flat = entry.cascade, _flat(entry)
+        cascade, beside = tested.record.cascade, tested.beside
+        rows.append(
+            [
+                *(entry.name, " → ".join(map(str, tested.record.trials)), str(cascade)),
+                *(
+                    " ".join(f"{value:g}" for value in values)
+                    for values in (cascade.thresholds, tested.record.reached, tested.reached)
+                ),
+                *(flat.get(column) for column in columns),
+                tested.costs[LATENCY.name],
+                *(tested.control.get(name) for name in kept),
+                *((None,) * 4 if beside is None else (beside.trial, *_ends_of(beside.difference), beside.share)),
+            ]
+        )
+    return csv_file(
+        [
+            *("name", "trials", "stages", "thresholds", "reached", "test_reached"),
+            *columns,
+            f"test_{LATENCY.name}",
+            *(f"test_{name}_random_deferral" for name in kept),
+            *("beside_trial", "beside_low", "beside_high", "beside_cost"),
+        ],
+        rows,
+    )
+
+
+def _ends_of(interval: Interval) -> tuple[float, float]:
+    return interval.low, interval.high
 
 
 def _columns(objectives: Objectives) -> list[str]:

@@ -6,6 +6,7 @@ from bench.backends.resolution import applying
 from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 from bench.store import Store
+from bench.study.cascades import chosen
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, read
 from bench.study.lazy import reduced
@@ -52,8 +53,7 @@ def reopen(
     material.extract(progress)
     scorer = material.scorer(request.protocol, progress)
     confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress, material.deepest)
-    entries, baselines = confirmation.run(journal)
-    return Study(name, request, journal, material, costs, scorer, entries, baselines)
+    return Study(name, request, journal, material, costs, scorer, *confirmation.run(journal))
 
 
 def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:
@@ -78,6 +78,8 @@ def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:
 def trial_names(home: Path, name: str) -> list[str]:
     """What `choose` takes for a study; no number where there is no such study."""
     try:
-        return [*CHOICES, *(str(record.number) for record in read(home, name).of("complete"))]
+        journal = read(home, name)
+        cascades = [] if (made := chosen(journal)) is None else [record.name for record in made.records]
+        return [*CHOICES, *cascades, *(str(record.number) for record in journal.of("complete"))]
     except BenchError:
         return [*CHOICES]

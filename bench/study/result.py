@@ -1,10 +1,12 @@
 """Entries of the front and baselines as JSON values."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from bench.measures import cost_names
 from bench.metrics import finite
+from bench.study.cascades import Chosen
 from bench.study.confirm import Entry
 
 
@@ -23,6 +25,47 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         **{name: entry.costs.get(name) for name in cost_names()},
         "confirm": confirm_json(entry),
         "run_id": entry.run_id,
+    }
+
+
+def cascades_json(made: Chosen, entries: Sequence[Entry]) -> dict[str, Any]:
+    """How many cascades were considered, how many of them nothing beats, and those that were confirmed."""
+    return {
+        "considered": made.considered,
+        "on_front": made.on_front,
+        "confirmed": [cascade_json(entry) | {"run_id": made.runs.get(entry.name)} for entry in entries],
+    }
+
+
+def cascade_json(entry: Entry) -> dict[str, Any]:
+    """One cascade: stages, thresholds, shares that come to the later stages, the control, and all that a trial has."""
+    tested = entry.cascade
+    assert tested is not None
+    record, beside = tested.record, tested.beside
+    search = finite(entry.search)
+    return {
+        "name": record.name,
+        "stages": [stage.model_dump(mode="json") for stage in record.cascade.stages],
+        "thresholds": list(record.cascade.thresholds),
+        "trials": list(record.trials),
+        "reached": list(record.reached),
+        **{name: search.get(name) for name in entry.confirmed.metrics(entry.objectives.measures)},
+        "latency_estimated": entry.latency_estimated,
+        **{name: entry.costs.get(name) for name in cost_names()},
+        "confirm": confirm_json(entry)
+        | {
+            "reached": list(tested.reached),
+            "costs": dict(tested.costs),
+            "random_deferral": finite(tested.control),
+            "beside": None
+            if beside is None
+            else {
+                "trial": beside.trial,
+                "difference": beside.difference.value,
+                "ci95": [beside.difference.low, beside.difference.high],
+                "cost": beside.share,
+            },
+        },
     }
 
 

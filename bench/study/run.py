@@ -12,6 +12,7 @@ from bench.cost import ModelCost
 from bench.errors import BenchError
 from bench.evaluation.ask import Ask
 from bench.evaluation.outcome import Outcome
+from bench.evaluation.scoring import Scorer
 from bench.executors.base import Executor, Place, open_executor
 from bench.extraction import check_disk
 from bench.foreign import foreign_parts
@@ -19,8 +20,11 @@ from bench.heads.kinds import check_serves
 from bench.material import Clock, Material, extract_and_measure, gather
 from bench.measures import check_classes
 from bench.progress import Progress
+from bench.space.schema import Cascades
 from bench.store import Store
 from bench.study import lazy, rungs, screen
+from bench.study.cascades import why_not
+from bench.study.choosing import Choosing
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, opened
 from bench.study.logbook import Logbook
@@ -32,7 +36,9 @@ from bench.tasks import TASKS
 from bench.tracking import Tolerant, Tracker
 from bench.wanted import Wanted
 
-PHASES = ("extract", "cost", "screen", "search", "confirm")
+PHASES = ("extract", "cost", "screen", "search", "cascade", "confirm")
+OPTIONAL = {"screen", "cascade"}
+"""Phases that not every study has."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,8 @@ def prepare(
         dataset=material.dataset.name,
         dataset_fingerprint=material.dataset.fingerprint,
         models=material.identities,
-        space=request.space.model_copy(update={"description": ""}),  # words about a space change no number
+        # what changes no number of a trial tells no study from another
+        space=request.space.model_copy(update={"description": "", "cascade": Cascades()}),
         protocol=request.protocol,
         constraints=request.constraints,
         wave=request.wave,
@@ -217,16 +224,37 @@ def _run(
         )
     if tracker.missing is not None:
         log.catch_up(scorer)
+    if request.space.cascade.enabled:
+        with clock.phase("cascade"):
+            _choose_cascades(request, journal, scorer, material, costs, progress)
     with clock.phase("confirm"):
         confirmation = Confirmation(
             scorer, material.models, costs, request.space.objectives, progress, material.deepest
         )
-        front, baselines = confirmation.run(journal)
-    seconds = {phase: clock.seconds.get(phase, 0.0) for phase in PHASES if phase in clock.seconds or phase != "screen"}
+        found = confirmation.run(journal)
+    shown = [phase for phase in PHASES if phase in clock.seconds or phase not in OPTIONAL]
+    seconds = {phase: clock.seconds.get(phase, 0.0) for phase in shown}
     session = Session(seconds, stopped, trials.exhausted, tracker.uri, parent)
     asked = as_searched(request, prepared.study, material.models)
-    study = Study(prepared.study, asked, journal, material, costs, scorer, front, baselines, session)
+    study = Study(prepared.study, asked, journal, material, costs, scorer, *found, session=session)
     return replace(study, session=replace(session, untracked=log.study(study)))
+
+
+def _choose_cascades(
+    request: SearchRequest,
+    journal: Journal,
+    scorer: Scorer,
+    material: Material,
+    costs: Mapping[str, ModelCost],
+    progress: Progress,
+) -> None:
+    """Put cascades of the scored trials beside the front, or say why there are none."""
+    if (reason := why_not(request, material.dataset.task)) is not None:
+        progress.say(f"no cascades: {reason}")
+        return
+    space = request.space
+    found = Choosing(scorer, costs, space.objectives, space.cascade, request.constraints, material.resumable)
+    found.run(journal)
 
 
 def as_searched(request: SearchRequest, study: str, models: Iterable[str]) -> SearchRequest:

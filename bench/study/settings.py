@@ -10,7 +10,7 @@ from bench.datasets.request import DatasetRequest
 from bench.evaluation.protocol import Protocol
 from bench.settings import given, refuse_unknown, settings_of
 from bench.space.files import load as load_space
-from bench.space.schema import Sampler, Screen, SearchSpace
+from bench.space.schema import Cascades, Sampler, Screen, SearchSpace
 from bench.specs import ExtractionSettings, Hint, Spec, fingerprint
 
 PAPER_RUNS = 5
@@ -158,6 +158,7 @@ class StudySettings(Spec):
             (values, "lazy", False),
             (values, "keep", []),
             (space, "screen", Screen().model_dump(mode="json")),
+            (space, "cascade", Cascades().model_dump(mode="json")),
             (space["sources"], "total", None),
             (space["protocol"], "race", None),
             (values["protocol"], "race", None),

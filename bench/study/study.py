@@ -6,14 +6,16 @@ from typing import Any
 
 from bench.cost import ModelCost
 from bench.errors import BenchError, nearest
-from bench.evaluation.scoring import Scorer
+from bench.evaluation.ask import Phase
+from bench.evaluation.scoring import Scored, Scorer
 from bench.material import Material
 from bench.screening.table import SeenTable
+from bench.study.cascades import Selected, chosen, confirmed, searched
 from bench.study.columns import SearchColumn, search_columns
 from bench.study.confirm import Entry, front
 from bench.study.drops import Lazy, lazy
 from bench.study.journal import Journal, TrialRecord
-from bench.study.result import entry_json
+from bench.study.result import cascades_json, entry_json
 from bench.study.roles import ALIASES, CHOICES, place, role
 from bench.study.screen import screened
 from bench.study.settings import SearchRequest
@@ -37,7 +39,11 @@ class Session:
 
 @dataclass(frozen=True)
 class Study:
-    """A study whose `front` and `baselines` are confirmed. `session` is None where it was opened again."""
+    """A study whose `front`, `baselines` and `cascades` are confirmed.
+
+    The front is that of the trials; the cascades stand on the front of both. `session` is None where the study was
+    opened again.
+    """
 
     name: str
     request: SearchRequest
@@ -47,6 +53,7 @@ class Study:
     scorer: Scorer
     front: Sequence[Entry]
     baselines: Sequence[Entry]
+    cascades: Sequence[Entry] = ()
     session: Session | None = None
 
     @property
@@ -76,6 +83,20 @@ class Study:
         return lazy(self.journal)
 
     @property
+    def found(self) -> list[Entry]:
+        """What the search found, the front of the trials and the cascades, the cheapest first."""
+        cost = self.request.space.objectives.cost
+        return sorted([*self.front, *self.cascades], key=lambda entry: cost.sign * -entry.value(cost))
+
+    def scored(self, which: Selected, phase: Phase) -> Scored:
+        """The scores of a trial or a cascade; of a cascade out of fold under thresholds without the scored rows."""
+        if isinstance(which, TrialRecord):
+            return self.scorer.scored(which.candidate, phase)
+        if phase == "search":
+            return searched(self.scorer, which)
+        return confirmed(self.scorer, which.cascade).scored
+
+    @property
     def protocol(self) -> str:
         """How candidates were scored, in a sentence."""
         return self.request.protocol.describe(len(self.material.dataset.train))
@@ -95,11 +116,13 @@ class Study:
         """Whether candidates were selected on the test set."""
         return self.request.protocol.name == "paper"
 
-    def choose(self, which: str) -> TrialRecord:
-        """A scored trial by number, or one of the front by a name of `CHOICES`; test scores play no part.
+    def choose(self, which: str) -> Selected:
+        """A scored trial by number, one of the front by a name of `CHOICES`, or a cascade by its name.
+
+        Test scores play no part.
 
         Raises:
-            BenchError: there is no such scored trial.
+            BenchError: there is no such scored trial or cascade.
         """
         return choose(self.name, self.journal, self.request, which)
 
@@ -118,6 +141,7 @@ class Study:
             "objectives": {"maximize": list(objectives.maximize), "minimize": list(objectives.minimize)},
             "front": [entry_json(entry) for entry in self.front],
             "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
+            **({} if (made := chosen(self.journal)) is None else {"cascades": cascades_json(made, self.cascades)}),
             **({} if (seen := self.screening) is None else {"screening": seen.to_json()}),
             **({} if (lazily := self.lazy) is None else {"lazy": lazily.to_json()}),
             "seconds": {key: round(value, 3) for key, value in session.seconds.items()},
@@ -144,19 +168,23 @@ class Study:
         }
 
 
-def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> TrialRecord:
-    """A scored trial of the study `name`, by number or by a name of `CHOICES` (see `Study.choose`)."""
+def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> Selected:
+    """A scored trial or a cascade of the study `name` (see `Study.choose`)."""
     if role(which) in CHOICES:
         objectives = request.space.objectives
         records = front(journal, objectives)
         points = [[record.metrics[objective] for objective in objectives.names] for record in records]
         return records[place(points, objectives, role(which))]
+    made = chosen(journal)
+    cascades = {} if made is None else {record.name: record for record in made.records}
+    if which in cascades:
+        return cascades[which]
     scored = {str(record.number): record for record in journal.of("complete")}
     if which not in scored:
         shown = ", ".join(str(record.number) for record in front(journal, request.space.objectives))
         raise BenchError(
             f"'{which}' is no scored trial of the study '{name}'. Give a number (the front has {shown}) or a word: "
-            f"{nearest(which, [*CHOICES, *ALIASES])}"
+            f"{nearest(which, [*CHOICES, *ALIASES, *cascades])}"
         )
     return scored[which]
 

@@ -11,7 +11,9 @@ import numpy as np
 from bench.datasets.dataset import Dataset, Split
 from bench.escaping import csv_file, shown_json
 from bench.evaluation.scoring import Scored
+from bench.metrics import finite
 from bench.specs import MLP, Candidate, Ridge
+from bench.study.cascades import Tested
 from bench.study.journal import TrialRecord
 from bench.tasks import TASKS
 from bench.tracking import Record
@@ -20,7 +22,7 @@ from bench.tracking import Record
 def trial_record(record: TrialRecord, tables: Mapping[str, bytes]) -> Record:
     """A finished trial as one run: repetitions as steps, its `score_tables` as files."""
     return Record(
-        key=record.candidate.fingerprint(),
+        key=record.key,
         name=f"trial-{record.number:04d}",
         params=candidate_params(record.candidate),
         metrics=dict(record.metrics) | {"seconds": record.seconds},
@@ -41,6 +43,37 @@ def trial_record(record: TrialRecord, tables: Mapping[str, bytes]) -> Record:
             "candidate.json": as_json(record.candidate.model_dump(mode="json")),
             **tables,
         },
+    )
+
+
+def cascade_record(tested: Tested, confirmed: Mapping[str, float], tables: Mapping[str, bytes]) -> Record:
+    """A cascade as one run, its `score_tables` as files; it counts for no trial."""
+    record, cascade = tested.record, tested.record.cascade
+    test = {f"confirm_{name}": value for name, value in tested.costs.items()}
+    test |= {f"confirm_{name}_random_deferral": value for name, value in finite(tested.control).items()}
+    for stage, (before, after) in enumerate(zip(record.reached, tested.reached, strict=True), start=2):
+        test |= {f"reached_{stage}": before, f"confirm_reached_{stage}": after}
+    return Record(
+        key=record.key,
+        name=record.name,
+        params={
+            "fusion": "cascade",
+            "models": " + ".join(cascade.models),
+            "n_models": len(cascade.models),
+            "n_sources": len(cascade.sources),
+            "head": " → ".join(stage.head.kind for stage in cascade.stages),
+            "stages": " → ".join(f"trial {number}" for number in record.trials),
+            "thresholds": ", ".join(f"{value:g}" for value in cascade.thresholds),
+        },
+        metrics=dict(record.metrics) | dict(confirmed) | test,
+        steps=[
+            (name, step, value)
+            for name, values in record.values.items()
+            for step, value in enumerate(values)
+            if math.isfinite(value)
+        ],
+        tags={"bench.state": "cascade", "bench.kind": "cascade", "bench.cascade": record.name, "bench.front": "true"},
+        artifacts={"cascade.json": as_json(cascade.model_dump(mode="json")), **tables},
     )
 
 

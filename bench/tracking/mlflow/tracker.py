@@ -115,7 +115,7 @@ class MlflowTracker:
 
     def _nested(self, parent: str, further: str = "") -> list["Run"]:
         """The nested runs that bench wrote."""
-        return self._search(f"tags.`{PARENT}` = '{parent}' and tags.`{KIND}` = 'trial'{further}")
+        return self._search(f"tags.`{PARENT}` = '{parent}' and tags.`{KEY}` LIKE '%'{further}")
 
     def _own(self, study: TrackedStudy) -> "Run | None":
         """The parent run that is this study's."""
