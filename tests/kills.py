@@ -159,7 +159,7 @@ def _settle(folder: Path) -> None:
     import bench.gate.measure
     import bench.material
     import bench.models.package
-    import bench.packaging.build
+    import bench.packaging.timing
     import bench.tracking.mlflow.patience
     from bench.cost import ModelCost
     from bench.models.rows import MODELS, ModelRow
@@ -175,7 +175,7 @@ def _settle(folder: Path) -> None:
     def convert(_: Path, target: Path) -> None:
         make_model(target)
 
-    for module in (bench.material, bench.packaging.build):
+    for module in (bench.material, bench.packaging.timing):
         module.measure = cost  # type: ignore[attr-defined]
     bench.tracking.mlflow.patience.PATIENCE = 0.0  # a disk stays full
     bench.models.package._convert = convert

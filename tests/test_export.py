@@ -79,7 +79,7 @@ def study(home: Path, tracker: MlflowTracker, in_model_store: None, tmp_path_fac
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timing takes seconds, and is tried elsewhere."""
-    monkeypatch.setattr("bench.packaging.build.measure", cost)
+    monkeypatch.setattr("bench.packaging.timing.measure", cost)
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,10 @@ def predict(
 ) -> Answers:
     """What an exported candidate says of each text, in order: iterate over it, once.
 
-    Each is a mapping of JSON values: what stands beside the text in its file, a label, and each label's probability. A
-    blank text has None for both. The rows of a file are read and answered a part at a time, in memory that does not
-    grow with it, after the whole file was looked through. `.save(FILE)` writes them as .jsonl, .csv or .parquet.
+    Each is a mapping of JSON values: what stands beside the text in its file, a label, and each label's probability; of
+    a cascade also the stage that answered, from 1, and its margin. A blank text has None for all of these. The rows of
+    a file are read and answered a part at a time, in memory that does not grow with it, after the whole file was looked
+    through. `.save(FILE)` writes them as .jsonl, .csv or .parquet.
 
     Args:
         model: A folder that `export` wrote, or an address in a tracking store (``models:/NAME@ALIAS`` …).

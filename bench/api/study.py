@@ -177,14 +177,11 @@ class Searched:
         alias: str | None = None,
         with_weights: bool = False,
     ) -> Exported:
-        """Package a candidate as an MLflow model: in the new folder `out`, else in the tracking store."""
+        """Package a candidate or a cascade as an MLflow model: in the new folder `out`, else in the tracking store."""
         from bench.packaging.export import export, log
-        from bench.study.journal import TrialRecord
 
         shared: dict[str, Any] = {"chosen": str(trial), "with_weights": with_weights, "progress": self.progress}
         record = self.choose(trial)
-        if not isinstance(record, TrialRecord):
-            raise BenchError(f"'{trial}' is a cascade, which cannot be exported yet: name one of its stages' trials.")
         if out is not None:
             return export(self.study, record, Path(out), **shared)
         return log(self.study, record, self.tracker, register=register, alias=alias, **shared)

@@ -43,7 +43,7 @@ def export(
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
-    """Fit a candidate of STUDY on all training rows and package it: texts in, label and probabilities out.
+    """Fit a candidate or a cascade of STUDY on all training rows and package it: texts in, label and probabilities out.
 
     The package is an MLflow model. It loads each model up to the deepest layer that the candidate uses, and gives the
     labels of the search's own evaluation, which is tried before it is written. `bench predict` and `mlflow models
@@ -79,8 +79,9 @@ def _print(done: "Exported") -> None:
     latency, agreement = made.latency, made.agreement
     assert latency is not None
     assert agreement is not None
-    chosen = made.chosen if made.chosen != str(made.trial) else "as named"
-    terminal.echo(f"Trial {made.trial} of {made.study} ({chosen}): {made.candidate}")
+    chosen = made.chosen if made.chosen not in (str(made.trial), made.cascade) else "as named"
+    title = made.title[0].upper() + made.title[1:]
+    terminal.echo(f"{title} of {made.study} ({chosen}): {made.candidate}")
     for model in made.models:
         where = "inside the package" if model.packed else "found by name, verified"
         terminal.echo(f"  {model.name}: layers up to {model.deepest} of {model.layers} are loaded; weights {where}")
@@ -94,6 +95,13 @@ def _print(done: "Exported") -> None:
         f"Latency: {latency.predicted_ms:.2f} ms a text predicted by the search, {latency.measured_ms:.2f} ms measured "
         f"({latency.ratio:.2f} times; {latency.texts} texts in batches)."
     )
+    if latency.single_ms is not None:
+        shares = zip(latency.expected, latency.reached, strict=True)
+        come = "; ".join(
+            f"to stage {stage} came {found:.0%} of them, {expected:.0%} predicted"
+            for stage, (expected, found) in enumerate(shares, 2)
+        )
+        terminal.echo(f"  From the text to its answer: {come}. A text by itself takes {latency.single_ms:.2f} ms.")
     terminal.echo(
         f"{agreement.same} of {agreement.rows} test rows tried have the label that the search's evaluation gave them."
     )

@@ -38,6 +38,8 @@ from bench.errors import BenchError
 def predict(model: str, file: Path, out: Path | None, keep: tuple[str, ...] | None, **settings: Any) -> None:
     """Say of each text of FILE, in its order, the label and the probability of every label.
 
+    A cascade also says which stage answered, and by what margin.
+
     FILE is a table, read as bench search reads it (csv, tsv, jsonl, json, Parquet, xlsx), or has a text a line (.txt).
     A row without a text stays: its answer is null.
     """

@@ -1,21 +1,24 @@
-"""A trial of a study as a pipeline: fitted on all training rows, packed, opened again, timed and compared."""
+"""A trial of a study, or a cascade, as a pipeline: fitted on all rows, packed, opened again, timed and compared."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from bench.cost import latency_ms, measure
+from bench.cascade import Cascade
 from bench.datasets.load import strips
 from bench.errors import BenchError
 from bench.foreign import foreign_parts_of
-from bench.measures import cost_names
+from bench.measures import LATENCY, cost_names
 from bench.metrics import finite
 from bench.models.resolve import ResolvedModel
 from bench.packaging import pipeline as files
-from bench.packaging import weights
+from bench.packaging import timing, weights
 from bench.packaging.classifier import Classifier
 from bench.packaging.pipeline import Agreement, Latency, PackagedModel, PackagedPipeline
 from bench.progress import Progress
+from bench.specs import Source
+from bench.study.cascades import Selected
 from bench.study.journal import TrialRecord
 from bench.study.study import Study
 from bench.tasks import TASKS
@@ -27,23 +30,26 @@ TOLERATED = 0.02
 
 
 def build(
-    study: Study, trial: TrialRecord, folder: Path, chosen: str, with_weights: bool, progress: Progress
+    study: Study, which: Selected, folder: Path, chosen: str, with_weights: bool, progress: Progress
 ) -> PackagedPipeline:
-    """Fit a trial and write its pipeline to a new `folder`; then open it again, time it and compare it.
+    """Fit what was selected and write its pipeline to a new `folder`; then open it again, time it and compare it.
 
     Raises:
         BenchError: the weights cannot be packed, or the pipeline does not predict as the search.
     """
     folder.mkdir(parents=True)
     protocol, dataset = study.scorer.protocol, study.material.dataset
-    seed = protocol.confirm_seeds[0]
-    with progress.task(f"fit trial {trial.number} on {len(dataset.train)} rows", 1, "heads") as task:
-        heads = [study.scorer.fitted(trial.candidate, seed)]
-        scored = study.scorer.scored(trial.candidate, "confirm")
-        task.advance()
+    seed, subject = protocol.confirm_seeds[0], which.subject
+    stages = subject.stages if isinstance(subject, Cascade) else (subject,)
+    with progress.task(f"fit {which.title} on {len(dataset.train)} rows", len(stages), "heads") as task:
+        heads = []
+        for stage in stages:
+            heads.append(study.scorer.fitted(stage, seed))
+            task.advance()
+        scored = study.scored(which, "confirm")
     models = []
-    for name in trial.candidate.models:
-        models.append(_model(study, trial, name))
+    for name in subject.models:
+        models.append(_model(study, subject.sources, name))
         if with_weights:
             progress.say(f"pack the weights of {name}")
             last = models[-1]
@@ -52,13 +58,14 @@ def build(
             )
             models[-1] = last.model_copy(update={"packed": body})
     measures = study.request.space.objectives.measures
-    search = {key: value for key, value in trial.metrics.items() if key not in cost_names()}
+    search = {key: value for key, value in which.metrics.items() if key not in cost_names()}
     made = PackagedPipeline(
         bench=__version__,
         study=study.name,
-        trial=trial.number,
+        trial=which.number if isinstance(which, TrialRecord) else None,
+        cascade=None if isinstance(which, TrialRecord) else which.name,
         chosen=chosen,
-        candidate=trial.candidate,
+        candidate=subject,
         task=dataset.task,
         labels=dataset.labels,
         dataset=dataset.name,
@@ -66,18 +73,18 @@ def build(
         rows=len(dataset.train),
         seed=seed,
         strip=strips(study.request.dataset.name),
-        remote_code=any(study.material.models[name].remote_code for name in trial.candidate.models),
+        remote_code=any(study.material.models[name].remote_code for name in subject.models),
         models=tuple(models),
         search=finite(search),
         test=finite(scored.metrics(measures)),
-        plugins=foreign_parts_of(trial.candidate),
+        plugins={name: source for stage in stages for name, source in foreign_parts_of(stage).items()},
     )
     files.write(folder, made, heads)
     progress.say(f"open the package: {', '.join(f'{model.name} to layer {model.deepest}' for model in models)}")
     trusted = study.material.settings.trust_remote_code
     classifier = Classifier.open(folder, study.material.store.home, trust_remote_code=trusted)
     try:
-        latency = _latency(study, trial, classifier)
+        latency = _latency(study, which, classifier)
         agreement = _agreement(study, classifier, scored.repetitions[0].predicted)
     finally:
         classifier.close()
@@ -86,14 +93,14 @@ def build(
     return made
 
 
-def _model(study: Study, trial: TrialRecord, name: str) -> PackagedModel:
+def _model(study: Study, sources: Iterable[Source], name: str) -> PackagedModel:
     resolved = study.material.models[name]
     identity = study.material.identities[name]
     return PackagedModel(
         name=name,
         reference=_reference(resolved),
         layers=resolved.layers,
-        deepest=max(source.layer for source in trial.candidate.sources if source.model == name),
+        deepest=max(source.layer for source in sources if source.model == name),
         settings=study.material.settings_of(name).model_copy(update={"backend": identity["backend"]}),
         identity=identity,
     )
@@ -106,15 +113,19 @@ def _reference(model: ResolvedModel) -> str:
     return str(model.folder.resolve()) if Path(model.name).expanduser().is_dir() else model.name
 
 
-def _latency(study: Study, trial: TrialRecord, classifier: Classifier) -> Latency:
-    """Timed as the search timed its models, on the same texts; each model ends at the deepest layer that is used."""
-    texts, seed = study.material.dataset.train.texts, study.scorer.protocol.seed
-    costs = {name: measure(opened, texts, seed=seed) for name, opened in classifier.backends.items()}
-    return Latency(
-        predicted_ms=latency_ms(study.costs, trial.candidate),
-        measured_ms=latency_ms(costs, trial.candidate),
-        texts=next(iter(costs.values())).texts,
-    )
+def _latency(study: Study, which: Selected, classifier: Classifier) -> Latency:
+    dataset, seed = study.material.dataset, study.scorer.protocol.seed
+    if isinstance(which, TrialRecord):
+        return timing.of_models(classifier, which.candidate, dataset.train.texts, seed, study.costs)
+    texts = [dataset.test.texts[row] for row in _checked(study)]
+    return timing.end_to_end(classifier, texts, which.metrics[LATENCY.name], which.reached)
+
+
+def _checked(study: Study) -> list[int]:
+    """A seeded sample of the test rows."""
+    count = len(study.material.dataset.test)
+    rows: list[int] = np.random.default_rng(study.scorer.protocol.seed).permutation(count)[:CHECKED_ROWS].tolist()
+    return rows
 
 
 def _agreement(study: Study, classifier: Classifier, expected: np.ndarray) -> Agreement:
@@ -124,8 +135,8 @@ def _agreement(study: Study, classifier: Classifier, expected: np.ndarray) -> Ag
         BenchError: fewer than rounding explains.
     """
     dataset = study.material.dataset
-    count = min(CHECKED_ROWS, len(dataset.test))
-    rows = np.random.default_rng(study.scorer.protocol.seed).permutation(len(dataset.test))[:count]
+    rows = _checked(study)
+    count = len(rows)
     found = classifier.predict([dataset.test.texts[row] for row in rows]).labels
     known = TASKS[dataset.task].written(expected[rows], dataset.labels)
     same = sum(one == other for one, other in zip(known, found, strict=True))

@@ -1,4 +1,4 @@
-"""Where a packaged trial goes: into a new folder, or into a tracking store."""
+"""Where a packaged trial or cascade goes: into a new folder, or into a tracking store."""
 
 import errno
 import shutil
@@ -15,7 +15,7 @@ from bench.packaging.mlmodel import save
 from bench.packaging.pipeline import PackagedPipeline
 from bench.progress import SILENT, Progress
 from bench.store.leftovers import EXPORTS
-from bench.study.journal import TrialRecord
+from bench.study.cascades import Selected
 from bench.study.study import Study
 from bench.tracking.mlflow import MlflowTracker
 from bench.tracking.record import ModelRecord, Tracker
@@ -42,6 +42,7 @@ class Exported:
             "registered_version": self.version,
             "study": self.pipeline.study,
             "trial": self.pipeline.trial,
+            "cascade": self.pipeline.cascade,
             "chosen": self.pipeline.chosen,
             "candidate": self.pipeline.candidate.model_dump(mode="json"),
             "labels": list(self.pipeline.labels),
@@ -66,20 +67,20 @@ class Exported:
 
 def export(
     study: Study,
-    trial: TrialRecord,
+    which: Selected,
     folder: Path,
     *,
     chosen: str,
     with_weights: bool = False,
     progress: Progress = SILENT,
 ) -> Exported:
-    """Package a scored trial as an MLflow model in a new `folder`.
+    """Package a scored trial, or a cascade of trials, as an MLflow model in a new `folder`.
 
     Args:
         study: The study, opened again.
-        trial: One of its scored trials (`Study.choose`).
+        which: One of its scored trials or cascades (`Study.choose`).
         folder: Must not exist, or be empty.
-        chosen: How the trial was chosen, which the package says.
+        chosen: How it was chosen, which the package says.
         with_weights: Put the weights of the layers that are used into the package, which then needs no model beside
             it; else models are found by name and revision when the package is opened, and verified.
         progress: Who is told.
@@ -89,7 +90,7 @@ def export(
     """
     refuse_taken(folder)
     with _scratch(study, folder.name) as scratch:
-        made = build(study, trial, scratch / "pipeline", chosen, with_weights, progress)
+        made = build(study, which, scratch / "pipeline", chosen, with_weights, progress)
         save(scratch / "model", scratch / "pipeline", made)
         _place(scratch / "model", folder)
     return Exported(made, str(folder), folder)
@@ -103,7 +104,7 @@ def refuse_taken(folder: Path) -> None:
 
 def log(
     study: Study,
-    trial: TrialRecord,
+    which: Selected,
     tracker: Tracker,
     *,
     chosen: str,
@@ -112,22 +113,22 @@ def log(
     with_weights: bool = False,
     progress: Progress = SILENT,
 ) -> Exported:
-    """As `export`, into a tracking store: a logged model of the trial's run, registered where a name is given.
+    """As `export`, into a tracking store: a logged model of its run, registered where a name is given.
 
     Raises:
-        BenchError: as `export`; or the store lacks the trial's run, or refuses the name.
+        BenchError: as `export`; or the store lacks the run, or refuses the name.
     """
     if not isinstance(tracker, MlflowTracker):
         raise BenchError("The study is opened without tracking, so that no store can take a model: give a folder.")
-    run = tracker.trial_run(study.tracked, trial.candidate.fingerprint())
+    run = tracker.trial_run(study.tracked, which.key)
     if run is None:
         raise BenchError(
-            f"The tracking store {tracker.uri} has no run of trial {trial.number} of the study '{study.name}': name "
+            f"The tracking store {tracker.uri} has no run of {which.title} of the study '{study.name}': name "
             "the store that it was searched with (`tracking_uri`), or export to a folder (`out`)."
         )
     with _scratch(study, study.name) as scratch:
         pipeline = scratch / "pipeline"
-        made = build(study, trial, pipeline, chosen, with_weights, progress)
+        made = build(study, which, pipeline, chosen, with_weights, progress)
         uri, version = tracker.models.log(
             run,
             _model_record(made),
@@ -141,9 +142,10 @@ def log(
 
 def _model_record(made: PackagedPipeline) -> ModelRecord:
     assert made.latency is not None
+    which = {"bench.trial": str(made.trial)} if made.cascade is None else {"bench.cascade": made.cascade}
     return ModelRecord(
-        name=f"{made.study}-trial-{made.trial}",
-        tags={"bench.study": made.study, "bench.trial": str(made.trial), "bench.chosen": made.chosen},
+        name=f"{made.study}-{made.title.replace(' ', '-')}",
+        tags={"bench.study": made.study, **which, "bench.chosen": made.chosen},
         metrics={"export_latency_ms": made.latency.measured_ms, "export_latency_ratio": made.latency.ratio},
     )
 
