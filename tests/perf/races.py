@@ -1,6 +1,6 @@
 """What giving candidates up early saves: searches of the same trials, each rule in turn. Asserts nothing.
 
-    python tests/perf/races.py                                   # R8: the table of docs/design/search.md
+    python tests/perf/races.py                                   # R8
     python tests/perf/races.py --data-home FOLDER                # and LegalBench
     python tests/perf/races.py --objective f1_mean --trials 100
 
