@@ -72,8 +72,8 @@ class Found:
     random: str = ""
 
 
-def studied(name: str, train: int, test: int, trials: int, stages: int) -> Study:
-    """A search of a data set; its cascades are chosen here."""
+def studied(home: Path, name: str, train: int, test: int, trials: int, stages: int) -> Study:
+    """A search of a data set, without cascades."""
     space = load("quickstart")
     space = space.model_copy(
         update={
@@ -90,8 +90,7 @@ def studied(name: str, train: int, test: int, trials: int, stages: int) -> Study
         protocol=Protocol(folds=5, repetitions=3, confirm=5),
         trials=trials,
     )
-    with tempfile.TemporaryDirectory() as home:
-        return search(prepare(request, Store(store_home()), SILENT), Path(home), NoTracker(), SILENT)
+    return search(prepare(request, Store(store_home()), SILENT), home, NoTracker(), SILENT)
 
 
 def rows(study: Study) -> list[Found]:
@@ -158,8 +157,9 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for title, name in names.items():
         if given.only in (None, title):
-            with nullcontext() if given.measured else patch("bench.material.measure", counted):
-                printed(title, rows(studied(name, train, test, given.trials, given.stages)))
+            costs = nullcontext() if given.measured else patch("bench.material.measure", counted)
+            with costs, tempfile.TemporaryDirectory() as home:
+                printed(title, rows(studied(Path(home), name, train, test, given.trials, given.stages)))
 
 
 if __name__ == "__main__":
