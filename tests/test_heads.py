@@ -249,10 +249,24 @@ def test_the_grid_is_solved_far_enough_to_choose(monkeypatch: pytest.MonkeyPatch
             assert (labels[0] != labels[1]).mean() <= 0.02
 
 
-def test_the_first_minimum_is_that_of_the_whole_grid() -> None:
-    """C is raised until the held-out loss rises: here scikit-learn tries every one, on the same inner folds."""
-    for classes, width, rows, distance in ((2, 60, 120, 0.2), (3, 120, 90, 0.1), (4, 20, 200, 0.3)):
-        (x,), y = data((width,), rows, classes, distance=distance)
+def behind_a_large_axis(rows: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two classes apart along an axis that is small beside one that says nothing of them, as in hidden states."""
+    draw = np.random.default_rng(3)
+    large, small = draw.normal(size=(2, width))
+    small -= large * (small @ large) / (large @ large)
+    y = draw.permutation(np.arange(rows) % 2)
+    signs = (2 * y[:, None] - 1) * 2.5
+    noise = draw.normal(size=(rows, width)) + 5 * draw.normal(size=(rows, 1)) * large
+    return (noise + signs * small / np.linalg.norm(small)).astype(np.float32), y
+
+
+def test_the_minimum_is_that_of_the_whole_grid() -> None:
+    """Not every C is tried: here scikit-learn tries every one, on the same inner folds."""
+    plain = [(2, 60, 120, 0.2), (3, 120, 90, 0.1), (4, 20, 200, 0.3)]
+    cases = [(*data((width,), rows, classes, distance=distance), classes) for classes, width, rows, distance in plain]
+    large = behind_a_large_axis(120, 384)
+    for (x,), y, classes in [*cases, ([torch.from_numpy(large[0])], large[1], 2)]:
+        rows = len(y)
         job = folds(rows)[0]
         (fitted,) = fit([x], y, classes, [job], candidate(head=Logistic()))
         train, labels = standardised(x, job)[0].double().numpy(), y[job.train]
