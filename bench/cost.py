@@ -143,6 +143,21 @@ def costs_of_cascade(
     return found | {LATENCY.name: milliseconds}
 
 
+def starts_again(stages: Sequence[Candidate], resumable: Collection[str]) -> bool:
+    """Whether a stage of a cascade needs a deeper layer of a model that has run, and whose passes cannot go on.
+
+    `layer_ms` does not price that: an engine may compute all layers whichever is asked for, or compile anew where the
+    depth changes.
+    """
+    deepest: dict[str, int] = {}
+    for stage in stages:
+        for model, layer in _deepest(stage.sources).items():
+            if model not in resumable and layer > deepest.get(model, layer):
+                return True
+            deepest[model] = max(layer, deepest.get(model, layer))
+    return False
+
+
 def latency_estimated(costs: Mapping[str, ModelCost], candidate: Candidate) -> bool:
     """Whether `latency_ms` holds a share that was not measured: a backend timed a model's whole pass alone."""
     return any(

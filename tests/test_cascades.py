@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from mlflow import MlflowClient
 from test_search import SPACE, Run, cost, run, store  # noqa: F401
 
 from bench import api
-from bench.cost import costs_of, costs_of_cascade
+from bench.cost import costs_of, costs_of_cascade, starts_again
 from bench.errors import BenchError
 from bench.evaluation.cascades import (
     PARTS,
@@ -194,6 +195,17 @@ def test_going_on_never_costs_more_and_deferring_more_never_less(one: float, oth
     assert latency(CHEAP, BOTH, reached=(1.0,), resumable=("a",)) == pytest.approx(costs_of(COSTS, BOTH)["latency_ms"])
 
 
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [((CHEAP, OTHER), False), ((CHEAP, DEEP), True), ((DEEP, BOTH), False), ((CHEAP, OTHER, BOTH), True)],
+)
+def test_a_deeper_layer_of_a_model_that_cannot_go_on_starts_it_again(
+    stages: tuple[Candidate, ...], expected: bool
+) -> None:
+    assert starts_again(stages, ()) is starts_again(stages, ("b",)) is expected
+    assert not starts_again(stages, ("a",))
+
+
 # --- how it is chosen
 
 
@@ -232,7 +244,7 @@ def world(said: dict[Candidate, Stage], **changes: Any) -> tuple[Choosing, Journ
         protocol=Protocol(),
     )
     settings = Cascades(enabled=True, **changes)
-    return Choosing(scorer, COSTS, OBJECTIVES, settings, Constraints()), Journal(records)
+    return Choosing(scorer, COSTS, OBJECTIVES, settings, Constraints(), ("a",)), Journal(records)
 
 
 WISE = {CHEAP: wise_stage(1, 0.8), DEEP: wise_stage(2, 0.9), OTHER: wise_stage(3, 0.97)}
@@ -277,10 +289,28 @@ def test_the_same_trials_give_the_same_cascades_and_names_stay() -> None:
 
 def test_a_cascade_over_a_limit_is_none() -> None:
     chooser, journal = world(WISE)
-    limited = Choosing(chooser.scorer, COSTS, OBJECTIVES, chooser.settings, Constraints(max_memory_gb=2))
+    limited = replace(chooser, limits=Constraints(max_memory_gb=2))
     found = limited.run(journal).records
     assert found
     assert all(each.metrics["memory_gb"] <= 2 for each in found)
+
+
+def test_no_stage_needs_a_deeper_layer_of_a_model_that_cannot_go_on() -> None:
+    chooser, journal = world(WISE)
+    found = replace(chooser, resumable=()).run(journal).records
+    assert found
+    assert not any(starts_again(each.cascade.stages, ()) for each in found)
+    assert any(starts_again(each.cascade.stages, ()) for each in chooser.run(journal).records)
+
+
+def test_a_trial_that_would_be_scored_otherwise_now_is_no_stage() -> None:
+    chooser, journal = world(WISE)
+    old = journal.records[0]
+    metrics = dict(old.metrics) | {"accuracy_mean": old.metrics["accuracy_mean"] + 1e-3}
+    journal.records[0] = old.model_copy(update={"metrics": metrics})
+    found = chooser.run(journal).records
+    assert found
+    assert not any(0 in each.trials for each in found)
 
 
 def test_candidates_without_probabilities_are_no_stages() -> None:

@@ -14,12 +14,13 @@ from itertools import pairwise
 import numpy as np
 
 from bench.cascade import Cascade
-from bench.cost import ModelCost, costs_of_cascade
+from bench.cost import ModelCost, costs_of_cascade, starts_again
 from bench.evaluation.cascades import Masks, Stage, answered, cross_fitted, mixed, reached, thresholds_of
 from bench.evaluation.scoring import Scorer
 from bench.front import could_still_matter, pareto
 from bench.measures import LATENCY, Predictions, values
 from bench.metrics import finite
+from bench.progress import SILENT, Progress
 from bench.space.objectives import Objectives
 from bench.space.schema import Cascades
 from bench.study.cascades import PREFIX, CascadeRecord, Chosen, chosen, keep, row_parts
@@ -32,6 +33,8 @@ SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Of the texts, what a first stage may leave to the next."""
 FURTHER = (0.15, 0.3, 0.5, 0.7)
 """Of what comes to a second stage, what it may leave to a third."""
+SAME = 1e-9
+"""What a trial's remembered score may differ from the one that is had now."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,8 @@ class Choosing:
         objectives: Of the study.
         settings: How many stages and cascades.
         limits: What a cascade may cost.
-        resumable: Models whose passes can go on from a layer.
+        resumable: Models whose passes can go on from a layer; of others no stage needs a deeper one than those before.
+        progress: Is told of trials that are left out.
     """
 
     scorer: Scorer
@@ -64,6 +68,7 @@ class Choosing:
     settings: Cascades
     limits: Constraints
     resumable: Collection[str] = ()
+    progress: Progress = SILENT
 
     def run(self, journal: Journal) -> Chosen:
         """Look at cascades of the scored trials, and keep those that add most to the front."""
@@ -118,8 +123,11 @@ class _Search:
         return [self._record(point) for point in sorted(self._best(found), key=lambda each: each.costs[LATENCY.name])]
 
     def _ladder(self) -> tuple[list[TrialRecord], list[Stage]]:
-        """Trials that may be stages, the cheapest first."""
-        by, left = self.chooser.objectives.single, list(self.trials)
+        """Trials that may be stages, the cheapest first.
+
+        One whose score is another now was scored by an earlier revision of its head: it is compared with no other.
+        """
+        by, left, outdated = self.chooser.objectives.single, list(self.trials), 0
         taken: list[tuple[TrialRecord, Stage]] = []
         while left and len(taken) < STAGES:
             points = [(by.sign * record.metrics[by.name], record.metrics[LATENCY.name]) for record in left]
@@ -127,10 +135,20 @@ class _Search:
             if not front:
                 break
             for record in sorted(front, key=lambda record: -by.sign * record.metrics[by.name]):
-                stage = Stage.of(self.chooser.scorer.scored(record.candidate, "search"))
-                if stage is not None and len(taken) < STAGES:
+                if len(taken) == STAGES:
+                    break
+                scored = self.chooser.scorer.scored(record.candidate, "search")
+                if (stage := Stage.of(scored)) is None:
+                    continue
+                if abs(by.value(scored.predictions) - record.metrics[by.name]) <= SAME:
                     taken.append((record, stage))
+                else:
+                    outdated += 1
             left = [record for record in left if record not in front]
+        if outdated:
+            self.chooser.progress.say(
+                f"{outdated} trials are no stages of cascades: they would be scored otherwise now"
+            )
         taken.sort(key=lambda each: (each[0].metrics[LATENCY.name], each[0].number))
         return [record for record, _ in taken], [stage for _, stage in taken]
 
@@ -161,14 +179,15 @@ class _Search:
     ) -> Iterator[_Point]:
         """A cascade, if it may stand on the front; given up as soon as it cannot."""
         records = [self._records[place] for place in places]
+        candidates = [record.candidate for record in records]
         if any(a.metrics[LATENCY.name] >= b.metrics[LATENCY.name] for a, b in pairwise(records)):
+            return
+        if starts_again(candidates, self.chooser.resumable):
             return
         self.considered += 1
         objectives = self.chooser.objectives
         share = reached(left)
-        costs = costs_of_cascade(
-            self.chooser.costs, [record.candidate for record in records], share, self.chooser.resumable
-        )
+        costs = costs_of_cascade(self.chooser.costs, candidates, share, self.chooser.resumable)
         if self.chooser.limits.violation(costs) > 0 or not share[-1] > 0 or share[0] >= 1:
             return
         done: list[Predictions] = []

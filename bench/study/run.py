@@ -253,7 +253,7 @@ def _choose_cascades(
         progress.say(f"no cascades: {reason}")
         return
     space = request.space
-    found = Choosing(scorer, costs, space.objectives, space.cascade, request.constraints, material.resumable)
+    found = Choosing(scorer, costs, space.objectives, space.cascade, request.constraints, material.resumable, progress)
     found.run(journal)
 
 
