@@ -31,13 +31,15 @@ from bench.evaluation.cascades import (
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.scoring import Repetition, Scored
 from bench.measures import Predictions
+from bench.progress import SILENT
 from bench.report import write
 from bench.space.objectives import Objectives
 from bench.space.schema import Cascades
 from bench.specs import Candidate, Ridge, Source
 from bench.store import Store
-from bench.study.cascades import chosen
+from bench.study.cascades import chosen, forget
 from bench.study.choosing import SHARES, Choosing
+from bench.study.confirm import Confirmation
 from bench.study.journal import TrialRecord, read
 from bench.study.reopen import reopen
 from bench.study.settings import Constraints
@@ -313,6 +315,25 @@ def test_a_trial_that_would_be_scored_otherwise_now_is_no_stage() -> None:
     assert not any(0 in each.trials for each in found)
 
 
+def test_a_trial_that_was_scored_since_may_beat_a_cascade() -> None:
+    chooser, journal = world(WISE, at_most=4)
+    found = chooser.run(journal).records
+    confirmation = Confirmation(chooser.scorer, {}, COSTS, OBJECTIVES, SILENT)
+    assert confirmation._standing(found, journal.records) == list(found)
+    later = journal.records[0].model_copy(update={"metrics": found[0].metrics})
+    assert confirmation._standing(found, [*journal.records, later]) == list(found[1:])
+
+
+def test_cascades_that_are_no_longer_asked_for_leave_their_names() -> None:
+    chooser, journal = world(WISE)
+    before = chooser.run(journal)
+    forget(journal)  # type: ignore[arg-type]
+    after = chosen(journal)  # type: ignore[arg-type]
+    assert after is not None
+    assert (after.records, after.on_front, after.names) == ((), 0, before.names)
+    assert chooser.run(journal) == before
+
+
 def test_candidates_without_probabilities_are_no_stages() -> None:
     bare = Scored(
         tuple(
@@ -371,7 +392,11 @@ def test_a_search_confirms_cascades_and_writes_them_down(
     with Path(client.download_artifacts(parent, "cascades.csv", str(tmp_path))).open() as file:
         assert [row["name"] for row in csv.DictReader(file)] == [each["name"] for each in cascades["confirmed"]]
 
+    written = cascades["confirmed"][0]["run_id"]
+    before = client.get_run(written).data.metrics
+    client.log_metric(written, "confirm_p", before["confirm_p"] + 1)
     run(tracker, space=CASCADING, trials=14)
+    assert client.get_run(written).data.metrics == before, "as this session confirmed it"
     assert len(client.search_runs([experiment])) == len(runs) + 1 + found["trials"]["complete"] + found["trials"][
         "pruned"
     ] + len(found["baselines"]), "nothing is written twice"
@@ -393,6 +418,14 @@ def test_a_search_confirms_cascades_and_writes_them_down(
     assert compared.to_json()["a"]["trial"] == name
     with pytest.raises(BenchError, match="did you mean 'cascade-"):
         again.choose("cascade-l")
+
+    # without cascades, in another store and then in the first: no run of the other is asked for
+    without = CASCADING.model_copy(update={"cascade": Cascades()})
+    for each in (MlflowTracker(tmp_path / "elsewhere"), tracker):
+        gone = run(each, space=without, trials=14)
+        assert gone.session.untracked is None  # type: ignore[union-attr]
+        assert gone.cascades == []
+    assert client.get_run(written).data.tags["bench.front"] == "false"
 
 
 def test_a_study_killed_anywhere_has_the_undisturbed_ones_cascades(

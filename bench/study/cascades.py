@@ -58,12 +58,17 @@ class CascadeRecord(Spec):
     @property
     def key(self) -> str:
         """By which its run is found in the tracking store."""
-        return f"cascade:{self.cascade.fingerprint()}"
+        return run_key(self.cascade.fingerprint())
 
     @property
     def subject(self) -> Cascade:
         """What was chosen."""
         return self.cascade
+
+
+def run_key(fingerprint: str) -> str:
+    """By which the run of such a cascade is found in the tracking store."""
+    return f"cascade:{fingerprint}"
 
 
 Selected = TrialRecord | CascadeRecord
@@ -98,6 +103,12 @@ def chosen(journal: Journal) -> Chosen | None:
 def keep(journal: Journal, found: Chosen) -> None:
     """Remember the cascades of a study."""
     journal.keep(NOTE, found.model_dump(mode="json"))
+
+
+def forget(journal: Journal) -> None:
+    """Leave no cascade of a study standing; names stay given, and runs known."""
+    if (found := chosen(journal)) is not None and found.records:
+        keep(journal, found.model_copy(update={"considered": 0, "on_front": 0, "records": ()}))
 
 
 def why_not(request: SearchRequest, task: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from bench.cascade import Cascade
 from bench.cost import ModelCost, costs_of, costs_of_cascade, latency_estimated
 from bench.evaluation.scoring import Scored, Scorer
-from bench.front import pareto
+from bench.front import could_still_matter, pareto
 from bench.measures import LATENCY, Measure, Objective
 from bench.metrics import holm
 from bench.progress import Progress
@@ -117,7 +117,8 @@ class Confirmation:
         """The confirmed front with its cascades, compared with the best single model, and the confirmed baselines."""
         records = front(journal, self.objectives)
         found = chosen(journal)
-        cascades, resumable = ((), ()) if found is None else (found.records, found.resumable)
+        resumable = () if found is None else found.resumable
+        cascades = [] if found is None else self._standing(found.records, records)
         single = self.best_single(journal)
         baselines = list(self._baseline_candidates(single))
         of_texts = TASKS[self.scorer.dataset.task].text_baselines
@@ -141,6 +142,14 @@ class Confirmation:
         reference = next((entry for entry in beside if entry.name == BEST_SINGLE), None)
         compared = self._compared([*confirmed, *deferring], reference)
         return Confirmed(compared[: len(confirmed)], beside, compared[len(confirmed) :])
+
+    def _standing(self, cascades: Sequence[CascadeRecord], trials: Sequence[TrialRecord]) -> list[CascadeRecord]:
+        """Those that no trial beats: a study that was killed may have scored trials since it chose its cascades."""
+        names, directions = self.objectives.names, self.objectives.directions
+        points = [[record.metrics[name] for name in names] for record in trials]
+        return [
+            each for each in cascades if could_still_matter([each.metrics[name] for name in names], points, directions)
+        ]
 
     def best_single(self, journal: Journal) -> Candidate | None:
         """The best searched candidate of one model, by `Objectives.single`.

@@ -19,7 +19,7 @@ from bench.progress import Progress, attempted
 from bench.screening.table import SeenTable
 from bench.space.objectives import Objectives
 from bench.specs import Logistic
-from bench.study.cascades import chosen, keep
+from bench.study.cascades import chosen, keep, run_key
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
 from bench.study.journal import Journal, TrialRecord
@@ -143,7 +143,7 @@ class Logbook:
             journal.keep("front", sorted(now))
 
     def _cascades(self, entries: Sequence[Entry]) -> None:
-        """Each cascade as a run of its own; one that has left the front loses the tag."""
+        """Each cascade as a run of its own; one that has left the front loses the tag, where this store has it."""
         if (made := chosen(self.journal)) is None:
             return
         runs: dict[str, str] = dict(made.runs)
@@ -153,9 +153,18 @@ class Logbook:
             run = self.tracker.log(cascade_record(entry.cascade, confirmed_metrics(entry), tables))
             if run is not None:
                 runs[entry.name] = run
-                self.tracker.update(run, {}, {"bench.front": "true"})
-        for name in runs.keys() - {entry.name for entry in entries}:
-            self.tracker.update(runs[name], {}, {"bench.front": "false"})
+                # those of a run that was there already may be of another front, over which p is corrected
+                self.tracker.update(run, confirmed_metrics(entry), {"bench.front": "true"})
+        standing = {entry.name for entry in entries}
+        for fingerprint, name in made.names.items():
+            if name in standing:
+                continue
+            # a run of another store, or one that was deleted, is none of this store's
+            if (known := self.tracker.find(run_key(fingerprint))) is None:
+                runs.pop(name, None)
+            else:
+                runs[name] = known
+                self.tracker.update(known, {}, {"bench.front": "false"})
         if runs != made.runs:
             keep(self.journal, made.model_copy(update={"runs": runs}))
 

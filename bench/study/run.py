@@ -23,7 +23,7 @@ from bench.progress import Progress
 from bench.space.schema import Cascades
 from bench.store import Store
 from bench.study import lazy, rungs, screen
-from bench.study.cascades import why_not
+from bench.study.cascades import forget, why_not
 from bench.study.choosing import Choosing
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, opened
@@ -227,6 +227,8 @@ def _run(
     if request.space.cascade.enabled:
         with clock.phase("cascade"):
             _choose_cascades(request, journal, scorer, material, costs, progress)
+    else:
+        forget(journal)
     with clock.phase("confirm"):
         confirmation = Confirmation(
             scorer, material.models, costs, request.space.objectives, progress, material.deepest
