@@ -107,12 +107,14 @@ def settled(prepared: Prepared, home: Path) -> Prepared:
     A new one is lazy where its space screens and its extraction is estimated to take longer than `LONG`.
     """
     request = prepared.request
-    if request.lazy is not None or not request.space.screen.enabled or not possible(request, request.dataset.task):
+    if request.lazy is not None or not possible(request, request.dataset.task):
         return prepared
     lazily = prepared.as_lazy(True)
     for each in (lazily, prepared):
         if settings := made_under(home, each.study):
             return prepared.as_lazy(bool(settings.get("lazy")))
+    if not request.space.screen.enabled:
+        return prepared
     material = prepared.material
     least = planned_models(material, SLOWEST)
     if sum(model.seconds for model in least) <= LONG:
