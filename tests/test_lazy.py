@@ -28,16 +28,18 @@ from bench.progress import SILENT
 from bench.report import write
 from bench.screening import reach
 from bench.screening.reach import MARGIN, Judged, Judgement, cuts
-from bench.space.schema import SearchSpace
+from bench.space.candidates import Shape
+from bench.space.schema import Screen, SearchSpace
 from bench.specs import Source
 from bench.store import Store
 from bench.study import lazy
+from bench.study.drops import Rung
 from bench.study.journal import read
-from bench.study.lazy import Earning, rungs, sizes
+from bench.study.lazy import Earning, Judge, rungs, sizes
 from bench.study.plan import plan, settled
 from bench.study.reopen import reopen
 from bench.study.run import prepare, search
-from bench.study.settings import SearchRequest, StudySettings
+from bench.study.settings import Constraints, SearchRequest, StudySettings
 from bench.study.study import Study
 from bench.tracking import MlflowTracker, NoTracker
 
@@ -241,6 +243,16 @@ def test_a_study_knows_that_it_is_lazy_and_stays_it(
         go(lazy=False)
 
 
+def test_a_lazy_study_stays_lazy_where_its_space_does_not_screen(
+    store: Store, tmp_path: Path, request_of: Callable[..., SearchRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = request_of().space.model_copy(update={"screen": Screen(enabled=False)})
+    prepared = prepare(request_of(lazy=None, space=space), store, SILENT)
+    assert not settled(prepared, tmp_path).settings.lazy
+    monkeypatch.setattr("bench.study.plan.made_under", lambda *_: {"lazy": True})
+    assert settled(prepared, tmp_path).settings.lazy
+
+
 def test_without_lazy_a_study_has_the_name_that_it_had(store: Store, request_of: Callable[..., SearchRequest]) -> None:
     settings = prepare(request_of(lazy=None), store, SILENT).settings
     values = settings.model_dump(mode="json")
@@ -358,3 +370,70 @@ def test_repeated_rows_are_no_evidence() -> None:
     assert losses[0].mean == pytest.approx(losses[1].mean)
     assert losses[0].upper == pytest.approx(losses[1].upper)
     assert reach.PARTS > 1
+
+
+def rung_of(
+    blind: bool = False, at_least: int = 1, limits: Constraints | None = None, **changes: Any
+) -> tuple[Rung, dict[str, int]]:
+    """A rung of 256 rows, and what went in: "small" tells little, "medium" as much as "big".
+
+    "big" takes a little less time than "medium", and twice the memory.
+    """
+    random = np.random.default_rng(0)
+    truth = np.arange(256) % 2
+    each = {"small": 0.5, "big": 2.0, "medium": 2.0}
+    states = {
+        name: torch.from_numpy(random.normal(size=(256, 4)) + strength * truth[:, None]).float()
+        for name, strength in each.items()
+    }
+    states["medium"] = states["big"]
+    space = SearchSpace.model_validate(
+        {
+            "version": 1,
+            "sources": {"models": [*each], "at_least": at_least, "at_most": 2, "pooling": ["mean"]},
+            "screen": {"enabled": True, "beam": 2},
+        }
+    )
+    asked = SearchRequest(
+        dataset=DatasetRequest(name="d"),
+        space=space,
+        protocol=Protocol(folds=3, repetitions=2).model_copy(update=changes.pop("protocol", {})),
+        constraints=limits or Constraints(),
+    ).model_copy(update=changes)
+    costs = {
+        "small": made_up("small", 1, 2),
+        "big": made_up("big", 5, 10, memory=2.0),
+        "medium": made_up("medium", 5.1, 10.1),
+    }
+    start = dict.fromkeys(each, 1)
+    judge = Judge(asked, dict.fromkeys(each, Shape(1, 4, ("mean",))), costs, ("x", "y"), SILENT)
+    return judge.rung(lambda s: states[s.model] * (np.nan if blind else 1.0), truth, np.arange(256), start), start
+
+
+def test_a_model_over_a_limit_covers_for_none_within_it() -> None:
+    assert "medium" not in rung_of()[0].deepest
+    rung, _ = rung_of(limits=Constraints(max_memory_gb=1.5))
+    assert "medium" in rung.deepest
+    assert "big" not in rung.deepest
+    first = rung.drops[0]
+    assert (first.model, first.before, first.deepest) == ("big", 1, None)
+    assert (first.loss, first.upper, first.saved_ms) == (0, 0, 10)
+
+
+def test_layers_over_a_limit_are_dropped_and_count_for_no_model_that_must_be_left() -> None:
+    rung, _ = rung_of(limits=Constraints(max_latency_ms=9))
+    assert [(drop.model, drop.deepest) for drop in rung.drops][:2] == [("big", 0), ("medium", 0)]
+    # two models a candidate, of which only these can be had within the limit
+    rung, _ = rung_of(at_least=2, limits=Constraints(max_memory_gb=1.5))
+    assert set(rung.deepest) == {"small", "medium"}
+    rung, start = rung_of(limits=Constraints(max_memory_gb=1.5), keep=("big",))
+    assert rung.deepest["big"] == start["big"]
+
+
+def test_where_nothing_is_known_or_within_the_limits_all_is_left() -> None:
+    for rung, start in (rung_of(blind=True), rung_of(limits=Constraints(max_memory_gb=0.5))):
+        assert (rung.deepest, rung.drops, rung.representations) == (start, (), 0)
+
+
+def test_a_rung_is_judged_in_folds_whatever_the_search_does_with_as_many_rows() -> None:
+    assert rung_of(protocol={"validation_above": 100}) == rung_of()

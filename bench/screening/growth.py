@@ -82,6 +82,12 @@ class Growth:
         return found + (self.space.screen.beam * len(self._others) if self.largest > 1 else 0)
 
     @property
+    def reach(self) -> dict[str, int]:
+        """The deepest layer of each model that is within the limits; a model of which none is, is not there."""
+        sources = [single.sources[0] for single in self._singles() if self.within(single)]
+        return {source.model: source.layer for source in sorted(sources, key=lambda source: source.layer)}
+
+    @property
     def plain(self) -> str:
         """The operator by which sets are grown."""
         operators = self.space.fusion.operators

@@ -6,6 +6,7 @@ Rows are doubled from rung to rung. On each, representations are screened, and m
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,14 +18,14 @@ from bench.evaluation.inputs import stored
 from bench.material import Material
 from bench.progress import Progress
 from bench.screening.growth import Growth
-from bench.screening.reach import Judged, Judgement, Reach, cuts
+from bench.screening.reach import Cut, Judged, Judgement, Loss, Reach, cuts
 from bench.screening.ridge import scoring_of, serves
 from bench.screening.table import Seen
 from bench.space.candidates import Shapes
 from bench.specs import Candidate, Source
 from bench.study.drops import NOTE, Drop, Rung, lazy
 from bench.study.journal import Journal
-from bench.study.screen import one_thread
+from bench.study.screen import one_thread, within
 from bench.study.settings import SearchRequest
 
 if TYPE_CHECKING:
@@ -150,9 +151,11 @@ class Judge:
         """What is decided on rows of which `read` gives the features, where models go no deeper than `deepest`."""
         request, shapes = self.request, {name: self.shapes[name] for name in deepest}
         space = narrowed(request, deepest).space
-        growth, values = Growth(space, shapes, self.costs), Values(truth)
+        growth, values = Growth(space, shapes, self.costs, within(request, self.costs)), Values(truth)
         found: dict[Candidate, np.ndarray] = {}
-        by, protocol = space.objectives.single, request.protocol
+        by = space.objectives.single
+        # in folds, however few rows: a fixed split would leave most of them without a value
+        protocol = request.protocol.model_copy(update={"validation_above": len(truth)})
 
         def told(candidate: Candidate, scores: np.ndarray) -> None:
             found[candidate] = values.of(scores)
@@ -168,16 +171,20 @@ class Judge:
                 return seen
 
             growth.run(judging)
+        reach, least = growth.reach, space.sources.at_least
+        if not judged or len(reach) < least:
+            # nothing is known, or nothing is within the limits: all stays, and the search says so
+            return Rung(rows=len(truth), representations=len(judged), hypervolume=0.0, deepest=dict(deepest))
         judgement = Judgement(judged, groups)
         dropped = cuts(
             judgement,
-            deepest,
+            reach,
             {name: cost.layer_ms for name, cost in self.costs.items()},
             keep=request.keep or (),
             shallowest={name: space.sources.layers(name, shape.layers)[0] for name, shape in shapes.items()},
-            least=space.sources.at_least,
+            least=least,
         )
-        drops = tuple(Drop.of(cut, len(truth)) for cut in dropped)
+        drops = tuple(Drop.of(cut, len(truth)) for cut in chain(self._beyond(deepest, reach), dropped))
         left = dict(deepest)
         for drop in drops:
             if drop.deepest is None:
@@ -191,6 +198,14 @@ class Judge:
             deepest=left,
             drops=drops,
         )
+
+    def _beyond(self, deepest: Reach, reach: Reach) -> Iterator[Cut]:
+        """Cuts of what no candidate within the limits has: they lose nothing."""
+        for model, before in deepest.items():
+            after = reach.get(model)
+            if after != before and model not in (self.request.keep or ()):
+                ms = self.costs[model].layer_ms
+                yield Cut(model, before, after, ms[before] - (0.0 if after is None else ms[after]), Loss(0.0, 0.0))
 
 
 class Values:

@@ -18,7 +18,7 @@ from bench.screening.table import Seen, SeenTable
 from bench.space.candidates import Shapes
 from bench.specs import Candidate
 from bench.study.journal import Journal
-from bench.study.settings import Constraints, SearchRequest
+from bench.study.settings import SearchRequest
 
 NOTE = "screening"
 UNSCORED = "unscored"
@@ -48,6 +48,11 @@ def one_thread() -> Iterator[None]:
 def wanted(request: SearchRequest, task: str) -> bool:
     """Whether a search screens: its space says so, it does not select on the test set, and its labels are classes."""
     return request.space.screen.enabled and request.protocol.name == "cv" and serves(task)
+
+
+def within(request: SearchRequest, costs: Mapping[str, ModelCost]) -> Callable[[Candidate], bool]:
+    """Whether a candidate is within the limits of a study."""
+    return lambda candidate: request.constraints.violation(costs_of(costs, candidate)) == 0
 
 
 def screened(journal: Journal) -> SeenTable | None:
@@ -102,7 +107,7 @@ class Screener:
         rows = sample(split, space.screen.rows, protocol.folds, protocol.seed)
         if self.journal.note(NOTE) is None:
             self.journal.keep(NOTE, {"by": by.name, "sampled": len(rows), "of": len(split)})
-        growth = Growth(space, self.shapes, self.costs, self._within)
+        growth = Growth(space, self.shapes, self.costs, within(self.request, self.costs))
         with self.progress.task("screen", growth.most, "representations") as task:
             memory = _Memory(self.journal, scoring(self.scorer, by, rows), task.advance, end)
             try:
@@ -121,10 +126,6 @@ class Screener:
         table = screened(self.journal)
         assert table is not None
         return table
-
-    def _within(self, candidate: Candidate) -> bool:
-        limits: Constraints = self.request.constraints
-        return limits.violation(costs_of(self.costs, candidate)) == 0
 
 
 class _Memory:
