@@ -44,6 +44,12 @@ class Need:
     bytes: int
     home: Path
 
+    def __post_init__(self) -> None:
+        """Raise BenchError where a layer is none of the model's, whose states would be made of nothing."""
+        if not set(self.layers) <= set(range(self.model.layers + 1)):
+            held = f"{self.model.name} has layers 0 (the embeddings) to {self.model.layers}"
+            raise BenchError(f"{held}; asked for {list(self.layers)}.")
+
     @property
     def slots(self) -> list[str]:
         """Names of the tensors a row needs."""
@@ -72,8 +78,6 @@ def survey(
     """Look up what is stored of `texts` (all layers by default) without loading any weights."""
     shelf = store.shelf(identity(model, settings))
     chosen = tuple(range(model.layers + 1)) if layers is None else tuple(sorted(set(layers)))
-    if chosen and not 0 <= chosen[0] <= chosen[-1] <= model.layers:
-        raise BenchError(f"{model.name} has layers 0 (the embeddings) to {model.layers}; asked for {list(chosen)}.")
     return Need(model, settings, shelf, chosen, 0, (), 0, store.home).of(texts)
 
 
