@@ -148,7 +148,9 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
     Raises:
         BenchError: the study was made with other settings or is open elsewhere, or something fails on the way.
     """
-    request = prepared.request
+    # from here on it is known whether models earn their extraction, and stays so when the study is opened again
+    request = prepared.request.model_copy(update={"lazy": prepared.settings.lazy})
+    prepared = replace(prepared, request=request)
     deadline = None if request.time_budget is None else time.monotonic() + request.time_budget
     material = prepared.material
     if not prepared.settings.lazy:
