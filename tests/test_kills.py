@@ -5,6 +5,7 @@ Eight stops here; `tox -e long` makes them at changes 1, 2, 3, 5, 8 … to the e
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -55,7 +56,11 @@ def runs(folder: Path) -> Counter[str]:
         names = dict(database.execute("SELECT run_uuid, name FROM runs"))
         for run, status in database.execute("SELECT run_uuid, status FROM runs WHERE lifecycle_stage = 'active'"):
             tags = of("tags", run)
-            kept = {name: value for name, value in tags.items() if name.startswith("bench.") and name not in DRAWN}
+            kept = {
+                name: re.sub("trial [0-9]+", "a trial", value)
+                for name, value in tags.items()
+                if name.startswith("bench.") and name not in DRAWN
+            }
             parent = names.get(tags.get("mlflow.parentRunId"))
             name = "a trial" if "bench.trial" in tags else names[run]
             values = (parent, name, status, of("params", run), untimed(of("latest_metrics", run)), kept)

@@ -71,7 +71,7 @@ def without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = StudySettings(
         dataset="gone.csv",
         dataset_fingerprint="",
-        models={model: {}},
+        models={model: {"backend": "transformers", "dtype": "float32"}},
         space=asked.space,
         protocol=Protocol(),
         constraints=Constraints(),

@@ -346,7 +346,9 @@ def test_a_wave_belongs_to_the_study_and_one_is_the_default(run: Run, store: Sto
         exclude={
             "wave": True,
             "plugins": True,
-            "space": {"screen": True, "sources": {"total": True}, "protocol": {"race"}},
+            "lazy": True,
+            "keep": True,
+            "space": {"screen": True, "cascade": True, "sources": {"total", "deepest"}, "protocol": {"race"}},
             "protocol": {"race"},
         },
     )
