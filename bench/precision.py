@@ -28,7 +28,7 @@ from bench.models.availability import machine_gb, memory_gb
 from bench.models.resolve import ResolvedModel
 from bench.pooling import POOLINGS
 from bench.progress import Progress
-from bench.proof import device_name, fits, open_model
+from bench.proof import SHARE, device_name, open_model
 from bench.specs import fingerprint
 from bench.store import slot
 from bench.store.leftovers import DTYPES
@@ -110,9 +110,11 @@ def fitting(
         return chosen("float32", "since two engines of vLLM are not held beside each other to compare")
     place = _place(model, settings, store)
     found = _read(place, model)
+    both = sum(memory_gb(checkpoint.parameters(model.folder), dtype) for dtype in ("float32", "bfloat16"))
     if found is None and dry:
         return chosen("float32", "as far as is known: whether bfloat16 fits is found out by running it")
-    if found is None and not fits(model, settings.device, bytes_each=6):
+    # Of all memory, not of what is free now: the same command is to find the same dtype tomorrow.
+    if found is None and both > SHARE * machine_gb(settings.device):
         return chosen("float32", "since a copy in bfloat16 does not fit beside it to be compared")
     if found is None:
         progress.say(f"{model.name}: bfloat16 is compared with float32, once")

@@ -149,8 +149,8 @@ def _padded_in_float32(
     return found.padded
 
 
-def fits(model: ResolvedModel, device: str, bytes_each: int = FLOAT32_BYTES) -> bool:
-    """Whether a copy of the model, of so many bytes a parameter, fits beside what is there."""
+def fits(model: ResolvedModel, device: str) -> bool:
+    """Whether a copy of the model in float32 fits beside what is there."""
     import psutil
     import torch
 
@@ -160,7 +160,7 @@ def fits(model: ResolvedModel, device: str, bytes_each: int = FLOAT32_BYTES) -> 
         free = psutil.virtual_memory().available
     else:
         return False
-    return checkpoint.parameters(model.folder) * bytes_each < SHARE * free
+    return checkpoint.parameters(model.folder) * FLOAT32_BYTES < SHARE * free
 
 
 def _transformers(opened: Backend) -> TransformersBackend:

@@ -96,7 +96,6 @@ def test_a_graphics_processor_takes_the_models_own_half_precision(
     (folder / "config.json").write_text(json.dumps(config | {"dtype": saved}))
     model = resolve_model(str(folder), tmp_path)
     monkeypatch.setattr(precision, "_can", lambda *_: True)
-    monkeypatch.setattr(precision, "fits", lambda *_, **__: True)
     monkeypatch.setattr(precision, "_place", lambda *_: tmp_path / "kept.safetensors")
     monkeypatch.setattr(precision, "machine_gb", lambda _: 80.0)
     asked = measured(monkeypatch, **{folder.name: Measured(3.0, cosines(model))})
@@ -117,7 +116,8 @@ def test_what_cannot_be_compared_is_said(
 
     assert chosen(dry=True) == "float32: as far as is known: whether bfloat16 fits is found out by running it"
     with monkeypatch.context() as patch:
-        patch.setattr(precision, "fits", lambda *_, **__: False)
+        patch.setattr("psutil.virtual_memory", lambda: pytest.fail("what is free now is asked for"))
+        patch.setattr(precision, "machine_gb", lambda _: 0.2)
         assert chosen() == "float32: since a copy in bfloat16 does not fit beside it to be compared"
         patch.setattr(precision, "machine_gb", lambda _: 0.05)
         assert chosen() == "bfloat16: since float32 does not fit into memory"
