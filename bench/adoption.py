@@ -20,7 +20,7 @@ from bench.identity import ADOPTED, VERSIONS
 from bench.progress import Progress
 from bench.proof import open_model
 from bench.store import DamagedError, Shelf, Store, text_key
-from bench.store.adoption import Adoption, adopt
+from bench.store.adoption import Adoption, adopt, adoption_of, refusals, refuse
 
 ROWS = 64
 """So many rows are computed again, over all that there are. Fewer are not worth the asking."""
@@ -57,7 +57,8 @@ def adopted(
         return need.of(texts, _on(need, store, recorded[ADOPTED])) if recorded.get(ADOPTED) else need
     if len(need.missing) < ROWS:
         return need
-    known = [_Offer.of(need, shelf, texts) for shelf in store.adopting(need.shelf.identity)]
+    adopting = [shelf for shelf in store.adopting(need.shelf.identity) if _covered(need, shelf)]
+    known = [_Offer.of(need, shelf, texts) for shelf in adopting]
     offers = known + [_Offer.of(need, shelf, texts) for shelf in store.earlier(need.shelf.identity)]
     best = max(offers, key=lambda offer: len(offer.rows), default=None)  # of several the first: one that is known
     if best is None or len(best.rows) < ROWS:
@@ -66,29 +67,44 @@ def adopted(
         return need.of(texts, best.shelf)
     name, then = need.model.name, _versions(best.shelf.identity, need.shelf.identity)
     what = f"{name}: {len(best.rows):,} stored rows of {_then(then)}"
+    if why := _refused(need, offers):
+        progress.say(f"{what} are not adopted, as before: {why}")
+        return need
     if dry:
         progress.say(f"{what} will be adopted if {ROWS} of them come out the same")
         return need
+
+    def not_adopted(why: str) -> Need:
+        refuse(need.shelf, best.shelf.fingerprint, why)
+        progress.warn(f"{what} are not adopted: {why}. All are extracted anew")
+        return need
+
     progress.say(f"{what}: {ROWS} are computed again")
     try:
         found = _compared(need, best, texts, progress)
     except DamagedError:
         return adopted(need, store, texts, progress)  # without the file, which was set aside
     if isinstance(found, str):
-        progress.warn(f"{what} are not adopted: {found}. All are extracted anew")
-        return need
+        return not_adopted(found)
     error, slot = found
     allowed = ALLOWED[need.settings.dtype]
     if not error <= allowed:
-        progress.warn(
-            f"{what} are not adopted: at {slot} one that was computed again differs by {error:.1e} of its norm, where "
-            f"{allowed:.0e} is allowed. All are extracted anew"
+        return not_adopted(
+            f"at {slot} one that was computed again differs by {error:.1e} of its norm, where {allowed:.0e} is allowed"
         )
-        return need
     shelf = _on(need, store, best.shelf.fingerprint)
+    if before := adoption_of(shelf.folder):  # of other layers, or of fewer
+        error, slot = max((error, slot), (before.error, before.slot))
     when = datetime.now(UTC).isoformat(timespec="seconds")
     record = Adoption(
-        of=best.shelf.fingerprint, versions=then, rows=ROWS, error=error, slot=slot, allowed=allowed, when=when
+        of=best.shelf.fingerprint,
+        versions=then,
+        rows=ROWS,
+        slots=tuple(dict.fromkeys([*(before.slots if before else ()), *need.slots])),
+        error=error,
+        slot=slot,
+        allowed=allowed,
+        when=when,
     )
     adopt(shelf, record)
     progress.say(
@@ -109,6 +125,25 @@ class _Offer:
     def of(cls, need: Need, shelf: Shelf, texts: Sequence[str]) -> "_Offer":
         lacking = set(shelf.missing([text_key(texts[row]) for row in need.missing], need.slots))
         return cls(shelf, tuple(row for place, row in enumerate(need.missing) if place not in lacking))
+
+
+def _covered(need: Need, shelf: Shelf) -> bool:
+    """Whether all that is needed was compared when `shelf` adopted its rows."""
+    record = adoption_of(shelf.folder)
+    return record is not None and set(need.slots) <= set(record.slots)
+
+
+def _refused(need: Need, offers: Sequence[_Offer]) -> str:
+    """Why one of them was refused before: once some rows are stored, others would be compared, which may pass."""
+    known = refusals(need.shelf.folder)
+    return next(
+        (
+            known[each.shelf.fingerprint]
+            for each in offers
+            if len(each.rows) >= ROWS and each.shelf.fingerprint in known
+        ),
+        "",
+    )
 
 
 def _on(need: Need, store: Store, earlier: str) -> Shelf:
