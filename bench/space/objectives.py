@@ -1,5 +1,6 @@
 """What a space file may say of what a search is for."""
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, WithJsonSchema, model_validator
@@ -57,6 +58,10 @@ class Objectives(Spec):
     def each(self) -> tuple[Objective, ...]:
         """All objectives, in the order of `names`."""
         return tuple(map(objective, self.names))
+
+    def point(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The values of `names` among a candidate's metrics, as `bench.front` compares them."""
+        return tuple(metrics[name] for name in self.names)
 
     @property
     def directions(self) -> tuple[Direction, ...]:

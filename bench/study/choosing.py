@@ -72,8 +72,7 @@ class Choosing:
 
     def run(self, journal: Journal) -> Chosen:
         """Look at cascades of the scored trials, and keep those that add most to the front."""
-        trials = journal.of("complete")
-        search = _Search(self, [[record.metrics[name] for name in self.objectives.names] for record in trials], trials)
+        search = _Search(self, journal.of("complete"))
         found = search.run()
         before = chosen(journal)
         names = {} if before is None else dict(before.names)
@@ -99,7 +98,6 @@ class _Search:
     """One search for cascades."""
 
     chooser: Choosing
-    trial_points: Sequence[Sequence[float]]
     trials: Sequence[TrialRecord]
     considered: int = 0
     on_front: int = 0
@@ -114,13 +112,19 @@ class _Search:
         if len(self._stages) < 2:
             return []
         directions = self.chooser.objectives.directions
-        self._front = [self.trial_points[index] for index in pareto(self.trial_points, directions)]
+        points = self._points
+        self._front = [points[index] for index in pareto(points, directions)]
         self._parts = row_parts(self.chooser.scorer, self._stages[0])
         found = self._kept(self._pairs())
         if self.chooser.settings.stages > 2:
             found = self._kept([*found, *self._triples(self._best(found))])
         self.on_front = len(found)
         return [self._record(point) for point in sorted(self._best(found), key=lambda each: each.costs[LATENCY.name])]
+
+    @property
+    def _points(self) -> list[tuple[float, ...]]:
+        """The objectives of the trials."""
+        return [self.chooser.objectives.point(record.metrics) for record in self.trials]
 
     def _ladder(self) -> tuple[list[TrialRecord], list[Stage]]:
         """Trials that may be stages, the cheapest first.
@@ -195,12 +199,11 @@ class _Search:
             repetitions = [self._stages[each].scored.repetitions[place] for each in places]
             done.append(mixed(repetitions, masks).predictions)
             bound = costs | {each.name: each.bound(done, len(left)) for each in objectives.scores}
-            point = tuple(bound[name] for name in objectives.names)
-            if not could_still_matter(point, self._front, objectives.directions):
+            if not could_still_matter(objectives.point(bound), self._front, objectives.directions):
                 return
         if self._tells(records, share, done):
             exact = costs | {each.name: each.value(done) for each in objectives.scores}
-            yield _Point(places, shares, share, costs, tuple(exact[name] for name in objectives.names))
+            yield _Point(places, shares, share, costs, objectives.point(exact))
 
     def _tells(self, records: Sequence[TrialRecord], share: Sequence[float], done: Sequence[Predictions]) -> bool:
         """Whether the cascade is better than its stages mixed at random in the same shares."""
@@ -214,8 +217,8 @@ class _Search:
     def _kept(self, points: Iterable[_Point]) -> list[_Point]:
         """Those that neither a trial nor another of them beats; the front goes on from there."""
         found = list(points)
-        trials = len(self.trial_points)
-        everything = [*self.trial_points, *(each.point for each in found)]
+        trials = len(self.trials)
+        everything = [*self._points, *(each.point for each in found)]
         front = pareto(everything, self.chooser.objectives.directions)
         self._front = [everything[index] for index in front]
         return [found[index - trials] for index in front if index >= trials]

@@ -88,7 +88,7 @@ class Entry:
 def front(journal: Journal, objectives: Objectives) -> list[TrialRecord]:
     """The scored trials that no other trial dominates, by the last objective."""
     records = journal.of("complete")
-    points = [[record.metrics[name] for name in objectives.names] for record in records]
+    points = [objectives.point(record.metrics) for record in records]
     chosen = [records[index] for index in pareto(points, objectives.directions)]
     return sorted(chosen, key=lambda record: record.metrics[objectives.names[-1]])
 
@@ -145,11 +145,9 @@ class Confirmation:
 
     def _standing(self, cascades: Sequence[CascadeRecord], trials: Sequence[TrialRecord]) -> list[CascadeRecord]:
         """Those that no trial beats: a study that was killed may have scored trials since it chose its cascades."""
-        names, directions = self.objectives.names, self.objectives.directions
-        points = [[record.metrics[name] for name in names] for record in trials]
-        return [
-            each for each in cascades if could_still_matter([each.metrics[name] for name in names], points, directions)
-        ]
+        point, directions = self.objectives.point, self.objectives.directions
+        points = [point(record.metrics) for record in trials]
+        return [each for each in cascades if could_still_matter(point(each.metrics), points, directions)]
 
     def best_single(self, journal: Journal) -> Candidate | None:
         """The best searched candidate of one model, by `Objectives.single`.

@@ -81,8 +81,8 @@ class Race:
     def _out_of_reach(self, scored: Scored, costs: Mapping[str, float], finished: Sequence[TrialRecord]) -> int | None:
         """The finished trial that covers the best that the candidate can become; −1 where that is unknown."""
         best = {**costs, **{each.name: self.scorer.bound(scored, each) for each in self.objectives.scores}}
-        point, directions = self._values(best), self.objectives.directions
-        points = [self._values(record.metrics) for record in finished]
+        point, directions = self.objectives.point(best), self.objectives.directions
+        points = [self.objectives.point(record.metrics) for record in finished]
         if could_still_matter(point, points, directions):
             return None
         pairs = zip(finished, points, strict=True)
@@ -127,9 +127,6 @@ class Race:
         if record.number not in self._known:
             self._known[record.number] = searched(self.scorer, record)
         return self._known[record.number]
-
-    def _values(self, metrics: Mapping[str, float]) -> list[float]:
-        return [metrics[name] for name in self.objectives.names]
 
 
 def _too_few(measure: Measure, ours: Sequence[Predictions], theirs: Sequence[Predictions], level: float) -> bool:

@@ -86,13 +86,12 @@ class Rungs:
         if record is None or record.state != "complete":
             return False
         objectives = self.space.objectives
-        names, directions = objectives.names, objectives.directions
         reach = [
             record.metrics[each.name] + (0.0 if each.is_cost else each.sign * _spread(record, each.measure))
             for each in objectives.each
         ]
         return not any(
-            dominates([other.metrics[name] for name in names], reach, directions)
+            dominates(objectives.point(other.metrics), reach, objectives.directions)
             for other in told
             if other.state == "complete" and other.number != record.number
         )

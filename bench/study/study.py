@@ -173,7 +173,7 @@ def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> S
     if role(which) in CHOICES:
         objectives = request.space.objectives
         records = front(journal, objectives)
-        points = [[record.metrics[objective] for objective in objectives.names] for record in records]
+        points = [objectives.point(record.metrics) for record in records]
         return records[place(points, objectives, role(which))]
     made = chosen(journal)
     cascades = {} if made is None else {record.name: record for record in made.records}

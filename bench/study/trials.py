@@ -261,7 +261,7 @@ class Trials:
             given_up=attempt.given_up,
         )
         record = record.model_copy(update={"run_id": self.log(record, scored)})
-        self.journal.tell(trial, record, None if pruned else self._values(record.metrics))
+        self.journal.tell(trial, record, None if pruned else self.space.objectives.point(record.metrics))
         return record
 
     def _repeat(self, trial: Any, candidate: Candidate, known: TrialRecord) -> TrialRecord:
@@ -274,9 +274,6 @@ class Trials:
     def _fixed(self, candidate: Candidate) -> dict[str, float]:
         """What is known of a candidate before it is trained."""
         return costs_of(self.costs, candidate)
-
-    def _values(self, metrics: Mapping[str, float]) -> list[float]:
-        return [metrics[name] for name in self.space.objectives.names]
 
     def _standing(self) -> str:
         first = self.space.objectives.each[0]
