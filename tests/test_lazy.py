@@ -149,6 +149,7 @@ def test_noise_is_dropped_with_its_margin_and_what_is_left_is_extracted_whole(
     assert [rung.rows for rung in found.rungs] == [128]
     (noise,) = (drop for drop in found.drops if drop.model == models["noise"])
     assert (noise.deepest, noise.before, noise.rows, noise.margin) == (None, 3, 128, MARGIN)
+    assert "(margin 0.5%)" in str(noise)
     assert noise.loss <= noise.upper <= MARGIN
     assert noise.saved_ms == 40
     # the space is the reduced one: nothing of it was tried, or is a baseline

@@ -51,7 +51,7 @@ class Drop(Spec):
         what = f"layers {0 if self.deepest is None else self.deepest + 1} to {self.before}"
         return (
             f"{self.model}: {'all layers' if self.deepest is None else what} dropped on {self.rows} rows, a loss of "
-            f"{self.loss:+.2%} of the hypervolume, at most {self.upper:.2%} (margin {self.margin:.0%}), which saves "
+            f"{self.loss:+.2%} of the hypervolume, at most {self.upper:.2%} (margin {self.margin:.1%}), which saves "
             f"{self.saved_ms:.3g} ms a text"
         )
 
