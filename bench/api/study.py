@@ -50,16 +50,13 @@ def search(
         BenchError: there is no such setting, data or models cannot be had, or the study was made with other settings.
     """
     from bench.store import Store
-    from bench.study.journal import made_with
-    from bench.study.plan import settled
-    from bench.study.run import prepare
+    from bench.study.plan import begun
     from bench.study.run import search as run_search
     from bench.tracking import tracker_of
 
     request, place = search_request(dataset=dataset, **settings), Home.at(home)
     tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, progress=progress)
-    prepared = prepare(request, Store(place.store), progress, kept=made_with(place.runs, request.study))
-    prepared = settled(prepared, place.runs)
+    prepared = begun(request, Store(place.store), place.runs, progress)
     return Searched(run_search(prepared, place.runs, tracker, progress), tracker, place, progress)
 
 

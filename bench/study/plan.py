@@ -97,8 +97,15 @@ class Plan:
 def dry_run(request: SearchRequest, home: Path, store: Store, progress: Progress) -> Plan:
     """What a search would do; nothing is fetched, and what resolving models leaves is deleted."""
     with scratch(store.home) as folder:
-        prepared = prepare(request, store, progress, scratch=folder, kept=made_with(home, request.study))
-        return plan(settled(prepared, home), home)
+        return plan(begun(request, store, home, progress, scratch=folder), home)
+
+
+def begun(
+    request: SearchRequest, store: Store, home: Path, progress: Progress, scratch: Path | None = None
+) -> Prepared:
+    """A search that is ready to run, as it was made where it exists already; see `prepare`."""
+    kept = made_with(home, request.study)
+    return settled(prepare(request, store, progress, scratch=scratch, kept=kept), home)
 
 
 def settled(prepared: Prepared, home: Path) -> Prepared:
@@ -109,9 +116,9 @@ def settled(prepared: Prepared, home: Path) -> Prepared:
     request = prepared.request
     if request.lazy is not None or not possible(request, request.dataset.task):
         return prepared
-    lazily = prepared.as_lazy(True)
-    for each in (lazily, prepared):
-        if settings := made_under(home, each.study):
+    # without a name it has one by its settings, which say whether it is lazy
+    for name in dict.fromkeys((prepared.as_lazy(True).study, prepared.study)):
+        if settings := made_under(home, name):
             return prepared.as_lazy(bool(settings.get("lazy")))
     if not request.space.screen.enabled:
         return prepared
