@@ -130,7 +130,8 @@ def _print_study(study: "Study") -> None:
 def _print_cascades(study: "Study", score: "Measure") -> None:
     from bench.cli import show
 
-    made = study.to_json()["cascades"]
+    made = study.considered
+    assert made is not None, "there are cascades"
     rows = []
     for entry in study.cascades:
         tested = entry.cascade
@@ -166,7 +167,7 @@ def _print_cascades(study: "Study", score: "Measure") -> None:
         right=(1, 2, 3, 4, 6),
     )
     terminal.echo(
-        f"{made['considered']} cascades of scored candidates were considered out of fold; {made['on_front']} are "
+        f"{made.considered} cascades of scored candidates were considered out of fold; {made.on_front} are "
         f"beaten by nothing, and the {len(rows)} that add most were confirmed. random: as many texts left, but any."
     )
 

@@ -216,10 +216,12 @@ class Values:
     """
 
     def __init__(self, truth: np.ndarray) -> None:
-        counts = np.bincount(truth)
-        weights = 1 / np.sqrt(np.maximum(counts, 1))
-        self._weights = weights[truth] / weights[truth].mean()
-        self._truth = np.eye(len(counts))[truth]
+        import torch
+
+        from bench.heads.closed import class_weights
+
+        self._weights = class_weights(torch.from_numpy(truth), "sqrt").numpy()
+        self._truth = np.eye(truth.max() + 1)[truth]
         self._nothing = ((self._truth - (self._weights[:, None] * self._truth).mean(0)) ** 2).sum(1)
 
     def of(self, scores: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from bench.evaluation.ask import Phase
 from bench.evaluation.scoring import Scored, Scorer
 from bench.material import Material
 from bench.screening.table import SeenTable
-from bench.study.cascades import Selected, chosen, confirmed, searched
+from bench.study.cascades import Chosen, Selected, chosen, confirmed, searched
 from bench.study.columns import SearchColumn, search_columns
 from bench.study.confirm import Entry, front
 from bench.study.drops import Lazy, lazy
@@ -83,6 +83,11 @@ class Study:
         return lazy(self.journal)
 
     @property
+    def considered(self) -> Chosen | None:
+        """What cascades were looked for, and which were chosen; None where none were looked for."""
+        return chosen(self.journal)
+
+    @property
     def found(self) -> list[Entry]:
         """What the search found, the front of the trials and the cascades, the cheapest first."""
         cost = self.request.space.objectives.cost
@@ -141,7 +146,7 @@ class Study:
             "objectives": {"maximize": list(objectives.maximize), "minimize": list(objectives.minimize)},
             "front": [entry_json(entry) for entry in self.front],
             "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
-            **({} if (made := chosen(self.journal)) is None else {"cascades": cascades_json(made, self.cascades)}),
+            **({} if (made := self.considered) is None else {"cascades": cascades_json(made, self.cascades)}),
             **({} if (seen := self.screening) is None else {"screening": seen.to_json()}),
             **({} if (lazily := self.lazy) is None else {"lazy": lazily.to_json()}),
             "seconds": {key: round(value, 3) for key, value in session.seconds.items()},
