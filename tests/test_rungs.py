@@ -37,7 +37,7 @@ from bench.specs import MLP, Candidate, Logistic, Source
 from bench.store import Store
 from bench.study import screen
 from bench.study.journal import TRIED, TrialRecord, opened, read
-from bench.study.logbook import screening_csv
+from bench.study.tables import screening_csv
 from bench.study.reopen import reopen
 from bench.study.run import prepare
 from bench.study.rungs import CONTROL, SAMPLED, SCREENED, Rungs, of_study

@@ -2,30 +2,24 @@
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from bench.cost import ModelCost, costs_of
 from bench.datasets.dataset import Dataset, Split
-from bench.escaping import csv_file
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.scoring import Scored, Scorer
 from bench.figures import drawn
-from bench.measures import AGGREGATIONS, LATENCY, Objective, aggregated, cost_names
-from bench.metrics import Interval, finite
+from bench.metrics import finite
 from bench.progress import Progress, attempted
-from bench.screening.table import SeenTable
-from bench.space.objectives import Objectives
-from bench.specs import Logistic
 from bench.study.cascades import chosen, keep, run_key
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
 from bench.study.journal import Journal, TrialRecord
 from bench.study.race import searched
-from bench.study.result import entry_json
 from bench.study.study import Study
+from bench.study.tables import cascades_csv, costs_csv, entries_csv, screening_csv
 from bench.study.writing import as_json, candidate_params, cascade_record, score_tables, trial_record
 from bench.tracking import Record, Tolerant
 from bench.version import __version__
@@ -205,118 +199,6 @@ def confirmed_metrics(entry: Entry) -> dict[str, float]:
     if entry.comparison is not None:
         metrics |= {"confirm_difference": entry.comparison.difference, "confirm_p": entry.comparison.p}
     return finite(metrics)
-
-
-def entries_csv(entries: Sequence[Entry]) -> bytes:
-    """The front or the baselines as a table: search scores, then the test set's."""
-    objectives = entries[0].objectives if entries else Objectives()
-    columns, rows = _columns(objectives), []
-    for entry in entries:
-        flat = _flat(entry)
-        rows.append([flat.get(column) for column in columns])
-    return csv_file(columns, rows)
-
-
-def _flat(entry: Entry) -> dict[str, Any]:
-    """All that is known of an entry, by column."""
-    values = entry_json(entry)
-    test = {f"test_{key}": value for key, value in values["confirm"].items()}
-    flat: dict[str, Any] = values["confirm"] | values | test
-    flat |= {"name": entry.name, "sources": "" if entry.candidate is None else str(entry.candidate)}
-    return flat | dict(zip(_ends(entry.objectives), entry.interval, strict=True))
-
-
-def cascades_csv(entries: Sequence[Entry]) -> bytes:
-    """The cascades as a table: what decides, what is reached, search scores, then the test set's and the control's."""
-    objectives, rows = entries[0].objectives, []
-    kept = [measure.name for measure in objectives.measures]
-    columns = _columns(objectives)[4:]
-    for entry in entries:
-        assert entry.cascade is not None
-        tested, flat = entry.cascade, _flat(entry)
-        cascade, beside = tested.record.cascade, tested.beside
-        rows.append(
-            [
-                *(entry.name, " → ".join(map(str, tested.record.trials)), str(cascade)),
-                *(
-                    " ".join(f"{value:g}" for value in values)
-                    for values in (cascade.thresholds, tested.record.reached, tested.reached)
-                ),
-                *(flat.get(column) for column in columns),
-                tested.costs[LATENCY.name],
-                *(tested.control.get(name) for name in kept),
-                *((None,) * 4 if beside is None else (beside.trial, *_ends_of(beside.difference), beside.share)),
-            ]
-        )
-    return csv_file(
-        [
-            *("name", "trials", "stages", "thresholds", "reached", "test_reached"),
-            *columns,
-            f"test_{LATENCY.name}",
-            *(f"test_{name}_random_deferral" for name in kept),
-            *("beside_trial", "beside_low", "beside_high", "beside_cost"),
-        ],
-        rows,
-    )
-
-
-def _ends_of(interval: Interval) -> tuple[float, float]:
-    return interval.low, interval.high
-
-
-def _columns(objectives: Objectives) -> list[str]:
-    """The columns of such a table: what every study has, then what this one searches for beyond that."""
-    first, *others = objectives.kept
-    shared = [*(each.name for each in aggregated(first)), *(f"{each.name}_mean" for each in others)]
-    searched = [measure for measure in objectives.measures if measure not in objectives.kept]
-    own = [each.name for measure in searched for each in aggregated(measure)]
-    asked = [each.name for each in objectives.scores]
-    scores = list(dict.fromkeys([*shared, *own, *asked]))
-    latency, *costs = cost_names()
-    return [
-        *("name", "trial", "sources", "fusion"),
-        *scores,
-        *(latency, "latency_estimated", *costs),
-        *(f"test_{name}" for name in scores),
-        *_ends(objectives),
-        *("difference", "p_vs_best_single", "resolvable_difference"),
-    ]
-
-
-def _ends(objectives: Objectives) -> tuple[str, str]:
-    """The columns of the interval."""
-    name = objectives.kept[0].name
-    return f"test_{name}_low", f"test_{name}_high"
-
-
-def costs_csv(costs: Mapping[str, ModelCost]) -> bytes:
-    """Milliseconds a text up to and including each layer, by model, and whether they are a share not measured."""
-    return csv_file(
-        ["model", "layer", "ms_per_text", "estimated"],
-        (
-            [name, layer, ms, cost.layers_estimated and layer < len(cost.layer_ms) - 1]
-            for name, cost in costs.items()
-            for layer, ms in enumerate(cost.layer_ms)
-        ),
-    )
-
-
-def screening_csv(seen: SeenTable, costs: Mapping[str, ModelCost]) -> bytes:
-    """Every representation that the screening saw, the best first."""
-    scores = [Objective(seen.by.measure, AGGREGATIONS[name]).name for name in ("mean", "floor")]
-    header = ["sources", "fusion", "width", *scores, "squared_error", "penalty"]
-    return csv_file(
-        [*header, *cost_names(), "seconds"],
-        (
-            [
-                " + ".join(map(str, row.sources)),
-                *(row.fusion, row.width, seen.mean(row), seen.floor(row), row.error, row.penalty),
-                *costs_of(costs, row.candidate(Logistic())).values(),
-                row.seconds,
-            ]
-            for row in seen.ranked
-        ),
-    )
 
 
 def environment() -> dict[str, Any]:
