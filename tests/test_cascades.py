@@ -40,7 +40,8 @@ from bench.store import Store
 from bench.study.cascades import chosen, forget
 from bench.study.choosing import SHARES, Choosing
 from bench.study.confirm import Confirmation
-from bench.study.journal import TrialRecord, read
+from bench.study.journal import read
+from bench.study.record import TrialRecord
 from bench.study.reopen import reopen
 from bench.study.settings import Constraints
 from bench.study.trials import Trials

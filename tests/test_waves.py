@@ -24,7 +24,8 @@ from bench.space.candidates import Shape
 from bench.space.schema import SearchSpace
 from bench.specs import fingerprint
 from bench.study import sampling, trials
-from bench.study.journal import Journal, TrialRecord, opened, read
+from bench.study.journal import Journal, opened, read
+from bench.study.record import TrialRecord
 from bench.study.rungs import of_study
 from bench.study.settings import Constraints, StudySettings
 from bench.study.trials import Trials

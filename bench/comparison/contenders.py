@@ -12,7 +12,8 @@ from bench.evaluation.scoring import Scored
 from bench.space.objectives import Objectives
 from bench.specs import Candidate
 from bench.study.cascades import Selected, chosen
-from bench.study.journal import Journal, TrialRecord, read, study_names
+from bench.study.journal import Journal, read, study_names
+from bench.study.record import TrialRecord
 from bench.study.reopen import searched
 from bench.study.roles import CHOICES
 from bench.study.study import Study, choose

@@ -10,7 +10,7 @@ from bench.gate.judge import Finding, Verdict, judge, judge_data
 from bench.gate.measure import data_of, fresh_store, look, measure
 from bench.progress import SILENT, Progress
 from bench.study.confirm import front as front_of
-from bench.study.journal import TrialRecord
+from bench.study.record import TrialRecord
 from bench.study.reopen import searched
 from bench.study.roles import CHOICES
 from bench.study.study import choose

@@ -19,7 +19,7 @@ from bench.packaging.pipeline import Agreement, Latency, PackagedModel, Packaged
 from bench.progress import Progress
 from bench.specs import Source
 from bench.study.cascades import Selected
-from bench.study.journal import TrialRecord
+from bench.study.record import TrialRecord
 from bench.study.study import Study
 from bench.tasks import TASKS
 from bench.version import __version__

@@ -9,7 +9,7 @@ from bench.figures import BLUE, Figure, data
 from bench.measures import Measure, objective
 from bench.specs import Source
 from bench.study.importance import Importance
-from bench.study.journal import TrialRecord
+from bench.study.record import TrialRecord
 
 CAUTION = "The search chose what to try: these are not controlled comparisons."
 Row = dict[str, Any]

@@ -14,7 +14,8 @@ from bench.evaluation.scoring import Scored, Scorer
 from bench.measures import Measure
 from bench.metrics import Interval
 from bench.specs import DEFAULT_TASK, Spec
-from bench.study.journal import Journal, TrialRecord
+from bench.study.journal import Journal
+from bench.study.record import TrialRecord
 from bench.study.settings import SearchRequest
 
 NOTE = "cascades"

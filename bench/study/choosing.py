@@ -24,7 +24,8 @@ from bench.progress import SILENT, Progress
 from bench.space.objectives import Objectives
 from bench.space.schema import Cascades
 from bench.study.cascades import PREFIX, CascadeRecord, Chosen, chosen, keep, row_parts
-from bench.study.journal import Journal, TrialRecord
+from bench.study.journal import Journal
+from bench.study.record import TrialRecord
 from bench.study.settings import Constraints
 
 STAGES = 32

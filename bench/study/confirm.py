@@ -17,8 +17,9 @@ from bench.space.objectives import Objectives
 from bench.specs import Candidate, Head, Source
 from bench.study.cascades import Beside, CascadeRecord, Tested, chosen, control
 from bench.study.cascades import confirmed as cascade_confirmed
-from bench.study.journal import Journal, TrialRecord
+from bench.study.journal import Journal
 from bench.study.race import searched
+from bench.study.record import TrialRecord
 from bench.tasks import TASKS
 
 BEST_SINGLE, LATE_FUSION = "best-single", "late-fusion"

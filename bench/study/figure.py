@@ -10,7 +10,7 @@ from bench.measures import AGGREGATIONS, Measure, Objective
 from bench.space.objectives import Objectives
 from bench.study.cascades import PREFIX
 from bench.study.confirm import BEST_SINGLE, LATE_FUSION, Entry
-from bench.study.journal import TrialRecord
+from bench.study.record import TrialRecord
 from bench.study.roles import place
 
 

@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from bench.errors import BenchError, nearest
 from bench.progress import SILENT
-from bench.specs import Candidate, Spec
+from bench.specs import Candidate
 from bench.study.chain import NOTES, RECORD, Checked, signed, signed_note, value_of
 from bench.study.mending import load
+from bench.study.record import TRIED, State, TrialRecord
 from bench.study.restore import SETTINGS, kept, restored
 from bench.study.sampling import make
 from bench.study.settings import StudySettings
@@ -24,83 +25,6 @@ if TYPE_CHECKING:
 FIXED, GIVEN = "fixed_params", "bench.given"
 """Optuna's name for parameters that a trial is asked for with; whether they were ours, and no earlier draw's again."""
 PLACE, RUNS = "bench.place", "runs"
-State = Literal["complete", "pruned", "infeasible", "failed", "repeat"]
-TRIED: tuple[State, ...] = ("complete", "pruned", "failed")
-"""A candidate was trained: to the end, until it was given up, or until its training diverged."""
-
-
-class GivenUp(Spec):
-    """Why a candidate was not evaluated to its end (see `bench.study.race`).
-
-    Attributes:
-        by: An exact bound, or a test.
-        against: The trial that it cannot reach; None where its score is unknown.
-        blocks: How many blocks of its evaluation there were by then.
-        p: One-sided, of the test.
-    """
-
-    by: Literal["bound", "race"]
-    against: int | None
-    blocks: int
-    p: float | None = None
-
-    def __str__(self) -> str:
-        """For people: ``race against trial 12 after block 2 (p = 0.004)``."""
-        rival = "" if self.against is None else f" against trial {self.against}"
-        return f"{self.by}{rival} after block {self.blocks}" + ("" if self.p is None else f" (p = {self.p:.2g})")
-
-
-class TrialRecord(Spec):
-    """What is remembered of a trial.
-
-    `values` holds for each measure a value a whole repetition, in order; `rung` says who proposed it
-    (`bench.study.rungs`).
-    """
-
-    number: int
-    state: State
-    candidate: Candidate
-    metrics: Mapping[str, float] = Field(default_factory=dict)
-    values: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
-    seconds: float = 0.0
-    repeats: int | None = None
-    run_id: str | None = None
-    rung: str | None = None
-    given_up: GivenUp | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_before(cls, content: Any) -> Any:
-        """Journals that were written when there were two measures held each in a field of its own."""
-        if not isinstance(content, dict) or not {"f1", "accuracy"} & set(content):
-            return content
-        fields = {name: content[name] for name in ("f1", "accuracy") if content.get(name)}
-        return {name: value for name, value in content.items() if name not in {"f1", "accuracy"}} | {"values": fields}
-
-    @property
-    def title(self) -> str:
-        """How it is called in words."""
-        return f"trial {self.number}"
-
-    @property
-    def id(self) -> int:
-        """How it is called in JSON and by people who choose it."""
-        return self.number
-
-    @property
-    def key(self) -> str:
-        """By which its run is found in the tracking store."""
-        return self.candidate.fingerprint()
-
-    @property
-    def subject(self) -> Candidate:
-        """What was tried."""
-        return self.candidate
-
-    @property
-    def repetitions(self) -> int:
-        """How many were scored as a whole."""
-        return max(map(len, self.values.values()), default=0)
 
 
 def studies_folder(home: Path) -> Path:

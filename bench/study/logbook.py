@@ -16,8 +16,9 @@ from bench.progress import Progress, attempted
 from bench.study.cascades import chosen, keep, run_key
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
-from bench.study.journal import Journal, TrialRecord
+from bench.study.journal import Journal
 from bench.study.race import searched
+from bench.study.record import TrialRecord
 from bench.study.study import Study
 from bench.study.tables import cascades_csv, costs_csv, entries_csv, screening_csv
 from bench.study.writing import as_json, candidate_params, cascade_record, score_tables, trial_record

@@ -22,7 +22,7 @@ from bench.evaluation.scoring import Scored, Scorer
 from bench.front import could_still_matter, covers
 from bench.measures import Measure, Predictions
 from bench.space.objectives import Objectives
-from bench.study.journal import GivenUp, TrialRecord
+from bench.study.record import GivenUp, TrialRecord
 
 DRAWS = 2_000
 """Swaps of a test: levels are a few in a thousand."""

@@ -21,7 +21,7 @@ from bench.space.candidates import Shapes, canonical
 from bench.space.enumeration import Member, member_of, singles, typical_heads
 from bench.space.schema import SearchSpace
 from bench.specs import Candidate, Head
-from bench.study.journal import TRIED, TrialRecord
+from bench.study.record import TRIED, TrialRecord
 
 CONTROL, SCREENED, SAMPLED = "control", "screening", "sampler"
 CHEAPEST = ("ridge", "logistic")

@@ -14,7 +14,8 @@ from bench.study.cascades import Chosen, Selected, chosen, confirmed, searched
 from bench.study.columns import SearchColumn, search_columns
 from bench.study.confirm import Entry, front
 from bench.study.drops import Lazy, lazy
-from bench.study.journal import Journal, TrialRecord
+from bench.study.journal import Journal
+from bench.study.record import TrialRecord
 from bench.study.result import cascades_json, entry_json
 from bench.study.roles import ALIASES, CHOICES, place, role
 from bench.study.screen import screened

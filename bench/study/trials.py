@@ -21,8 +21,9 @@ from bench.space.candidates import Shapes, suggest
 from bench.space.enumeration import Member, is_finite, members, surely_more
 from bench.space.schema import SearchSpace
 from bench.specs import Candidate
-from bench.study.journal import GivenUp, Journal, State, TrialRecord
+from bench.study.journal import Journal
 from bench.study.race import Race
+from bench.study.record import GivenUp, State, TrialRecord
 from bench.study.rungs import Rungs
 from bench.study.sampling import seed_for
 from bench.study.settings import Constraints

@@ -14,7 +14,7 @@ from bench.evaluation.scoring import Scored
 from bench.metrics import finite
 from bench.specs import MLP, Candidate, Ridge
 from bench.study.cascades import Tested
-from bench.study.journal import TrialRecord
+from bench.study.record import TrialRecord
 from bench.tasks import TASKS
 from bench.tracking import Record
 

@@ -34,8 +34,9 @@ from bench.space.candidates import Shape, suggest
 from bench.space.files import load
 from bench.specs import ExtractionSettings
 from bench.store import Store
-from bench.study.journal import Journal, TrialRecord, opened
+from bench.study.journal import Journal, opened
 from bench.study.logbook import Logbook
+from bench.study.record import TrialRecord
 from bench.study.run import prepare, search
 from bench.study.settings import Constraints, SearchRequest, StudySettings
 from bench.tracking import MlflowTracker, Record, TrackedStudy
