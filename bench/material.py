@@ -1,9 +1,7 @@
 """What every study stands on: a data set, models, and the models' hidden states of its texts in the store."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.backends.base import AUTO, backend
@@ -11,7 +9,6 @@ from bench.backends.opening import check_openable, remarks
 from bench.backends.resolution import choose
 from bench.backends.settings import ResolvedSettings
 from bench.backends.speeds import reason
-from bench.cost import ModelCost, measure
 from bench.datasets.checks import check_folds
 from bench.datasets.dataset import Dataset
 from bench.datasets.load import load
@@ -29,12 +26,9 @@ from bench.identity import ADOPTED
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent, select
 from bench.progress import SILENT, Progress
-from bench.proof import open_model, prove, prove_cheap
+from bench.proof import prove, prove_cheap
 from bench.store import Store, text_key
 from bench.wanted import Wanted, need_of
-
-BUSY = 0.2
-"""Share of the processors in others' use beyond which times are not to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +119,16 @@ class Material:
     def features(self, rows: Sequence[int], progress: Progress = SILENT) -> Features:
         """The matrices of some training rows, which must have been extracted; no other row is read or healed."""
         texts = [self.dataset.train.texts[row] for row in rows]
+        return self._features([text_key(text) for text in texts], (), texts, progress)
+
+    def _features(
+        self, train: Sequence[bytes], test: Sequence[bytes], texts: Sequence[str], progress: Progress
+    ) -> Features:
+        """The matrices of the rows with these keys; a damaged file is healed by extracting `texts` again."""
         needs = {need.shelf.fingerprint: need for need in self.needs}
         return Features(
-            [text_key(text) for text in texts],
-            (),
+            train,
+            test,
             lambda shelf: needs[shelf].shelf,
             lambda shelf: heal(needs[shelf], texts, progress),
         )
@@ -200,16 +200,10 @@ class Material:
 
         From then on the store holds the rows (not their texts), so that asks about them can be answered elsewhere.
         """
-        needs = {need.shelf.fingerprint: need for need in self.needs}
         train, test = sides(self.dataset)
         for side in (train, test):
             keep(self.store.home, self.dataset.name, side)
-        features = Features(
-            train.keys,
-            test.keys,
-            lambda shelf: needs[shelf].shelf,
-            lambda shelf: heal(needs[shelf], self.texts, progress),
-        )
+        features = self._features(train.keys, test.keys, self.texts, progress)
         texts = Texts(self.dataset.train.texts, self.dataset.test.texts)
         return Evaluator(train, test, features, EvaluationCache(self.store.home), texts)
 
@@ -253,62 +247,3 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
                 prove_cheap(need.model, need.settings, store.home, wanted.scratch, progress)
     models = {model.name: model for model in selection.models}
     return Material(dataset, models, selection.absent, needs, store, warnings)
-
-
-@dataclass
-class Clock:
-    """Seconds by phase."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a phase."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
-
-
-def extract_and_measure(
-    material: Material,
-    seed: int,
-    known: Mapping[str, ModelCost],
-    keep: Callable[[dict[str, ModelCost]], None],
-    progress: Progress,
-    clock: Clock,
-) -> dict[str, ModelCost]:
-    """Fill the store and time each model, one after the other, so that only one is in memory at a time.
-
-    `known` costs are taken as they are; `keep` is called with all of them whenever one is added.
-    """
-    material.check(progress)
-    costs = dict(known)
-    shared = len(all_devices(material.settings)) > 1
-    for need in material.needs:
-        name = need.model.name
-        if shared:
-            with clock.phase("extract"):
-                material.fill(need, progress)
-        if name in costs and (shared or not need.missing):
-            continue
-        with clock.phase("extract"):
-            progress.say(f"load {name}")
-            backend = open_model(need.model, first_of(need.settings), material.store.home, progress)
-        try:
-            if name not in costs:
-                with clock.phase("cost"):
-                    costs[name] = measure(backend, material.dataset.train.texts, seed=seed)
-                if costs[name].busy > BUSY:
-                    progress.warn(
-                        f"other programs used {costs[name].busy:.0%} of the processors when {name} was timed; "
-                        "its milliseconds are too high."
-                    )
-                keep(costs)
-            if not shared:
-                with clock.phase("extract"):
-                    extract(need, material.texts, progress, backend=backend)
-        finally:
-            backend.close()
-    return costs

@@ -71,7 +71,7 @@ def study(home: Path, tracker: MlflowTracker, in_model_store: None, tmp_path_fac
     """A search over R8 with MiniLM, tracked, opened again."""
     store = Store(tmp_path_factory.mktemp("store"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.material.measure", cost)
+        patch.setattr("bench.preparation.measure", cost)
         search(prepare(request(), store, SILENT), home / "mlruns", tracker, SILENT)
     return reopen(home / "mlruns", "s", store)
 

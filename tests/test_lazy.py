@@ -116,7 +116,7 @@ def go(store: Store, tmp_path: Path, request_of: Callable[..., SearchRequest], m
         each = 1.0 if backend.model.layers == 2 else 10.0
         return made_up(backend.model.name, *(each * (layer + 1) for layer in range(backend.model.layers + 1)))
 
-    monkeypatch.setattr("bench.material.measure", cost)
+    monkeypatch.setattr("bench.preparation.measure", cost)
 
     def run(tracker: Any = None, store: Store = store, **changes: Any) -> Study:
         return search(prepare(request_of(**changes), store, SILENT), tmp_path, tracker or NoTracker(), SILENT)

@@ -183,7 +183,7 @@ def test_a_new_row_is_searched_for_drawn_reported_and_written_everywhere(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("bench.material.measure", cost)
+    monkeypatch.setattr("bench.preparation.measure", cost)
     wanted = Objectives(maximize=("least_recall_mean",), minimize=("log_loss_worst", "memory_gb"))
     space = SPACE.model_copy(update={"objectives": wanted})
     store, tracker = Store(tmp_path / "store"), MlflowTracker(tmp_path)

@@ -65,7 +65,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, in_model_store: None) -> Iter
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("text", "label"), *rows(count, len(name))])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.material.measure", cost)
+        patch.setattr("bench.preparation.measure", cost)
         run(folder, MlflowTracker(folder / "mlruns"))
         yield folder
 
@@ -332,6 +332,6 @@ def test_a_page_or_a_figure_that_cannot_be_made_ends_no_search(
 def test_one_repetition_has_no_spread_and_a_report_all_the_same(home: Path, tmp_path: Path) -> None:
     once = PROTOCOL.model_copy(update={"repetitions": 1})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.material.measure", cost)
+        patch.setattr("bench.preparation.measure", cost)
         run(home, study="once", trials=3, protocol=once)
     assert write(opened(home, "once"), tmp_path / "out").page.exists()

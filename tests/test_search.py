@@ -65,7 +65,7 @@ def cost(*_: Any, **__: Any) -> ModelCost:
 
 @pytest.fixture
 def run(store: Store, tmp_path: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr("bench.material.measure", cost)
+    monkeypatch.setattr("bench.preparation.measure", cost)
 
     def go(tracker: Any = None, **changes: Any) -> Study:
         return search(prepare(request(**changes), store, SILENT), tmp_path, tracker or NoTracker(), SILENT)
@@ -229,7 +229,7 @@ def test_a_time_budget_stops_and_the_front_is_still_confirmed(run: Run) -> None:
 def test_a_damaged_stored_file_is_extracted_again_on_the_way(
     tmp_path: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.material.measure", cost)
+    monkeypatch.setattr("bench.preparation.measure", cost)
     store = Store(tmp_path / "store")
     first = search(prepare(request(trials=1), store, SILENT), tmp_path / "a", NoTracker(), SILENT)
     for path in (tmp_path / "store").rglob("embeddings/*/*.safetensors"):
@@ -305,7 +305,7 @@ def test_baselines_have_the_head_that_the_search_found_best(run: Run) -> None:
 def test_any_number_of_workers_makes_the_same_study(
     tmp_path: Path, in_model_store: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.material.measure", cost)
+    monkeypatch.setattr("bench.preparation.measure", cost)
     found = []
     for workers in (1, 2):
         # a store each, so that the workers find nothing that is answered

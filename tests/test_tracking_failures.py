@@ -311,7 +311,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> tuple[
         patch.chdir(folder)
         patch.setenv("BENCH_STORE", str(folder / "store"))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr("bench.material.measure", steady)
+        patch.setattr("bench.preparation.measure", steady)
         found, _, _ = searched()
     return folder, found
 
@@ -327,7 +327,7 @@ def folder(
     monkeypatch.chdir(tmp_path / "same")
     monkeypatch.setenv("BENCH_STORE", str(tmp_path / "same" / "store"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("bench.material.measure", steady)
+    monkeypatch.setattr("bench.preparation.measure", steady)
     monkeypatch.setattr(tolerant, "AGAIN", 0.0)
     return tmp_path / "same"
 

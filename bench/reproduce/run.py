@@ -10,8 +10,8 @@ from bench.cost import ModelCost
 from bench.errors import BenchError, unreadable
 from bench.evaluation.scoring import Scored
 from bench.files import atomic, write_json
-from bench.material import Clock, extract_and_measure
 from bench.metrics import finite
+from bench.preparation import Clock, extract_and_measure
 from bench.progress import Progress
 from bench.reproduce.columns import Row
 from bench.reproduce.evaluations import Evaluations

@@ -17,8 +17,9 @@ from bench.executors.base import Executor, Place, open_executor
 from bench.extraction import check_disk
 from bench.foreign import foreign_parts
 from bench.heads.kinds import check_serves
-from bench.material import Clock, Material, extract_and_measure, gather
+from bench.material import Material, gather
 from bench.measures import check_classes
+from bench.preparation import Clock, extract_and_measure
 from bench.progress import Progress
 from bench.space.schema import Cascades
 from bench.store import Store

@@ -157,7 +157,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for title, name in names.items():
         if given.only in (None, title):
-            costs = nullcontext() if given.measured else patch("bench.material.measure", counted)
+            costs = nullcontext() if given.measured else patch("bench.preparation.measure", counted)
             with costs, tempfile.TemporaryDirectory() as home:
                 printed(title, rows(studied(Path(home), name, train, test, given.trials, given.stages)))
 
