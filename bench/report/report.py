@@ -20,7 +20,6 @@ from bench.report.mistakes import class_names, confusion, confusion_chart, examp
 from bench.report.scores import Gap, Spread, gaps, in_words, lines, score_of, spreads
 from bench.report.screening import screened_rows, screening_chart
 from bench.study.cascades import Selected
-from bench.study.cascades import chosen as chosen_cascades
 from bench.study.columns import search_columns
 from bench.study.figure import front_figure, knee_of
 from bench.study.importance import FEWEST, importance
@@ -197,7 +196,7 @@ def render(
         columns=search_columns(study.request.space.objectives),
         score=score_of(study).title,
         measure=score_of(study),
-        cascades=chosen_cascades(study.journal),
+        cascades=study.considered,
         front_caption=FRONT + CASCADED * bool(study.cascades),
         protocol=study.request.protocol.describe(len(study.material.dataset.train)),
         optimistic=study.request.protocol.name == "paper",
