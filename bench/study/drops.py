@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from bench.errors import counted
 from bench.screening.reach import MARGIN, Cut
 from bench.specs import Spec
 from bench.study.journal import Journal
@@ -95,7 +96,7 @@ class Lazy:
         rows = ", ".join(str(rung.rows) for rung in self.rungs)
         if not self.rungs:
             return f"Lazy extraction: {self.of} training rows are too few to drop anything on a part of them."
-        return f"Lazy extraction: judged on {rows} of {self.of} training rows, {len(self.drops)} drops."
+        return f"Lazy extraction: judged on {rows} of {self.of} training rows, {counted(len(self.drops), 'drop')}."
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
