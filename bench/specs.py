@@ -122,7 +122,7 @@ class MLP(HeadSettings):
 class Logistic(HeadSettings):
     """The sceptic's control: a converged logistic regression whose C is tuned on the training rows alone."""
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     kind: Literal["logistic"] = "logistic"
 
 
@@ -136,6 +136,7 @@ class Ridge(HeadSettings):
     frequency, or so that all classes weigh the same.
     """
 
+    revision: ClassVar[int] = 1
     kind: Literal["ridge"] = "ridge"
     weighting: Weighting = "sqrt"
 

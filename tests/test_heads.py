@@ -22,6 +22,7 @@ from bench.fusion import FUSIONS
 from bench.heads import HEAD_KINDS, FittedHead, Job, fit, fit_predict
 from bench.heads import logistic as logistic_module
 from bench.heads.design import Design
+from bench.heads.inner import inner_folds
 from bench.heads.lbfgs import minimise
 from bench.heads.pipeline import standardisation
 from bench.heads.products import fast_exact_products
@@ -270,7 +271,7 @@ def test_the_minimum_is_that_of_the_whole_grid() -> None:
         job = folds(rows)[0]
         (fitted,) = fit([x], y, classes, [job], candidate(head=Logistic()))
         train, labels = standardised(x, job)[0].double().numpy(), y[job.train]
-        inner = logistic_module._inner_folds(torch.from_numpy(labels), job.seed).numpy()
+        inner = inner_folds(torch.from_numpy(labels), None, logistic_module.INNER_FOLDS, job.seed).numpy()
         losses = {}
         for c in logistic_module.GRID:
             logs = [

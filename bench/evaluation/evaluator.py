@@ -100,7 +100,9 @@ class Evaluator:
         # Training depends on the rows that it sees alone, so that the test rows may be left out.
         job = Job(train=part.train, predict=part.predict, seed=ask.seed * 100)
         outputs = TASKS[ask.task].outputs(ask.labels)
-        return fit(matrices, self._numbers(ask), outputs, [job], ask.candidate, task=ask.task)[0]
+        return fit(
+            matrices, self._numbers(ask), outputs, [job], ask.candidate, task=ask.task, groups=self.train.groups
+        )[0]
 
     def _compute(self, batch: Sequence[Ask]) -> list[Outcome]:
         first = batch[0]
@@ -113,11 +115,12 @@ class Evaluator:
         import torch
 
         first = asks[0]
-        task, labels = TASKS[first.task], self._numbers(first)
+        task, labels, groups = TASKS[first.task], self._numbers(first), self.train.groups
         if first.phase == "confirm":
             # test labels stand outside: the rows are predicted, never trained on
             unknown = np.full((len(self._tested(first)), *labels.shape[1:]), -1, labels.dtype)
             labels = np.concatenate([labels, unknown])
+            groups = np.concatenate([groups, np.full(len(unknown), -1)])
             matrices = [torch.cat([self.features.train(each), self.features.test(each)]) for each in first.inputs]
         else:
             matrices = [self.features.train(each) for each in first.inputs]
@@ -127,7 +130,7 @@ class Evaluator:
             for ask, each in zip(asks, parts, strict=True)
             for place, part in each
         ]
-        fitted = fit(matrices, labels, task.outputs(first.labels), jobs, candidate, task=first.task)
+        fitted = fit(matrices, labels, task.outputs(first.labels), jobs, candidate, task=first.task, groups=groups)
         heads = iter(zip(fitted, jobs, strict=True))
         kind: ScoreKind = "value" if LINKS[task.link].logs is None else "log-probability"
         outcomes = []

@@ -9,8 +9,8 @@ in their principal axes, beside them √w as one more axis without penalty, whic
 inverted is diagonal for every λ. Call these rows Z, their squares' sums along the axes s, and H = Z (s + λ)⁻¹ Zᵀ. Then
 
 - a row's residual when it is left out is its residual divided by 1 − H_ii (Allen 1974, PRESS);
-- a block's residual when all of its rows are left out is (I − H_bb)⁻¹ times its residual, or, where it has more rows
-  than there are axes, follows from the coefficients without it, whose matrix is (s + λ) − Z_bᵀ Z_b.
+- a block's residual when all of its rows are left out (a fold, a group) is (I − H_bb)⁻¹ times its residual, or, where
+  it has more rows than there are axes, follows from the coefficients without it, whose matrix is (s + λ) − Z_bᵀ Z_b.
 
 Both are exact for rows that are standardised once and weights that are given once: the same numbers as fitting anew
 without those rows gives. A fold's own standardisation and class weights would differ a little from those of all rows.
@@ -49,12 +49,14 @@ class LeastSquares:
         targets: [n, k].
         weights: w, [n]; above 0.
         memory_bytes: About how much may be used at a time, beside one block's products.
+        groups: Rows of one number are left out together, int64 [n]; None: each by itself.
     """
 
     design: Design
     targets: Tensor
     weights: Tensor
     memory_bytes: int
+    groups: Tensor | None = None
 
     @property
     def unit(self) -> float:
@@ -82,6 +84,8 @@ class LeastSquares:
 
     def errors(self, penalties: Sequence[float]) -> list[float]:
         """The weighted mean square of the residuals of left-out rows, one for each λ."""
+        if self.groups is not None:
+            return list(map(self._error, penalties))
         inverse = self._inverse(penalties)
         # [axes + 1, penalties, k]: all coefficients side by side
         coefficients = inverse[:, :, None] * self.moments[:, None, :]
@@ -95,13 +99,19 @@ class LeastSquares:
         return (found / (self.weights.sum() * self.targets.shape[1])).tolist()
 
     def left_out(self, penalty: float) -> Tensor:
-        """What is said of each row by the regression on all others, [n, k]."""
+        """What is said of each row by the regression on all others, or on all others' groups, [n, k]."""
         inverse = self._inverse([penalty])
         found = torch.empty_like(self.weighted)
-        for positions, rows in self._blocks(len(inverse)):
+        single, *several = self._alike()
+        for positions in self._chunks(single.flatten(), len(inverse)):
+            rows = self._rows(positions)
             left = _above_zero(1 - rows.square() @ inverse)
             residuals = self.weighted[positions] - rows @ (inverse * self.moments)
             found[positions] = self.targets[positions] - residuals / left / self.roots[positions]
+        for blocks in several:
+            size = blocks.shape[1]
+            for chunk in self._chunks(blocks, size * (len(inverse) + size)):
+                found[chunk] = self._without(penalty, chunk)
         return found
 
     def out_of_fold(self, penalty: float, folds: Tensor) -> Tensor:
@@ -119,7 +129,7 @@ class LeastSquares:
             for fold in repetition.unique():
                 if fold >= 0:
                     block = (repetition == fold).nonzero().flatten()
-                    found[number, block] = self._without(penalty, block)
+                    found[number, block] = self._without(penalty, block[None])[0]
         return found
 
     def coefficients(self, penalty: float) -> tuple[Tensor, Tensor]:
@@ -127,15 +137,37 @@ class LeastSquares:
         found = self._inverse([penalty]) * self.moments
         return found[:-1], found[-1]
 
-    def _without(self, penalty: float, block: Tensor) -> Tensor:
-        """What is said of a block's rows by the regression on all others, [block, k]."""
+    def _error(self, penalty: float) -> float:
+        """The weighted mean square of the residuals of rows whose groups were left out."""
+        try:
+            residuals = (self.targets - self.left_out(penalty)) * self.roots
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            return float("inf")  # next to no penalty, and a group without which rounding decides
+        return float(residuals.square().mean(1, dtype=torch.float64).sum() / self.weights.sum())
+
+    def _alike(self) -> list[Tensor]:
+        """Rows that are left out together, [groups, size]: first those of size 1, then the larger ones by size."""
+        if self.groups is None:
+            return [torch.arange(self.design.count, device=self.roots.device)[:, None]]
+        _, numbers, counts = self.groups.unique(return_inverse=True, return_counts=True)
+        order = numbers.argsort(stable=True)
+        sizes = counts[numbers[order]]
+        larger = [int(size) for size in counts.unique() if size > 1]
+        return [order[sizes == size].view(-1, size) for size in (1, *larger)]
+
+    def _without(self, penalty: float, blocks: Tensor) -> Tensor:
+        """What is said of each block's rows [blocks, rows] by the regression on all others, [blocks, rows, k]."""
         inverse = self._inverse([penalty])
-        if len(block) <= len(inverse):
-            rows = self._rows(block)
-            residuals = self.weighted[block] - rows @ (inverse * self.moments)
-            hat = (rows * inverse.T) @ rows.T
-            factor = torch.linalg.cholesky(torch.eye(len(block)).to(hat) - hat)
-            return self.targets[block] - torch.cholesky_solve(residuals, factor) / self.roots[block]
+        if blocks.shape[1] > len(inverse):
+            return torch.stack([self._without_many(inverse, block) for block in blocks])
+        rows = self._rows(blocks.flatten()).view(*blocks.shape, -1)
+        residuals = self.weighted[blocks] - rows @ (inverse * self.moments)
+        hat = (rows * inverse.T) @ rows.mT
+        factor = torch.linalg.cholesky(torch.eye(blocks.shape[1]).to(hat) - hat)
+        return self.targets[blocks] - torch.cholesky_solve(residuals, factor) / self.roots[blocks]
+
+    def _without_many(self, inverse: Tensor, block: Tensor) -> Tensor:
+        """The same of one block that has more rows than there are axes, [rows, k]."""
         matrix, moments = (1 / inverse).flatten().diag(), self.moments.clone()
         for positions in self._chunks(block, len(inverse)):
             rows = self._rows(positions)

@@ -46,6 +46,8 @@ class Problem:
         settings: The candidate's head.
         precision: ``"float32"``, or ``"fast"`` where a kind has a faster arithmetic.
         memory_bytes: Bound on the workspace, beside the features and the results.
+        groups: Rows of one number belong together, int64 [n] on the features' device: what a head holds out to tune a
+            setting of its own it holds out whole. None: each row is on its own.
     """
 
     features: tuple[Tensor, ...]
@@ -57,6 +59,7 @@ class Problem:
     settings: Any
     precision: Precision
     memory_bytes: int
+    groups: Tensor | None = None
 
     @property
     def device(self) -> torch.device:
@@ -66,6 +69,13 @@ class Problem:
     def rows(self, job: Job) -> Tensor:
         """The training rows of a job, on the device."""
         return torch.from_numpy(np.ascontiguousarray(job.train)).to(self.device)
+
+    def groups_of(self, rows: Tensor) -> Tensor | None:
+        """The groups of some rows; None where each is on its own, or all are of one, so that none can be held out."""
+        if self.groups is None:
+            return None
+        groups = self.groups[rows]
+        return groups if 1 < len(groups.unique()) < len(groups) else None
 
 
 @dataclass(frozen=True)

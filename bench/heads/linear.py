@@ -32,6 +32,7 @@ class Fused:
         again: The standardisation of the fused features; None where they are standardised already.
         present: The classes that occur, ascending.
         labels: The rows' labels as positions in `present`.
+        groups: The rows' groups; None where each is on its own, or all are of one.
     """
 
     problem: Problem
@@ -40,6 +41,7 @@ class Fused:
     again: Scaling | None
     present: Tensor
     labels: Tensor
+    groups: Tensor | None
 
     @classmethod
     def of(cls, problem: Problem, job: Job) -> "Fused":
@@ -51,7 +53,7 @@ class Fused:
         changed = base.projections or (problem.operator is not None and problem.operator.weighted)
         again = standardisation(lambda chunk: base.fused(problem.features, chunk), rows) if changed else None
         present, labels = problem.labels[rows].unique(return_inverse=True)
-        return cls(problem, rows, base, again, present, labels)
+        return cls(problem, rows, base, again, present, labels, problem.groups_of(rows))
 
     def read(self, chunk: Tensor) -> Tensor:
         """The standardised fused features of some rows of the sources' matrices, float32 [len(chunk), d]."""

@@ -12,8 +12,9 @@ penalty of the two-column form is doubled, so that C means what it means there.
 Grid: C = 1e-5, 1e-4 … 1e2, on standardised features. Chosen: the first minimum of the held-out log-loss over three
 stratified inner folds that is below that of the classes' shares by `LEARNED`, else the least of all: where a few
 large axes say nothing of the classes, the loss rises a little at first and falls far below when the smaller ones come
-in. The only row of a class is never held out. Losses that are a decade of C apart are told apart long before a
-problem has converged, so the path is solved to `TUNING` in float32 and the head to `TOLERANCE`.
+in. Rows of one group are held out together, the only row or group of a class never. Losses that are a decade of C apart
+are told apart long before a problem has converged, so the path is solved to `TUNING` in float32 and the head to
+`TOLERANCE`.
 What it is fitted on: see `bench.heads.linear`.
 """
 
@@ -23,11 +24,11 @@ from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bench.heads.design import Design
+from bench.heads.inner import inner_folds
 from bench.heads.kinds import Job, Problem, Trained, head
 from bench.heads.lbfgs import Objective, Solution, minimise
 from bench.heads.linear import Fused, same_features
@@ -62,7 +63,7 @@ def _train(problem: Problem, jobs: Sequence[Job]) -> Iterator[Trained]:
     rough = replace(task, design=design.kept_as(ROUGH)) if task.dtype != ROUGH else task
     every = torch.ones_like(task.labels, dtype=task.dtype)[None]
     for job in jobs:
-        c, near = rough.tune(_inner_folds(fused.labels, job.seed))
+        c, near = rough.tune(inner_folds(fused.labels, fused.groups, INNER_FOLDS, job.seed))
         solution = task.solve(every, c, near.to(task.dtype), TOLERANCE[task.dtype])
         report = {
             "C": c,
@@ -80,17 +81,6 @@ def _penalty(c: Any, classes: int, rows: Any) -> Any:
     Two classes have two columns of coefficients here and one in the form that C is known from.
     """
     return (2 if classes == 2 else 1) / (c * rows)
-
-
-def _inner_folds(labels: Tensor, seed: int) -> Tensor:
-    """A fold per row, dealt out class by class in random order; −1 for the only row of a class."""
-    y = labels.cpu().numpy()
-    order = np.random.default_rng(seed).permutation(len(y))
-    order = order[np.argsort(y[order], kind="stable")]
-    folds = np.empty(len(y), dtype=np.int64)
-    folds[order] = np.arange(len(y)) % INNER_FOLDS
-    folds[np.bincount(y)[y] == 1] = -1
-    return torch.from_numpy(folds).to(labels.device)
 
 
 @dataclass(frozen=True, eq=False)

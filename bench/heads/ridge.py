@@ -1,4 +1,4 @@
-"""Ridge regression on one-hot targets, its penalty chosen by leaving out single training rows.
+"""Ridge regression on one-hot targets, its penalty chosen by leaving out single training rows or groups.
 
 A linear head that is solved rather than trained: one factorisation a job, of the rows' products where they are fewer
 than the columns, else of the columns' (see `bench.heads.closed`). Beyond `LARGEST_BASIS` rows and columns the
@@ -6,10 +6,11 @@ coefficients are looked for in the span of so many of the training rows, which t
 
 Objective: Σ w ‖y − b − W x‖² + λ ‖W‖² over the standardised features x and one-hot targets y, that is scikit-learn's
 `RidgeClassifier(alpha=λ)`. The rows' weights follow from the frequency of their class (`Ridge.weighting`).
-Grid: `PENALTIES` times the mean square of a row. Chosen: the smallest weighted mean squared error of rows left out.
+Grid: `PENALTIES` times the mean square of a row. Chosen: the smallest weighted mean squared error of rows left out,
+those of one group together.
 
 The regression's outputs estimate the classes' shares, but are no probabilities. Those are the softmax of T times the
-outputs, with the T that gives the training rows, each predicted by the regression without it, the smallest log-loss
+outputs, with the T that gives the training rows, predicted by the regression without them, the smallest log-loss
 (Guo et al. 2017; T is at least 1). One number for all classes changes no decision: the likeliest class is the one that
 `RidgeClassifier` predicts. The tables behind the weighting and the calibration: docs/design/ridge.md.
 """
@@ -63,7 +64,7 @@ def _train(problem: Problem, job: Job) -> Trained:
         problem.memory_bytes,
     )
     targets = torch.nn.functional.one_hot(fused.labels, len(fused.present))
-    regression = LeastSquares(design, targets, weights, problem.memory_bytes)
+    regression = LeastSquares(design, targets, weights, problem.memory_bytes, fused.groups)
     errors = regression.errors([penalty * regression.unit for penalty in PENALTIES])
     penalty = PENALTIES[errors.index(min(errors))]
     alpha = penalty * regression.unit

@@ -2,8 +2,8 @@
 
 It is for choosing what is worth a real evaluation. What it says of a row comes from a regression that did not see the
 row, but three things were decided with all rows: how columns are standardised (which reads no label), how much a class
-weighs, and the penalty, which is the best by leaving out single rows. The head `ridge` decides all of them within the
-training rows, and is what reported scores come from.
+weighs, and the penalty, which is the best by leaving out single rows or groups. The head `ridge` decides all of them
+within the training rows, and is what reported scores come from.
 
 The sources' products are kept, and those of a concatenation are put together from them. Where the rows are fewer than
 the columns that is the sum of the sources' [n, n]; otherwise, and above `LARGEST_DUAL` rows, the columns' products, a
@@ -59,6 +59,7 @@ class Screening:
         labels: Class indices, int64 [n].
         classes: Length of the label list.
         folds: Each row's fold in each repetition, int64 [repetitions, n]; −1 for a row that is never predicted.
+        groups: Rows of one number are left out together where the penalty is chosen, int64 [n]; None: each by itself.
         weighting: How classes weigh, see `bench.heads.closed.WEIGHTINGS`.
         penalties: What is tried, as multiples of `LeastSquares.unit`.
         memory_bytes: Of products that are kept, and about of the workspace beside them.
@@ -71,6 +72,7 @@ class Screening:
         classes: int,
         folds: np.ndarray,
         *,
+        groups: np.ndarray | None = None,
         weighting: Weighting = "sqrt",
         penalties: Sequence[float] = PENALTIES,
         memory_bytes: int = 1 << 30,
@@ -80,6 +82,8 @@ class Screening:
         self._dtype = torch.float64 if self._count <= LARGEST_DOUBLE else torch.float32
         self._targets = torch.nn.functional.one_hot(targets, classes).to(self._dtype)
         self._weights = class_weights(targets, weighting)
+        together = groups is not None and 1 < len(np.unique(groups)) < len(groups)
+        self._groups = torch.from_numpy(np.ascontiguousarray(groups)) if together else None
         self._folds = torch.from_numpy(np.ascontiguousarray(folds))
         self._kept: dict[Source, Screened] = {}
         self._grams = Grams(
@@ -155,8 +159,8 @@ class Screening:
         return Design.of_columns(columns, read, self._count, self._dtype, self._memory_bytes)
 
     def _chosen(self, design: Design) -> Screened:
-        """The best penalty by leaving out single rows, and what it says out of fold."""
-        problem = LeastSquares(design, self._targets, self._weights, self._memory_bytes)
+        """The best penalty by leaving out single rows or groups, and what it says out of fold."""
+        problem = LeastSquares(design, self._targets, self._weights, self._memory_bytes, self._groups)
         errors = problem.errors([penalty * problem.unit for penalty in self._penalties])
         best = int(np.argmin(errors))
         scores = problem.out_of_fold(self._penalties[best] * problem.unit, self._folds)

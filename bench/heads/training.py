@@ -28,6 +28,7 @@ def fit(
     candidate: Candidate,
     *,
     task: str = DEFAULT_TASK,
+    groups: np.ndarray | None = None,
     precision: Precision = "float32",
     memory_bytes: int = GIBIBYTE,
 ) -> list[FittedHead]:
@@ -44,6 +45,8 @@ def fit(
         candidate: Names the fusion, the common width and the head. A width of None stands for the default.
         precision: ``"fast"`` lets the products with the features be computed in bfloat16.
         task: What the numbers are.
+        groups: Rows of one number belong together, int64 [n], also where a head tunes a setting of its own; None: each
+            row is on its own. Those of rows that no job trains on are not read.
         memory_bytes: About how much workspace may be used, beside the features and the results. A logistic head also
             holds a few d × d matrices while it finds the principal axes (d ≤ 4,096).
 
@@ -56,6 +59,7 @@ def fit(
     device = features[0].device
     whole = not np.issubdtype(labels.dtype, np.floating)
     targets = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64 if whole else labels.dtype)).to(device)
+    together = None if groups is None else torch.from_numpy(np.ascontiguousarray(groups, dtype=np.int64)).to(device)
     for job in jobs:
         known = labels[job.train]
         if whole and (not len(known) or known.min() < 0 or known.max() >= classes):
@@ -68,7 +72,16 @@ def fit(
         if operator is not None:
             width = common_width(operator, [x.shape[1] for x in sources], candidate.width)
         problem = Problem(
-            tuple(sources), targets, classes, operator, width, tuple(jobs), candidate.head, precision, memory_bytes
+            features=tuple(sources),
+            labels=targets,
+            classes=classes,
+            operator=operator,
+            width=width,
+            jobs=tuple(jobs),
+            settings=candidate.head,
+            precision=precision,
+            memory_bytes=memory_bytes,
+            groups=together,
         )
         return HEAD_KINDS[candidate.head.kind].train(problem)
 

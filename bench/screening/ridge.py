@@ -84,7 +84,7 @@ def scoring_of(
     import torch
 
     numbers = _fold_numbers(truth, groups, protocol)
-    screening = Screening(read, truth, len(labels), numbers)
+    screening = Screening(read, truth, len(labels), numbers, groups=groups)
     predicted = [np.flatnonzero(repetition >= 0) for repetition in numbers]
 
     def score(candidate: Candidate) -> Seen | None:
