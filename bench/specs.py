@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from bench.errors import BenchError
 from bench.registry import Registry
@@ -82,11 +93,19 @@ class Source(Spec):
 class HeadSettings(Spec):
     """What a head is made with. Each kind of head has settings of its own, whose `kind` names it.
 
-    `revision` is raised when heads of the kind compute something else: remembered outcomes are then not used.
+    `revision` is raised when heads of the kind compute something else: remembered outcomes are then not used. `later`
+    names settings that came after others: at its default none is written, so that what identifies a head stays.
     """
 
     revision: ClassVar[int] = 0
+    later: ClassVar[frozenset[str]] = frozenset()
     kind: str
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        plain = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
+        return {name: value for name, value in values.items() if name not in plain}
 
 
 HEAD_SETTINGS: Registry[type[HeadSettings]] = Registry("head", pluggable=True)
@@ -106,39 +125,55 @@ def _head(value: Any) -> Any:
 Head = Annotated[SerializeAsAny[HeadSettings], BeforeValidator(_head)]
 
 
+ClassWeight = Literal["none", "sqrt", "balanced"]
+"""How much a training row counts by how frequent its class is: all rows alike, each as the inverse square root of its
+class's frequency, or so that all classes count the same (scikit-learn's `class_weight`). Rows weigh 1 on average."""
+
+
 class MLP(HeadSettings):
     """The paper's head: one hidden layer, Adam, a fixed number of epochs (section 4).
 
     The paper leaves the hidden width open; 256 is ours.
     """
 
+    later: ClassVar[frozenset[str]] = frozenset({"class_weight"})
     kind: Literal["mlp"] = "mlp"
     hidden: Annotated[int, Field(ge=1)] = 256
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     epochs: Annotated[int, Field(ge=1)] = 120
     batch_size: Annotated[int, Field(ge=1)] = 1024
+    class_weight: ClassWeight = "none"
 
 
 class Logistic(HeadSettings):
     """The sceptic's control: a converged logistic regression whose C is tuned on the training rows alone."""
 
     revision: ClassVar[int] = 3
+    later: ClassVar[frozenset[str]] = frozenset({"class_weight"})
     kind: Literal["logistic"] = "logistic"
-
-
-Weighting = Literal["none", "sqrt", "balanced"]
+    class_weight: ClassWeight = "none"
 
 
 class Ridge(HeadSettings):
     """Ridge regression on one-hot classes: solved rather than trained, its penalty found on the training rows alone.
 
-    `weighting` says how much a row counts by how frequent its class is: all alike, as the inverse square root of the
-    frequency, or so that all classes weigh the same.
+    `class_weight` is written `weighting`, as it was once called: studies and exports are known by what is written.
     """
 
     revision: ClassVar[int] = 1
     kind: Literal["ridge"] = "ridge"
-    weighting: Weighting = "sqrt"
+    class_weight: ClassWeight = "sqrt"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_its_first_name(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "weighting" in value:
+            return {"class_weight" if name == "weighting" else name: each for name, each in value.items()}
+        return value
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"weighting" if name == "class_weight" else name: each for name, each in dump(self).items()}
 
 
 HEAD_SETTINGS.add("mlp", MLP)

@@ -17,7 +17,7 @@ from bench.heads import design as design_module
 from bench.heads import ridge as ridge_module
 from bench.heads.closed import PENALTIES
 from bench.heads.ridge import best_temperature
-from bench.specs import Candidate, Ridge, Source, Weighting
+from bench.specs import Candidate, ClassWeight, Ridge, Source
 from bench.study.writing import candidate_params
 
 ROWS, CLASSES = 120, 3
@@ -32,9 +32,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def candidate(count: int = 1, fusion: str = "concat", weighting: Weighting = "sqrt") -> Candidate:
+def candidate(count: int = 1, fusion: str = "concat", class_weight: ClassWeight = "sqrt") -> Candidate:
     sources = tuple(Source(model=f"m{number}", layer=0, pooling="mean") for number in range(count))
-    return Candidate(sources=sources, fusion="none" if count == 1 else fusion, head=Ridge(weighting=weighting))
+    return Candidate(sources=sources, fusion="none" if count == 1 else fusion, head=Ridge(class_weight=class_weight))
 
 
 def data(*widths: int, rows: int = ROWS, distance: float = 0.8) -> tuple[list[torch.Tensor], np.ndarray]:
@@ -58,8 +58,8 @@ def standardised(features: list[torch.Tensor], job: Job) -> np.ndarray:
     return (x - x[job.train].mean(0)) / x[job.train].std(0)
 
 
-def weights(labels: np.ndarray, weighting: str) -> np.ndarray:
-    found = np.bincount(labels)[labels] ** EXPONENTS[weighting]
+def weights(labels: np.ndarray, class_weight: str) -> np.ndarray:
+    found = np.bincount(labels)[labels] ** EXPONENTS[class_weight]
     return found / found.mean()
 
 
@@ -72,22 +72,22 @@ def outputs(fitted: FittedHead, features: list[torch.Tensor], rows: np.ndarray) 
 
 # more columns than rows, of one source and of two together; fewer columns than rows
 @pytest.mark.parametrize("widths", [(200,), (70, 60), (15,)], ids=str)
-@pytest.mark.parametrize("weighting", EXPONENTS)
-def test_it_is_scikit_learns_ridge_on_each_folds_own_training_rows(widths: tuple[int, ...], weighting: str) -> None:
+@pytest.mark.parametrize("class_weight", EXPONENTS)
+def test_it_is_scikit_learns_ridge_on_each_folds_own_training_rows(widths: tuple[int, ...], class_weight: str) -> None:
     features, labels = data(*widths)
     for job, fitted in zip(
-        jobs(), fit(features, labels, CLASSES, jobs(), candidate(len(widths), weighting=weighting)), strict=True
+        jobs(), fit(features, labels, CLASSES, jobs(), candidate(len(widths), class_weight=class_weight)), strict=True
     ):
         x, targets = standardised(features, job), np.eye(CLASSES)[labels]
         model = SklearnRidge(alpha=fitted.report[0]["alpha"])
-        model.fit(x[job.train], targets[job.train], weights(labels[job.train], weighting))
+        model.fit(x[job.train], targets[job.train], weights(labels[job.train], class_weight))
         np.testing.assert_allclose(outputs(fitted, features, job.predict), model.predict(x[job.predict]), atol=1e-5)
 
 
-@pytest.mark.parametrize(("weighting", "theirs"), [("none", None), ("balanced", "balanced")])
-def test_decisions_are_those_of_a_ridge_classifier_refitted_per_fold(weighting: str, theirs: str | None) -> None:
+@pytest.mark.parametrize(("class_weight", "theirs"), [("none", None), ("balanced", "balanced")])
+def test_decisions_are_those_of_a_ridge_classifier_refitted_per_fold(class_weight: str, theirs: str | None) -> None:
     features, labels = data(70, 60, rows=400, distance=0.15)
-    found = fit(features, labels, CLASSES, jobs(400), candidate(2, weighting=weighting))
+    found = fit(features, labels, CLASSES, jobs(400), candidate(2, class_weight=class_weight))
     for job, fitted in zip(jobs(400), found, strict=True):
         x = standardised(features, job)
         model = RidgeClassifier(alpha=fitted.report[0]["alpha"], class_weight=theirs)
@@ -97,14 +97,14 @@ def test_decisions_are_those_of_a_ridge_classifier_refitted_per_fold(weighting: 
 
 
 @pytest.mark.parametrize("widths", [(200,), (15,)], ids=str)
-@pytest.mark.parametrize("weighting", EXPONENTS)
+@pytest.mark.parametrize("class_weight", EXPONENTS)
 def test_penalty_and_temperature_are_the_best_of_left_out_training_rows(
-    widths: tuple[int, ...], weighting: str
+    widths: tuple[int, ...], class_weight: str
 ) -> None:
     features, labels = data(*widths)
     job = Job(np.arange(60), np.arange(60, ROWS), 0)
-    (fitted,) = fit(features, labels, CLASSES, [job], candidate(weighting=weighting))
-    x, y, w = standardised(features, job)[:60], np.eye(CLASSES)[labels[:60]], weights(labels[:60], weighting)
+    (fitted,) = fit(features, labels, CLASSES, [job], candidate(class_weight=class_weight))
+    x, y, w = standardised(features, job)[:60], np.eye(CLASSES)[labels[:60]], weights(labels[:60], class_weight)
     unit = (w[:, None] * (x - np.average(x, axis=0, weights=w)) ** 2).sum() / 60
     errors, left_out = [], []
     for penalty in PENALTIES:
@@ -204,8 +204,8 @@ def test_beyond_the_largest_basis_coefficients_lie_in_the_span_of_some_rows(monk
 
 def test_a_run_says_how_rows_were_weighed() -> None:
     source = Source(model="m", layer=0, pooling="mean")
-    params = candidate_params(Candidate(sources=(source,), head=Ridge(weighting="balanced")))
-    assert (params["head"], params["weighting"]) == ("ridge", "balanced")
+    params = candidate_params(Candidate(sources=(source,), head=Ridge(class_weight="balanced")))
+    assert (params["head"], params["class_weight"]) == ("ridge", "balanced")
 
 
 WHOLE = """

@@ -10,10 +10,11 @@ from sklearn.linear_model import RidgeClassifier
 
 from bench.fusion import FUSIONS
 from bench.heads import screening as screening_module
-from bench.heads.closed import WEIGHTINGS, LeastSquares, class_weights
+from bench.heads.closed import LeastSquares
 from bench.heads.design import Design
 from bench.heads.grams import Centred, Grams, products
 from bench.heads.screening import Screening
+from bench.heads.weights import EXPONENTS, class_weights
 from bench.specs import Candidate, Source, fingerprint
 
 ROWS, CLASSES = 80, 3
@@ -51,8 +52,8 @@ def candidate(*widths: int, fusion: str | None = None) -> Candidate:
     return Candidate(sources=tuple(map(source, widths)), fusion=fusion or ("none" if len(widths) == 1 else "concat"))
 
 
-def refitted(x: np.ndarray, penalty: float, weighting: str, folds: np.ndarray = FOLDS) -> np.ndarray:
-    weights = class_weights(torch.from_numpy(LABELS), weighting).numpy()
+def refitted(x: np.ndarray, penalty: float, class_weight: str, folds: np.ndarray = FOLDS) -> np.ndarray:
+    weights = class_weights(torch.from_numpy(LABELS), class_weight).numpy()
     found = np.full((*folds.shape, CLASSES), np.nan)
     for number, repetition in enumerate(folds):
         for fold in set(repetition) - {-1}:
@@ -62,27 +63,27 @@ def refitted(x: np.ndarray, penalty: float, weighting: str, folds: np.ndarray = 
     return found
 
 
-def unit(x: np.ndarray, weighting: str) -> float:
-    weights = class_weights(torch.from_numpy(LABELS), weighting).numpy()
+def unit(x: np.ndarray, class_weight: str) -> float:
+    weights = class_weights(torch.from_numpy(LABELS), class_weight).numpy()
     return float((weights[:, None] * (x - np.average(x, axis=0, weights=weights)) ** 2).sum() / ROWS)
 
 
 # 120 and 60 + 90 columns: fewer rows; 20 and 12 + 9: fewer columns, and fewer (9) or more (20) than a fold's rows
 @pytest.mark.parametrize("widths", [(120,), (60, 90), (20,), (9,), (12, 9)], ids=str)
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_out_of_fold_scores_are_those_of_fitting_anew(widths: tuple[int, ...], weighting: str) -> None:
+@pytest.mark.parametrize("class_weight", EXPONENTS)
+def test_out_of_fold_scores_are_those_of_fitting_anew(widths: tuple[int, ...], class_weight: str) -> None:
     x = standardised(widths)
     for penalty in (1e-3, 0.1):
-        screening = Screening(matrix, LABELS, CLASSES, FOLDS, weighting=weighting, penalties=[penalty])
+        screening = Screening(matrix, LABELS, CLASSES, FOLDS, class_weight=class_weight, penalties=[penalty])
         found = screening.score(candidate(*widths))
-        expected = refitted(x, penalty * unit(x, weighting), weighting)
+        expected = refitted(x, penalty * unit(x, class_weight), class_weight)
         np.testing.assert_allclose(found.scores, expected, atol=1e-8)
         np.testing.assert_allclose(found.scores.sum(-1), 1, atol=1e-8)
 
 
 def test_decisions_are_those_of_a_ridge_classifier_refitted_per_fold() -> None:
     x = standardised((60, 90))
-    found = Screening(matrix, LABELS, CLASSES, FOLDS, weighting="none", penalties=[0.05]).score(candidate(60, 90))
+    found = Screening(matrix, LABELS, CLASSES, FOLDS, class_weight="none", penalties=[0.05]).score(candidate(60, 90))
     for repetition, scores in zip(FOLDS, found.scores, strict=True):
         for fold in range(5):
             inside = repetition != fold
@@ -91,15 +92,15 @@ def test_decisions_are_those_of_a_ridge_classifier_refitted_per_fold() -> None:
 
 
 @pytest.mark.parametrize("widths", [(120,), (20,)], ids=str)
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_the_penalty_is_the_best_by_leaving_out_single_rows(widths: tuple[int, ...], weighting: str) -> None:
+@pytest.mark.parametrize("class_weight", EXPONENTS)
+def test_the_penalty_is_the_best_by_leaving_out_single_rows(widths: tuple[int, ...], class_weight: str) -> None:
     x, penalties = standardised(widths), [1e-2, 1e-1, 1.0, 10.0]
-    weights = class_weights(torch.from_numpy(LABELS), weighting).numpy()
+    weights = class_weights(torch.from_numpy(LABELS), class_weight).numpy()
     errors = []
     for penalty in penalties:
-        scores = refitted(x, penalty * unit(x, weighting), weighting, np.arange(ROWS)[None])[0]
+        scores = refitted(x, penalty * unit(x, class_weight), class_weight, np.arange(ROWS)[None])[0]
         errors.append(np.average((scores - np.eye(CLASSES)[LABELS]) ** 2, axis=0, weights=weights).mean())
-    found = Screening(matrix, LABELS, CLASSES, FOLDS, weighting=weighting, penalties=penalties).score(
+    found = Screening(matrix, LABELS, CLASSES, FOLDS, class_weight=class_weight, penalties=penalties).score(
         candidate(*widths)
     )
     assert found.penalty == penalties[int(np.argmin(errors))]
@@ -118,17 +119,17 @@ def test_left_out_scores_are_those_of_folds_of_one_row() -> None:
 
 def test_rows_of_no_fold_are_learnt_from_and_not_predicted() -> None:
     folds = np.where(FOLDS[:1] == 0, 0, -1)
-    found = Screening(matrix, LABELS, CLASSES, folds, weighting="none", penalties=[0.1]).score(candidate(120))
+    found = Screening(matrix, LABELS, CLASSES, folds, class_weight="none", penalties=[0.1]).score(candidate(120))
     x = standardised((120,))
     np.testing.assert_allclose(found.scores, refitted(x, 0.1 * unit(x, "none"), "none", folds), atol=1e-8)
     assert np.isnan(found.scores[0, FOLDS[0] != 0]).all()
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_dual_and_primal_say_the_same(weighting: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    dual = Screening(matrix, LABELS, CLASSES, FOLDS, weighting=weighting).score(candidate(60, 90))
+@pytest.mark.parametrize("class_weight", EXPONENTS)
+def test_dual_and_primal_say_the_same(class_weight: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dual = Screening(matrix, LABELS, CLASSES, FOLDS, class_weight=class_weight).score(candidate(60, 90))
     monkeypatch.setattr(screening_module, "LARGEST_DUAL", 10)
-    primal = Screening(matrix, LABELS, CLASSES, FOLDS, weighting=weighting).score(candidate(60, 90))
+    primal = Screening(matrix, LABELS, CLASSES, FOLDS, class_weight=class_weight).score(candidate(60, 90))
     assert primal.penalty == dual.penalty
     np.testing.assert_allclose(primal.scores, dual.scores, atol=1e-8)
 
@@ -185,7 +186,7 @@ def test_late_fusion_factorises_a_source_once(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_features_that_say_nothing_leave_the_shares_of_the_classes() -> None:
-    screening = Screening(lambda _: torch.ones(ROWS, 7), LABELS, CLASSES, FOLDS, weighting="none")
+    screening = Screening(lambda _: torch.ones(ROWS, 7), LABELS, CLASSES, FOLDS, class_weight="none")
     scores = screening.score(candidate(7)).scores
     for fold in range(5):
         shares = np.bincount(LABELS[FOLDS[0] != fold], minlength=CLASSES) / (FOLDS[0] != fold).sum()

@@ -103,9 +103,9 @@ def test_a_weighting_of_ridge_is_searched_where_several_are_listed() -> None:
         )
         return {member.candidate.head for member in members(space, {"a": SHAPES["a"]})}
 
-    assert heads() == {Logistic(), Ridge(weighting="sqrt")}
-    assert heads(weighting=["balanced"]) == {Logistic(), Ridge(weighting="balanced")}
-    assert heads(weighting=["none", "sqrt"]) == {Logistic(), Ridge(weighting="none"), Ridge(weighting="sqrt")}
+    assert heads() == {Logistic(), Ridge(class_weight="sqrt")}
+    assert heads(weighting=["balanced"]) == {Logistic(), Ridge(class_weight="balanced")}
+    assert heads(weighting=["none", "sqrt"]) == {Logistic(), Ridge(class_weight="none"), Ridge(class_weight="sqrt")}
     with pytest.raises(ValidationError, match="'none', 'sqrt' or 'balanced'"):
         heads(weighting=["square root"])
 

@@ -155,6 +155,9 @@ def describe(candidate: Candidate) -> str:
     """A candidate in a line, with what usually tells two of them apart."""
     head = candidate.head
     words = f"mlp {head.hidden}, learning rate {head.learning_rate:g}" if isinstance(head, MLP) else head.kind
+    setting = type(head).model_fields.get("class_weight")
+    if setting is not None and (weight := getattr(head, "class_weight", None)) != setting.default:
+        words += f", class weight {weight}"
     width = "" if candidate.width is None else f", width {candidate.width}"
     return f"{candidate}{width}, {words}"
 

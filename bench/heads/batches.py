@@ -26,7 +26,7 @@ class Minibatch(NamedTuple):
     Attributes:
         inputs: Per source (or one, where sources need no projection and are joined) [heads, rows, d].
         labels: [heads, rows, 1].
-        weights: [heads, rows, 1]; 1 / a head's number of rows, and 0 for padding.
+        weights: [heads, rows, 1]; a row's weight / a head's number of rows, and 0 for padding.
     """
 
     inputs: list[Tensor]
@@ -49,6 +49,7 @@ class Batches:
         size: Rows a batch, before padding. A head with no more rows than that sees them all in each step.
         dtype: Of the inputs.
         room: Bytes that kept rows may take.
+        weights: Of each head's training rows, 1 on average.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class Batches:
         size: int,
         dtype: torch.dtype,
         room: int,
+        weights: Sequence[Tensor],
     ) -> None:
         self.features, self.scalings, self.join, self.size, self.dtype = features, scalings, join, size, dtype
         self.counts = [len(chosen) for chosen in rows]
+        self.weights = [each.float().cpu() for each in weights]
         longest = padded(max(self.counts))
         # Padding repeats a head's own first row, with weight 0.
         self.rows = torch.stack([torch.cat([r, r[:1].expand(longest - len(r))]) for r in rows])
@@ -93,7 +96,7 @@ class Batches:
         weights = torch.zeros(*positions.shape, 1)
         for head, pick in enumerate(picks):
             positions[head, : len(pick)] = pick
-            weights[head, : len(pick)] = 1 / len(pick)
+            weights[head, : len(pick), 0] = self.weights[head][pick] / len(pick)
         positions = positions.to(self.features[0].device)
         if self.kept is None:
             inputs = self._standardised(self.rows.gather(1, positions))

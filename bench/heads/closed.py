@@ -16,7 +16,7 @@ Both are exact for rows that are standardised once and weights that are given on
 without those rows gives. A fold's own standardisation and class weights would differ a little from those of all rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,20 +24,9 @@ import torch
 from torch import Tensor
 
 from bench.heads.design import Design
-from bench.specs import Weighting
 
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-6, 5))
 """λ as multiples of the mean square of a row, which is the number of columns where they are standardised."""
-
-WEIGHTINGS: Mapping[Weighting, float] = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}
-"""A row weighs (frequency of its class) to the power of minus this."""
-
-
-def class_weights(labels: Tensor, weighting: Weighting) -> Tensor:
-    """Weights of rows by their classes, float64 [n], 1 on average; `labels` are class indices, int64 [n]."""
-    counts = labels.bincount().double()
-    weights = counts[labels] ** -WEIGHTINGS[weighting]
-    return weights / weights.mean()
 
 
 @dataclass(frozen=True, eq=False)

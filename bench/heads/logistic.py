@@ -7,8 +7,9 @@ solutions. The matrix is expressed in its principal axes and the classes in thos
 Hessian is diagonal at the start and nearly so on the way: the diagonal that it has where a solution begins
 preconditions L-BFGS. With fewer rows than columns the axes are fewer, without loss.
 
-Objective: scikit-learn's. (1 / n) Σ cross-entropy + ‖W‖² / (2 C n), the intercept unpenalised; with two classes the
-penalty of the two-column form is doubled, so that C means what it means there.
+Objective: scikit-learn's. (1 / n) Σ w · cross-entropy + ‖W‖² / (2 C n), the intercept unpenalised, with rows' weights w
+by class (`Logistic.class_weight`); with two classes the penalty of the two-column form is doubled, so that C means what
+it means there. Held-out rows have the same weights.
 Grid: C = 1e-5, 1e-4 … 1e2, on standardised features. Chosen: the first minimum of the held-out log-loss over three
 stratified inner folds that is below that of the classes' shares by `LEARNED`, else the least of all: where a few
 large axes say nothing of the classes, the loss rises a little at first and falls far below when the smaller ones come
@@ -33,6 +34,7 @@ from bench.heads.kinds import Job, Problem, Trained, head
 from bench.heads.lbfgs import Objective, Solution, minimise
 from bench.heads.linear import Fused, same_features
 from bench.heads.pipeline import Affine
+from bench.heads.weights import class_weights
 from bench.specs import Logistic
 
 GRID = tuple(10.0**exponent for exponent in range(-5, 3))
@@ -59,12 +61,12 @@ def _train(problem: Problem, jobs: Sequence[Job]) -> Iterator[Trained]:
     """Heads of jobs on the same features, whose seeds draw the inner folds."""
     fused = Fused.of(problem, jobs[0])
     design = Design.of(fused.read, fused.rows, problem.memory_bytes)
-    task = _Task(design, fused.labels, len(fused.present), problem.memory_bytes)
+    weights = class_weights(fused.labels, problem.settings.class_weight)
+    task = _Task(design, fused.labels, weights, len(fused.present), problem.memory_bytes)
     rough = replace(task, design=design.kept_as(ROUGH)) if task.dtype != ROUGH else task
-    every = torch.ones_like(task.labels, dtype=task.dtype)[None]
     for job in jobs:
         c, near = rough.tune(inner_folds(fused.labels, fused.groups, INNER_FOLDS, job.seed))
-        solution = task.solve(every, c, near.to(task.dtype), TOLERANCE[task.dtype])
+        solution = task.solve(task.given[None], c, near.to(task.dtype), TOLERANCE[task.dtype])
         report = {
             "C": c,
             "penalty": _penalty(c, task.classes, design.count),
@@ -85,7 +87,7 @@ def _penalty(c: Any, classes: int, rows: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """Weighted logistic regressions on one design, many at a time.
+    """Logistic regressions on one design, many at a time, whose rows have `weights` [n] that are 1 on average.
 
     A point is the coefficients [classes, axes + 1] of one problem, flattened; their last column is the intercept, their
     rows are turned by the classes' basis. Rows of the design come last in what is computed of them: a softmax over what
@@ -94,8 +96,14 @@ class _Task:
 
     design: Design
     labels: Tensor
+    weights: Tensor
     classes: int
     memory_bytes: int
+
+    @property
+    def given(self) -> Tensor:
+        """The weights in the arithmetic's type, [n]."""
+        return self.weights.to(self.dtype)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -114,13 +122,13 @@ class _Task:
         Where every row is given the classes' shares, as at the start, that covariance is the Hessian over classes
         (Böhning 1992). In float64 whatever the arithmetic, so that tasks of the same labels share it.
         """
-        shares = self.labels.bincount(minlength=self.classes).double() / self.design.count
+        shares = self.labels.bincount(self.weights, minlength=self.classes) / self.design.count
         _, columns = torch.linalg.eigh(shares.diag() - shares[:, None] * shares)
         return columns.T.to(self.dtype), (columns.T @ shares.log()).to(self.dtype)
 
     def tune(self, folds: Tensor) -> tuple[float, Tensor]:
         """The C at which the log-loss of the held-out rows has its minimum, and the mean of its solutions."""
-        held_out = torch.stack([folds == fold for fold in range(INNER_FOLDS)]).to(self.dtype)
+        held_out = self.given * torch.stack([folds == fold for fold in range(INNER_FOLDS)])
         # Weighted by the rows that were held out, and without penalty, the objective is the log-loss.
         log_loss = self._objective(held_out, held_out.new_zeros(INNER_FOLDS))
         problems = torch.arange(INNER_FOLDS, device=held_out.device)
@@ -130,7 +138,7 @@ class _Task:
         enough = (1 - LEARNED) * float(log_loss(points, problems)[0].sum())
         best, least = GRID[0], float("inf")
         for c in GRID:
-            points = self.solve(1 - held_out, c, points, TUNING).points
+            points = self.solve(self.given - held_out, c, points, TUNING).points
             if (loss := float(log_loss(points, problems)[0].sum())) < least:
                 best, chosen, least = c, points, loss
             elif least < enough:
@@ -138,7 +146,7 @@ class _Task:
         return best, chosen.mean(0, keepdim=True)
 
     def solve(self, included: Tensor, c: float, start: Tensor, tolerance: float) -> Solution:
-        """Fit one problem per row of `included` [problems, rows], which says which rows it sees (1 or 0)."""
+        """Fit one problem per row of `included` [problems, rows]: the weights of rows that it sees, 0 for others."""
         counts = included.sum(1)
         penalties = _penalty(c, self.classes, counts)
         weights = included / counts[:, None]

@@ -6,6 +6,8 @@ What costs time in training many small heads is memory traffic and the calls aro
 - the weights of all layers of all heads are one vector, and so are their gradients: Adam is one fused call;
 - `_Product` writes a layer's gradient straight to where Adam reads it, and none is computed for the features;
 - the loss is never computed: its gradient at the logits, softmax minus one-hot, is where the backward pass begins.
+
+The loss is the mean of cross-entropies, each times its row's weight by class (`MLP.class_weight`).
 """
 
 from collections import defaultdict
@@ -20,6 +22,7 @@ from bench.heads.batches import Batches, padded
 from bench.heads.kinds import Job, Problem, Trained, head
 from bench.heads.parameters import TOGETHER_BYTES, Parameters, Shape, draw, state_bytes
 from bench.heads.pipeline import Affine, Pipeline, Scaling, standardisations
+from bench.heads.weights import class_weights
 from bench.specs import MLP
 
 # A weight of a scalar mix is the softmax of this many times its parameter: in the paper's 120 steps of 1e-4 a bare
@@ -60,6 +63,7 @@ def _train(problem: Problem, jobs: Sequence[Job]) -> list[Trained]:
         size=settings.batch_size,
         dtype=torch.bfloat16 if problem.precision == "fast" else torch.float32,
         room=problem.memory_bytes - len(jobs) * _head_bytes(problem),
+        weights=[class_weights(problem.labels[chosen], settings.class_weight) for chosen in rows],
     )
     adam = torch.optim.Adam([parameters], lr=settings.learning_rate, fused=True)
     for _ in range(settings.epochs):

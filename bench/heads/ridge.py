@@ -5,7 +5,7 @@ than the columns, else of the columns' (see `bench.heads.closed`). Beyond `LARGE
 coefficients are looked for in the span of so many of the training rows, which the job's seed draws.
 
 Objective: Σ w ‖y − b − W x‖² + λ ‖W‖² over the standardised features x and one-hot targets y, that is scikit-learn's
-`RidgeClassifier(alpha=λ)`. The rows' weights follow from the frequency of their class (`Ridge.weighting`).
+`RidgeClassifier(alpha=λ)`. The rows' weights follow from the frequency of their class (`Ridge.class_weight`).
 Grid: `PENALTIES` times the mean square of a row. Chosen: the smallest weighted mean squared error of rows left out,
 those of one group together.
 
@@ -23,12 +23,13 @@ import torch
 from torch import Tensor
 
 from bench.heads import design as axes
-from bench.heads.closed import PENALTIES, LeastSquares, class_weights
+from bench.heads.closed import PENALTIES, LeastSquares
 from bench.heads.design import Design
 from bench.heads.grams import Centred
 from bench.heads.kinds import Job, Problem, Trained, head
 from bench.heads.linear import Fused, same_features
 from bench.heads.pipeline import Affine
+from bench.heads.weights import class_weights
 from bench.specs import Ridge
 
 TEMPERATURES = 1.0, 1e3
@@ -54,7 +55,7 @@ def _same(problem: Problem, job: Job) -> Hashable:
 def _train(problem: Problem, job: Job) -> Trained:
     fused = Fused.of(problem, job)
     count, width = len(fused.rows), fused.read(fused.rows[:1]).shape[1]
-    weights = class_weights(fused.labels, problem.settings.weighting)
+    weights = class_weights(fused.labels, problem.settings.class_weight)
     dtype = torch.float64 if count * min(count, width) <= axes.LARGEST_DOUBLE else torch.float32
     centred = Centred.of(lambda positions: fused.read(fused.rows[positions]), weights, dtype)
     span = _span(centred, job.seed) if min(count, width) > axes.LARGEST_BASIS else None

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from bench.fusion import FUSIONS, Operator, common_width
-from bench.heads.closed import PENALTIES, LeastSquares, class_weights
+from bench.heads.closed import PENALTIES, LeastSquares
 from bench.heads.design import Design
 from bench.heads.grams import Centred, Grams, products
 from bench.heads.pipeline import standardisation
 from bench.heads.projections import orthonormal
-from bench.specs import Candidate, Source, Weighting, fingerprint
+from bench.heads.weights import class_weights
+from bench.specs import Candidate, ClassWeight, Source, fingerprint
 
 LARGEST_DUAL = 2048
 """Rows beyond which rows are not multiplied with one another."""
@@ -60,7 +61,7 @@ class Screening:
         classes: Length of the label list.
         folds: Each row's fold in each repetition, int64 [repetitions, n]; −1 for a row that is never predicted.
         groups: Rows of one number are left out together where the penalty is chosen, int64 [n]; None: each by itself.
-        weighting: How classes weigh, see `bench.heads.closed.WEIGHTINGS`.
+        class_weight: How classes weigh, see `bench.specs.ClassWeight`.
         penalties: What is tried, as multiples of `LeastSquares.unit`.
         memory_bytes: Of products that are kept, and about of the workspace beside them.
     """
@@ -73,7 +74,7 @@ class Screening:
         folds: np.ndarray,
         *,
         groups: np.ndarray | None = None,
-        weighting: Weighting = "sqrt",
+        class_weight: ClassWeight = "sqrt",
         penalties: Sequence[float] = PENALTIES,
         memory_bytes: int = 1 << 30,
     ) -> None:
@@ -81,7 +82,7 @@ class Screening:
         self._count, self._penalties, self._memory_bytes = len(labels), tuple(penalties), memory_bytes
         self._dtype = torch.float64 if self._count <= LARGEST_DOUBLE else torch.float32
         self._targets = torch.nn.functional.one_hot(targets, classes).to(self._dtype)
-        self._weights = class_weights(targets, weighting)
+        self._weights = class_weights(targets, class_weight)
         together = groups is not None and 1 < len(np.unique(groups)) < len(groups)
         self._groups = torch.from_numpy(np.ascontiguousarray(groups)) if together else None
         self._folds = torch.from_numpy(np.ascontiguousarray(folds))

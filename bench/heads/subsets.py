@@ -17,6 +17,7 @@ from bench.heads.kinds import Job
 from bench.heads.parameters import TOGETHER_BYTES, Parameters, Shape, draw, state_bytes
 from bench.heads.pipeline import DivergedError, Prediction, standardisations
 from bench.heads.products import fast_exact_products
+from bench.heads.weights import class_weights
 from bench.specs import MLP
 
 Subset = tuple[int, ...]
@@ -109,11 +110,11 @@ class _Head:
         hidden.relu_()
         return hidden, torch.addmm(self.shift, hidden, self.output)
 
-    def backward(self, x: Tensor, targets: Tensor) -> None:
-        """Fill the gradients of the mean cross-entropy."""
+    def backward(self, x: Tensor, targets: Tensor, weights: Tensor) -> None:
+        """Fill the gradients of the mean cross-entropy of rows with `weights` [rows, 1]."""
         hidden, logits = self.logits(x)
         slope = logits.softmax(-1)
-        slope.scatter_add_(1, targets, slope.new_full(targets.shape, -1)).div_(len(x))
+        slope.scatter_add_(1, targets, slope.new_full(targets.shape, -1)).mul_(weights / len(x))
         weight, bias, output, shift = self.gradients
         torch.mm(hidden.T, slope, out=output)
         torch.sum(slope, 0, out=shift)
@@ -131,12 +132,13 @@ def _train(
     parameters, heads = _initialise(blocks, classes, seed, settings, x.device)
     adam = torch.optim.Adam([parameters], lr=settings.learning_rate, fused=True)
     labels, order = targets.unsqueeze(1), torch.Generator().manual_seed(seed)
+    weights = class_weights(targets, settings.class_weight).float().unsqueeze(1)
     for _ in range(settings.epochs):
         for rows in _epoch(len(x), settings.batch_size, order):
             # the order of rows within a single batch changes nothing but rounding, so it is not drawn
-            batch, wanted = (x, labels) if rows is None else (x[rows], labels[rows])
+            batch, *wanted = (x, labels, weights) if rows is None else (x[rows], labels[rows], weights[rows])
             for head in heads:
-                head.backward(batch, wanted)
+                head.backward(batch, *wanted)
             adam.step()
     return heads
 

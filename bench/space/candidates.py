@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from bench.errors import BenchError
 from bench.fusion import FUSIONS, common_width
 from bench.space.schema import MOST_LAYERS, Choices, Heads, Range, SearchSpace
-from bench.specs import HEAD_SETTINGS, MLP, Candidate, HeadSettings, Logistic, Ridge, Source
+from bench.specs import HEAD_SETTINGS, Candidate, HeadSettings, Logistic, Ridge, Source
 
 
 class ModelShape(Protocol):
@@ -121,17 +121,19 @@ def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape
 def choose_head(chooser: Chooser, heads: Heads) -> HeadSettings:
     """The head of a candidate."""
     kind = heads.kinds[0] if len(heads.kinds) == 1 else chooser.suggest_categorical("head", heads.kinds)
-    if kind == "ridge":
-        ways = heads.weighting
-        return Ridge(weighting=ways[0] if len(ways) == 1 else chooser.suggest_categorical("weighting", ways))
-    if kind != "mlp":
-        return HEAD_SETTINGS[kind].model_validate({})
-    return MLP(
-        hidden=_hidden(chooser, heads),
-        learning_rate=_number(chooser, "learning_rate", heads.learning_rate),
-        epochs=heads.epochs,
-        batch_size=heads.batch_size,
-    )
+    settings: dict[str, Any] = {}
+    if kind == "mlp":
+        settings = {
+            "hidden": _hidden(chooser, heads),
+            "learning_rate": _number(chooser, "learning_rate", heads.learning_rate),
+            "epochs": heads.epochs,
+            "batch_size": heads.batch_size,
+        }
+    if ways := heads.class_weights(kind):
+        # samplers take a name for one list: earlier spaces have one for ridge alone
+        name = "weighting" if heads.class_weight is None else "class_weight"
+        settings["class_weight"] = ways[0] if len(ways) == 1 else chooser.suggest_categorical(name, ways)
+    return HEAD_SETTINGS[kind].model_validate(settings)
 
 
 def _hidden(chooser: Chooser, heads: Heads) -> int:

@@ -143,11 +143,13 @@ class _Preferring:
 def member_of(candidate: Candidate, space: SearchSpace, shapes: Shapes) -> Member | None:
     """A candidate with the parameters that lead to it; None where the space does not have it."""
     models = [model for model in shapes if model in candidate.models]
+    head = candidate.head
     preferred: dict[str, Any] = {
         "models": len(models),
         f"subset.{len(models)}": " + ".join(models),
-        "head": candidate.head.kind,
-        **candidate.head.model_dump(include={"hidden", "learning_rate", "weighting"}),
+        "head": head.kind,
+        **{name: getattr(head, name, None) for name in ("hidden", "learning_rate", "class_weight")},
+        "weighting": getattr(head, "class_weight", None),
     }
     # several choices may have one canonical form
     for turned, name, width in product(

@@ -21,7 +21,7 @@ from bench.pooling import POOLINGS
 from bench.registry import Registry
 from bench.space.objectives import Objectives
 from bench.space.samplers import SAMPLERS
-from bench.specs import HEAD_SETTINGS, Hint, Ridge, Spec, Weighting
+from bench.specs import HEAD_SETTINGS, ClassWeight, Hint, Ridge, Spec
 
 MOST_LAYERS = 3
 """Layers of one model in a candidate, poolings included."""
@@ -150,10 +150,11 @@ class Fusion(Spec):
 
 
 class Heads(Spec):
-    """Which heads, and what is searched of the settings of the MLP (a plain number is fixed) and of ridge.
+    """Which heads, and what is searched of the settings of the MLP (a plain number is fixed) and of all.
 
-    `weighting` holds the ways in which ridge may weigh rows by their class, see `bench.specs.Ridge`. Other heads have
-    defaults.
+    `class_weight` holds the ways in which training rows may weigh by their class, see `bench.specs.ClassWeight`; None
+    leaves each kind of head its own (ridge's is `sqrt`, others' `none`). `weighting` is what earlier spaces have in its
+    place, for ridge alone.
     """
 
     kinds: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("mlp",)
@@ -161,21 +162,38 @@ class Heads(Spec):
     learning_rate: Number = 1e-4
     epochs: Annotated[int, Field(ge=1)] = 120
     batch_size: Annotated[int, Field(ge=1)] = 1024
-    weighting: Annotated[tuple[Weighting, ...], Field(min_length=1)] = (Ridge().weighting,)
+    class_weight: Annotated[tuple[ClassWeight, ...], Field(min_length=1)] | None = None
+    weighting: Annotated[tuple[ClassWeight, ...], Field(min_length=1)] = (Ridge().class_weight,)
+
+    def class_weights(self, kind: str) -> tuple[ClassWeight, ...]:
+        """What a kind of head may weigh classes by; nothing where it has no such setting."""
+        setting = HEAD_SETTINGS[kind].model_fields.get("class_weight")
+        if setting is None:
+            return ()
+        if self.class_weight is not None:
+            return tuple(dict.fromkeys(self.class_weight))
+        return self.weighting if kind == "ridge" else (setting.default,)
 
     @property
     def searched(self) -> bool:
         """Whether any setting of a head is, not only its kind."""
         several = any(len(set(_numbers(each))) > 1 for each in (self.hidden, self.learning_rate))
-        return ("mlp" in self.kinds and several) or ("ridge" in self.kinds and len(set(self.weighting)) > 1)
+        return ("mlp" in self.kinds and several) or any(len(set(self.class_weights(kind))) > 1 for kind in self.kinds)
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what was added later where it stands at its default: spaces name studies."""
         values: dict[str, Any] = dump(self)
-        if self.weighting == Heads.model_fields["weighting"].default:
-            del values["weighting"]
+        for name in ("class_weight", "weighting"):
+            if getattr(self, name) == Heads.model_fields[name].default:
+                del values[name]
         return values
+
+    @model_validator(mode="after")
+    def _one_name(self) -> Self:
+        if self.class_weight is not None and self.weighting != Heads.model_fields["weighting"].default:
+            raise ValueError("weighting is what class_weight was called for ridge alone: give class_weight")
+        return self
 
     @field_validator("hidden")
     @classmethod

@@ -218,7 +218,7 @@ class Values:
     def __init__(self, truth: np.ndarray) -> None:
         import torch
 
-        from bench.heads.closed import class_weights
+        from bench.heads.weights import class_weights
 
         self._weights = class_weights(torch.from_numpy(truth), "sqrt").numpy()
         self._truth = np.eye(truth.max() + 1)[truth]

