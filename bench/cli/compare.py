@@ -7,6 +7,7 @@ import click
 
 from bench import api
 from bench.cli import completers, options, terminal
+from bench.cli.fields import option
 
 if TYPE_CHECKING:
     from bench.comparison import Compared, Contender
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("a", shell_complete=completers.studies)
 @click.argument("b", shell_complete=completers.studies)
-@click.option("--study", "within", shell_complete=completers.studies, help="The study in which A and B select models.")
+@option("--study", "within", shell_complete=completers.studies, help="The study in which A and B select models.")
 @options.trust_option
 @options.home_option
 @options.json_option

@@ -7,7 +7,7 @@ import click
 
 from bench import api
 from bench.cli import completers, options, terminal
-from bench.cli.fields import names, options_of
+from bench.cli.fields import names, option, options_of
 
 if TYPE_CHECKING:
     from bench.backends.parity import Parity
@@ -20,14 +20,14 @@ MARKS = {
 
 
 @click.command()
-@click.option(
+@option(
     "--parity",
     "model",
     metavar="MODEL",
     shell_complete=completers.models,
     help="Compare backends on a few texts instead, layer by layer.",
 )
-@click.option("--backends", callback=names, metavar="A,B,…", help="With --parity.  [default: all that are installed]")
+@option("--backends", callback=names, metavar="A,B,…", help="With --parity.  [default: all that are installed]")
 @options_of(api.EXTRACT_SETTINGS, "dtype", dtype="With --parity: of the computation.")
 @options.home_option
 @options.json_option

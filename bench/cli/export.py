@@ -7,7 +7,7 @@ import click
 
 from bench import api
 from bench.cli import completers, options, terminal
-from bench.cli.fields import options_of
+from bench.cli.fields import option, options_of
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("study", shell_complete=completers.studies)
 @options.trial_option("Which candidate, by search scores alone.")
-@click.option(
+@option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="A new folder.  [default: a logged model of the trial's run in the tracking store]",
 )
-@click.option("--with-weights", is_flag=True, help="Pack the layers that are used; else models are found by name.")
-@click.option("--register", metavar="NAME", help="Register it in the tracking store, as a new version of NAME.")
-@click.option("--alias", help="An alias of the registered version, such as champion.")
+@option("--with-weights", is_flag=True, help="Pack the layers that are used; else models are found by name.")
+@option("--register", metavar="NAME", help="Register it in the tracking store, as a new version of NAME.")
+@option("--alias", help="An alias of the registered version, such as champion.")
 @options_of(api.SEARCH_SETTINGS, "no_texts")
 @options.trust_option
 @options.home_option

@@ -5,21 +5,15 @@ from typing import Any
 import click
 
 from bench import api
-from bench.cli import completers, options, terminal
-from bench.cli.fields import names, options_of
+from bench.cli import options, terminal
+from bench.cli.fields import names, option, options_of
 
 
 @click.command()
-@click.option(
-    "--models",
-    callback=names,
-    required=True,
-    metavar="A,B,…",
-    shell_complete=completers.models,
-    help="Models by name, hub id or folder.",
-)
-@click.option("--layers", metavar="0,7,…", callback=names, help="Only these layers.  [default: all]")
-@options_of(api.EXTRACT_SETTINGS)
+@options.dataset_argument
+@options.models_option("Models by name, hub id or folder. May be repeated.", required=True)
+@option("--layers", metavar="0,7,…", callback=names, help="Only these layers.  [default: all]")
+@options_of(api.EXTRACT_SETTINGS, optional="dataset")
 @options.json_option
 def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bool, **params: Any) -> None:
     """Fill the store with the hidden states of a data set, without searching."""

@@ -2,17 +2,63 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
-from typing import Any, TypeVar
+from functools import cached_property, partial
+from typing import Any, TypeVar, cast
 
 import click
 
 from bench import api
 from bench.cli import completers
+from bench.durations import in_seconds
 from bench.errors import nearest
 from bench.settings import Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Collecting:
+    """A parser of click's in which an option that is given twice keeps both values; else the last is taken."""
+
+    def __init__(self, parser: Any) -> None:
+        self._parser = parser
+
+    def add_option(self, *, action: str, **how: Any) -> None:
+        """As the parser does, but appended to what was given before."""
+        self._parser.add_option(action={"store": "append", "store_const": "append_const"}[action], **how)
+
+
+class Option(click.Option):
+    """An option that is given once, or says that it may be repeated: of two values none is dropped in silence."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """As click does, but all values are kept."""
+        super().add_to_parser(parser if self.multiple else cast(Any, _Collecting(parser)), ctx)
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """As click does with the one value.
+
+        Raises:
+            UsageError: there are several.
+        """
+        found = opts.get(str(self.name))
+        if isinstance(found, list) and not self.multiple:
+            if len(found) > 1 and not ctx.resilient_parsing:
+                raise click.UsageError(self._twice(found), ctx)
+            opts = {**opts, str(self.name): found[-1]}
+        return super().handle_parse_result(ctx, opts, args)
+
+    def _twice(self, values: Sequence[Any]) -> str:
+        if self.is_flag:
+            given = [self.opts[0] if value else self.secondary_opts[0] for value in values]
+        else:
+            given = [f"{self.opts[0]} {value}" for value in values]
+        return f"{self.opts[0]} is given {len(values)} times ({', '.join(given)}): leave one."
+
+
+option = partial(click.option, cls=Option)
+"""The decorator of every option; `click.option` would take the last of two values."""
 
 
 class Whole(click.IntRange):
@@ -59,6 +105,19 @@ class LazyChoice(Choice):
         return tuple(self._words())
 
 
+class Duration(click.ParamType[float]):
+    """A time in seconds, given as `10m`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """In seconds."""
+        try:
+            return in_seconds(str(value))
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
 def listed(value: str) -> tuple[str, ...]:
     """A comma-separated list as a tuple."""
     found = tuple(part.strip() for part in value.split(",") if part.strip())
@@ -67,9 +126,10 @@ def listed(value: str) -> tuple[str, ...]:
     return found
 
 
-def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """The same where the option is given."""
-    return None if value is None else listed(value)
+def names(_: click.Context, __: click.Parameter, value: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The names of comma-separated lists, each once; None where the option is not given."""
+    given = (value,) if isinstance(value, str) else value or ()
+    return tuple(dict.fromkeys(name for each in given for name in listed(each))) or None
 
 
 def repeated(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -77,17 +137,23 @@ def repeated(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     return values or None
 
 
-def options_of(settings: Mapping[str, Setting], *only: str, **words: str) -> Callable[[F], F]:
-    """An option for each setting, or for some `only`, in their order; `words` replace the help of some."""
+def options_of(
+    settings: Mapping[str, Setting], *only: str, optional: str | None = None, **words: str
+) -> Callable[[F], F]:
+    """An option for each setting, or for some `only`, in their order; `words` replace the help of some.
+
+    One that is required is `optional` where the command has another way to give it.
+    """
 
     def decorate(function: F) -> F:
         for keyword in reversed(only or tuple(settings)):
             found = _arguments(settings[keyword])
             found["help"] = words.get(keyword, found["help"])
+            found["required"] &= keyword != optional
             flag = keyword.replace("_", "-")
             if settings[keyword].kind is bool and settings[keyword].hint.unset:
                 flag += f"/--no-{flag}"  # three answers: yes, no, and what is best
-            function = click.option("--" + flag, keyword, **found)(function)
+            function = option("--" + flag, keyword, **found)(function)
         return function
 
     return decorate
@@ -103,15 +169,14 @@ def _arguments(setting: Setting) -> dict[str, Any]:
         return found | {"is_flag": True, "default": None if hint.unset else False}
     if setting.default is not None:
         found |= {"default": setting.default, "show_default": True}
-    if hint.repeated:
-        return found | {"multiple": True, "callback": repeated}
     if setting.kind == tuple[str, ...]:
-        return found | {"callback": names, "metavar": hint.value or "A,B,…"}
+        split = {"callback": names, "metavar": hint.value or "A,B,…"} if hint.commas else {"callback": repeated}
+        return found | {"multiple": hint.repeated} | split
     return found | {"type": _type(setting)}
 
 
 def _help(setting: Setting) -> str:
-    words = setting.words
+    words = setting.words + " May be repeated." * setting.hint.repeated
     if setting.hint.unset:
         words += f"  [default: {setting.hint.unset}]"
     return words + (f"  [env: {setting.hint.variable}]" if setting.hint.variable else "")
@@ -123,6 +188,8 @@ def _type(setting: Setting) -> click.ParamType[Any]:
         return Choice(setting.choices or api.names(str(setting.hint.names)))
     if setting.hint.path:
         return click.Path(dir_okay=setting.hint.path == "folder", file_okay=setting.hint.path == "file")
+    if setting.hint.duration:
+        return Duration()
     if setting.kind is int:
         return Whole(low, high)
     if setting.kind is float:

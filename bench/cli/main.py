@@ -98,7 +98,7 @@ def cli() -> None:
 
         bench doctor
 
-        bench search --dataset r8 --trials 50
+        bench search r8 --trials 50
 
         bench ui
     """

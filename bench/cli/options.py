@@ -2,13 +2,15 @@
 
 import shlex
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 from bench import api
 from bench.cli import completers
+from bench.cli.fields import names, option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,7 +29,7 @@ def _off(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
     return value
 
 
-home_option = click.option(
+home_option = option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
     is_eager=True,  # what is completed may lie there
@@ -35,12 +37,40 @@ home_option = click.option(
 )
 
 
+def dataset_argument(function: F) -> F:
+    """The data set by itself, in the place of `--dataset`, which the command must take as well and not require."""
+
+    @click.argument("named", metavar="[NAME|FILE]", required=False, shell_complete=completers.BY_TABLE["datasets"])
+    @wraps(function)
+    def call(named: str | None, dataset: str | None, **params: Any) -> Any:
+        if named is not None and dataset is not None:
+            raise click.UsageError(f"The data set is given twice ({named}, --dataset {dataset}): leave one.")
+        if named is None and dataset is None:
+            raise click.UsageError("Give a data set: NAME or FILE by itself, or --dataset.")
+        return function(dataset=dataset if named is None else named, **params)
+
+    return cast(F, call)
+
+
+def models_option(words: str, *, required: bool = False) -> Callable[[F], F]:
+    """Models, in one list or several."""
+    return option(
+        "--models",
+        callback=names,
+        multiple=True,
+        required=required,
+        metavar="A,B,…",
+        shell_complete=completers.models,
+        help=words,
+    )
+
+
 def ui_command(home: Path | None) -> str:
     """How MLflow's UI is opened on what a command wrote to `home`."""
     return "bench ui" if home is None else f"bench ui --home {shlex.quote(str(home))}"
 
 
-tracking_option = click.option(
+tracking_option = option(
     "--tracking-uri",
     envvar="MLFLOW_TRACKING_URI",
     callback=_address,
@@ -49,7 +79,7 @@ tracking_option = click.option(
     help="MLflow's database (sqlite:///FILE, …) or server (http://HOST).  [default: mlflow.db in --home]",
 )
 
-no_tracking_option = click.option(
+no_tracking_option = option(
     "--no-tracking",
     is_flag=True,
     callback=_off,
@@ -59,7 +89,7 @@ no_tracking_option = click.option(
 
 def trial_option(words: str) -> Callable[[F], F]:
     """A trial of the study that the command names, by number or by its place on the front, or a cascade by name."""
-    return click.option(
+    return option(
         "--trial",
         default="knee",
         show_default=True,
@@ -69,17 +99,17 @@ def trial_option(words: str) -> Callable[[F], F]:
     )
 
 
-trust_option = click.option(
+trust_option = option(
     "--trust-remote-code",
     is_flag=True,
     help="Run a model's own code, if it is what was recorded. Only this flag allows it: no file does.",
 )
 
-dry_run_option = click.option(
+dry_run_option = option(
     "--dry-run",
     is_flag=True,
     help="Say what would be done, and how long it might take. Nothing is written or downloaded; what the hub has and "
     "this machine lacks is said.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, and nothing else there.")
+json_option = option("--json", "as_json", is_flag=True, help="One JSON object on stdout, and nothing else there.")

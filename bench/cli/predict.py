@@ -8,19 +8,19 @@ import click
 
 from bench import api
 from bench.cli import options, terminal
-from bench.cli.fields import names, options_of
+from bench.cli.fields import names, option, options_of
 from bench.errors import BenchError
 
 
 @click.command()
-@click.option(
+@option(
     "--model",
     required=True,
     metavar="URI|FOLDER",
     help="What bench export wrote: a folder, models:/NAME@ALIAS, models:/m-…, or runs:/RUN/NAME.",
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
+@option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file to write: .jsonl, .csv or .parquet.  [default: JSON lines on standard output]",
@@ -31,7 +31,7 @@ from bench.errors import BenchError
     text_column="Column of the texts, where FILE is a table.  [default: text]",
     id_column="Column by which the answers name their rows.  [default: id, if there is one]",
 )
-@click.option("--keep", callback=names, metavar="A,B,…", help="Other columns of FILE to write beside the answers.")
+@option("--keep", callback=names, metavar="A,B,…", help="Other columns of FILE to write beside the answers.")
 @options.trust_option
 @options.home_option
 @options.tracking_option

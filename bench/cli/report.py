@@ -7,7 +7,7 @@ import click
 
 from bench import api
 from bench.cli import completers, options, terminal
-from bench.cli.fields import options_of
+from bench.cli.fields import option, options_of
 from bench.cli.words import in_options
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("study", shell_complete=completers.studies)
-@click.option(
+@option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the page and the images.  [default: reports/STUDY in --home]",

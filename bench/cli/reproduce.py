@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import api
-from bench.cli import completers, options, terminal
-from bench.cli.fields import LazyChoice, listed, names, options_of
+from bench.cli import options, terminal
+from bench.cli.fields import LazyChoice, listed, option, options_of
 from bench.cli.words import in_options
+from bench.durations import in_words
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -35,15 +36,11 @@ class _Command(click.Command):
 
 @click.command(cls=_Command)
 @click.argument("study", type=LazyChoice(_studies))
-@click.option(
-    "--models",
-    callback=names,
-    metavar="A,B,…",
-    shell_complete=completers.models,
-    help="Models by name, hub id or folder.  [default: all of `bench list models` that can be had]",
+@options.models_option(
+    "Models by name, hub id or folder. May be repeated.  [default: all of `bench list models` that can be had]"
 )
 @options_of(api.REPRODUCE_SETTINGS)
-@click.option(
+@option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of tables and figures.  [default: reproduce in --home]",
@@ -144,7 +141,7 @@ def _print_plans(plans: "list[ReproductionPlan]") -> None:
             f"{each.dataset}: {each.train_rows} training and {each.test_rows} test rows",
             ("study", "evaluations", "known", "estimated time"),
             [
-                (one.study, one.evaluations, one.known, "~ " + show.duration(one.seconds))
+                (one.study, one.evaluations, one.known, "~ " + in_words(one.seconds))
                 for one in (*each.studies, *([each.together] if len(each.studies) > 1 else []))
             ],
             right=(1, 2),
@@ -153,7 +150,7 @@ def _print_plans(plans: "list[ReproductionPlan]") -> None:
             "To extract",
             ("model", "texts", "missing", "size on disk", "estimated time"),
             [
-                (model.name, model.texts, model.missing, show.size(model.bytes), "~ " + show.duration(model.seconds))
+                (model.name, model.texts, model.missing, show.size(model.bytes), "~ " + in_words(model.seconds))
                 for model in each.models
             ],
             right=(1, 2, 3),

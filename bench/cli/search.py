@@ -11,6 +11,7 @@ from bench import api
 from bench.cli import options, terminal
 from bench.cli.fields import options_of
 from bench.cli.words import in_options
+from bench.durations import in_words
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@options_of(api.SEARCH_SETTINGS)
+@options.dataset_argument
+@options_of(api.SEARCH_SETTINGS, optional="dataset")
 @options.home_option
 @options.tracking_option
 @options.no_tracking_option
@@ -196,7 +198,6 @@ def _row(entry: "Entry", name: str, columns: Sequence["SearchColumn"], score: "M
 
 
 def _print_lazy(lazy: "LazyPlan", whole: float) -> None:
-    from bench.cli import show
 
     if not lazy.rows:
         terminal.echo("Lazy: the training rows are too few to judge models on a part of them; all is extracted.")
@@ -207,8 +208,8 @@ def _print_lazy(lazy: "LazyPlan", whole: float) -> None:
         terminal.echo(f"  {drop}")
     if lazy.first_seconds:
         terminal.echo(
-            f"The first of these rows take ~ {show.duration(lazy.first_seconds)}; the rest is what is left of "
-            f"~ {show.duration(whole)} when models are dropped."
+            f"The first of these rows take ~ {in_words(lazy.first_seconds)}; the rest is what is left of "
+            f"~ {in_words(whole)} when models are dropped."
         )
     if lazy.keep:
         terminal.echo(f"Kept whatever is found: {', '.join(lazy.keep)}.")
@@ -233,7 +234,7 @@ def _print_plan(planned: "Plan") -> None:
                 model.texts,
                 model.missing,
                 show.size(model.bytes),
-                "~ " + show.duration(model.seconds),
+                "~ " + in_words(model.seconds),
             )
             for model in planned.models
         ],
@@ -242,10 +243,10 @@ def _print_plan(planned: "Plan") -> None:
     if planned.lazy is not None:
         _print_lazy(planned.lazy, sum(model.seconds for model in planned.models))
     if planned.screen_seconds:
-        terminal.echo(f"Then representations are screened, ~ {show.duration(planned.screen_seconds)}.")
+        terminal.echo(f"Then representations are screened, ~ {in_words(planned.screen_seconds)}.")
     terminal.echo(
-        f"Then {planned.left} candidates are left to try, ~ {show.duration(planned.search_seconds)}, and the front is "
-        f"confirmed, ~ {show.duration(planned.confirm_seconds)} (rough: from a moment of this machine's training). "
+        f"Then {planned.left} candidates are left to try, ~ {in_words(planned.search_seconds)}, and the front is "
+        f"confirmed, ~ {in_words(planned.confirm_seconds)} (rough: from a moment of this machine's training). "
         f"Free on disk: {show.size(planned.free_bytes)}."
     )
     if planned.problem:

@@ -7,7 +7,7 @@ import click
 
 from bench import api
 from bench.cli import completers, options, terminal
-from bench.cli.fields import options_of
+from bench.cli.fields import option, options_of
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -129,9 +129,15 @@ def verify(as_json: bool) -> None:
 
 
 @store.command()
-@click.option("--shelf", "names", multiple=True, metavar="PREFIX", help="Also delete the shelves that begin with this.")
-@click.option("--evaluations", is_flag=True, help="Also delete the remembered evaluations.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@option(
+    "--shelf",
+    "names",
+    multiple=True,
+    metavar="PREFIX",
+    help="Also delete the shelves that begin with this. May be repeated.",
+)
+@option("--evaluations", is_flag=True, help="Also delete the remembered evaluations.")
+@option("--yes", is_flag=True, help="Do not ask.")
 @options.json_option
 def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -> None:
     """Delete damaged files and parts of interrupted writes; with --shelf, whole shelves.
@@ -177,7 +183,7 @@ def _agreed(question: str) -> bool:
 
 
 @store.command()
-@click.option("--model", required=True, shell_complete=completers.models, help="A model by name, hub id or folder.")
+@option("--model", required=True, shell_complete=completers.models, help="A model by name, hub id or folder.")
 @options_of(api.EXTRACT_SETTINGS)
 @options.json_option
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))

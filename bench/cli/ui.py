@@ -6,14 +6,12 @@ import click
 
 from bench import api
 from bench.cli import options, terminal
-from bench.cli.fields import Whole
+from bench.cli.fields import Whole, option
 
 
 @click.command()
-@click.option("--port", type=Whole(1, 65535), default=5000, show_default=True, help="Port to listen on.")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback unless you say so."
-)
+@option("--port", type=Whole(1, 65535), default=5000, show_default=True, help="Port to listen on.")
+@option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback unless you say so.")
 @options.home_option
 @options.tracking_option
 def ui(port: int, host: str, home: Path | None, tracking_uri: str | None) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from bench.datasets.request import DatasetRequest
+from bench.durations import in_seconds
 from bench.evaluation.protocol import Protocol
 from bench.settings import given, refuse_unknown, settings_of
 from bench.space.files import load as load_space
@@ -35,6 +36,10 @@ class Constraints(Spec):
         return max((costs[name] / limit - 1 for name, limit in limits if costs[name] > limit), default=0.0)
 
 
+def _seconds(value: Any) -> Any:
+    return in_seconds(value) if isinstance(value, str) else value
+
+
 class SearchRequest(Spec):
     """All that a user asks of a search. `models` None takes those of the space that can be had and fit."""
 
@@ -48,7 +53,7 @@ class SearchRequest(Spec):
     models: Annotated[
         tuple[str, ...] | None,
         Field(min_length=1, description="Models by name, hub id or folder."),
-        Hint(unset="those of the space that can be had and fit", names="models"),
+        Hint(unset="those of the space that can be had and fit", names="models", repeated=True),
     ] = None
     trials: Annotated[int, Field(ge=1, description="Distinct candidates to try.")] = 50
     study: Annotated[
@@ -61,8 +66,9 @@ class SearchRequest(Spec):
     constraints: Constraints = Constraints()
     time_budget: Annotated[
         float | None,
-        Field(gt=0, allow_inf_nan=False, description="Stop searching after this long; the front is then confirmed."),
-        Hint(value="SECONDS"),
+        BeforeValidator(_seconds),
+        Field(gt=0, allow_inf_nan=False, description="Stop searching after 90s, 10m, 1h30m; the front is confirmed."),
+        Hint(value="DURATION", duration=True),
     ] = None
     wave: Annotated[
         int,
@@ -87,8 +93,8 @@ class SearchRequest(Spec):
     ] = None
     keep: Annotated[
         tuple[str, ...] | None,
-        Field(min_length=1, description="A model of which a lazy search drops nothing; may be repeated."),
-        Hint(value="MODEL", names="models", repeated=True, unset="none"),
+        Field(min_length=1, description="Models of which a lazy search drops nothing."),
+        Hint(names="models", repeated=True, unset="none"),
     ] = None
 
 
