@@ -111,10 +111,10 @@ def r8_whole(bench: Bench, _: argparse.Namespace) -> Iterator[Goal]:
 def rotten_tomatoes(bench: Bench, arguments: argparse.Namespace) -> Iterator[Goal]:
     data = ("--dataset", "rotten_tomatoes", "--models", BOTH, *SHORT)
     with tempfile.TemporaryDirectory() as folder:
-        ran = bench.search("Rotten Tomatoes whole", data, study_home=folder)
+        ran = bench.search("Rotten Tomatoes whole", data, folder=folder)
         accuracy, more = ran.best["confirm"]["accuracy_mean"], ""
         if accuracy < 0.83:
-            words = [str(bench.store), folder, ran.study["study"], str(arguments.ceiling)]
+            words = [str(bench.store), f"{folder}/mlruns", ran.study["study"], str(arguments.ceiling)]
             command = [sys.executable, Path(__file__).with_name("ceiling.py"), *words]
             seen = measured(command, os.environ | {"PYTHONPATH": str(HERE)}, HERE)
             bench.ran.append(("Rotten Tomatoes whole: all screened on the test set", seen))

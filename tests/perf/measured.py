@@ -60,23 +60,23 @@ class Bench:
     checkout: Path = HERE
     ran: list[tuple[str, Ran]] = field(default_factory=list)
 
-    def search(self, title: str, data: Sequence[str], trials: int = 200, study_home: str | None = None) -> Ran:
-        """Extract, forget what was evaluated, and search."""
-        home = () if self.data_home is None else ("--data-home", self.data_home)
+    def search(self, title: str, data: Sequence[str], trials: int = 200, folder: str | None = None) -> Ran:
+        """Extract, forget what was evaluated, and search; the study lies in `folder`, under ``mlruns``."""
+        home = () if self.data_home is None else ("--data-home", str(Path(self.data_home).absolute()))
         extracted = self.called("extract", *data, *home)
         shutil.rmtree(self.store / "evaluations", ignore_errors=True)
-        with tempfile.TemporaryDirectory() as folder:
-            words = ("--home", study_home or folder, "--trials", str(trials))
-            found = self.called("search", *data, *home, *words)
+        with tempfile.TemporaryDirectory() as passing:
+            found = self.called("search", *data, *home, "--trials", str(trials), folder=folder or passing)
         self.ran += [(f"{title}: extraction", extracted), (title, found)]
         return found
 
-    def called(self, *words: str) -> Ran:
-        variables = os.environ | {"PYTHONPATH": str(self.checkout), "BENCH_STORE": str(self.store)}
-        return measured([sys.executable, "-m", "bench", *words, "--json"], variables, self.checkout)
+    def called(self, *words: str, folder: str | Path | None = None) -> Ran:
+        """A command, in a folder; where studies lie has no option in checkouts of before."""
+        variables = os.environ | {"PYTHONPATH": str(self.checkout), "BENCH_STORE": str(self.store.absolute())}
+        return measured([sys.executable, "-m", "bench", *words, "--json"], variables, folder or self.checkout)
 
 
-def measured(command: Sequence[str | Path], variables: dict[str, str], folder: Path) -> Ran:
+def measured(command: Sequence[str | Path], variables: dict[str, str], folder: str | Path) -> Ran:
     """Run a command that prints JSON, and measure its process."""
     load, started = os.getloadavg()[0], time.perf_counter()
     process = subprocess.Popen(command, env=variables, cwd=folder, stdout=subprocess.PIPE)

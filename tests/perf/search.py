@@ -137,7 +137,8 @@ def fronts(data_home: str | None, trials: int, against: Path | None, theirs: int
     """Searches of both sides in turn, each with a store of its own in which hidden states lie already."""
     sets = {"R8, 600 + 600": ["--dataset", "r8", "--max-train", "600", "--max-test", "600", *SHORT]}
     if data_home is not None:
-        sets["LegalBench stand-in"] = ["--dataset", "legalbench_unfair_tos_standin", "--data-home", data_home]
+        at = str(Path(data_home).absolute())
+        sets["LegalBench stand-in"] = ["--dataset", "legalbench_unfair_tos_standin", "--data-home", at]
     here = Path(__file__).parents[2]
     sides = [("here", here, trials)] + ([("against", against, theirs)] if against is not None else [])
     for title, data in sets.items():
@@ -146,7 +147,7 @@ def fronts(data_home: str | None, trials: int, against: Path | None, theirs: int
             with tempfile.TemporaryDirectory() as folder:
                 common = [*data, "--models", ",".join(SHAPES), "--json"]
                 called(checkout, folder, "extract", *common)
-                words = ("--space", space, "--trials", str(asked), "--no-tracking", "--home", folder)
+                words = ("--space", space, "--trials", str(asked), "--no-tracking")
                 print(f"  {name:8} {found(called(checkout, folder, 'search', *common, *words))}", flush=True)
 
 
@@ -154,10 +155,10 @@ SHORT = ("--max-length", "128", "--dtype", "bfloat16")
 
 
 def called(checkout: Path, store: str, *words: str) -> dict[str, Any]:
-    """A command of a checkout, in a process of its own."""
+    """A command of a checkout, in a process of its own; its studies lie in the store's folder."""
     variables = os.environ | {"PYTHONPATH": str(checkout), "BENCH_STORE": f"{store}/store"}
     ran = subprocess.run(
-        [sys.executable, "-m", "bench", *words], env=variables, stdout=subprocess.PIPE, check=True, cwd=checkout
+        [sys.executable, "-m", "bench", *words], env=variables, stdout=subprocess.PIPE, check=True, cwd=store
     )
     return dict(json.loads(ran.stdout))
 
