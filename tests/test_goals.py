@@ -100,24 +100,28 @@ def test_the_peers_case_sets_its_search_beside_ours(
     goals: ModuleType, peers: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     entry = {"sources": [1, 2], "f1_floor": 0.9, "confirm": {"accuracy_mean": 0.95, "f1_mean": 0.87}}
-    study = {"front": [entry], "seconds": {"extract": 9.0, "screen": 1.0, "search": 20.0, "confirm": 4.0}}
+    study = {
+        "front": [entry],
+        "trials": {"tried": 40},
+        "seconds": {"extract": 9.0, "screen": 1.0, "search": 20.0, "confirm": 4.0},
+    }
     both = {"clock": 75.0, "processor": 70.0}
     seconds = {"whole": both, "encoding": both | {"clock": 40.0}, "embedding": both | {"clock": 52.0}}
     found = {"seconds": seconds, "accuracy": 0.938, "f1": 0.874}
     monkeypatch.setattr(peers, "environment", lambda _: tmp_path)
     monkeypatch.setattr(peers, "searched", lambda *_: found)
     bench = goals.Bench(tmp_path, None)
-    monkeypatch.setattr(bench, "called", lambda *_: goals.Ran(study, 40.0, 30.0, 1.0, (0.0, 0.0)))
+    monkeypatch.setattr(bench, "called", lambda *_, **__: goals.Ran(study, 40.0, 30.0, 1.0, (0.0, 0.0)))
 
     made = list(goals.peer(bench, Namespace(peers=tmp_path, preset="classic-light", rounds=2)))
 
     assert [(goal.reached, goal.bound, goal.met) for goal in made] == [
         (25.0, 35.0, True),
         (25.0, 23.0, False),
-        (0.95, 0.942, True),
-        (0.87, 0.874, False),
+        *2 * [(0.95, 0.942, True), (0.87, 0.874, False)],
     ]
     assert "AutoIntent 0.938" in made[2].what
+    assert "of 40 in AutoIntent's time" in made[4].what
     assert goals.table(made, bench.ran).count("| AutoIntent |") == 2
 
 
@@ -132,7 +136,7 @@ def test_of_a_front_fusions_and_cascades_are_counted(
         "cascades": {"considered": 9, "on_front": 2, "confirmed": []},
     }
     bench = goals.Bench(tmp_path, None)
-    monkeypatch.setattr(bench, "called", lambda *_: goals.Ran(study, 40.0, 30.0, 1.0, (0.0, 0.0)))
+    monkeypatch.setattr(bench, "called", lambda *_, **__: goals.Ran(study, 40.0, 30.0, 1.0, (0.0, 0.0)))
 
     made = list(goals.legalbench(bench, Namespace(against=None)))
 

@@ -93,13 +93,16 @@ def peer(bench: Bench, arguments: argparse.Namespace) -> Iterator[Goal]:
     for words, apart in (("running the model", "encoding"), ("loading, hashing and running the model", "embedding")):
         bound = statistics.median(other(found, apart) for found in theirs)
         yield Goal("R8 1,024 + 500", f"seconds beside AutoIntent's, but for {words}", own, bound)
-    best = ours[-1].best["confirm"]
-    for name, shown in (("accuracy", "accuracy"), ("f1", "macro-F1")):
-        told = f"AutoIntent {theirs[-1][name]:.3f}"
-        bound = {"accuracy": 0.942, "f1": 0.874}[name]
-        yield Goal(
-            "R8 1,024 + 500", f"confirmed {shown} of the best by CV ({told})", best[f"{name}_mean"], bound, least=True
-        )
+    # as many candidates as can be tried in the time that the peer took: the confirmation is a part of it
+    left = bound - ours[-1].seconds("confirm")
+    as_long = bench.search("R8 1,024 + 500, in AutoIntent's time", data, more=("--time-budget", f"{left:.0f}s"))
+    tried = as_long.study["trials"]["tried"]
+    for words, ran in (("the best by CV", ours[-1]), (f"the best by CV of {tried} in AutoIntent's time", as_long)):
+        best = ran.best["confirm"]
+        for name, shown in (("accuracy", "accuracy"), ("f1", "macro-F1")):
+            what = f"confirmed {shown} of {words} (AutoIntent {theirs[-1][name]:.3f})"
+            bound = {"accuracy": 0.942, "f1": 0.874}[name]
+            yield Goal("R8 1,024 + 500", what, best[f"{name}_mean"], bound, least=True)
 
 
 def r8_whole(bench: Bench, _: argparse.Namespace) -> Iterator[Goal]:

@@ -60,13 +60,15 @@ class Bench:
     checkout: Path = HERE
     ran: list[tuple[str, Ran]] = field(default_factory=list)
 
-    def search(self, title: str, data: Sequence[str], trials: int = 200, folder: str | None = None) -> Ran:
+    def search(
+        self, title: str, data: Sequence[str], trials: int = 200, folder: str | None = None, more: Sequence[str] = ()
+    ) -> Ran:
         """Extract, forget what was evaluated, and search; the study lies in `folder`, under ``mlruns``."""
         home = () if self.data_home is None else ("--data-home", str(Path(self.data_home).absolute()))
         extracted = self.called("extract", *data, *home)
         shutil.rmtree(self.store / "evaluations", ignore_errors=True)
         with tempfile.TemporaryDirectory() as passing:
-            found = self.called("search", *data, *home, "--trials", str(trials), folder=folder or passing)
+            found = self.called("search", *data, *home, "--trials", str(trials), *more, folder=folder or passing)
         self.ran += [(f"{title}: extraction", extracted), (title, found)]
         return found
 
