@@ -304,6 +304,29 @@ def test_another_maximum_length_fails_wherever_it_shows(pipeline: Path, called: 
     assert {"model: identity", "model: counts", "model: values"} <= set(failed(called))
 
 
+def test_folds_that_lack_a_class_are_scored_as_the_baseline_was(pipeline: Path) -> None:
+    """Earlier versions counted such a class 0: their baselines are held against what is measured so, too."""
+    lines = (pipeline / "rows.csv").read_text().splitlines()
+    (pipeline / "rows.csv").write_text("\n".join([*lines, *(f"a rare word {row},rare" for row in range(3))]))
+    pinned = _baselines[0].pinned
+    both = {
+        classes: measured(
+            pinned.model_copy(update={"protocol": pinned.protocol.model_copy(update={"classes": classes})}),
+            store_home(),
+        )
+        for classes in ("all", "held")
+    }
+    for before, now in zip(both["all"].scores, both["held"].scores, strict=True):
+        assert before.f1 == now.f1, "out of fold every class has rows"
+        parts = {round(a / b, 4) for a, b in zip(sum(before.folds, ()), sum(now.folds, ()), strict=True)}
+        assert parts <= {1.0, round(2 / 3, 4)}
+        assert len(parts) == 2, "three rows cannot be in each of four folds"
+    for classes, baseline in both.items():
+        write(pipeline / "b.json", baseline)
+        assert read(pipeline / "b.json") == baseline
+        assert ("classes" in json.loads((pipeline / "b.json").read_text())["pinned"]["protocol"]) == (classes == "held")
+
+
 def test_values_may_differ_by_rounding_and_no_more() -> None:
     values = np.random.default_rng(0).normal(size=(4, 4))
     values[:, 1] *= 1e4  # a massive activation

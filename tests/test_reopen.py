@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from test_search import Run, request, run, store  # noqa: F401 - fixtures
+from test_search import PROTOCOL, Run, request, run, store  # noqa: F401 - fixtures
 
 from bench import api
 from bench.cli import main
@@ -13,10 +13,11 @@ from bench.comparison import find
 from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
+from bench.measures import F1
 from bench.space.candidates import Shape, suggest
 from bench.space.files import load as load_space
 from bench.store import Store
-from bench.study.journal import check_name, opened
+from bench.study.journal import check_name, opened, read
 from bench.study.record import TrialRecord
 from bench.study.reopen import reopen
 from bench.study.roles import CHOICES
@@ -60,6 +61,34 @@ def test_a_study_over_data_that_changed_is_refused(run: Run, store: Store, tmp_p
         reopen(tmp_path, "s", store)
     with pytest.raises(BenchError, match="There is no study"):
         reopen(tmp_path, "t", store)
+
+
+def test_trials_that_an_earlier_version_scored_over_all_classes_are_scored_again(
+    run: Run,  # noqa: F811
+    store: Store,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Six test rows cannot hold eight classes, so that both definitions of macro-F1 part under the paper's protocol."""
+    asked = {
+        "dataset": DatasetRequest(name="r8", max_train=100, max_test=6),
+        "protocol": PROTOCOL.model_copy(update={"name": "paper"}),
+        "trials": 2,
+    }
+    with monkeypatch.context() as earlier:
+        earlier.setitem(F1.__dict__, "counted", lambda counts: counts.f1.mean(-1))
+        run(**asked)
+    written = (tmp_path / "studies" / "s.journal").read_bytes()
+    before, study = read(tmp_path, "s").of("complete"), reopen(tmp_path, "s", store)
+    for old, new in zip(before, study.journal.of("complete"), strict=True):
+        assert new.metrics["f1_mean"] == study.scored(new, "search").f1.mean > old.metrics["f1_mean"]
+        assert new.values["accuracy"] == old.values["accuracy"]
+        assert study.journal.known(new.candidate) == new
+    assert {entry.search["f1_mean"] for entry in study.front} <= {
+        record.metrics["f1_mean"] for record in study.journal.of("complete")
+    }
+    assert (tmp_path / "studies" / "s.journal").read_bytes() == written
+    assert run(**asked).journal.of("complete") == study.journal.of("complete"), "a search goes on with them"
 
 
 @pytest.fixture

@@ -98,7 +98,10 @@ def from_study(
         dataset=request.dataset.model_copy(update=smaller),
         extraction=request.extraction,
         protocol=Repeats(
-            folds=request.protocol.folds, repetitions=request.protocol.repetitions, seed=request.protocol.seed
+            folds=request.protocol.folds,
+            repetitions=request.protocol.repetitions,
+            seed=request.protocol.seed,
+            classes="held",
         ),
         candidates=tuple(record.candidate for record in records.values()),
     )

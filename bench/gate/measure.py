@@ -27,6 +27,7 @@ from bench.gate.baseline import (
     Data,
     ModelFacts,
     Pinned,
+    Repeats,
     RowsDigest,
     describe,
     slots_by_model,
@@ -35,7 +36,7 @@ from bench.gate.latency import relative_latency
 from bench.heads import DivergedError
 from bench.identity import PINNED, KeyGroup, only
 from bench.material import Material, gather
-from bench.measures import Predictions
+from bench.measures import F1, Predictions
 from bench.models.package import CONVERTED
 from bench.progress import SILENT, Progress
 from bench.proof import open_model
@@ -120,7 +121,7 @@ def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> 
     with progress.task("train", len(pinned.candidates), "candidates") as task:
         scores = []
         for candidate in pinned.candidates:
-            scores.append(_scores(scorer, candidate))
+            scores.append(_scores(scorer, candidate, pinned.protocol))
             task.advance()
     return Baseline(
         pinned=pinned, software=_software(), data=data_of(dataset), models=dict(models), scores=tuple(scores)
@@ -172,7 +173,7 @@ def _sketch(
     return tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in values)
 
 
-def _scores(scorer: Scorer, candidate: Candidate) -> CandidateScores:
+def _scores(scorer: Scorer, candidate: Candidate, repeats: Repeats) -> CandidateScores:
     try:
         repetitions = scorer.scored(candidate, "search").repetitions
     except DivergedError:
@@ -182,7 +183,8 @@ def _scores(scorer: Scorer, candidate: Candidate) -> CandidateScores:
 
     def value(rows: np.ndarray, predicted: np.ndarray) -> float:
         said = Predictions(train.labels[rows], predicted, dataset.labels)
-        return round(task.measure.compute(said), DIGITS)
+        all_classes = repeats.classes == "all" and task.measure == F1
+        return round(float(np.mean(said.scores.f1)) if all_classes else task.measure.compute(said), DIGITS)
 
     by_fold = tuple(
         tuple(

@@ -1,7 +1,7 @@
 """Scores that follow from how many rows of each class were hit, predicted and there.
 
-Macro-F1 is the mean over the whole label list: a class that is neither present nor predicted has F1 0, as has one
-that is never hit (scikit-learn with every label given and ``zero_division=0``).
+Macro-F1 is the mean over the classes that the rows or the predictions hold, as scikit-learn's `f1_score` takes it where
+no `labels` are given: a class of which these rows say nothing has no part in it, one that is never hit counts 0.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Counts:
 
     @property
     def f1(self) -> Floats:
-        """F1 of each class, [..., classes]."""
+        """F1 of each class, [..., classes]; 0 of one that is neither there nor predicted."""
         both = self.predicted + self.support
         return np.divide(2 * self.hits, both, out=np.zeros_like(self.hits), where=both > 0)
 
@@ -45,8 +45,9 @@ def accuracy(counts: Counts) -> Floats:
 
 
 def macro_f1(counts: Counts) -> Floats:
-    """Mean F1 over the whole label list."""
-    mean: Floats = counts.f1.mean(-1)
+    """Mean F1 over the classes that have a row or are predicted."""
+    held = (counts.support + counts.predicted) > 0
+    mean: Floats = counts.f1.sum(-1) / held.sum(-1)
     return mean
 
 
@@ -88,8 +89,8 @@ class Scores:
 
     Attributes:
         accuracy: Share of rows that are right.
-        macro_f1: Mean F1 over the whole label list.
-        f1: Per class.
+        macro_f1: Mean F1 over the classes that have a row or are predicted.
+        f1: Per class of the label list.
         support: Rows per class.
         confusion: Counts, [label, prediction].
     """

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.evaluation.protocol import Fold, folds
-from bench.evaluation.scoring import Repetition, Scored
-from bench.measures import AGGREGATIONS, F1, Measure, Objective
+from bench.evaluation.scoring import Scored
+from bench.measures import AGGREGATIONS, Measure, Objective
 from bench.metrics import Interval, Summary, paired_interval, summarise
 from bench.study.cascades import Selected
 from bench.study.confirm import BEST_SINGLE, Entry
@@ -35,10 +35,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Spread:
-    """Scores of one candidate under everything that was varied.
-
-    `folds` are those of a fold's rows over the classes that have a row there; none where there are no folds.
-    """
+    """Scores of one candidate under everything that was varied; `folds` is empty where there are none."""
 
     name: str
     folds: tuple[float, ...]
@@ -144,7 +141,9 @@ def spreads(study: Study, chosen: Selected) -> list[Spread]:
         Spread(
             name=name,
             folds=tuple(
-                _fold_score(each, fold, score) for each in found.repetitions for fold in parts.get(each.seed, ())
+                each.predictions.at(np.searchsorted(each.rows, fold.predict)).value(score)
+                for each in found.repetitions
+                for fold in parts.get(each.seed, ())
             ),
             repetitions=tuple(each.value(score) for each in found.predictions),
             seeds=tuple(each.value(score) for each in confirmed.predictions),
@@ -169,14 +168,6 @@ def _folds(study: Study) -> dict[int, tuple[Fold, ...]]:
         return {}
     strata = TASKS[dataset.task].fold_strata(train.labels)
     return {seed: folds(strata, train.groups, protocol, seed) for seed in protocol.search_seeds}
-
-
-def _fold_score(repetition: Repetition, fold: Fold, measure: Measure) -> float:
-    part = repetition.predictions.at(np.searchsorted(repetition.rows, fold.predict))
-    if measure != F1:
-        return part.value(measure)
-    # a class without a row in a fold says nothing of it
-    return float(np.mean([f1 for f1, rows in zip(part.scores.f1, part.scores.support, strict=True) if rows]))
 
 
 def in_words(study: Study, chosen: Selected, kind: str) -> list[str]:

@@ -218,6 +218,11 @@ class Journal:
         for number, run_id in runs.items():
             self.records[number] = self.records[number].model_copy(update={"run_id": run_id})
 
+    def rescore(self, records: Mapping[int, TrialRecord]) -> None:
+        """Take these records of finished trials for those of their numbers; what is written stays as it is."""
+        self.records |= records
+        self._by_candidate |= {record.candidate.fingerprint(): record for record in records.values()}
+
     @property
     def tried(self) -> int:
         """How many distinct candidates were trained; repeats and what is over a limit cost nothing."""

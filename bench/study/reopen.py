@@ -10,6 +10,7 @@ from bench.study.cascades import chosen
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, read
 from bench.study.lazy import reduced
+from bench.study.rescoring import rescore
 from bench.study.restore import same_settings
 from bench.study.roles import CHOICES
 from bench.study.run import as_searched, kept_costs, prepare
@@ -52,6 +53,7 @@ def reopen(
     costs = kept_costs(journal)
     material.extract(progress)
     scorer = material.scorer(request.protocol, progress)
+    rescore(journal, scorer, request.space.objectives, progress)
     confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress, material.deepest)
     return Study(name, request, journal, material, costs, scorer, *confirmation.run(journal))
 

@@ -29,6 +29,7 @@ from bench.study.choosing import Choosing
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, opened
 from bench.study.logbook import Logbook
+from bench.study.rescoring import rescore
 from bench.study.settings import SearchRequest, StudySettings
 from bench.study.study import Session, Study, tracked
 from bench.study.trials import Trials
@@ -189,6 +190,7 @@ def _run(
         request, material = lazy.reduced(request, material, journal)
     costs = extracted(material)
     scorer = material.scorer(request.protocol, progress)
+    rescore(journal, scorer, request.space.objectives, progress)
     log = Logbook(tracker, journal, material.dataset, request.protocol, progress)
     log.check_end()
     log.catch_up(scorer)
