@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from bench.backends.base import supporting
+from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.models.availability import availability, machine_gb, memory_gb
 from bench.models.rows import MODELS, ModelRow
@@ -59,6 +60,13 @@ class StudyOverview:
     complete: int = 0
     pruned: int = 0
     problem: str | None = None
+    min_class_rows: int | None = None
+    rare: str | None = None
+
+    @property
+    def data(self) -> str:
+        """The data set for people, with the rule for rare classes."""
+        return DatasetRequest(name=self.dataset, min_class_rows=self.min_class_rows, rare=self.rare).title
 
     def to_json(self) -> dict[str, Any]:
         """The study as JSON values."""
@@ -76,7 +84,17 @@ def studies(home: Path) -> list[StudyOverview]:
             continue
         counts = (len(journal.of("complete")), len(journal.of("pruned")))
         taken = tuple(sorted(journal.settings["models"]))
-        found.append(StudyOverview(name, journal.settings["dataset"], taken, *counts))
+        asked = DatasetRequest.model_validate((journal.note("request") or {}).get("dataset", {"name": ""}))
+        found.append(
+            StudyOverview(
+                name,
+                journal.settings["dataset"],
+                taken,
+                *counts,
+                min_class_rows=asked.min_class_rows,
+                rare=asked.rare,
+            )
+        )
     return found
 
 

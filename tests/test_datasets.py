@@ -3,6 +3,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,83 @@ def test_subsets_are_nested_in_order_and_keep_every_class(tmp_path: Path) -> Non
     numbers = [int(text.split()[1]) for text in large.train.texts]
     assert numbers == sorted(numbers)
     assert large.train.groups.tolist() == list(range(50))
+
+
+def unequal(**counts: int) -> list[dict[str, Any]]:
+    return [{"text": f"{label} text {row}", "label": label} for label, rows in counts.items() for row in range(rows)]
+
+
+@pytest.fixture
+def sided(tmp_path: Path) -> Callable[..., Dataset]:
+    train = unequal(earn=30, acq=20, ship=4, grain=3)
+    return lambda **rule: of_sides(tmp_path, train, unequal(earn=9, acq=6, ship=2, grain=1, coffee=1), **rule)
+
+
+def test_rare_classes_are_left_out_of_both_sides(sided: Callable[..., Dataset]) -> None:
+    whole, kept = sided(), sided(min_class_rows=5, rare="drop")
+    assert (kept.labels, kept.test_only_labels) == (("acq", "earn"), ())
+    assert (len(kept.train), len(kept.test)) == (50, 15)
+    assert kept.train.groups.tolist() == list(range(50))
+    assert kept.rare is not None
+    assert kept.rare.classes == {"ship": 4, "grain": 3, "coffee": 0}, "a class of test alone has no training row"
+    assert kept.rare.rows == {"train": 7, "test": 4}
+    assert kept.title == "train.jsonl (3 classes of fewer than 5 training rows left out)"
+    assert (
+        "3 classes of fewer than 5 training rows left out: 'ship (4)', 'grain (3)', 'coffee (0)', "
+        "7 rows of train and 4 rows of test." in kept.warnings
+    )
+    assert len(sided(min_class_rows=5, rare="drop", max_test=12).test) == 12, "out of those that are left"
+    assert whole.rare is None
+    assert whole.title == "train.jsonl"
+
+
+def test_rare_classes_become_one(sided: Callable[..., Dataset]) -> None:
+    found = sided(min_class_rows=5, rare="merge")
+    assert (found.labels, found.test_only_labels) == (("acq", "earn", "other"), ())
+    assert np.bincount(found.train.labels).tolist() == [20, 30, 7]
+    assert np.bincount(found.test.labels).tolist() == [6, 9, 4]
+    assert found.title == "train.jsonl (3 classes of fewer than 5 training rows merged into 'other')"
+    few = sided(min_class_rows=10, rare="merge")
+    assert any("'other' has no more than these itself" in warning for warning in few.warnings)
+
+
+def test_the_rule_for_rare_classes_is_part_of_the_fingerprint_and_counts_what_trains(
+    sided: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    rules = ({}, *({"min_class_rows": n, "rare": how} for n in (2, 3) for how in ("drop", "merge")))
+    train = unequal(a=30, b=20, other=9)
+    found = [of_sides(tmp_path, train, train, **rule) for rule in rules]
+    assert len({each.train.fingerprint for each in found}) == 1, "no class is rare"
+    assert len({each.fingerprint for each in found}) == len(rules)
+    assert found[1].warnings[0] == "No class has fewer than 2 training rows."
+    # a subset has six rows of `other` in its twenty, and it is those that train
+    assert of_sides(tmp_path, train, train, min_class_rows=9, rare="drop").labels == ("a", "b", "other")
+    subset = of_sides(tmp_path, train, train, min_class_rows=9, rare="drop", max_train=40)
+    assert subset.labels == ("a", "b")
+    merged = of_sides(tmp_path, [*train, *unequal(z=1)], train, min_class_rows=9, rare="merge")
+    assert merged.labels == ("a", "b", "other", "other (rare)"), "two classes are never called alike"
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            {"min_class_rows": 5},
+            "`min_class_rows=5` leaves open what becomes of classes .* `rare='drop'` .* `rare='merge'`",
+        ),
+        ({"rare": "drop"}, "leaves open how few rows are few: add `min_class_rows`"),
+        (
+            {"min_class_rows": 30, "rare": "drop"},
+            "Fewer than two classes .* 'earn \\(30\\)', 'acq \\(20\\)'.* Lower `min_",
+        ),
+        ({"min_class_rows": 99, "rare": "merge"}, "Fewer than two classes"),
+    ],
+)
+def test_a_rule_for_rare_classes_that_cannot_be_meant_is_refused(
+    sided: Callable[..., Dataset], rule: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BenchError, match=message):
+        sided(**rule)
 
 
 def test_columns_by_name(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int, cells: np.
     flat = (cells * classes + labels) * classes + predicted
     confusion = np.bincount(flat, minlength=count * classes**2).reshape(count, classes, classes)
     hits, total = np.einsum("gcc->gc", confusion), confusion.sum(1) + confusion.sum(2)
-    return np.divide(2 * hits, total, out=np.zeros(hits.shape), where=total > 0).mean(1)
+    return np.divide(2 * hits, total, out=np.zeros(hits.shape), where=total > 0).sum(1) / (total > 0).sum(1)
 
 
 def simulated(

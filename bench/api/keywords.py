@@ -13,6 +13,8 @@ class SearchKeywords(TypedDict, total=False):
     group_column: str | None
     id_column: str | None
     drop_unlabelled: bool | None
+    min_class_rows: int | None
+    rare: Literal["drop", "merge"] | None
     delimiter: str | None
     encoding: str | None
     quoting: Literal["double", "none"] | None
@@ -62,6 +64,8 @@ class ExtractKeywords(TypedDict, total=False):
     group_column: str | None
     id_column: str | None
     drop_unlabelled: bool | None
+    min_class_rows: int | None
+    rare: Literal["drop", "merge"] | None
     delimiter: str | None
     encoding: str | None
     quoting: Literal["double", "none"] | None
@@ -96,6 +100,8 @@ class ReproduceKeywords(TypedDict, total=False):
     group_column: str | None
     id_column: str | None
     drop_unlabelled: bool | None
+    min_class_rows: int | None
+    rare: Literal["drop", "merge"] | None
     delimiter: str | None
     encoding: str | None
     quoting: Literal["double", "none"] | None

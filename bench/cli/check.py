@@ -138,7 +138,7 @@ def _print_update(update: "Update") -> None:
         return
     new = update.new
     terminal.echo(
-        f"A new baseline of {new.pinned.dataset.name}, {new.data.train.rows} training rows, {new.pinned.origin}."
+        f"A new baseline of {new.pinned.dataset.title}, {new.data.train.rows} training rows, {new.pinned.origin}."
     )
     summaries = [(each.name, each.summary) for each in new.scores]
     show.table(
@@ -153,6 +153,8 @@ def _print(verdict: "Verdict") -> None:
     from bench.cli import show
 
     terminal.echo()
+    if verdict.data:
+        terminal.echo(f"Data: {verdict.data}\n")
     scored = [finding for finding in verdict.findings if finding.change is not None]
     show.table(
         f"{verdict.measure[:1].upper()}{verdict.measure[1:]}, paired by seed",

@@ -37,6 +37,7 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
         terminal.json_out(
             {
                 "dataset": material.dataset.name,
+                **({} if (rare := material.dataset.rare) is None else {"rare_classes": rare.to_json()}),
                 "store": str(material.store.home),
                 "backend": material.settings.backend,
                 "device": material.settings.device,
@@ -45,7 +46,7 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
         )
         return
     show.table(
-        f"{material.dataset.name} in {material.store.home}",
+        f"{material.dataset.title} in {material.store.home}",
         ("model", "texts", "new", "cut to length", "shelf", "size"),
         [
             (row["model"], row["texts"], row["extracted"], row["truncated"], row["shelf"], show.size(row["bytes"]))

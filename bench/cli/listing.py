@@ -139,16 +139,16 @@ def studies(home: Path | None, as_json: bool) -> None:
     """Studies under mlruns/ with how far they are."""
     from bench.cli import show
 
-    rows = [each.to_json() for each in api.studies(home)]
+    found = api.studies(home)
     if as_json:
-        terminal.json_out({"studies": rows})
+        terminal.json_out({"studies": [each.to_json() for each in found]})
         return
     show.table(
         "Studies",
         ("study", "data set", "models", "scored", "pruned"),
-        [(row["study"], row["dataset"], ", ".join(row["models"]), row["complete"], row["pruned"]) for row in rows],
+        [(each.study, each.data, ", ".join(each.models), each.complete, each.pruned) for each in found],
         right=(3, 4),
     )
-    for row in rows:
-        if row["problem"] is not None:
-            terminal.echo(in_options(row["problem"]), err=True)
+    for each in found:
+        if each.problem is not None:
+            terminal.echo(in_options(each.problem), err=True)

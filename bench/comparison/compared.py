@@ -94,7 +94,8 @@ def _compared(a: Contender, b: Contender) -> Compared:
             f"'{a.label}' was tested on {len(left.test)} rows of {left.name} and '{b.label}' on {len(right.test)} of "
             f"{right.name}, which are not the same rows and labels: nothing can be paired."
         )
-    notes = []
+    rules = dict.fromkeys(each.rare.words for each in (left, right) if each.rare is not None)
+    notes = list(rules)
     if not same_training_rows(a, b):
         notes.append("The two were trained on different rows, so only the test set pairs them.")
     notes += [

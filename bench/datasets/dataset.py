@@ -1,13 +1,14 @@
 """What a loaded data set is."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.errors import counted, listed
 from bench.specs import DEFAULT_TASK, Spec, fingerprint
 
 
@@ -58,6 +59,58 @@ class Stats:
     mean_words: float
 
 
+@dataclass(frozen=True)
+class Rare:
+    """What became of the classes with fewer than `least` training rows (see `bench.datasets.rare`).
+
+    Attributes:
+        least: Training rows that a class must have to stay as it is.
+        classes: Those that have fewer, with their training rows, most first; 0 of those that test rows alone have.
+        rows: Rows of these classes by side.
+        merged: The class that they became; None where they were left out.
+    """
+
+    least: int
+    classes: Mapping[str, int]
+    rows: Mapping[str, int]
+    merged: str | None = None
+
+    @property
+    def how(self) -> str:
+        """As the setting has it."""
+        return "drop" if self.merged is None else "merge"
+
+    @property
+    def short(self) -> str:
+        """What was done, to stand beside the name of the data set."""
+        if not self.classes:
+            return f"no class has fewer than {self.least} training rows"
+        done = "left out" if self.merged is None else f"merged into '{self.merged}'"
+        return f"{counted(len(self.classes), 'class')} of fewer than {self.least} training rows {done}"
+
+    @property
+    def words(self) -> str:
+        """The same with all that it was done to."""
+        if not self.classes:
+            return f"{self.short[0].upper()}{self.short[1:]}."
+        named = listed([f"{name} ({rows})" for name, rows in self.classes.items()])
+        sides = " and ".join(f"{counted(rows, 'row')} of {side}" for side, rows in self.rows.items())
+        still = ""
+        if self.merged is not None and self.rows["train"] < self.least:
+            still = f" '{self.merged}' has no more than these itself."
+        return f"{self.short}: {named}, {sides}.{still}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "min_class_rows": self.least,
+            "rare": self.how,
+            "classes": dict(self.classes),
+            "rows": dict(self.rows),
+            "merged": self.merged,
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set, ready for extraction and evaluation.
@@ -68,6 +121,7 @@ class Dataset:
         test_only_labels: Labels that no training row has; their test rows hold the indices from `len(labels)` on.
         warnings: What a reader of the results should know about the rows, one sentence each.
         task: What the labels are, by its name in `bench.tasks`.
+        rare: What became of classes with few training rows; None where nothing was to.
     """
 
     name: str
@@ -78,11 +132,18 @@ class Dataset:
     test: Split
     warnings: tuple[str, ...]
     task: str = DEFAULT_TASK
+    rare: Rare | None = None
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that change with any text, label, group or order, and with nothing else."""
-        return fingerprint([self.train.fingerprint, self.test.fingerprint])
+        """16 hex digits that change with any text, label, group or order, or the rule for rare classes, and no more."""
+        rule = [] if self.rare is None else [[self.rare.least, self.rare.how]]
+        return fingerprint([self.train.fingerprint, self.test.fingerprint, *rule])
+
+    @property
+    def title(self) -> str:
+        """Its name for people, with what was done to its classes."""
+        return self.name if self.rare is None else f"{self.name} ({self.rare.short})"
 
     @property
     def stats(self) -> Stats:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.datasets import checks, spellings, splits
+from bench.datasets import checks, rare, spellings, splits
 from bench.datasets.columns import Columns, Rows
 from bench.datasets.dataset import Dataset, Split, split_fingerprint
 from bench.datasets.request import DatasetRequest
@@ -28,6 +28,7 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
         BenchError: No source has the data set, or its rows cannot be used; the message says which and what to do.
     """
     task = TASKS[request.task]
+    rare.check(request)
     row = _known(request.name)
     if row is not None:
         _refuse_columns(request)
@@ -51,17 +52,19 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
     groups = {side: splits.group_rows(rows.texts, rows.groups) for side, rows in sides.items()}
     if row is not None:
         warnings += checks.published_warnings(row, sides["train"], sides["test"])
-    for side, size in (("train", request.max_train), ("test", request.max_test)):
-        rows = sides[side]
-        if size is not None and size < len(rows):
-            kept = splits.subset(rows.texts, task.strata(rows.labels), size, request.seed)
-            sides[side] = rows.take(kept)
-            groups[side] = splits.first_appearance(groups[side][kept].tolist())
+    _reduce(sides, groups, "train", request.max_train, request, task)
+    task.refuse(sides["train"].labels, request.name)
+    settled = None
+    if request.min_class_rows is not None:
+        # counted on the rows that train, and before test rows are chosen, so that as many as were asked for are left
+        _require_known_labels(sides, task)
+        settled = rare.settle(request, sides)
+        sides = settled.sides
+        groups = {side: splits.first_appearance(groups[side][kept].tolist()) for side, kept in settled.kept.items()}
+        warnings.append(settled.rare.words)
+    _reduce(sides, groups, "test", request.max_test, request, task)
+    labels, test_only = _require_known_labels(sides, task)
     train, test = sides["train"], sides["test"]
-    task.refuse(train.labels, request.name)
-    labels = task.labels(train.labels, ())
-    test_only = task.labels(test.labels, labels)
-    checks.require_known_labels(labels, test_only, test)
     warnings += checks.row_warnings(train, "train") + checks.row_warnings(test, "test")
     warnings += checks.side_warnings(train, test, labels, test_only)
     return Dataset(
@@ -73,7 +76,32 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
         test=_split(test, task, labels + test_only, groups["test"]),
         warnings=tuple(warnings),
         task=task.name,
+        rare=None if settled is None else settled.rare,
     )
+
+
+def _reduce(
+    sides: dict[str, Rows],
+    groups: dict[str, npt.NDArray[np.int64]],
+    side: str,
+    size: int | None,
+    request: DatasetRequest,
+    task: Task,
+) -> None:
+    """Take a subset of one side, where it has more rows than were asked for."""
+    rows = sides[side]
+    if size is not None and size < len(rows):
+        kept = splits.subset(rows.texts, task.strata(rows.labels), size, request.seed)
+        sides[side] = rows.take(kept)
+        groups[side] = splits.first_appearance(groups[side][kept].tolist())
+
+
+def _require_known_labels(sides: dict[str, Rows], task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The labels of the training rows, and those of test alone; refused where test has none of the former."""
+    labels = task.labels(sides["train"].labels, ())
+    test_only = task.labels(sides["test"].labels, labels)
+    checks.require_known_labels(labels, test_only, sides["test"])
+    return labels, test_only
 
 
 def _split(rows: Rows, task: Task, labels: Sequence[str], groups: npt.NDArray[np.int64]) -> Split:

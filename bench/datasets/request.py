@@ -1,6 +1,6 @@
 """Which rows are wanted; said without importing what loads them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,8 @@ class DatasetRequest(Spec):
     `name` is a registered name, a folder of the data home, ``legalbench/TASK``, the hub's ``owner/name`` or
     ``owner/name:config``, or the path of a table. Columns of None are the data set's own, else ``text`` and
     ``label``. `seed` orders the split of a file without a test file, and the subsets. `delimiter`, `encoding` and
-    `quoting` are those of csv and tsv files; None is found out. With `no_texts`, nothing that is written or said quotes
+    `quoting` are those of csv and tsv files; None is found out. `min_class_rows` and `rare` go together, see
+    `bench.datasets.rare`. With `no_texts`, nothing that is written or said quotes
     a text: what shows texts otherwise leaves them out.
     """
 
@@ -45,6 +46,16 @@ class DatasetRequest(Spec):
     drop_unlabelled: Annotated[
         bool, Field(description="Leave out rows without a label, which are otherwise refused.")
     ] = False
+    min_class_rows: Annotated[
+        int | None,
+        Field(ge=2, description="Classes with fewer training rows are rare; `rare` must say what becomes of them."),
+        Hint(unset="all classes stay"),
+    ] = None
+    rare: Annotated[
+        Literal["drop", "merge"] | None,
+        Field(description="Leave out the rows of rare classes, or make these one class."),
+        Hint(unset="none is rare"),
+    ] = None
     delimiter: Annotated[
         str | None,
         Field(min_length=1, max_length=1, description="Sign between the fields of a csv or tsv file."),
@@ -74,3 +85,11 @@ class DatasetRequest(Spec):
     max_train: Annotated[int | None, Field(ge=2, description="A seeded stratified subset of the training rows.")] = None
     max_test: Annotated[int | None, Field(ge=1, description="A seeded stratified subset of the test rows.")] = None
     seed: Seed = 0
+
+    @property
+    def title(self) -> str:
+        """Its name for people, with the rule for rare classes."""
+        if self.min_class_rows is None:
+            return self.name
+        done = "merged" if self.rare == "merge" else "left out"
+        return f"{self.name} (classes of fewer than {self.min_class_rows} training rows {done})"

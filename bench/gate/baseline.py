@@ -29,9 +29,9 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 class Repeats(Spec):
     """How each candidate is scored: every training row once out of fold, under as many seeds as `repetitions`.
 
-    The test set takes no part: a check that runs every day would wear it out. `classes` says over which a fold's macro-F1
-    is the mean: those that its rows or predictions hold, or all that training has, as in baselines of earlier versions,
-    which are held against what is measured in their own way.
+    The test set takes no part: a check that runs every day would wear it out. `classes` says over which a fold's
+    macro-F1 is the mean: those that its rows or predictions hold, or all that training has, as in baselines of earlier
+    versions, which are held against what is measured in their own way.
     """
 
     folds: Annotated[int, Field(ge=2)] = 5

@@ -34,10 +34,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All findings of a check, and what its scores are called."""
+    """All findings of a check, what its scores are called, and the data set for people."""
 
     findings: tuple[Finding, ...]
     measure: str = "score"
+    data: str = ""
 
     @property
     def failed(self) -> tuple[Finding, ...]:
@@ -80,7 +81,7 @@ def judge(baseline: Baseline, now: Baseline, fail_on_latency: float | None = Non
     findings += _quality(baseline, now, same_rows=same_rows)
     software = _changed(baseline.software, now.software)
     findings.append(Finding("software", "versions", "note" if software else "passed", software or "equal"))
-    return Verdict(tuple(findings), now.measure.title)
+    return Verdict(tuple(findings), now.measure.title, now.pinned.dataset.title)
 
 
 def judge_data(then: Data, now: Data) -> list[Finding]:

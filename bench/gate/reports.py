@@ -69,6 +69,8 @@ class Reports:
 def markdown(verdict: Verdict) -> str:
     """A heading, what failed, and a table of everything."""
     lines = [f"## {TITLE}: {'FAILED' if verdict.failed else 'passed'}", ""]
+    if verdict.data:
+        lines += [f"Data: {_code(verdict.data)}", ""]
     if verdict.failed:
         lines += [*(f"- {_code(finding.subject)}: {_code(finding.detail)}" for finding in verdict.failed), ""]
     lines += ["| | what | outcome | |", "| --- | --- | --- | --- |"]

@@ -4,7 +4,8 @@ The same candidate is trained again under the same seeds on the same folds. Wher
 Where something did (a library, a processor, a model), scores move even if the pipeline became no worse: heads start
 from other roundings, and rows near the boundary flip, some under one seed, some under all of them.
 
-With D[s, k] the change of macro-F1 under seed s in fold k (both sides predict the same rows), a candidate fails when
+With D[s, k] the change of macro-F1 under seed s in fold k (both sides predict the same rows, each over the classes that
+these or its predictions hold), a candidate fails when
 
 1. the mean over seeds of its macro-F1 (all rows) fell by `MARGIN` or more, so that the fall matters, and
 2. mean(D) / √(meanₛ varₖ(D[s, k]) / K) lies in the lower `LEVEL` tail of Student's t with S · (K − 1) degrees of

@@ -68,7 +68,7 @@ def build(
         candidate=subject,
         task=dataset.task,
         labels=dataset.labels,
-        dataset=dataset.name,
+        dataset=dataset.title,
         dataset_fingerprint=dataset.fingerprint,
         rows=len(dataset.train),
         seed=seed,

@@ -46,6 +46,7 @@ def dataset_card(study: Study) -> Facts:
         ("hub", f"{source.repo} at {source.revision}" if source.repo else ""),
         ("rows", f"{stats.train} training, {stats.test} test"),
         ("subset", "; ".join(subset)),
+        ("rare classes", "" if dataset.rare is None else dataset.rare.words),
         (
             "classes",
             f"{stats.classes}"
@@ -88,7 +89,7 @@ def environment_card(study: Study, parent_run_id: str | None, tracking_uri: str)
     here = environment()
     states = Counter(record.state for record in study.journal.records.values())
     facts = [
-        ("protocol", protocol.describe(len(study.material.dataset.train))),
+        ("protocol", study.protocol),
         ("seeds of the search", ", ".join(map(str, protocol.search_seeds))),
         ("seeds of the confirmation", ", ".join(map(str, protocol.confirm_seeds))),
         (

@@ -91,7 +91,7 @@ def spread_chart(spreads: Sequence[Spread], score: Measure, words: str) -> Figur
         title="Spread over folds, repetitions and seeds",
         subtitle=words,
         caption="Each tick is one score. Folds are small and so lie far apart; a fold's macro-F1 is over the classes "
-        "that its rows or predictions hold. What a seed moves on the test set is the training alone; the rows stay the same."
+        "that its rows or predictions hold. What a seed moves on the test set is the training alone; the rows stay."
         if score == F1
         else "Each tick is one score. What a seed moves on the test set is the training alone.",
         chart=chart,

@@ -142,7 +142,7 @@ def draw(study: Study, chosen: Selected, findings: ReportData, warn: Callable[[s
     """
     score, test = score_of(study), study.scorer.dataset.test
     protocol = study.request.protocol
-    described = protocol.describe(len(study.scorer.dataset.train))
+    described = study.protocol
     trained = [*study.journal.of("complete"), *(each for each in study.journal.of("pruned") if each.repetitions)]
     depths = {name: model.layers for name, model in study.material.models.items()}
     tested = f"test set of n = {len(test)} rows, {protocol.confirm} seeds"
@@ -198,7 +198,7 @@ def render(
         measure=score_of(study),
         cascades=study.considered,
         front_caption=FRONT + CASCADED * bool(study.cascades),
-        protocol=study.request.protocol.describe(len(study.material.dataset.train)),
+        protocol=study.protocol,
         optimistic=study.request.protocol.name == "paper",
         front=lines(study, study.found, knee, chosen),
         baselines=lines(study, study.baselines, knee, chosen),

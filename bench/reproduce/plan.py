@@ -68,7 +68,7 @@ def plan(prepared: PreparedDataset, progress: Progress) -> ReproductionPlan:
     shared: dict[Question, float | None] = {}
     studies = tuple(_planned(study, prepared, evaluations, peak, shared) for study in prepared.request.studies)
     return ReproductionPlan(
-        dataset=material.dataset.name,
+        dataset=material.dataset.title,
         train_rows=len(material.dataset.train),
         test_rows=len(material.dataset.test),
         studies=studies,

@@ -127,7 +127,7 @@ def _study(
         paths = _write((prepared.request.out or home / "reproduce") / name / study.name, written)
         tracker.attach(written)
         tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
-    return FinishedStudy(study, dataset, findings, paths, tracker.uri, parent, tracker.missing)
+    return FinishedStudy(study, prepared.material.dataset.title, findings, paths, tracker.uri, parent, tracker.missing)
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def _findings(
         while True:
             asks = list(dict.fromkeys(asks))
             evaluations.extract(asks)
-            title = f"{study.name} on {prepared.material.dataset.name}"
+            title = f"{study.name} on {prepared.material.dataset.title}"
             with progress.task(title, len(asks), "evaluations") as task:
 
                 def done(ask: Question, scored: Scored) -> None:
@@ -203,6 +203,7 @@ def describe(study: PaperStudy, prepared: PreparedDataset) -> dict[str, Any]:
         "train_rows": len(dataset.train),
         "test_rows": len(dataset.test),
         "classes": len(dataset.labels),
+        **({} if dataset.rare is None else {"rare classes": dataset.rare.words}),
         "models": _listed(list(setup.models)),
         "missing models": "; ".join(f"{model.name} ({model.reason})" for model in setup.absent),
         "seeds on the test set": _listed(setup.seeds),

@@ -24,6 +24,7 @@ from bench.study.restore import same_settings
 from bench.study.run import Prepared, prepare
 from bench.study.screen import to_come, wanted
 from bench.study.settings import SearchRequest
+from bench.study.study import described
 
 TOKENS_A_WORD = 1.4
 LONG = 1800.0
@@ -158,7 +159,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         test_rows=len(dataset.test),
         backend=material.settings.backend,
         device=material.settings.device,
-        protocol=request.protocol.describe(len(dataset.train)),
+        protocol=described(request, dataset),
         space_size=f"{size:,} distinct candidates"
         if size is not None
         else f"endless, or more than {COUNTED:,} candidates",

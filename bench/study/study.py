@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.cost import ModelCost
+from bench.datasets.dataset import Dataset
 from bench.errors import BenchError, nearest
 from bench.evaluation.ask import Phase
 from bench.evaluation.scoring import Scored, Scorer
@@ -105,7 +106,7 @@ class Study:
     @property
     def protocol(self) -> str:
         """How candidates were scored, in a sentence."""
-        return self.request.protocol.describe(len(self.material.dataset.train))
+        return described(self.request, self.material.dataset)
 
     @property
     def columns(self) -> tuple[SearchColumn, ...]:
@@ -169,9 +170,16 @@ class Study:
             "name": dataset.name,
             "rows": {"train": stats.train, "test": stats.test},
             "classes": stats.classes,
+            **({} if dataset.rare is None else {"rare_classes": dataset.rare.to_json()}),
             "fingerprint": dataset.fingerprint,
             "source": dataset.source.model_dump(mode="json"),
         }
+
+
+def described(request: SearchRequest, dataset: Dataset) -> str:
+    """How candidates are scored, and what was done to classes before, in a sentence: it stands on every screen."""
+    rules = request.protocol.describe(len(dataset.train))
+    return rules if dataset.rare is None else f"{rules}; {dataset.rare.short}"
 
 
 def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> Selected:
@@ -216,5 +224,7 @@ def tracked(name: str, journal: Journal, request: SearchRequest, material: Mater
     }
     if journal.settings.get("lazy"):
         params["lazy"] = "true"
+    if (rare := material.dataset.rare) is not None:
+        params |= {"min_class_rows": rare.least, "rare": rare.how}
     runs = {record.run_id for record in journal.records.values() if record.run_id is not None}
     return TrackedStudy(material.dataset.name, name, params, journal.id, runs, material.tags)
