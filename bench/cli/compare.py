@@ -60,14 +60,18 @@ def _print(found: "Compared") -> None:
         right=(1, 2, 3, 5, 6),
     )
     if found.by_seed:
+        others = [each.title for each in found.test[1:]]
         show.table(
             f"Search, out of fold: {found.test[0].title} of A − B (both were selected by such scores)",
-            ("seed", "all rows", "fold by fold"),
+            ("seed", "all rows", *others, "fold by fold"),
             [
-                (each.seed, f"{each.difference:+.4f}", "  ".join(f"{value:+.4f}" for value in each.folds))
+                (
+                    *(each.seed, f"{each.difference:+.4f}", *(f"{value:+.4f}" for value in each.beside.values())),
+                    "  ".join(f"{value:+.4f}" for value in each.folds),
+                )
                 for each in found.by_seed
             ],
-            right=(0, 1),
+            right=range(2 + len(others)),
         )
     if (examples := found.examples) is not None:
         terminal.echo(

@@ -81,6 +81,7 @@ def _print_study(study: "Study") -> None:
         terminal.echo(f"Screened before: {study.screening.header()}")
     if session.stopped:
         terminal.echo(f"Stopped: {session.stopped}.")
+    terminal.echo(f"Data: {dataset.title}, {len(dataset.train)} training and {len(dataset.test)} test rows.")
     terminal.echo(f"Protocol: {study.protocol}.")
     if study.optimistic:
         terminal.echo("OPTIMISTIC: candidates were selected on the test set, as in the paper.")
@@ -97,9 +98,11 @@ def _print_study(study: "Study") -> None:
         *(column.heading for column in columns),
         f"test {score.short} mean ± std",
         f"test {score.short} 95%",
+        *(f"test {each.short}" for each in study.request.space.objectives.beside),
         "p vs best single",
     )
     right = [place for place, column in enumerate(columns, start=3) if column.number]
+    right += range(len(columns) + 5, len(header) - 1)
     show.table(
         "Front (search scores, then the test set under fresh seeds)",
         header,
@@ -119,6 +122,8 @@ def _print_study(study: "Study") -> None:
             f"~ estimated: the {study.material.settings.backend} backend measures a model's whole pass; what it takes "
             "up to a layer before the last is a share of that."
         )
+    for sentence in study.limits_in_words:
+        terminal.echo(sentence)
     compared = [entry.comparison.resolvable for entry in study.found if entry.comparison is not None]
     # unknown where two candidates never differ on a row
     if resolvable := [value for value in compared if not math.isnan(value)]:
@@ -145,13 +150,14 @@ def _print_cascades(study: "Study", score: "Measure") -> None:
                 "\n".join(f"{value:.3f}" for value in tested.record.cascade.thresholds),
                 "\n".join(map(_left, tested.record.reached, tested.reached)),
                 f"{tested.costs['latency_ms']:.2f}",
-                score.shown(tested.control.get(score.name)),
+                *(each.shown(tested.control.get(each.name)) for each in (score, *entry.objectives.beside)),
                 ""
                 if beside is None
                 else f"{beside.difference.value:+.3f} ({beside.difference.low:+.3f} to {beside.difference.high:+.3f})",
                 "" if beside is None else f"{beside.share:.0%}",
             )
         )
+    scores = len(study.request.space.objectives.beside) + 1
     best = next((entry.cascade.beside for entry in study.cascades if entry.cascade is not None), None)
     named = "best trial" if best is None else f"trial {best.trial}"
     show.table(
@@ -161,12 +167,12 @@ def _print_cascades(study: "Study", score: "Measure") -> None:
             "threshold",
             "left: search / test",
             "test ms/text",
-            f"random: test {score.short}",
+            *(f"random: test {each.short}" for each in (score, *study.request.space.objectives.beside)),
             f"test − {named} (95%)",
             "its cost",
         ),
         rows,
-        right=(1, 2, 3, 4, 6),
+        right=(1, 2, 3, *range(4, 4 + scores), 5 + scores),
     )
     terminal.echo(
         f"{made.considered} cascades of scored candidates were considered out of fold; {made.on_front} are "
@@ -193,6 +199,7 @@ def _row(entry: "Entry", name: str, columns: Sequence["SearchColumn"], score: "M
         *(column.cell(entry) for column in columns),
         score.plus_minus(test.mean, test.std) or "–",
         f"{number(low, 3)}–{number(high, 3)}",
+        *(each.shown(entry.confirmed.summary(each).mean) for each in entry.objectives.beside),
         "reference" if entry.comparison is None else number(entry.comparison.p, 3),
     ]
 
@@ -220,6 +227,8 @@ def _print_plan(planned: "Plan") -> None:
 
     terminal.echo(f"Study {planned.study}: {planned.done} of {planned.trials} candidates are tried already.")
     terminal.echo(f"Data: {planned.dataset}, {planned.train_rows} training and {planned.test_rows} test rows.")
+    for sentence in planned.limits:
+        terminal.echo(sentence)
     terminal.echo(f"Backend: {planned.backend} on {planned.device}.")
     terminal.echo(f"Protocol: {planned.protocol}.")
     terminal.echo(f"Space: {planned.space_size}.\n")

@@ -1,13 +1,13 @@
 """Scores of two sides paired: over the test rows, by seed and fold, and example by example."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.comparison.contenders import Contender
 from bench.evaluation.protocol import folds
-from bench.measures import Measure, Predictions
+from bench.measures import MEASURES, Measure, Predictions
 from bench.tasks import TASKS
 
 _WRITTEN = {"f1": "macro_f1"}
@@ -36,11 +36,15 @@ class Paired:
 
 @dataclass(frozen=True)
 class SeedDifference:
-    """One repetition of the search: the score of A minus that of B, over all rows and fold by fold."""
+    """One repetition of the search: the score of A minus that of B, over all rows and fold by fold.
+
+    `beside` holds the differences over all rows by the other measures, by name.
+    """
 
     seed: int
     difference: float
     folds: tuple[float, ...]
+    beside: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,8 @@ def by_seed(a: Contender, b: Contender) -> tuple[SeedDifference, ...]:
             where = np.array([place[row] for row in fold.predict.tolist()], dtype=np.int64)
             scores = [task.measure.compute(each.at(where)) for each in sides]
             parts.append(scores[0] - scores[1])
-        whole = [each.value(task.measure) for each in sides]
-        found.append(SeedDifference(first.seed, whole[0] - whole[1], tuple(parts)))
+        whole = {name: sides[0].value(MEASURES[name]) - sides[1].value(MEASURES[name]) for name in task.measures}
+        found.append(SeedDifference(first.seed, whole.pop(task.measure.name), tuple(parts), whole))
     return tuple(found)
 
 

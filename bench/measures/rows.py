@@ -27,7 +27,7 @@ def _calibration_error(each: Predictions) -> float:
 F1 = add(
     Measure("f1", "macro-F1", heading="F1", best=1, grows=True, counted=metrics.macro_f1, of_class=metrics.class_f1)
 )
-ACCURACY = add(Measure("accuracy", "accuracy", best=1, grows=True, counted=metrics.accuracy))
+ACCURACY = add(Measure("accuracy", "accuracy", heading="acc.", best=1, grows=True, counted=metrics.accuracy))
 add(Measure("weighted_f1", "weighted F1", best=1, grows=True, counted=metrics.weighted_f1))
 add(Measure("balanced_accuracy", "balanced accuracy", best=1, grows=True, counted=metrics.balanced_accuracy))
 add(Measure("mcc", "Matthews correlation", heading="MCC", best=1, counted=metrics.matthews))

@@ -15,9 +15,14 @@ CAUTION = "The search chose what to try: these are not controlled comparisons."
 Row = dict[str, Any]
 
 
-def source_rows(records: Sequence[TrialRecord], depths: Mapping[str, int], score: Measure) -> list[Row]:
-    """One row a source of each candidate that was trained; `depths` maps a model to its last layer."""
-    return list(_source_rows(records, depths, score))
+def source_rows(
+    records: Sequence[TrialRecord], depths: Mapping[str, int], score: Measure, beside: Sequence[Measure] = ()
+) -> list[Row]:
+    """One row a source of each candidate that was trained; `depths` maps a model to its last layer.
+
+    Measures `beside` the score are seen on hovering.
+    """
+    return list(_source_rows(records, depths, score, beside))
 
 
 def layer_chart(rows: Sequence[Row], score: Measure, words: str) -> Figure:
@@ -84,7 +89,12 @@ def _hover() -> list[Any]:
     import altair as alt
 
     named = ["candidate:N", "model:N", "layer:Q", "pooling:N", "operator:N", "state:N"]
-    return [*named, alt.Tooltip("score:Q", format=".4f")]
+    return [*named, alt.Tooltip("score:Q", format=".4f"), alt.Tooltip("beside:N", title="beside it")]
+
+
+def _mean_of(record: TrialRecord, measure: Measure) -> float | None:
+    values = record.values.get(measure.name)
+    return float(np.mean(values)) if values else None
 
 
 def _faint() -> Any:
@@ -93,7 +103,9 @@ def _faint() -> Any:
     return alt.condition("datum.state === 'scored'", alt.value(1.0), alt.value(0.3))
 
 
-def _source_rows(records: Sequence[TrialRecord], depths: Mapping[str, int], score: Measure) -> Iterator[dict[str, Any]]:
+def _source_rows(
+    records: Sequence[TrialRecord], depths: Mapping[str, int], score: Measure, beside: Sequence[Measure]
+) -> Iterator[dict[str, Any]]:
     for record in records:
         values = record.values[score.name]
         for source in record.candidate.sources:
@@ -104,6 +116,7 @@ def _source_rows(records: Sequence[TrialRecord], depths: Mapping[str, int], scor
                 "use": "alone" if len(record.candidate.sources) == 1 else "fused",
                 "state": "scored" if record.state == "complete" else "pruned",
                 "score": float(np.mean(values)),
+                "beside": ", ".join(f"{each.title} {each.shown(_mean_of(record, each))}" for each in beside),
             }
 
 

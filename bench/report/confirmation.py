@@ -1,6 +1,6 @@
 """What confirmation did to the front, and how far scores spread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,16 +18,20 @@ def confirmation_chart(gaps: Sequence[Gap], score: Measure, words: str) -> Figur
     names = [gap.name if gap.selected else f"{gap.name} (not selected)" for gap in gaps]
     points = [
         {"name": name, "kind": kind, "value": value, "low": low, "high": high}
+        | {title: f"{values[place]:.4f}" for title, values in gap.beside.items()}
         for name, gap in zip(names, gaps, strict=True)
-        for kind, value, low, high in (
-            (SEARCH, gap.search, None, None),
-            (TEST, gap.test.mean, *gap.interval),
+        for place, (kind, value, low, high) in enumerate(
+            (
+                (SEARCH, gap.search, None, None),
+                (TEST, gap.test.mean, *gap.interval),
+            )
         )
     ]
+    beside = [alt.Tooltip(f"{title}:N") for title in (gaps[0].beside if gaps else ())]
     hue = alt.Color("kind:N", title=None, scale=alt.Scale(domain=[SEARCH, TEST], range=[BLUE, VERMILION]))
     base = alt.Chart(data(points)).encode(
         y=alt.Y("name:N", title=None, sort=names, scale=alt.Scale(paddingInner=0.3)),
-        tooltip=["name:N", "kind:N", alt.Tooltip("value:Q", format=".4f")],
+        tooltip=["name:N", "kind:N", alt.Tooltip("value:Q", title=score.title, format=".4f"), *beside],
     )
     across = alt.X("value:Q", title=score.label, scale=alt.Scale(zero=False))
     chart = alt.layer(
@@ -61,16 +65,18 @@ def optimism(gaps: Sequence[Gap]) -> str:
     )
 
 
-def spread_chart(spreads: Sequence[Spread], score: Measure, words: str) -> Figure:
-    """Every fold, repetition and seed of the front."""
+def spread_chart(found: Mapping[Measure, Sequence[Spread]], words: str) -> Figure:
+    """Every fold, repetition and seed of the front by the first measure, the others to be seen on hovering."""
     import altair as alt
 
+    (score, spreads), *others = found.items()
     kinds = {"fold (search)": GREY, "repetition (search)": BLUE, "seed (test)": VERMILION}
     rows = [
-        {"name": spread.name, "kind": kind, "value": value}
-        for spread in spreads
-        for kind, values in zip(kinds, (spread.folds, spread.repetitions, spread.seeds), strict=True)
-        for value in values
+        {"name": spread.name, "kind": kind, "value": value} | {name: f"{other[index]:.4f}" for name, other in beside}
+        for place, spread in enumerate(spreads)
+        for number, kind in enumerate(kinds)
+        for beside in [[(measure.title, each[place].values[number]) for measure, each in others]]
+        for index, value in enumerate(spread.values[number])
     ]
     shown = [kind for kind in kinds if any(row["kind"] == kind for row in rows)]
     scale = alt.Scale(domain=shown, range=[kinds[kind] for kind in shown])
@@ -82,7 +88,12 @@ def spread_chart(spreads: Sequence[Spread], score: Measure, words: str) -> Figur
             y=alt.Y("name:N", title=None, sort=[spread.name for spread in spreads]),
             yOffset=alt.YOffset("kind:N", sort=shown),
             color=alt.Color("kind:N", title=None, scale=scale),
-            tooltip=["name:N", "kind:N", alt.Tooltip("value:Q", format=".4f")],
+            tooltip=[
+                "name:N",
+                "kind:N",
+                alt.Tooltip("value:Q", title=score.title, format=".4f"),
+                *(alt.Tooltip(f"{measure.title}:N") for measure, _ in others),
+            ],
         )
         .properties(height=42 * len(spreads))
     )

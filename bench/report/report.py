@@ -12,6 +12,7 @@ from bench.errors import BenchError
 from bench.figures import Figure, drawn
 from bench.figures.page import page, template
 from bench.files import atomic
+from bench.measures import Measure
 from bench.progress import SILENT, Progress
 from bench.report.cards import class_rows, dataset_card, environment_card, model_rows
 from bench.report.choices import importance_chart, layer_chart, operator_chart, pooling_chart, source_rows
@@ -123,16 +124,21 @@ def _parent(study: Study, tracker: Tracker) -> tuple[str | None, str | None]:
 
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """What both figures and tables show; `confusion` is of the chosen candidate, mean test rows [label, predicted]."""
+    """What both figures and tables show; `confusion` is of the chosen candidate, mean test rows [label, predicted].
+
+    `spreads` are by measure, the study's score first.
+    """
 
     gaps: list[Gap]
-    spreads: list[Spread]
+    spreads: dict[Measure, list[Spread]]
     confusion: np.ndarray
 
     @classmethod
     def of(cls, study: Study, chosen: Selected) -> "ReportData":
         """Of a study and its chosen candidate."""
-        return cls(gaps(study), spreads(study, chosen), confusion(study, chosen))
+        measures = (score_of(study), *study.request.space.objectives.beside)
+        found = {measure: spreads(study, chosen, measure) for measure in measures}
+        return cls(gaps(study), found, confusion(study, chosen))
 
 
 def draw(study: Study, chosen: Selected, findings: ReportData, warn: Callable[[str], None]) -> dict[str, Figure]:
@@ -147,7 +153,7 @@ def draw(study: Study, chosen: Selected, findings: ReportData, warn: Callable[[s
     depths = {name: model.layers for name, model in study.material.models.items()}
     tested = f"test set of n = {len(test)} rows, {protocol.confirm} seeds"
     tried = f"{len(trained)} tried candidates, pruned ones (faint) over the repetitions that they had; {described}"
-    rows = source_rows(trained, depths, score)
+    rows = source_rows(trained, depths, score, study.request.space.objectives.beside)
     complete, objectives = study.journal.of("complete"), study.request.space.objectives
     both = f"Search: {described}. Test: {tested}"
     operators = {row["operator"] for row in rows}
@@ -159,7 +165,7 @@ def draw(study: Study, chosen: Selected, findings: ReportData, warn: Callable[[s
     makers: dict[str, Callable[[], Figure | None]] = {
         "front": lambda: front_figure(complete, study.front, study.baselines, objectives, described, study.cascades),
         "confirmation": lambda: confirmation_chart(findings.gaps, score, both),
-        "spread": lambda: spread_chart(findings.spreads, score, both),
+        "spread": lambda: spread_chart(findings.spreads, both),
         "layers": lambda: layer_chart(rows, score, tried),
         "poolings": lambda: pooling_chart(rows, score, tried),
         "confusion": lambda: confusion_chart(
@@ -196,6 +202,7 @@ def render(
         columns=search_columns(study.request.space.objectives),
         score=score_of(study).title,
         measure=score_of(study),
+        beside=study.request.space.objectives.beside,
         cascades=study.considered,
         front_caption=FRONT + CASCADED * bool(study.cascades),
         protocol=study.protocol,

@@ -1,8 +1,8 @@
 """A study's scores as a report shows them: the front's table, search against test, spread."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -43,8 +43,13 @@ class Spread:
     seeds: tuple[float, ...]
 
     @property
-    def summaries(self) -> tuple[Summary | None, Summary, Summary]:
+    def values(self) -> tuple[tuple[float, ...], ...]:
         """Of folds, repetitions and seeds."""
+        return self.folds, self.repetitions, self.seeds
+
+    @property
+    def summaries(self) -> tuple[Summary | None, Summary, Summary]:
+        """Mean and spread of each of these; None of folds where there are none."""
         of_folds = summarise(self.folds) if self.folds else None
         return of_folds, summarise(self.repetitions), summarise(self.seeds)
 
@@ -58,6 +63,8 @@ class Gap:
     test: Summary
     interval: tuple[float, float]
     selected: bool
+    beside: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Other measures by title: of the search, and of the test set."""
 
     @property
     def difference(self) -> float:
@@ -121,15 +128,19 @@ def gaps(study: Study) -> list[Gap]:
             test=entry.confirmed.summary(score),
             interval=entry.tested(score),
             selected=chosen,
+            beside={
+                each.title: (entry.value(Objective(each, AGGREGATIONS["mean"])), entry.confirmed.summary(each).mean)
+                for each in entry.objectives.beside
+            },
         )
         for entry, chosen in (*selected, *others)
         if not math.isnan(entry.confirmed.summary(score).mean)
     ]
 
 
-def spreads(study: Study, chosen: Selected) -> list[Spread]:
-    """Of the front, the chosen candidate and the best searched single model."""
-    score = score_of(study)
+def spreads(study: Study, chosen: Selected, by: Measure | None = None) -> list[Spread]:
+    """Of the front, the chosen candidate and the best searched single model, by one measure: by default the score."""
+    measure = by or score_of(study)
     single = reference(study)
     scored: dict[str, Sides] = {title(entry): (_searched(study, entry), entry.confirmed) for entry in study.found}
     if chosen.title not in scored:
@@ -141,12 +152,12 @@ def spreads(study: Study, chosen: Selected) -> list[Spread]:
         Spread(
             name=name,
             folds=tuple(
-                each.predictions.at(np.searchsorted(each.rows, fold.predict)).value(score)
+                each.predictions.at(np.searchsorted(each.rows, fold.predict)).value(measure)
                 for each in found.repetitions
                 for fold in parts.get(each.seed, ())
             ),
-            repetitions=tuple(each.value(score) for each in found.predictions),
-            seeds=tuple(each.value(score) for each in confirmed.predictions),
+            repetitions=tuple(each.value(measure) for each in found.predictions),
+            seeds=tuple(each.value(measure) for each in confirmed.predictions),
         )
         for name, (found, confirmed) in scored.items()
     ]
@@ -176,6 +187,11 @@ def in_words(study: Study, chosen: Selected, kind: str) -> list[str]:
     confirmed = study.scored(chosen, "confirm")
     test, cost = confirmed.summary(score), study.request.space.objectives.cost
     mean, worst = (Objective(score, AGGREGATIONS[name]).name for name in ("mean", "floor"))
+
+    def beside(scored: Scored) -> str:
+        kept = study.request.space.objectives.beside
+        return "".join(f", {each.title} {each.shown(scored.summary(each).mean)}" for each in kept)
+
     value, rows = cost.measure.shown(chosen.metrics[cost.name]), len(study.scorer.dataset.test)
     paid = f"{cost.label} {value}" if cost.aggregation else f"{cost.measure.title} {value} {cost.measure.unit}"
     scores = (
@@ -183,18 +199,19 @@ def in_words(study: Study, chosen: Selected, kind: str) -> list[str]:
         f"{paid}. "
         f"Search: {score.title} {score.shown(chosen.metrics[mean])} in the mean and "
         f"{score.shown(chosen.metrics[worst])} in the worst repetition. "
-        f"Test set ({rows} rows, {test.n} seeds): {score.shown(test.mean)}."
+        f"Test set ({rows} rows, {test.n} seeds): {score.title} {score.shown(test.mean)}{beside(confirmed)}."
     )
     verdict = _verdict(next((each for each in study.found if title(each) == chosen.title), None))
     known = {entry.name: entry.confirmed.summary(score).mean for entry in study.baselines}
+    tested = {entry.name: entry.confirmed for entry in study.baselines}
     best = max((name for name in known if not math.isnan(known[name])), key=lambda name: score.sign * known[name])
     highest, above = ("highest", "above") if score.sign > 0 else ("lowest", "below")
     beyond = above if score.sign * known[best] > score.sign * test.mean else f"not {above}"
-    beside = (
-        f"Of the baselines, {best} has the {highest} test score: {score.shown(known[best])}, {beyond} this "
-        "candidate's. Test scores played no part in the choice."
+    others = (
+        f"Of the baselines, {best} has the {highest} test score: {score.title} {score.shown(known[best])}"
+        f"{beside(tested[best])}, {beyond} this candidate's. Test scores played no part in the choice."
     )
-    return [scores, verdict, beside]
+    return [scores, verdict, others]
 
 
 def _verdict(entry: Entry | None) -> str:

@@ -62,6 +62,7 @@ def screening_chart(study: Study) -> Figure | None:
             "representation": " + ".join(map(str, row.sources)),
             "operator": row.fusion,
             "models": len({source.model for source in row.sources}),
+            "beside": ", ".join(f"{each.title} {each.shown(row.beside.get(each.name))}" for each in table.beside),
         }
         for row in table.rows
     ]
@@ -73,7 +74,11 @@ def screening_chart(study: Study) -> Figure | None:
             y=alt.Y("score:Q", title=table.by.label, scale=alt.Scale(zero=False)),
             color=alt.Color("sources:N", title="a set of"),
             shape=alt.Shape("sources:N", title="a set of"),
-            tooltip=["representation:N", "operator:N", alt.Tooltip("score:Q", format=".4f"), "cost:Q", "models:Q"],
+            tooltip=[
+                *("representation:N", "operator:N"),
+                *(alt.Tooltip("score:Q", format=".4f"), alt.Tooltip("beside:N", title="beside it, mean")),
+                *("cost:Q", "models:Q"),
+            ],
         )
         .properties(height=320)
     )

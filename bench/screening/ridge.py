@@ -11,7 +11,7 @@ from bench.evaluation.protocol import Protocol, folds
 from bench.evaluation.scoring import Scorer
 from bench.heads.pipeline import NotFiniteError
 from bench.heads.screening import Screening
-from bench.measures import Objective, Predictions
+from bench.measures import DEFAULT, Objective, Predictions, summary
 from bench.screening.table import Seen
 from bench.specs import DEFAULT_TASK, Candidate, Source
 
@@ -93,12 +93,12 @@ def scoring_of(
             found = screening.score(candidate)
         except (NotFiniteError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
             return None  # features that are not finite, or not with this arithmetic; what cannot be read is an error
-        values = []
+        said = []
         for places, scores in zip(predicted, found.scores, strict=True):
             shares = np.clip(scores[places], LEAST, None)
             logs = np.log(shares / shares.sum(1, keepdims=True))
-            predictions = Predictions(truth[places], scores[places].argmax(1), labels, logs)
-            values.append(float(predictions.value(by.measure)))
+            said.append(Predictions(truth[places], scores[places].argmax(1), labels, logs))
+        values = [float(each.value(by.measure)) for each in said]
         if not np.isfinite([*values, found.error]).all():
             return None
         told(candidate, found.scores)
@@ -110,6 +110,7 @@ def scoring_of(
             error=found.error,
             penalty=found.penalty,
             seconds=round(time.perf_counter() - started, 4),
+            beside={each.name: summary(each, said).mean for each in DEFAULT if each != by.measure},
         )
 
     return score

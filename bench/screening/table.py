@@ -1,10 +1,12 @@
 """What screening says of representations: one row each, and their order when score and cost both count."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.measures import AGGREGATIONS, Objective
+from pydantic import Field
+
+from bench.measures import AGGREGATIONS, DEFAULT, Measure, Objective
 from bench.specs import Candidate, Head, Source, Spec
 
 
@@ -19,6 +21,7 @@ class Seen(Spec):
         error: Mean squared error of the one-hot labels over left-out rows; under late fusion the mean of its sources'.
         penalty: Of the ridge regression, as a multiple of the mean square of a row.
         seconds: What scoring it took.
+        beside: The mean over repetitions of measures that stand beside the score, by name; earlier versions have none.
     """
 
     sources: tuple[Source, ...]
@@ -28,6 +31,7 @@ class Seen(Spec):
     error: float
     penalty: float
     seconds: float
+    beside: Mapping[str, float] = Field(default_factory=dict)
 
     def candidate(self, head: Head) -> Candidate:
         """The representation under a head; not in canonical form, which may depend on the head."""
@@ -58,6 +62,11 @@ class SeenTable:
     rows: tuple[Seen, ...]
     sampled: int
     of: int
+
+    @property
+    def beside(self) -> tuple[Measure, ...]:
+        """Measures that stand beside the score."""
+        return tuple(each for each in DEFAULT if each != self.by.measure)
 
     @property
     def seconds(self) -> float:

@@ -96,6 +96,11 @@ class Objectives(Spec):
         return next(iter(self.scores), objective(f"{self.kept[0].name}_floor"))
 
     @property
+    def beside(self) -> tuple[Measure, ...]:
+        """The measures of any study that stand beside its score, whatever is searched for."""
+        return tuple(each for each in self.kept if each != self.score.measure)
+
+    @property
     def cost(self) -> Objective:
         """What is paid for it: the last objective, or the latency where that is the score itself."""
         return Objective(LATENCY) if self.each[-1] == self.score else self.each[-1]

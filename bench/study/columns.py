@@ -18,18 +18,20 @@ class SearchColumn:
 
 
 def search_columns(objectives: Objectives) -> list[SearchColumn]:
-    """The worst repetition of the study's score, its mean with its spread, further objectives, and what it costs."""
+    """The worst repetition of the study's score, its mean with its spread, other measures in the mean, and the cost."""
     score = objectives.score.measure
     worst, mean, std = (Objective(score, AGGREGATIONS[name]) for name in ("floor", "mean", "std"))
 
     def spread(entry: Entry) -> str:
         return score.plus_minus(entry.value(mean), entry.value(std)) or "–"
 
-    shown = {worst, mean, std, Objective(LATENCY)}
+    beside = [Objective(each, AGGREGATIONS["mean"]) for each in objectives.beside]
+    shown = {worst, mean, std, *beside, Objective(LATENCY)}
     others = [each for each in objectives.each if each not in shown]
     return [
         _column(worst),
         SearchColumn(f"{score.short} mean ± std", spread, number=False),
+        *map(_column, beside),
         *map(_column, (each for each in others if not each.is_cost)),
         _column(Objective(LATENCY)),
         *map(_column, (each for each in others if each.is_cost)),

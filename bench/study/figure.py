@@ -67,7 +67,7 @@ def front_figure(
     bend = knee_of(front, objectives)
     marks = [*_front_rows(front, x, y, bend), *_cascade_rows(cascades, x, y), *_baseline_rows(baselines, x, y)]
     span = _span(marks)
-    trial_rows = [row for row in _trial_rows(trials, front, x, y) if span[0] <= row["y"] <= span[1]]
+    trial_rows = [row for row in _trial_rows(trials, front, x, y, objectives.beside) if span[0] <= row["y"] <= span[1]]
     lines, unseen = _text_lines(baselines, span, y)
     if hidden := len(trials) - len(front) - len(trial_rows):
         unseen.append(f"dominated candidates off the scale: {hidden}")
@@ -93,6 +93,7 @@ def front_figure(
         alt.Tooltip("search:N", title=f"search {y.measure.short}, mean ± std"),
         alt.Tooltip("x:Q", title=x.label, format=".4~g"),
         alt.Tooltip("test:N", title=f"test {y.measure.short}, mean (95% interval)"),
+        *(alt.Tooltip(f"{each.name}:N", title=f"{each.title}, search / test") for each in objectives.beside),
     ]
     base = alt.Chart(data(rows)).encode(x=across, y=up, tooltip=hover)
 
@@ -169,7 +170,7 @@ def _on(y: Objective) -> bool:
 
 
 def _trial_rows(
-    trials: Sequence[TrialRecord], front: Sequence[Entry], x: Objective, y: Objective
+    trials: Sequence[TrialRecord], front: Sequence[Entry], x: Objective, y: Objective, beside: Sequence[Measure]
 ) -> Iterator[dict[str, Any]]:
     on_front = {entry.trial for entry in front}
     for record in trials:
@@ -183,7 +184,7 @@ def _trial_rows(
                 "y": record.metrics[y.name],
                 "search": _spread(y.measure, record.metrics),
                 "test": "not confirmed",
-            }
+            } | {each.name: f"{each.shown(_mean(each, record.metrics))} / not confirmed" for each in beside}
 
 
 def _front_rows(front: Sequence[Entry], x: Objective, y: Objective, bend: int | None) -> Iterator[dict[str, Any]]:
@@ -230,6 +231,9 @@ def _entry_row(entry: Entry, name: str, x: Objective, y: Objective) -> dict[str,
         "y": entry.value(y),
         "search": _spread(y.measure, entry.search),
         "test": f"{entry.confirmed.summary(y.measure).mean:.4f} ({low:.3f}–{high:.3f})",
+    } | {
+        each.name: f"{each.shown(_mean(each, entry.search))} / {each.shown(entry.confirmed.summary(each).mean)}"
+        for each in entry.objectives.beside
     }
 
 
@@ -285,3 +289,7 @@ def _spread(measure: Measure, metrics: Mapping[str, float]) -> str:
     """Mean and spread over repetitions, for people."""
     mean, std = (Objective(measure, AGGREGATIONS[name]).name for name in ("mean", "std"))
     return measure.plus_minus(metrics.get(mean), metrics.get(std))
+
+
+def _mean(measure: Measure, metrics: Mapping[str, float]) -> float | None:
+    return metrics.get(Objective(measure, AGGREGATIONS["mean"]).name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.evaluation.limits import in_words, limits
 from bench.extraction import Need, check_disk, first_of
 from bench.files import existing_parent
 from bench.material import Material
@@ -67,7 +68,7 @@ class Plan:
     """The work ahead. Times are rough; `problem` is what would stop it.
 
     `done` and `left` count candidates that are tried: those known already, and those to come, of which the space may
-    have fewer than were asked for.
+    have fewer than were asked for. `limits` say what bounds the scores, in words.
     """
 
     study: str
@@ -89,6 +90,7 @@ class Plan:
     free_bytes: int
     problem: str | None
     lazy: LazyPlan | None = None
+    limits: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values."""
@@ -174,6 +176,7 @@ def plan(prepared: Prepared, home: Path) -> Plan:
         free_bytes=shutil.disk_usage(existing_parent(material.store.home)).free,
         problem=problem,
         lazy=lazily,
+        limits=in_words(limits(dataset, request.protocol)),
     )
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset
 from bench.errors import BenchError, nearest
 from bench.evaluation.ask import Phase
+from bench.evaluation.limits import Limits, in_words, limits
 from bench.evaluation.scoring import Scored, Scorer
 from bench.material import Material
 from bench.screening.table import SeenTable
@@ -108,6 +110,16 @@ class Study:
         """How candidates were scored, in a sentence."""
         return described(self.request, self.material.dataset)
 
+    @cached_property
+    def limits(self) -> Mapping[str, Limits]:
+        """What bounds the scores of the search and of the test set."""
+        return limits(self.material.dataset, self.request.protocol)
+
+    @property
+    def limits_in_words(self) -> tuple[str, ...]:
+        """What of that a reader of the scores should know."""
+        return in_words(self.limits)
+
     @property
     def columns(self) -> tuple[SearchColumn, ...]:
         """What of a candidate's search is shown in tables."""
@@ -145,6 +157,7 @@ class Study:
             "protocol": self.protocol,
             "optimistic": self.optimistic,
             "trials": self.trials,
+            "limits": {side: each.to_json() for side, each in self.limits.items()},
             "objectives": {"maximize": list(objectives.maximize), "minimize": list(objectives.minimize)},
             "front": [entry_json(entry) for entry in self.front],
             "baselines": {entry.name: entry_json(entry) for entry in self.baselines},

@@ -111,13 +111,16 @@ def costs_csv(costs: Mapping[str, ModelCost]) -> bytes:
 def screening_csv(seen: SeenTable, costs: Mapping[str, ModelCost]) -> bytes:
     """Every representation that the screening saw, the best first."""
     scores = [Objective(seen.by.measure, AGGREGATIONS[name]).name for name in ("mean", "floor")]
-    header = ["sources", "fusion", "width", *scores, "squared_error", "penalty"]
+    beside = [Objective(each, AGGREGATIONS["mean"]).name for each in seen.beside]
+    header = ["sources", "fusion", "width", *scores, *beside, "squared_error", "penalty"]
     return csv_file(
         [*header, *cost_names(), "seconds"],
         (
             [
                 " + ".join(map(str, row.sources)),
-                *(row.fusion, row.width, seen.mean(row), seen.floor(row), row.error, row.penalty),
+                *(row.fusion, row.width, seen.mean(row), seen.floor(row)),
+                *(row.beside.get(each.name) for each in seen.beside),
+                *(row.error, row.penalty),
                 *costs_of(costs, row.candidate(Logistic())).values(),
                 row.seconds,
             ]
