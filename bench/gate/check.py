@@ -10,9 +10,11 @@ from bench.gate.judge import Finding, Verdict, judge, judge_data
 from bench.gate.measure import data_of, fresh_store, look, measure
 from bench.progress import SILENT, Progress
 from bench.study.confirm import front as front_of
+from bench.study.journal import Journal
 from bench.study.record import TrialRecord
 from bench.study.reopen import searched
 from bench.study.roles import CHOICES
+from bench.study.settings import SearchRequest
 from bench.study.study import choose
 
 MOST_CANDIDATES = 5
@@ -75,7 +77,7 @@ def from_study(
         home: Folder of studies.
         study: Its name.
         trials: Numbers of trials, or names of `bench.study.roles.CHOICES`; the front by default, of a front of more
-            than five its knee, its best and its cheapest.
+            than five what has such a name: for a cascade that is recommended, its stages.
         max_train: A subset of the study's training rows.
         max_test: A subset of its test rows, whose fingerprint alone is checked.
 
@@ -85,7 +87,11 @@ def from_study(
     journal, request = searched(home, study)
     if not trials:
         front = front_of(journal, request.space.objectives)
-        trials = [str(record.number) for record in front] if len(front) <= MOST_CANDIDATES else list(CHOICES)
+        trials = (
+            [str(record.number) for record in front]
+            if len(front) <= MOST_CANDIDATES
+            else _named(study, journal, request)
+        )
     records = {}
     for which in trials:
         record = choose(study, journal, request, which)
@@ -105,3 +111,10 @@ def from_study(
         ),
         candidates=tuple(record.candidate for record in records.values()),
     )
+
+
+def _named(study: str, journal: Journal, request: SearchRequest) -> list[str]:
+    """The trials that play a role on the front."""
+    found = [choose(study, journal, request, which) for which in CHOICES]
+    trials = [(each.number,) if isinstance(each, TrialRecord) else each.trials for each in found]
+    return [str(number) for number in dict.fromkeys(number for each in trials for number in each)]

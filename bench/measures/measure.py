@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bench import metrics
 from bench.errors import BenchError, nearest
 from bench.front import Direction
-from bench.metrics import Counts, Interval, PairedTest, Scores
+from bench.metrics import Counts, Interval, PairedTest, Resamples, Scores
 from bench.metrics.counts import Floats, Ints
 from bench.specs import DEFAULT_TASK
 
@@ -101,6 +101,7 @@ class Measure:
         digits: After the point, for people.
         counted: From counts by class; such a measure is resampled quickly.
         computed: From predictions in full; NaN where they lack what it needs.
+        of_rows: Of a measure that is computed, the value of each row where it is their mean, [n]: it is resampled fast.
         priced: From the models that a candidate uses: a cost, which is known before anything is trained.
         of_class: From a class's index to what computes the measure of that class alone, ``NAME.CLASS``.
         only: That class.
@@ -118,6 +119,7 @@ class Measure:
     digits: int = 4
     counted: Callable[[Counts], Floats] | None = None
     computed: Callable[[Predictions], float] | None = None
+    of_rows: Callable[[Predictions], Floats] | None = None
     priced: Callable[[Sequence[Use]], float] | None = None
     of_class: Callable[[int], Callable[[Counts], Floats]] | None = None
     only: str | None = None
@@ -203,6 +205,17 @@ class Measure:
             return float(np.mean([self.compute(one.at(rows)) - self.compute(other.at(rows)) for one, other in pairs]))
 
         return metrics.row_interval(mean, len(first.truth), seed=seed)
+
+    def resampled(self, outcomes: Sequence[Predictions], rows: Resamples, *, left: bool = False) -> Floats:
+        """The value of each repetition over rows that were drawn again, or `left` out, [draws, repetitions]."""
+        first = outcomes[0]
+        if (counted := self._counting(first.labels)) is not None:
+            predicted = np.stack([each.predicted for each in outcomes])
+            return counted(rows.counts(first.truth, predicted, len(first.labels), left=left))
+        if self.of_rows is not None:
+            return rows.means(np.stack([self.of_rows(each) for each in outcomes]), left=left)
+        places = [np.repeat(np.arange(len(first.truth)), each) for each in rows.weights(left=left).astype(np.int64)]
+        return np.array([[self.compute(each.at(drawn)) for each in outcomes] for drawn in places])
 
     def _counting(self, labels: Sequence[str]) -> Callable[[Counts], Floats] | None:
         if self.only is None or self.of_class is None:

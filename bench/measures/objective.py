@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from bench import metrics
 from bench.errors import BenchError, nearest
 from bench.front import Direction
 from bench.measures.measure import Measure, Predictions, class_index, spelled
 from bench.measures.rows import MEASURES
-from bench.metrics import Summary
+from bench.metrics import Resamples, Summary
+from bench.metrics.counts import Floats
 from bench.registry import Registry
 
 
@@ -19,14 +22,14 @@ class Aggregation:
     Attributes:
         name: The end of an objective's name.
         words: On axes.
-        value: From a value of all repetitions.
+        value: From values of all repetitions, [..., repetitions], to one each, [...].
         bound: The best that it can still become, from those of the repetitions so far and how many there will be.
         spread: Less is better, whatever the measure; unknown for one repetition.
     """
 
     name: str
     words: str
-    value: Callable[[Measure, Sequence[float]], float]
+    value: Callable[[Measure, Floats], Floats]
     bound: Callable[[Measure, Sequence[float], int], float]
     spread: bool = False
 
@@ -41,8 +44,14 @@ def summary(measure: Measure, outcomes: Sequence[Predictions]) -> Summary:
     return metrics.summarise(values(measure, outcomes))
 
 
-def _worst(measure: Measure, found: Sequence[float]) -> float:
-    return measure.sign * metrics.summarise([measure.sign * value for value in found]).floor
+def _worst(measure: Measure, found: Floats) -> Floats:
+    worst: Floats = measure.sign * (measure.sign * found).min(axis=-1)
+    return worst
+
+
+def _spread(_: Measure, found: Floats) -> Floats:
+    """Unknown for one value."""
+    return found.std(axis=-1, ddof=1) if found.shape[-1] > 1 else np.full(found.shape[:-1], np.nan)
 
 
 def _filled(measure: Measure, found: Sequence[float], total: int) -> float:
@@ -55,13 +64,13 @@ for _row in (
     Aggregation(
         name="mean",
         words="mean over repetitions",
-        value=lambda _, found: metrics.summarise(found).mean,
+        value=lambda _, found: found.mean(axis=-1),
         bound=_filled,
     ),
     Aggregation(
         name="std",
         words="standard deviation over repetitions",
-        value=lambda _, found: metrics.summarise(found).std,
+        value=_spread,
         bound=lambda *_: 0.0,
         spread=True,
     ),
@@ -70,7 +79,7 @@ for _row in (
         words="worst repetition",
         value=_worst,
         # a running minimum can only fall, a running maximum only rise
-        bound=lambda measure, found, _: _worst(measure, found),
+        bound=lambda measure, found, _: float(_worst(measure, np.asarray(found))),
     ),
 ):
     AGGREGATIONS.add(_row.name, _row)
@@ -131,7 +140,12 @@ class Objective:
     def of(self, found: Sequence[float]) -> float:
         """The same from the measure's value in each repetition."""
         assert self.aggregation is not None, f"{self.name} is known before anything is trained"
-        return self.aggregation.value(self.measure, found)
+        return float(self.aggregation.value(self.measure, np.asarray(found, dtype=np.float64)))
+
+    def resampled(self, outcomes: Sequence[Predictions], rows: Resamples, *, left: bool = False) -> Floats:
+        """Of a score, its value over rows that were drawn again, or `left` out, [draws]."""
+        assert self.aggregation is not None, f"{self.name} is known before anything is trained"
+        return self.aggregation.value(self.measure, self.measure.resampled(outcomes, rows, left=left))
 
     def bound(self, outcomes: Sequence[Predictions], total: int, begun: Predictions | None = None) -> float:
         """Of a score, the best that it can still be after `total` repetitions.

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from bench import metrics
 from bench.measures.measure import Measure, Predictions, Use
+from bench.metrics.counts import Floats
 from bench.registry import Registry
 
 MEASURES: Registry[Measure] = Registry("measure")
@@ -19,6 +22,11 @@ def _log_loss(each: Predictions) -> float:
     return float("nan") if known is None else metrics.log_loss(each.truth, known)
 
 
+def _log_losses(each: Predictions) -> Floats:
+    known = each.log_probabilities
+    return np.full(len(each.truth), np.nan) if known is None else metrics.log_losses(each.truth, known)
+
+
 def _calibration_error(each: Predictions) -> float:
     known = each.log_probabilities
     return float("nan") if known is None else metrics.calibration_error(each.truth, each.predicted, known)
@@ -31,7 +39,7 @@ ACCURACY = add(Measure("accuracy", "accuracy", heading="acc.", best=1, grows=Tru
 add(Measure("weighted_f1", "weighted F1", best=1, grows=True, counted=metrics.weighted_f1))
 add(Measure("balanced_accuracy", "balanced accuracy", best=1, grows=True, counted=metrics.balanced_accuracy))
 add(Measure("mcc", "Matthews correlation", heading="MCC", best=1, counted=metrics.matthews))
-add(Measure("log_loss", "log-loss", "minimize", unit="nats", grows=True, computed=_log_loss))
+add(Measure("log_loss", "log-loss", "minimize", unit="nats", grows=True, computed=_log_loss, of_rows=_log_losses))
 add(Measure("calibration_error", "expected calibration error", "minimize", heading="ECE", computed=_calibration_error))
 LATENCY = add(
     Measure(

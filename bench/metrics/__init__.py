@@ -11,7 +11,7 @@ from bench.metrics.counts import (
     score,
     weighted_f1,
 )
-from bench.metrics.probabilities import calibration_error, log_loss
+from bench.metrics.probabilities import calibration_error, log_loss, log_losses
 from bench.metrics.resampling import (
     Interval,
     PairedTest,
@@ -23,23 +23,29 @@ from bench.metrics.resampling import (
     row_interval,
     row_permutation,
 )
+from bench.metrics.selection import Contest, Resamples, affordable, corrected
 from bench.metrics.summary import Summary, finite, summarise
 
 __all__ = [
+    "Contest",
     "Counts",
     "Interval",
     "PairedTest",
+    "Resamples",
     "Scores",
     "Statistic",
     "Summary",
     "accuracy",
+    "affordable",
     "balanced_accuracy",
     "bootstrap_interval",
     "calibration_error",
     "class_f1",
+    "corrected",
     "finite",
     "holm",
     "log_loss",
+    "log_losses",
     "macro_f1",
     "matthews",
     "paired_interval",

@@ -10,8 +10,8 @@ BINS = 15
 """Of confidence, equally wide: the number that Guo and others use."""
 
 
-def log_loss(truth: Ints, log_probabilities: Floats) -> float:
-    """Mean negative logarithm of the true class's probability, in nats.
+def log_losses(truth: Ints, log_probabilities: Floats) -> Floats:
+    """Negative logarithm of the true class's probability of each row, in nats, [n].
 
     Args:
         truth: Class indices [n]. A class without a column was never trained on, and is held as unlikely as can be.
@@ -20,7 +20,13 @@ def log_loss(truth: Ints, log_probabilities: Floats) -> float:
     known = truth < log_probabilities.shape[1]
     logs = np.full(len(truth), LEAST)
     logs[known] = log_probabilities[np.flatnonzero(known), truth[known]]
-    return float(-np.maximum(logs, LEAST).mean())
+    found: Floats = -np.maximum(logs, LEAST)
+    return found
+
+
+def log_loss(truth: Ints, log_probabilities: Floats) -> float:
+    """The mean of `log_losses`."""
+    return float(log_losses(truth, log_probabilities).mean())
 
 
 def calibration_error(truth: Ints, predicted: Ints, log_probabilities: Floats, bins: int = BINS) -> float:

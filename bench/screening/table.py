@@ -91,7 +91,7 @@ class SeenTable:
         return self._under("floor", row)
 
     def _under(self, aggregation: str, row: Seen) -> float:
-        return AGGREGATIONS[aggregation].value(self.by.measure, row.values)
+        return Objective(self.by.measure, AGGREGATIONS[aggregation]).of(row.values)
 
     def priced(self, cost: Callable[[Seen], float]) -> list[Priced]:
         """All rows with their scores and costs."""

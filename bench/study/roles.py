@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from bench.front import Point, knee
 from bench.space.objectives import Objectives
 
+RECOMMENDED = "recommended"
 CHOICES = {
+    RECOMMENDED: "the cheapest that cannot be told apart from the best score",
     "knee": "where the front bends most between its first and its last objective",
     "best": "the best first objective of the front",
     "cheapest": "the best last objective of the front, usually its cost",
@@ -20,7 +22,7 @@ def role(which: str) -> str:
 
 
 def place(points: Sequence[Point], objectives: Objectives, which: str) -> int:
-    """Index of the point of a front that plays a role of `CHOICES`; a point holds a value an objective."""
+    """Index of the point of a front that plays a role that follows from it; a point holds a value an objective."""
     ends = (0, len(objectives.names) - 1)
     directions = [objectives.directions[end] for end in ends]
     if which == "knee":

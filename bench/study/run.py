@@ -23,7 +23,7 @@ from bench.preparation import Clock, extract_and_measure
 from bench.progress import Progress
 from bench.space.schema import Cascades
 from bench.store import Store
-from bench.study import lazy, rungs, screen
+from bench.study import lazy, rungs, screen, selection
 from bench.study.cascades import forget, why_not
 from bench.study.choosing import Choosing
 from bench.study.confirm import Confirmation
@@ -239,6 +239,7 @@ def _run(
             scorer, material.models, costs, request.space.objectives, progress, material.deepest
         )
         found = confirmation.run(journal)
+        selection.keep(journal, scorer, request.space.objectives)
     shown = [phase for phase in PHASES if phase in clock.seconds or phase not in OPTIONAL]
     seconds = {phase: clock.seconds.get(phase, 0.0) for phase in shown}
     session = Session(seconds, stopped, trials.exhausted, tracker.uri, parent)

@@ -20,8 +20,9 @@ from bench.study.drops import Lazy, lazy
 from bench.study.journal import Journal
 from bench.study.record import TrialRecord
 from bench.study.result import cascades_json, entry_json
-from bench.study.roles import ALIASES, CHOICES, place, role
+from bench.study.roles import ALIASES, CHOICES, RECOMMENDED, place, role
 from bench.study.screen import screened
+from bench.study.selection import Recommendation, kept, selection
 from bench.study.settings import SearchRequest
 from bench.tracking import TrackedStudy
 
@@ -91,6 +92,11 @@ class Study:
         """What cascades were looked for, and which were chosen; None where none were looked for."""
         return chosen(self.journal)
 
+    @cached_property
+    def selection(self) -> Recommendation:
+        """Which candidate is the best, what that is worth, what cannot be told apart from it, and which to take."""
+        return selection(self.journal, self.scorer, self.request.space.objectives)
+
     @property
     def found(self) -> list[Entry]:
         """What the search found, the front of the trials and the cascades, the cheapest first."""
@@ -143,7 +149,8 @@ class Study:
         Raises:
             BenchError: there is no such scored trial or cascade.
         """
-        return choose(self.name, self.journal, self.request, which)
+        found = self.selection if role(which) == RECOMMENDED else None
+        return choose(self.name, self.journal, self.request, which, found)
 
     def to_json(self) -> dict[str, Any]:
         """The study as JSON values; what is unknown (a spread over one seed, a cost not measured) is null."""
@@ -161,6 +168,7 @@ class Study:
             "objectives": {"maximize": list(objectives.maximize), "minimize": list(objectives.minimize)},
             "front": [entry_json(entry) for entry in self.front],
             "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
+            "selection": self.selection.to_json(),
             **({} if (made := self.considered) is None else {"cascades": cascades_json(made, self.cascades)}),
             **({} if (seen := self.screening) is None else {"screening": seen.to_json()}),
             **({} if (lazily := self.lazy) is None else {"lazy": lazily.to_json()}),
@@ -195,8 +203,17 @@ def described(request: SearchRequest, dataset: Dataset) -> str:
     return rules if dataset.rare is None else f"{rules}; {dataset.rare.short}"
 
 
-def choose(name: str, journal: Journal, request: SearchRequest, which: str) -> Selected:
-    """A scored trial or a cascade of the study `name` (see `Study.choose`)."""
+def choose(
+    name: str, journal: Journal, request: SearchRequest, which: str, found: Recommendation | None = None
+) -> Selected:
+    """A scored trial or a cascade of the study `name` (see `Study.choose`).
+
+    Without the `found` selection, the recommended one is that of the end of the search.
+    """
+    if role(which) == RECOMMENDED and (found := found or kept(journal)) is not None:
+        which = found.recommended
+    elif role(which) == RECOMMENDED:
+        which = "knee"  # nothing was recommended by an earlier bench
     if role(which) in CHOICES:
         objectives = request.space.objectives
         records = front(journal, objectives)
