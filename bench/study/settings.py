@@ -66,8 +66,9 @@ class SearchRequest(Spec):
     constraints: Constraints = Constraints()
     time_budget: Annotated[
         float | None,
-        BeforeValidator(_seconds),
+        # behind the bounds, which are then those of the number within
         Field(gt=0, allow_inf_nan=False, description="Stop searching after 90s, 10m, 1h30m; the front is confirmed."),
+        BeforeValidator(_seconds),
         Hint(value="DURATION", duration=True),
     ] = None
     wave: Annotated[
