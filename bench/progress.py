@@ -22,8 +22,8 @@ class Work(Protocol):
 class Progress(Protocol):
     """Something that can show work under way and say a line in between."""
 
-    def task(self, title: str, total: int, unit: str) -> AbstractContextManager[Work]:
-        """A context that shows `total` units of work."""
+    def task(self, title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Work]:
+        """A context that shows `total` units of work, of which some were `done` before and took no time now."""
 
     def say(self, line: str) -> None:
         """One line for the person who waits."""
@@ -44,7 +44,7 @@ class Silent:
     """Shows nothing: the null object for library use and tests."""
 
     @contextmanager
-    def task(self, title: str, total: int, unit: str) -> Iterator[Work]:  # noqa: ARG002 - the protocol's names
+    def task(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Work]:  # noqa: ARG002 - the protocol's
         """A context in which nothing is shown."""
         yield _Still()
 

@@ -10,13 +10,18 @@ from bench.api.overview import (
     check_address,
     compare_backends,
     datasets,
+    delete_study,
+    described,
     doctor,
     fusions,
     models,
     open_ui,
+    rename_study,
     space,
     space_schema,
     studies,
+    study_files,
+    study_overview,
 )
 from bench.api.predictions import predict
 from bench.api.reproduction import plan_reproduction, reproduce, reproductions
@@ -39,6 +44,8 @@ __all__ = [
     "compare",
     "compare_backends",
     "datasets",
+    "delete_study",
+    "described",
     "doctor",
     "export",
     "export_states",
@@ -52,6 +59,7 @@ __all__ = [
     "plan_reproduction",
     "predict",
     "remembered",
+    "rename_study",
     "reopen",
     "report",
     "reproduce",
@@ -61,5 +69,7 @@ __all__ = [
     "space_schema",
     "store",
     "studies",
+    "study_files",
+    "study_overview",
     "verify_store",
 ]

@@ -11,10 +11,13 @@ from bench.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from bench.backends.parity import Parity
+    from bench.cascade import Cascade
     from bench.datasets.catalog import Available
     from bench.doctor import Check
     from bench.fusion import Operator
     from bench.overview import ModelOverview, SpaceOverview, StudyOverview
+    from bench.specs import Candidate
+    from bench.study.keeping import Contents, Runs
 
 
 def models() -> tuple[float, Sequence[ModelOverview]]:
@@ -43,6 +46,82 @@ def studies(home: Home | Path | str | None = None) -> Sequence[StudyOverview]:
     from bench.overview import studies as overview
 
     return overview(Home.at(home).runs)
+
+
+def described(
+    subjects: Sequence[Candidate | Cascade], width: int | None = None
+) -> tuple[Sequence[str], Mapping[str, str]]:
+    """Candidates and cascades in a line each, and model → its name there: as long as `width` characters allow."""
+    from bench.aliases import described as describe
+
+    return describe(subjects, width)
+
+
+def study_overview(name: str, home: Home | Path | str | None = None) -> Contents:
+    """What a study holds, by its journal alone: no data is loaded, and test scores are not looked up.
+
+    Raises:
+        BenchError: there is no such study, or it has no scored trial.
+    """
+    from bench.study.keeping import look
+
+    return look(Home.at(home).runs, name)
+
+
+def study_files(name: str, home: Home | Path | str | None = None) -> Mapping[Path, int]:
+    """What `delete_study` would delete on disk, with its bytes."""
+    from bench.files import size
+    from bench.study.keeping import files
+
+    return {path: size(path) for path in files(Home.at(home).runs, name)}
+
+
+def delete_study(
+    name: str, *, home: Home | Path | str | None = None, tracking_uri: str | None = None, tracking: bool = True
+) -> int:
+    """Delete a study: its journal, its report, and, where there is `tracking`, its runs; gives how many these were.
+
+    Hidden states and evaluations stay in the store. MLflow keeps deleted runs until ``mlflow gc``.
+
+    Raises:
+        BenchError: there is no such study, it is open elsewhere, or the tracking store cannot be used.
+    """
+    from bench.study.keeping import delete
+
+    place = Home.at(home)
+    return delete(place.runs, name, _runs(place, tracking_uri, tracking=tracking))
+
+
+def rename_study(
+    name: str,
+    new: str,
+    *,
+    home: Home | Path | str | None = None,
+    tracking_uri: str | None = None,
+    tracking: bool = True,
+) -> int:
+    """Give a study another name, in the tracking store as well where there is `tracking`; gives how many runs have it.
+
+    Raises:
+        BenchError: there is no such study or one of the `new` name, it is open elsewhere, or the tracking store
+            cannot be used.
+    """
+    from bench.study.keeping import rename
+
+    place = Home.at(home)
+    return rename(place.runs, name, new, _runs(place, tracking_uri, tracking=tracking))
+
+
+def _runs(place: Home, uri: str | None, *, tracking: bool) -> Runs | None:
+    """The tracking store, where there is one; one that was named must be there."""
+    from bench.tracking import MlflowTracker
+
+    if not tracking:
+        return None
+    tracker = MlflowTracker(place.runs, uri)
+    if uri is not None:
+        tracker.store.require()
+    return tracker if tracker.store.exists() else None
 
 
 def space(name: str) -> SpaceOverview:

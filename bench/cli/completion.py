@@ -14,4 +14,4 @@ def completion(shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None
-    terminal.echo(found(click.get_current_context().find_root().command, {}, "bench", "_BENCH_COMPLETE").source())
+    terminal.write(found(click.get_current_context().find_root().command, {}, "bench", "_BENCH_COMPLETE").source())

@@ -65,9 +65,14 @@ def models_option(words: str, *, required: bool = False) -> Callable[[F], F]:
     )
 
 
+def at(home: Path | None) -> tuple[str, ...]:
+    """The words by which another command finds what this one wrote to `home`."""
+    return () if home is None else ("--home", str(home))
+
+
 def ui_command(home: Path | None) -> str:
     """How MLflow's UI is opened on what a command wrote to `home`."""
-    return "bench ui" if home is None else f"bench ui --home {shlex.quote(str(home))}"
+    return shlex.join(("bench", "ui", *at(home)))
 
 
 tracking_option = option(

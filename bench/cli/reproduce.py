@@ -10,7 +10,7 @@ from bench.cli import options, terminal
 from bench.cli.fields import LazyChoice, listed, option, options_of
 from bench.cli.words import in_options
 from bench.durations import in_words
-from bench.errors import BenchError
+from bench.errors import BenchError, counted
 
 if TYPE_CHECKING:
     from bench.reproduce.plan import ReproductionPlan
@@ -155,6 +155,6 @@ def _print_plans(plans: "list[ReproductionPlan]") -> None:
             ],
             right=(1, 2, 3),
         )
-        for name, reason in each.absent.items():
-            terminal.echo(f"missing: {name}: {in_options(reason)}")
+        if each.absent:
+            terminal.echo(f"{counted(len(each.absent), 'model')} cannot be had here: `bench list models` says why.")
     terminal.echo("Times are rough (from this machine's matrix products). Nothing was written.")

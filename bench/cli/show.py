@@ -1,135 +1,117 @@
-"""What a person sees: progress on stderr, tables on stdout."""
+"""Tables on stdout that can be read at any width: where columns do not fit, a row is a block; nothing is cut."""
 
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
-from rich.progress import Task as RichTask
 from rich.table import Table
 from rich.text import Text
 
+from bench import api
 from bench.cli import terminal
-from bench.cli.words import in_options
+from bench.cli.progress import progress
 from bench.escaping import shown
-from bench.progress import Progress, Work
 
-PLAIN_EVERY = 10.0
-"""Seconds between lines where there is no terminal."""
+if TYPE_CHECKING:
+    from bench.cascade import Cascade
+    from bench.specs import Candidate
 
+__all__ = ["candidates", "facts", "number", "progress", "size", "table"]
 
-class _Rate(ProgressColumn):
-    def render(self, task: RichTask) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if not speed else f"{speed:.3g} {task.fields['unit']}/s", style="cyan")
-
-
-class TerminalProgress:
-    """Bars with rate and time left."""
-
-    def __init__(self) -> None:
-        self._console = Console(file=terminal.lasting(sys.stderr), highlight=False)
-
-    @contextmanager
-    def task(self, title: str, total: int, unit: str) -> Iterator[Work]:
-        """A bar."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[note]}", style="dim"),
-        )
-        with RichProgress(*columns, console=self._console, speed_estimate_period=60) as bars:
-            bar = bars.add_task(escape(shown(title)), total=total, unit=unit, note="")
-
-            class Bar:
-                def advance(self, amount: int = 1) -> None:
-                    bars.advance(bar, amount)
-
-                def note(self, text: str) -> None:
-                    bars.update(bar, note=escape(shown(text)))
-
-            yield Bar()
-
-    def say(self, line: str) -> None:
-        """One line above the bars."""
-        self._console.print(Text(shown(in_options(line)), style="dim"))
-
-    def warn(self, line: str) -> None:
-        """The same in another colour."""
-        self._console.print(Text(shown(f"warning: {in_options(line)}"), style="yellow"))
+UNWATCHED = 120
+"""Columns of a table that goes to a file or another program."""
+GAP = 2
+PROSE = 24
+"""The least columns in which sentences are set beside others."""
 
 
-class PlainProgress:
-    """Lines, at most one every ten seconds, where nobody watches a terminal."""
+def table(
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    right: Sequence[int] = (),
+    prose: int | None = None,
+) -> None:
+    """A table on stdout, a line a row where that fits.
 
-    @contextmanager
-    def task(self, title: str, total: int, unit: str) -> Iterator[Work]:
-        """A line at the start, some on the way, and one at the end."""
-        started = last = time.monotonic()
-        self.say(f"{title}: {total} {unit}")
-
-        class Lines:
-            done, words = 0, ""
-
-            def advance(lines, amount: int = 1) -> None:  # noqa: N805 - self is the progress
-                nonlocal last
-                lines.done += amount
-                now = time.monotonic()
-                if now - last >= PLAIN_EVERY:
-                    last = now
-                    rate = lines.done / (now - started)
-                    left = (total - lines.done) / rate if rate else float("nan")
-                    self.say(
-                        f"{title}: {lines.done}/{total} {unit}, {rate:.3g} {unit}/s, {left:.0f} s left"
-                        + (f", {lines.words}" if lines.words else "")
-                    )
-
-            def note(lines, text: str) -> None:  # noqa: N805
-                lines.words = text
-
-        lines = Lines()
-        yield lines
-        words = f", {lines.words}" if lines.words else ""
-        self.say(f"{title}: {lines.done}/{total} {unit} in {time.monotonic() - started:.1f} s{words}")
-
-    def say(self, line: str) -> None:
-        """One line."""
-        terminal.echo(in_options(line), err=True)
-
-    def warn(self, line: str) -> None:
-        """One line that says what it is."""
-        self.say(f"warning: {line}")
-
-
-def progress() -> Progress:
-    """Bars on a terminal, lines elsewhere."""
-    return TerminalProgress() if terminal.lasting(sys.stderr).isatty() else PlainProgress()
-
-
-def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
-    """A table on stdout. Columns in `right` are numbers."""
-    grid = Table(header_style="bold", box=None, pad_edge=False)
-    for index, name in enumerate(header):
-        number = index in right
-        grid.add_column(escape(shown(name)), justify="right" if number else "left", no_wrap=number, overflow="fold")
-    for row in rows:
-        grid.add_row(*("" if cell is None else escape(shown(str(cell))) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
+    Args:
+        title: Above it.
+        header: Words above the columns; of several lines, where they are wider than what stands below them.
+        rows: Cells; None is an empty one.
+        right: The columns that hold numbers.
+        prose: A column of sentences, which may be set in several lines beside the others.
+    """
+    cells = [["" if cell is None else shown(str(cell)) for cell in row] for row in rows]
+    heads = [shown(name) for name in header]
+    widths = [max(_width(text) for text in column) for column in zip(heads, *cells, strict=True)]
+    room = (_room()) - GAP * (len(widths) - 1)
+    console = Console(highlight=False, width=_room())
     if title:
-        # a table's own title is folded to the table's width
-        console.print(Text(shown(title), style="bold"), soft_wrap=True)
-    console.print(grid)
-    console.print()
+        for line in terminal.folded(shown(title), _room()):
+            console.print(Text(line, style="bold"), soft_wrap=True)
+    if sum(widths) > room and prose is not None and sum(widths) - widths[prose] + PROSE <= room:
+        for row in cells:
+            row[prose] = "\n".join(textwrap.wrap(row[prose], room - sum(widths) + widths[prose]))
+        widths = [max(_width(text) for text in column) for column in zip(heads, *cells, strict=True)]
+    if sum(widths) <= room:
+        grid = Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        for index, name in enumerate(heads):
+            grid.add_column(escape(name), justify="right" if index in right else "left", no_wrap=True)
+        for row in cells:
+            grid.add_row(*map(escape, row))
+        console.print(grid)
+    else:
+        _blocks(heads, cells)
+    terminal.echo()
+
+
+def _room() -> int:
+    return terminal.width(sys.stdout) or UNWATCHED
+
+
+def _width(text: str) -> int:
+    return max(map(cell_len, text.split("\n")))
+
+
+def _blocks(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """A row as a block: its first cell, below it the others with their headings."""
+    for first, *others in cells:
+        terminal.echo(" ".join(first.split("\n")))
+        below = (
+            f"{' '.join(head.split())} {' '.join(text.split())}".strip()
+            for head, text in zip(heads[1:], others, strict=True)
+            if text
+        )
+        terminal.echo("  " + "; ".join(below))
+
+
+def facts(lines: Mapping[str, str]) -> None:
+    """Words, each behind what it is about."""
+    indent = max(map(len, lines)) + GAP
+    for name, words in lines.items():
+        terminal.echo(f"{name:<{indent}}{words}", hanging=indent)
+
+
+def candidates(named: Mapping[str, "Candidate | Cascade | str"]) -> None:
+    """What names of a table stand for, a line each; models have names as long as there is room for."""
+    if not named:
+        return
+    indent = max(map(cell_len, named)) + GAP
+    subjects = [each for each in named.values() if not isinstance(each, str)]
+    words, short = api.described(subjects, (_room()) - indent)
+    found = iter(words)
+    for name, each in named.items():
+        text = each if isinstance(each, str) else next(found)
+        terminal.echo(f"{shown(name)}{' ' * (indent - cell_len(shown(name)))}{text}", hanging=indent)
+    for model, alias in short.items():
+        if alias != model:
+            terminal.echo(f"{alias} is {model}")
+    terminal.echo()
 
 
 def number(value: float | None, digits: int = 4) -> str:

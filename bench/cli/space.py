@@ -36,4 +36,4 @@ def check(name: str, as_json: bool) -> None:
 @space.command()
 def schema() -> None:
     """Print the JSON schema of space files, for editors."""
-    terminal.echo(api.space_schema())
+    terminal.write(api.space_schema())

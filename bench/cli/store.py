@@ -156,7 +156,7 @@ def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -
     if doomed and not yes:
         for path in doomed:
             terminal.echo(f"{show.size(doomed[path]):>10}  {path.relative_to(opened.home)}", err=True)
-        if not _agreed(f"Delete {show.size(total)}?"):
+        if not terminal.agreed(f"Delete {show.size(total)}?"):
             raise BenchError("Nothing was deleted. Say y, or pass --yes.")
         # somebody may have begun to write there while the question stood
         still = opened.prunable(names, evaluations=evaluations)
@@ -173,13 +173,6 @@ def prune(names: tuple[str, ...], evaluations: bool, yes: bool, as_json: bool) -
         )
     else:
         terminal.echo(f"Deleted {len(doomed)} items, {show.size(total)}.")
-
-
-def _agreed(question: str) -> bool:
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        return False
 
 
 @store.command()

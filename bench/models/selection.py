@@ -73,7 +73,6 @@ def select(
     if not usable:
         reasons = "\n".join(f"  {model.name}: {model.reason}" for model in absent)
         raise BenchError(f"No model of the space can be used here:\n{reasons}\nName others with `models`.")
-    progress.say(f"models: {', '.join(usable)}")
-    for model in absent:
-        progress.say(f"  not {model.name}: {model.reason}")
+    others = f"; {len(absent)} more of the space cannot be used here, see `bench list models`" if absent else ""
+    progress.say(f"models: {', '.join(usable)}{others}")
     return Selection(tuple(map(found, usable)), tuple(absent))

@@ -202,7 +202,7 @@ def _run(
     with (
         _executor(request, material.store.home, scorer.evaluator.answer) as executor,
         clock.phase("search"),
-        progress.task("search", request.trials, "candidates") as task,
+        progress.task("search", request.trials, "candidates", min(journal.tried, request.trials)) as task,
     ):
         trials = Trials(
             journal=journal,
@@ -218,7 +218,6 @@ def _run(
             progress=progress,
             wave=request.wave,
         )
-        task.advance(min(journal.tried, request.trials))
         stopped = trials.run(request.trials, task, deadline)
     if not journal.of("complete"):
         cheapest = min(cost.layer_ms[0] for cost in costs.values())

@@ -109,6 +109,34 @@ class MlflowTracker:
         found = [] if parent is None else self._nested(parent, f" and tags.`{KEY}` = '{key}'")
         return str(found[0].info.run_id) if found else None
 
+    def delete_study(self, study: TrackedStudy) -> int:
+        """Delete the runs of a study, its own last, and say how many there were: MLflow keeps them as deleted.
+
+        Raises:
+            BenchError: the store cannot be used.
+        """
+        if (parent := self.look(study)) is None:
+            return 0
+        runs = [*(run.info.run_id for run in self._nested(parent)), parent]
+        for run in runs:
+            self._client.delete_run(run)
+        return len(runs)
+
+    def rename_study(self, study: TrackedStudy, name: str) -> int:
+        """Give the runs of a study its new name, its own last, by which it is found; say how many there are.
+
+        Raises:
+            BenchError: the store cannot be used.
+        """
+        if (parent := self.look(study)) is None:
+            return 0
+        runs = [run.info.run_id for run in self._nested(parent)]
+        for run in runs:
+            self._client.set_tag(run, STUDY, name)
+        self._client.update_run(parent, name=name)
+        self._client.set_tag(parent, STUDY, name)
+        return len(runs) + 1
+
     def _named(self, study: TrackedStudy) -> list["Run"]:
         """The parent runs of all studies of that name."""
         return self._search(f"tags.`{KIND}` = 'study' and tags.`{STUDY}` = '{study.name}'")
