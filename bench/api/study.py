@@ -143,11 +143,11 @@ class Searched:
         """The confirmed baselines by name."""
         return {entry.name: entry for entry in self.study.baselines}
 
-    def choose(self, trial: int | str = "knee") -> Selected:
-        """A number, ``"knee"``, ``"best"``, ``"cheapest"`` of the front by search scores, or a cascade by name."""
+    def choose(self, trial: int | str = "recommended") -> Selected:
+        """A number, ``"recommended"``, ``"knee"``, ``"best"`` or ``"cheapest"`` by search scores, or a cascade."""
         return self.study.choose(str(trial))
 
-    def report(self, out: Path | str | None = None, trial: int | str = "knee") -> Report:
+    def report(self, out: Path | str | None = None, trial: int | str = "recommended") -> Report:
         """Write the report's page and images, by default among the runs of `home`."""
         from bench.report import write
 
@@ -168,7 +168,7 @@ class Searched:
     def export(
         self,
         out: Path | str | None = None,
-        trial: int | str = "knee",
+        trial: int | str = "recommended",
         *,
         register: str | None = None,
         alias: str | None = None,
@@ -187,7 +187,7 @@ class Searched:
 def report(
     study: str,
     out: Path | str | None = None,
-    trial: int | str = "knee",
+    trial: int | str = "recommended",
     *,
     trust_remote_code: bool = False,
     no_texts: bool = False,
@@ -220,7 +220,7 @@ def report(
 def export(
     study: str,
     out: Path | str | None = None,
-    trial: int | str = "knee",
+    trial: int | str = "recommended",
     *,
     register: str | None = None,
     alias: str | None = None,
@@ -274,7 +274,7 @@ def compare(
     home: Home | Path | str | None = None,
     progress: Progress = SILENT,
 ) -> list[Compared]:
-    """Two studies, candidates (``"STUDY:knee"``) or runs side by side, paired; see `bench.comparison`.
+    """Two studies, candidates (``"STUDY:best"``) or runs side by side, paired; see `bench.comparison`.
 
     `within` a study, models joined by commas name the best scored candidate of exactly these. `trust_remote_code` is
     that of `reopen`.

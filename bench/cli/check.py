@@ -42,7 +42,7 @@ FAILED = 1
     "--trial",
     "trials",
     multiple=True,
-    help="With --study: a trial's number, knee, best or cheapest. May be repeated.  [default: the front]",
+    help="With --study: a trial's number, recommended, knee, best or cheapest. May be repeated.  [default: the front]",
 )
 @options_of(
     api.EXTRACT_SETTINGS,

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def compare(a: str, b: str, within: str | None, trust_remote_code: bool, home: Path | None, as_json: bool) -> None:
     """Set A and B side by side: paired by seed, by fold and by example.
 
-    Each is a study, STUDY:knee (or best, cheapest, a trial's number, a cascade's name), the id of a trial's MLflow
-    run, or, within --study, models joined by commas, for which their best scored candidate stands.
+    Each is a study, STUDY:recommended (or knee, best, cheapest, a trial's number, a cascade's name), the id of a
+    trial's MLflow run, or, within --study, models joined by commas, for which their best scored candidate stands.
     """
     from bench.cli import show
 

@@ -96,9 +96,9 @@ def trial_option(words: str) -> Callable[[F], F]:
     """A trial of the study that the command names, by number or by its place on the front, or a cascade by name."""
     return option(
         "--trial",
-        default="knee",
+        default="recommended",
         show_default=True,
-        metavar="N|knee|best|cheapest|cascade-N",
+        metavar="recommended|knee|best|cheapest|N|cascade-N",
         shell_complete=completers.trials,
         help=words,
     )

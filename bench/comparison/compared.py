@@ -11,6 +11,7 @@ from bench.comparison.pairing import Examples, Paired, SeedDifference, by_seed, 
 from bench.errors import BenchError
 from bench.measures import MEASURES
 from bench.metrics import holm
+from bench.study.roles import RECOMMENDED
 from bench.tasks import TASKS
 
 SIGNIFICANT = 0.05
@@ -70,8 +71,8 @@ class Compared:
 def compare(a: Mapping[str, Contender], b: Mapping[str, Contender]) -> list[Compared]:
     """Compare the sides role by role, p values corrected over all of them.
 
-    Two whole studies are compared by their knees, their best and their cheapest candidates; where one of the two is a
-    single candidate, a study's knee stands for it.
+    Two whole studies are compared by their recommended candidates, their knees, their best and their cheapest; where
+    one of the two is a single candidate, a study's recommended one stands for it.
 
     Raises:
         BenchError: the two were tested on different rows or other labels, so that nothing can be paired.
@@ -79,7 +80,7 @@ def compare(a: Mapping[str, Contender], b: Mapping[str, Contender]) -> list[Comp
     if len(a) > 1 and len(b) > 1:
         pairs = [(a[role], b[role]) for role in a]
     else:
-        pairs = [(a.get("") or a["knee"], b.get("") or b["knee"])]
+        pairs = [(a.get("") or a[RECOMMENDED], b.get("") or b[RECOMMENDED])]
     distinct = {(first.record.id, second.record.id): (first, second) for first, second in pairs}
     found = [_compared(first, second) for first, second in distinct.values()]
     corrected = iter(holm([one.p for each in found for one in each.test]))

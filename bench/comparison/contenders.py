@@ -76,7 +76,7 @@ class Named:
 def find(text: str, home: Path, within: str | None = None) -> Named:
     """What `text` names, looked up in the journals alone.
 
-    `text` is a study (its knee, its best and its cheapest candidate), ``STUDY:knee``, ``STUDY:12`` or
+    `text` is a study (its candidates that play a role), ``STUDY:best``, ``STUDY:12`` or
     ``STUDY:cascade-1`` (one of its candidates), the id of a run in MLflow, or models joined by commas (the best scored
     candidate of exactly these, `within` a study).
 

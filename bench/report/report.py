@@ -24,7 +24,7 @@ from bench.study.cascades import Selected
 from bench.study.columns import search_columns
 from bench.study.figure import front_figure, knee_of
 from bench.study.importance import FEWEST, importance
-from bench.study.roles import CHOICES, role
+from bench.study.roles import CHOICES, RECOMMENDED, role
 from bench.study.study import Study
 from bench.tracking import UNTRACKED, Tracker, TrackingError
 
@@ -66,7 +66,7 @@ class Report:
 
 
 def write(
-    study: Study, folder: Path, which: str = "knee", tracker: Tracker = UNTRACKED, progress: Progress = SILENT
+    study: Study, folder: Path, which: str = RECOMMENDED, tracker: Tracker = UNTRACKED, progress: Progress = SILENT
 ) -> Report:
     """Write the report of a study to `folder`, and put it on the study's parent run where the tracker has one.
 
