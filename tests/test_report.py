@@ -31,11 +31,12 @@ from bench.report.scores import gaps, in_words, lines, spreads
 from bench.space.objectives import Objectives
 from bench.store import Store
 from bench.study.confirm import Confirmation
-from bench.study.figure import _thin_out, axes, front_figure, knee_of
+from bench.study.figure import axes, front_figure, knee_of
 from bench.study.importance import importance
 from bench.study.journal import Journal
 from bench.study.reopen import reopen
 from bench.study.run import prepare, search
+from bench.study.scale import inside, span_of, thin_out
 from bench.study.study import Study
 from bench.tracking import MlflowTracker, NoTracker
 
@@ -261,14 +262,17 @@ def test_the_papers_protocol_is_marked_optimistic_and_has_no_folds(home: Path) -
 
 def test_the_figure_of_the_front_holds_every_point(study: Study) -> None:
     objectives = study.request.space.objectives
-    figure = front_figure(study.journal.of("complete"), study.front, study.baselines, objectives, "words")
+    figure = front_figure(
+        study.journal.of("complete"), study.front, study.baselines, objectives, "words", choice=study.selection
+    )
     (points, *_) = (rows for rows in figure.spec["datasets"].values() if any("kind" in row for row in rows))
     kinds = [row["kind"] for row in points]
     assert kinds.count("front (# trial)") == len(study.front)
     tested = [row for row in points if row["kind"].startswith("front on the test set")]
     assert [(row["low"], row["high"]) for row in tested] == [pytest.approx(entry.interval) for entry in study.front]
     assert kinds.count("one model, last layer") == 1
-    assert ("knee of the front" in kinds) == (len(study.front) > 1)
+    (taken,) = [row for row in points if row["kind"] == "recommended"]
+    assert taken["name"] == study.choose("recommended").title
 
 
 def test_without_a_tracking_store_the_report_says_so_and_makes_none(home: Path, study: Study, tmp_path: Path) -> None:
@@ -302,8 +306,22 @@ def test_the_command_names_the_nearest_study_and_gives_json(
 def test_numbers_in_the_figure_do_not_lie_on_others() -> None:
     crowd = [{"x": 30.0 + step, "y": 0.80 + step / 1000, "number": f"#{step}"} for step in range(8)]
     front = [{"x": 0.3, "y": 0.7, "number": "#90"}, {"x": 5.0, "y": 0.75, "number": "#91"}, *crowd]
-    _thin_out(front, 4, (0.3, 40.0), (0.5, 1.0), log=True)
+    front = [row | {"name": f"trial {row['number'][1:]}"} for row in front]
+    thin_out(front, "trial 4", (0.3, 40.0), (0.5, 1.0), log=True)
     assert [row["number"] for row in front if row["number"]] == ["#90", "#91", "#4"]
+
+
+def test_junk_does_not_stretch_the_figure_and_is_named() -> None:
+    taken = {"name": "trial 1", "number": "#1", "x": 3.0, "y": 0.85}
+    junk = {"name": "trial 2", "number": "#2", "x": 0.1, "y": 0.08}
+    tested = [row | {"low": row["y"] - 0.05, "high": row["y"] + 0.05} for row in (taken, junk)]
+    for row in tested:
+        del row["number"]
+    span = span_of([taken, tested[0]])
+    assert span == pytest.approx((0.74, 0.96))
+    kept, off = inside([taken, junk, *tested], span)
+    assert [row["name"] for row in kept] == ["trial 1", "trial 1"]
+    assert off == ["trial 2 at 0.080 is off the scale"]
 
 
 def test_a_page_or_a_figure_that_cannot_be_made_ends_no_search(

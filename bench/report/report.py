@@ -163,7 +163,9 @@ def draw(study: Study, chosen: Selected, findings: ReportData, warn: Callable[[s
         return None if mattered is None else importance_chart(mattered)
 
     makers: dict[str, Callable[[], Figure | None]] = {
-        "front": lambda: front_figure(complete, study.front, study.baselines, objectives, described, study.cascades),
+        "front": lambda: front_figure(
+            complete, study.front, study.baselines, objectives, described, study.cascades, study.selection
+        ),
         "confirmation": lambda: confirmation_chart(findings.gaps, score, both),
         "spread": lambda: spread_chart(findings.spreads, both),
         "layers": lambda: layer_chart(rows, score, tried),

@@ -1,6 +1,5 @@
 """The front as a figure: cost against stability."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -12,6 +11,8 @@ from bench.study.cascades import PREFIX
 from bench.study.confirm import BEST_SINGLE, LATE_FUSION, Entry
 from bench.study.record import TrialRecord
 from bench.study.roles import place
+from bench.study.scale import inside, span_of, text_lines, thin_out
+from bench.study.selection import Recommendation, titled
 
 
 class Mark(Enum):
@@ -19,7 +20,7 @@ class Mark(Enum):
 
     TRIAL = ("scored candidate", GREY, "circle")
     FRONT = ("front (# trial)", BLUE, "circle")
-    KNEE = ("knee of the front", BLACK, "diamond")
+    RECOMMENDED = ("recommended", BLACK, "diamond")
     CASCADE = ("cascade", SKY, "cross")
     TEST = ("front on the test set, mean and 95% interval", VERMILION, "stroke")
     SINGLE = ("one model, last layer", ORANGE, "square")
@@ -31,11 +32,6 @@ class Mark(Enum):
 
 
 RIGHT_END = 0.75
-LABEL = (0.05, 0.04)
-"""Shares of the axes that a trial's number takes."""
-Span = tuple[float, float]
-OFF_SCALE = 0.6
-"""What lies further from the front, its confirmation and the baselines than this share of their span is only named."""
 
 
 def axes(objectives: Objectives) -> tuple[str, str]:
@@ -50,8 +46,11 @@ def front_figure(
     objectives: Objectives,
     words: str,
     cascades: Sequence[Entry] = (),
+    choice: Recommendation | None = None,
 ) -> Figure:
-    """All scored trials, the front with its knee, the cascades, the confirmation of both, and the baselines.
+    """All scored trials, the front, the cascades, the confirmation of both, what is recommended, and the baselines.
+
+    What might be taken stretches the axis up: what cannot be told apart from the best. Junk off that scale is named.
 
     Args:
         trials: Those scored in full.
@@ -60,22 +59,27 @@ def front_figure(
         objectives: They say what the axes are (see `axes`).
         words: What the scores stand on, for the subtitle: repetitions, folds, seeds, n.
         cascades: Confirmed.
+        choice: What of all is recommended; without it all that is confirmed stretches the axis.
     """
     import altair as alt
 
     x, y = objectives.cost, objectives.score
-    bend = knee_of(front, objectives)
-    marks = [*_front_rows(front, x, y, bend), *_cascade_rows(cascades, x, y), *_baseline_rows(baselines, x, y)]
-    span = _span(marks)
+    marks = [*_front_rows(front, x, y), *_cascade_rows(cascades, x, y), *_baseline_rows(baselines, x, y)]
+    near = () if choice is None else {titled(name) for name in choice.near}
+    span = span_of([row for row in marks if row["name"] in near] or marks)
+    marks, off = inside(marks, span)
+    taken = None if choice is None else titled(choice.recommended)
+    marks += [row | {"kind": Mark.RECOMMENDED.words} for row in marks if row["name"] == taken and "number" in row]
     trial_rows = [row for row in _trial_rows(trials, front, x, y, objectives.beside) if span[0] <= row["y"] <= span[1]]
-    lines, unseen = _text_lines(baselines, span, y)
+    lines, unseen = text_lines(baselines, span, y)
+    unseen = [*off, *unseen]
     if hidden := len(trials) - len(front) - len(trial_rows):
         unseen.append(f"dominated candidates off the scale: {hidden}")
     rows = [*trial_rows, *marks]
     low, high = (pick(row["x"] for row in rows) for pick in (min, max))
     log = x.is_cost and low > 0 and high > 10 * low
     numbered = {Mark.FRONT.words, Mark.CASCADE.words}
-    _thin_out([row for row in rows if row["kind"] in numbered], bend, (low, high), span, log)
+    thin_out([row for row in rows if row["kind"] in numbered], taken, (low, high), span, log)
     scale = alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False) if log else alt.Scale(zero=False)
     across = alt.X("x:Q", title=x.label, scale=scale)
     up = alt.Y("y:Q", title=y.label, scale=alt.Scale(zero=False))
@@ -115,7 +119,7 @@ def front_figure(
             text.mark_rule(strokeDash=[5, 4], color=BLACK, opacity=0.6).encode(y="y:Q"),
             text.mark_text(align="left", x=4, dy=-6, fontSize=11, color=BLACK).encode(y="y:Q", text="name:N"),
         ]
-    if len(objectives.names) == 2:
+    if len(objectives.names) == 2 and Mark.FRONT in kinds:
         layers.append(only(Mark.FRONT).mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5))
     if Mark.TEST in kinds:
         layers.append(
@@ -127,7 +131,7 @@ def front_figure(
         *points(Mark.FRONT, filled=True, size=75, opacity=1),
         *points(Mark.CASCADE, filled=True, size=110, opacity=1, stroke=BLACK, strokeWidth=0.6),
         *numbers(Mark.CASCADE, BLACK),
-        *points(Mark.KNEE, filled=False, size=330, strokeWidth=2),
+        *points(Mark.RECOMMENDED, filled=False, size=330, strokeWidth=2),
         *numbers(Mark.FRONT, BLUE),
         *_named([row for row in rows if row["kind"] == Mark.SINGLE.words], low, high, log),
     ]
@@ -136,7 +140,7 @@ def front_figure(
         name="front",
         title="The front: cost against stability" if _classic(x, y) else f"The front: {x.label} against {y.label}",
         subtitle="; ".join([f"{len(trials)} scored candidates", words, *unseen]),
-        caption=_caption(front, x, y, bend, len(cascades)),
+        caption=_caption(front, x, y, taken, len(cascades)),
         chart=chart,
         width=720,
     )
@@ -150,10 +154,10 @@ def knee_of(front: Sequence[Entry], objectives: Objectives) -> int | None:
     return front[place(points, objectives, "knee")].trial
 
 
-def _caption(front: Sequence[Entry], x: Objective, y: Objective, bend: int | None, cascades: int) -> str:
+def _caption(front: Sequence[Entry], x: Objective, y: Objective, taken: str | None, cascades: int) -> str:
     others = f"the {len(front)} candidates" if len(front) > 1 else "the one candidate"
     found = f"Blue: {others} that no other scored candidate equals or beats, drawn by {x.label} and {y.label}."
-    bent = "" if bend is None else f" The diamond is the knee, trial {bend}."
+    bent = "" if taken is None else f" The diamond is what is recommended, {taken}."
     if cascades:
         bent += " Crosses are cascades (c1 is cascade-1), which neither a candidate nor another cascade beats."
     test = " Beside each is its score on the test set with a 95% bootstrap interval over test rows." if _on(y) else ""
@@ -187,12 +191,10 @@ def _trial_rows(
             } | {each.name: f"{each.shown(_mean(each, record.metrics))} / not confirmed" for each in beside}
 
 
-def _front_rows(front: Sequence[Entry], x: Objective, y: Objective, bend: int | None) -> Iterator[dict[str, Any]]:
+def _front_rows(front: Sequence[Entry], x: Objective, y: Objective) -> Iterator[dict[str, Any]]:
     for entry in front:
         row = _entry_row(entry, f"trial {entry.trial}", x, y)
         yield row | {"kind": Mark.FRONT.words, "number": f"#{entry.trial}"}
-        if entry.trial == bend:
-            yield row | {"kind": Mark.KNEE.words}
         if _on(y):
             yield row | _tested(entry, y)
 
@@ -235,41 +237,6 @@ def _entry_row(entry: Entry, name: str, x: Objective, y: Objective) -> dict[str,
         each.name: f"{each.shown(_mean(each, entry.search))} / {each.shown(entry.confirmed.summary(each).mean)}"
         for each in entry.objectives.beside
     }
-
-
-def _span(marks: Sequence[dict[str, Any]]) -> Span:
-    """What the axis up has to reach at most: the front, its confirmation and the baselines, and some way beyond."""
-    values = [row[key] for row in marks for key in ("y", "low", "high") if key in row]
-    beyond = OFF_SCALE * (max(values) - min(values))
-    return min(values) - beyond, max(values) + beyond
-
-
-def _text_lines(baselines: Sequence[Entry], span: Span, y: Objective) -> tuple[list[dict[str, Any]], list[str]]:
-    """The baselines on texts as horizontal lines, and in words those that would only stretch the axis."""
-    found = [(entry.name, entry.value(y)) for entry in baselines if entry.candidate is None]
-    found = [(name, value) for name, value in found if not math.isnan(value)]
-    drawn = [{"name": name, "y": value} for name, value in found if span[0] <= value <= span[1]]
-    named = {row["name"] for row in drawn}
-    return drawn, [f"{name} at {value:.3f} is off the scale" for name, value in found if name not in named]
-
-
-def _thin_out(front: list[dict[str, Any]], bend: int | None, reach: Span, span: Span, log: bool) -> None:
-    """Take away numbers that would lie on others; the front's ends and its knee come first."""
-
-    def place(row: dict[str, Any]) -> tuple[float, float]:
-        (low, high), value = reach, row["x"]
-        if log:
-            low, high, value = (math.log(each) for each in (low, high, value))
-        return (value - low) / ((high - low) or 1), (row["y"] - span[0]) / ((span[1] - span[0]) or 1)
-
-    ordered = sorted(front, key=lambda row: row["x"])
-    kept: list[tuple[float, float]] = []
-    for row in sorted(ordered, key=lambda row: row not in (ordered[0], ordered[-1]) and row["number"] != f"#{bend}"):
-        across, up = place(row)
-        if any(abs(across - x) < LABEL[0] and abs(up - y) < LABEL[1] for x, y in kept):
-            row["number"] = ""
-        else:
-            kept.append((across, up))
 
 
 def _named(rows: Sequence[dict[str, Any]], low: float, high: float, log: bool) -> list[Any]:

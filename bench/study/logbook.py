@@ -186,6 +186,7 @@ def _front_images(study: Study) -> dict[str, bytes]:
         study.request.space.objectives,
         f"{study.name}: {study.protocol}",
         study.cascades,
+        study.selection,
     )
     return {"front.png": figure.png(), "front.svg": figure.svg()}
 

@@ -77,6 +77,11 @@ class Recommendation(Spec):
         return self.model_dump(mode="json", exclude={"entrants", "end"})
 
 
+def titled(name: str) -> str:
+    """How what takes part is called in words: a trial by its number."""
+    return f"trial {name}" if name.isdecimal() else name
+
+
 @dataclass(frozen=True, eq=False)
 class Entrant:
     """Whatever has out-of-fold predictions and a cost; `single` where one model alone makes them.
