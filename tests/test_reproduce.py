@@ -35,7 +35,7 @@ from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.statistics import choice_spreads, partition, t_interval
 from bench.reproduce.studies.low_resource import nested, sizes
 from bench.reproduce.studies.robustness import stack
-from bench.reproduce.studies.sensitivity import CHOICES
+from bench.reproduce.studies.sensitivity import CHOICES, Arm, _notes, _rows
 from bench.reproduce.study import STUDIES, Findings, Steps, study
 from bench.specs import MLP, Candidate, Source
 from bench.tracking import MlflowTracker
@@ -217,6 +217,19 @@ def test_a_size_without_variance_has_no_ratio() -> None:
     spreads = choice_spreads({1: [np.arange(5.0)[:, None]], 2: [np.ones((5, 1))]})
     assert (spreads[2].variance, spreads[2].low, spreads[2].high) == (0, 0, 0)
     assert spreads[2].ratio is None
+
+
+def test_what_a_model_does_alone_is_not_owed_to_other_models() -> None:
+    """Two draws vary half as much as one, of two models or of one."""
+    rng = np.random.default_rng(4)
+    spread = {Arm(1): 2**0.5, Arm(2): 1.0, Arm(2, own=True): 1.0}
+    groups = {arm: [rng.normal(0, each, (400, 1)) for _ in range(2)] for arm, each in spread.items()}
+    rows = {row["arm"]: row for row in _rows("logistic", groups)}
+    fused = rows["2 models"]
+    assert fused["ratio_high"] < 1
+    assert fused["own_ratio_low"] < 1 < fused["own_ratio_high"]
+    assert "own_ratio" not in rows["2 of one model"]
+    assert any("sources of one model: not told apart" in note for note in _notes(list(rows.values())))
 
 
 @given(st.lists(st.floats(-10, 10), min_size=3, max_size=9, unique=True))

@@ -1,11 +1,14 @@
 """Where variance comes from, and how well it is known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 DRAWS = 2000
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,10 @@ def _p(chance: Sequence[float], observed: float) -> float:
 
 @dataclass(frozen=True)
 class ChoiceVariance:
-    """A variance over choices, without what runs alone would give, and its ratio to that of the smallest size.
+    """A variance over choices, without what runs alone would give, and its ratio to that of a reference.
 
     `low`, `high`, `ratio_low` and `ratio_high` bound 95% intervals; `runs` is the variance over runs. What belongs to
-    the ratio is None where a size has no variance beyond that of runs.
+    the ratio is None where either has no variance beyond that of runs.
     """
 
     variance: float
@@ -80,8 +83,10 @@ class ChoiceVariance:
     runs: float
 
 
-def choice_spreads(groups: Mapping[int, Sequence[np.ndarray]]) -> dict[int, ChoiceVariance]:
-    """The variance over choices within a group, pooled over the groups of a size.
+def choice_spreads(
+    groups: Mapping[Key, Sequence[np.ndarray]], reference: Key | None = None
+) -> dict[Key, ChoiceVariance]:
+    """The variance over choices within a group, pooled over the groups of a key.
 
     The variance of a mean over r runs holds 1/r of the variance over runs, which is taken off; what falls below zero
     is kept, so that no bias comes in. Intervals: the jackknife over choices with Student's t, of the logarithm where
@@ -89,10 +94,12 @@ def choice_spreads(groups: Mapping[int, Sequence[np.ndarray]]) -> dict[int, Choi
     share models. With twenty choices the percentile bootstrap would cover far less than it says.
 
     Args:
-        groups: By size, each [choices, runs] of scores; all have the same number of choices, at least three.
+        groups: By what is told apart, each [choices, runs] of scores; all have the same number of choices, at least
+            three.
+        reference: Of which key ratios are; the first where it is None.
     """
     choices = len(next(iter(groups.values()))[0])
-    smallest = min(groups)
+    first = next(iter(groups)) if reference is None else reference
     # [1 + choices]: of all choices, then without each
     pooled = {
         size: np.array(
@@ -102,11 +109,11 @@ def choice_spreads(groups: Mapping[int, Sequence[np.ndarray]]) -> dict[int, Choi
     }
     found = {}
     for size, group in groups.items():
-        values, reference = pooled[size], pooled[smallest]
+        values, others = pooled[size], pooled[first]
         ratio = ratio_low = ratio_high = None
-        if (values > 0).all() and (reference > 0).all():
-            ratio = float(values[0] / reference[0])
-            ratio_low, ratio_high = map(float, np.exp(_jackknife(np.log(values / reference))))
+        if (values > 0).all() and (others > 0).all():
+            ratio = float(values[0] / others[0])
+            ratio_low, ratio_high = map(float, np.exp(_jackknife(np.log(values / others))))
         low, high = np.exp(_jackknife(np.log(values))) if (values > 0).all() else _jackknife(values)
         runs = float(np.mean([_within(scores) for scores in group]))
         found[size] = ChoiceVariance(float(values[0]), float(low), float(high), ratio, ratio_low, ratio_high, runs)
