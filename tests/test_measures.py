@@ -57,6 +57,7 @@ def test_scores_are_scikit_learns(each: Predictions) -> None:
             "balanced_accuracy": oracle.balanced_accuracy_score(y, p),
             "mcc": oracle.matthews_corrcoef(y, p),
             "log_loss": oracle.log_loss(y, np.exp(each.log_probabilities), labels=every),
+            "brier": oracle.brier_score_loss(y, np.exp(each.log_probabilities), labels=every, scale_by_half=False),
         }
     assert {name: each.value(MEASURES[name]) for name in expected} == pytest.approx(expected, abs=2e-6)
     per_class = oracle.f1_score(y, p, labels=every, average=None, zero_division=0)
@@ -78,11 +79,12 @@ def test_calibration_error_weighs_scikit_learns_curve(each: Predictions) -> None
 def test_without_probabilities_what_needs_them_is_unknown_and_an_unseen_class_is_as_unlikely_as_can_be() -> None:
     truth = np.array([0, 1])
     bare = Predictions(truth, truth, LABELS[:2])
-    for name in ("log_loss", "calibration_error"):
+    for name in ("log_loss", "brier", "calibration_error"):
         assert np.isnan(objective(f"{name}_mean").value([bare]))
         assert np.isnan(objective(f"{name}_worst").value([bare]))
     unseen = Predictions(truth, np.array([0, 0]), LABELS[:2], np.zeros((2, 1), dtype=np.float32))
     assert unseen.value(MEASURES["log_loss"]) == pytest.approx(-np.log(np.finfo(np.float32).eps) / 2)
+    assert unseen.value(MEASURES["brier"]) == pytest.approx(1)
 
 
 @given(st.lists(answers(3), min_size=1, max_size=4), st.integers(1, 4), st.sampled_from(objective_names()))

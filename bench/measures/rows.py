@@ -27,6 +27,11 @@ def _log_losses(each: Predictions) -> Floats:
     return np.full(len(each.truth), np.nan) if known is None else metrics.log_losses(each.truth, known)
 
 
+def _brier_scores(each: Predictions) -> Floats:
+    known = each.log_probabilities
+    return np.full(len(each.truth), np.nan) if known is None else metrics.brier_scores(each.truth, known)
+
+
 def _calibration_error(each: Predictions) -> float:
     known = each.log_probabilities
     return float("nan") if known is None else metrics.calibration_error(each.truth, each.predicted, known)
@@ -40,6 +45,17 @@ add(Measure("weighted_f1", "weighted F1", best=1, grows=True, counted=metrics.we
 add(Measure("balanced_accuracy", "balanced accuracy", best=1, grows=True, counted=metrics.balanced_accuracy))
 add(Measure("mcc", "Matthews correlation", heading="MCC", best=1, counted=metrics.matthews))
 add(Measure("log_loss", "log-loss", "minimize", unit="nats", grows=True, computed=_log_loss, of_rows=_log_losses))
+add(
+    Measure(
+        "brier",
+        "Brier score",
+        "minimize",
+        heading="Brier",
+        grows=True,
+        computed=lambda each: float(_brier_scores(each).mean()),
+        of_rows=_brier_scores,
+    )
+)
 add(Measure("calibration_error", "expected calibration error", "minimize", heading="ECE", computed=_calibration_error))
 LATENCY = add(
     Measure(

@@ -11,7 +11,7 @@ from bench.metrics.counts import (
     score,
     weighted_f1,
 )
-from bench.metrics.probabilities import calibration_error, log_loss, log_losses
+from bench.metrics.probabilities import brier_scores, calibration_error, log_loss, log_losses
 from bench.metrics.resampling import (
     Interval,
     PairedTest,
@@ -39,6 +39,7 @@ __all__ = [
     "affordable",
     "balanced_accuracy",
     "bootstrap_interval",
+    "brier_scores",
     "calibration_error",
     "class_f1",
     "corrected",

@@ -29,6 +29,24 @@ def log_loss(truth: Ints, log_probabilities: Floats) -> float:
     return float(log_losses(truth, log_probabilities).mean())
 
 
+def brier_scores(truth: Ints, log_probabilities: Floats) -> Floats:
+    """Each row's squared distance of the probabilities from the truth, summed over classes, [n]: from 0 to 2.
+
+    As Brier defined it (Verification of forecasts expressed in terms of probability, Monthly Weather Review 78, 1950);
+    of two classes some halve it. The mean over rows is the Brier score.
+
+    Args:
+        truth: Class indices [n]. A class without a column was never trained on: its probability is 0.
+        log_probabilities: [n, classes].
+    """
+    probabilities = np.exp(log_probabilities.astype(np.float64))
+    known = np.flatnonzero(truth < probabilities.shape[1])
+    right = np.zeros(len(truth))
+    right[known] = probabilities[known, truth[known]]
+    found: Floats = np.square(probabilities).sum(1) - 2 * right + 1
+    return found
+
+
 def calibration_error(truth: Ints, predicted: Ints, log_probabilities: Floats, bins: int = BINS) -> float:
     """How far confidence lies from accuracy: expected calibration error of the predicted class.
 
