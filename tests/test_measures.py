@@ -96,6 +96,18 @@ def test_a_bound_is_never_worse_than_what_becomes_of_it(outcomes: list[Predictio
     assert asked.sign * bound >= asked.sign * asked.value(outcomes) - 1e-12
 
 
+def test_the_lower_end_is_over_rows_where_repetitions_agree() -> None:
+    truth = np.arange(2).repeat(30)
+    predicted = np.where(np.arange(60) % 5 == 0, 1 - truth, truth)
+    few, many = ([Predictions(np.tile(truth, times), np.tile(predicted, times), LABELS[:2])] * 3 for times in (1, 20))
+    found = [[objective(f"accuracy_{name}").value(each) for name in ("low", "floor", "mean")] for each in (few, many)]
+    for (low, worst, mean), rows in zip(found, (60, 1200), strict=True):
+        assert worst == pytest.approx(mean)
+        # a normal distribution's fifth percentile
+        assert low == pytest.approx(mean - 1.645 * np.sqrt(mean * (1 - mean) / rows), abs=0.12 / rows**0.5)
+    assert objective("accuracy_low").of([0.9, 0.9, 0.9]) == pytest.approx(0.9), "a screening knows of no rows"
+
+
 def test_names_are_understood_and_say_what_is_meant() -> None:
     old = [
         "f1_floor",
@@ -111,7 +123,10 @@ def test_names_are_understood_and_say_what_is_meant() -> None:
     for name in objective_names():
         assert objective(name).name == name
         _validate_metric_name(f"confirm_{name}")
-    found = {name: (objective(name).direction, objective(name).label) for name in [*old, "log_loss_worst"]}
+    found = {
+        name: (objective(name).direction, objective(name).label)
+        for name in [*old, "log_loss_worst", "f1_low", "log_loss_high"]
+    }
     assert found == {
         "f1_floor": ("maximize", "macro-F1, worst repetition"),
         "f1_mean": ("maximize", "macro-F1, mean over repetitions"),
@@ -122,6 +137,8 @@ def test_names_are_understood_and_say_what_is_meant() -> None:
         "latency_ms": ("minimize", "extraction latency (ms per text)"),
         "memory_gb": ("minimize", "peak memory (GiB)"),
         "log_loss_worst": ("minimize", "log-loss (nats), worst repetition"),
+        "f1_low": ("maximize", "macro-F1, what is kept in 95 of 100 draws of rows and repetition"),
+        "log_loss_high": ("minimize", "log-loss (nats), what is kept in 95 of 100 draws of rows and repetition"),
     }
     assert objective("f1_worst").name == "f1_floor"
     assert objective("f1.C++_worst").name == "f1.C___floor"

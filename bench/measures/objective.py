@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,16 +23,21 @@ class Aggregation:
     Attributes:
         name: The end of an objective's name.
         words: On axes.
+        worse: What the end is called where less is better, if otherwise; either is understood for any measure.
         value: From values of all repetitions, [..., repetitions], to one each, [...].
         bound: The best that it can still become, from those of the repetitions so far and how many there will be.
         spread: Less is better, whatever the measure; unknown for one repetition.
+        redrawn: It is of the values that repetitions have where their rows are drawn again and again, not of theirs
+            alone.
     """
 
     name: str
     words: str
+    worse: str = ""
     value: Callable[[Measure, Floats], Floats]
     bound: Callable[[Measure, Sequence[float], int], float]
     spread: bool = False
+    redrawn: bool = False
 
 
 def values(measure: Measure, outcomes: Sequence[Predictions]) -> list[float]:
@@ -58,6 +64,33 @@ def _filled(measure: Measure, found: Sequence[float], total: int) -> float:
     return (sum(found) + (total - len(found)) * measure.best) / total
 
 
+def _kept(measure: Measure, found: Floats) -> Floats:
+    kept: Floats = measure.sign * np.quantile(measure.sign * found, LOWER, axis=-1)
+    return kept
+
+
+def _still_kept(measure: Measure, found: Sequence[float], total: int) -> float:
+    return float(_kept(measure, np.array([*found, *[measure.best] * (total - len(found))])))
+
+
+LOWER = 0.05
+"""Of the values over rows drawn again, and over repetitions, how many are worse than the lower end."""
+DRAWS = 400
+"""How often rows are drawn again for it, always the same ones: candidates are compared on the same draws."""
+
+
+@lru_cache(maxsize=2)
+def _drawn(rows: int) -> Resamples:
+    counts = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), size=DRAWS).astype(np.float32)
+    return Resamples(counts, counts[:0])
+
+
+def _over_rows(measure: Measure, outcomes: Sequence[Predictions]) -> list[float]:
+    """The values of repetitions over rows that were drawn again, `DRAWS` of each."""
+    found = [measure.resampled([each], _drawn(len(each.truth))) for each in outcomes]
+    return [value for each in found for value in each.ravel().tolist()]
+
+
 AGGREGATIONS: Registry[Aggregation] = Registry("aggregation")
 
 for _row in (
@@ -78,13 +111,20 @@ for _row in (
         name="floor",
         words="worst repetition",
         value=_worst,
+        worse="worst",
         # a running minimum can only fall, a running maximum only rise
         bound=lambda measure, found, _: float(_worst(measure, np.asarray(found))),
     ),
+    Aggregation(
+        name="low",
+        words="what is kept in 95 of 100 draws of rows and repetition",
+        value=_kept,
+        worse="high",
+        bound=_still_kept,
+        redrawn=True,
+    ),
 ):
     AGGREGATIONS.add(_row.name, _row)
-WORST = "worst"
-"""What ``floor`` is called where less is better; it is understood for either."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +174,9 @@ class Objective:
         return self.measure.label + ("" if self.aggregation is None else f", {self.aggregation.words}")
 
     def value(self, outcomes: Sequence[Predictions]) -> float:
-        """Of a score, from all repetitions of a candidate."""
+        """Of a score, from all repetitions of a candidate, which predict the same rows."""
+        if self.aggregation is not None and self.aggregation.redrawn:
+            return self.of(_over_rows(self.measure, outcomes))
         return self.of(values(self.measure, outcomes))
 
     def of(self, found: Sequence[float]) -> float:
@@ -156,14 +198,17 @@ class Objective:
             begun: Of one that some rows are not predicted in yet: with these predicted rightly, and surely.
         """
         assert self.aggregation is not None, f"{self.name} is known before anything is trained"
-        found = values(self.measure, outcomes)
-        if begun is not None:
-            found.append(begun.value(self.measure) if self.measure.grows else self.measure.best)
+        known = [*outcomes, begun] if begun is not None and self.measure.grows else outcomes
+        if self.aggregation.redrawn:
+            return self.aggregation.bound(self.measure, _over_rows(self.measure, known), total * DRAWS)
+        found = values(self.measure, known)
+        if begun is not None and not self.measure.grows:
+            found.append(self.measure.best)
         return self.aggregation.bound(self.measure, found, total)
 
 
 def _suffix(measure: Measure, aggregation: Aggregation) -> str:
-    return WORST if aggregation.name == "floor" and measure.direction == "minimize" else aggregation.name
+    return aggregation.worse or aggregation.name if measure.direction == "minimize" else aggregation.name
 
 
 def objective(name: str) -> Objective:
@@ -175,7 +220,7 @@ def objective(name: str) -> Objective:
     if name in MEASURES and MEASURES[name].is_cost:
         return Objective(MEASURES[name])
     stem, _, suffix = name.rpartition("_")
-    suffix = "floor" if suffix == WORST else suffix
+    suffix = next((each.name for each in AGGREGATIONS.values() if suffix == each.worse), suffix)
     found = _measure(stem)
     if found is None or found.is_cost or suffix not in AGGREGATIONS:
         raise BenchError(f"There is no objective '{name}': {nearest(name, objective_names())}")
@@ -222,5 +267,5 @@ def aggregated(measure: Measure) -> tuple[Objective, ...]:
 
 
 def summaries(measures: Iterable[Measure], outcomes: Sequence[Predictions]) -> dict[str, float]:
-    """Every aggregation of each measure, by the objective's name; NaN where it is unknown."""
+    """`aggregated` of each measure, by the objective's name; NaN where it is unknown."""
     return {each.name: each.value(outcomes) for measure in measures for each in aggregated(measure)}
