@@ -31,9 +31,7 @@ def aliases(names: Iterable[str], most: int | None = None) -> dict[str, str]:
 def _short(name: str, most: int) -> str:
     if len(name) <= most:
         return name
-    if name in MODELS and 0 < len(MODELS[name].alias) <= most:
-        return MODELS[name].alias
-    last = name.rstrip("/").rpartition("/")[2]
+    last = (MODELS[name].alias if name in MODELS else "") or name.rstrip("/").rpartition("/")[2]
     parts = re.split(r"([-_. ])", last)
     while len(parts) > 1 and len("".join(parts)) > most:
         parts = parts[:-2]

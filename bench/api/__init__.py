@@ -7,11 +7,11 @@ what a call needs is imported when it is called.
 
 from bench.api.gate import check, new_baseline
 from bench.api.overview import (
+    aliases,
     check_address,
     compare_backends,
     datasets,
     delete_study,
-    described,
     doctor,
     fusions,
     models,
@@ -22,6 +22,7 @@ from bench.api.overview import (
     studies,
     study_files,
     study_overview,
+    told,
 )
 from bench.api.predictions import predict
 from bench.api.reproduction import plan_reproduction, reproduce, reproductions
@@ -39,13 +40,13 @@ __all__ = [
     "SEARCH_SETTINGS",
     "Home",
     "Searched",
+    "aliases",
     "check",
     "check_address",
     "compare",
     "compare_backends",
     "datasets",
     "delete_study",
-    "described",
     "doctor",
     "export",
     "export_states",
@@ -71,5 +72,6 @@ __all__ = [
     "studies",
     "study_files",
     "study_overview",
+    "told",
     "verify_store",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,12 @@ from bench.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from bench.backends.parity import Parity
-    from bench.cascade import Cascade
     from bench.datasets.catalog import Available
     from bench.doctor import Check
     from bench.fusion import Operator
     from bench.overview import ModelOverview, SpaceOverview, StudyOverview
     from bench.specs import Candidate
+    from bench.study.cascades import CascadeRecord
     from bench.study.keeping import Contents, Runs
 
 
@@ -48,13 +48,20 @@ def studies(home: Home | Path | str | None = None) -> Sequence[StudyOverview]:
     return overview(Home.at(home).runs)
 
 
-def described(
-    subjects: Sequence[Candidate | Cascade], width: int | None = None
-) -> tuple[Sequence[str], Mapping[str, str]]:
-    """Candidates and cascades in a line each, and model → its name there: as long as `width` characters allow."""
-    from bench.aliases import described as describe
+def aliases(names: Iterable[str], most: int | None = None) -> Mapping[str, str]:
+    """Model → a short name that no other of them has, of `most` characters at most."""
+    from bench.aliases import aliases as made
 
-    return describe(subjects, width)
+    return made(names, most)
+
+
+def told(
+    named: Mapping[str, Candidate | CascadeRecord], width: int | None = None
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Name → the candidate that it stands for, in a line of `width` characters, and model → its name there."""
+    from bench.study.telling import told as tell
+
+    return tell(named, width)
 
 
 def study_overview(name: str, home: Home | Path | str | None = None) -> Contents:

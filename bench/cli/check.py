@@ -173,6 +173,7 @@ def _print(verdict: "Verdict") -> None:
             if (change := finding.change) is not None
         ],
         right=(2, 3, 4, 5, 6),
+        spare=(6,),
     )
     show.table(
         "Everything else",
@@ -182,6 +183,7 @@ def _print(verdict: "Verdict") -> None:
             for finding in verdict.findings
             if finding.change is None
         ],
+        prose=2,
     )
     terminal.echo(f"{verdict.summary}.")
     for finding in verdict.failed:

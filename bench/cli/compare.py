@@ -44,7 +44,7 @@ def _print(found: "Compared") -> None:
     terminal.echo(f"B  {_describe(found.b)}\n")
     show.table(
         f"Test set, {found.test[0].rows} rows, {found.test[0].seeds} seeds (p corrected over all tests shown)",
-        ("score", "A", "B", "A − B", "95%", "p", "resolvable"),
+        ("score", "A", "B", "A − B", "95%", "p", "resolv-\nable"),
         [
             (
                 each.title,
@@ -72,6 +72,7 @@ def _print(found: "Compared") -> None:
                 for each in found.by_seed
             ],
             right=range(2 + len(others)),
+            prose=2 + len(others),
         )
     if (examples := found.examples) is not None:
         terminal.echo(

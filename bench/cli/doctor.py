@@ -50,7 +50,7 @@ def doctor(model: str | None, backends: tuple[str, ...] | None, dtype: str, home
         terminal.json_out({"findings": [asdict(each) for each in found]})
     else:
         for each in found:
-            terminal.echo(f"  {each.what}: {in_options(each.detail)}", mark=MARKS[each.state])
+            terminal.echo(f"  {each.what}: {in_options(each.detail)}", mark=MARKS[each.state], hanging=9)
     if any(each.state == "problem" for each in found):
         raise SystemExit(1)
 

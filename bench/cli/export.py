@@ -107,6 +107,7 @@ def _print(done: "Exported") -> None:
     )
     terminal.echo()
     terminal.echo(done.uri if done.folder is None else f"Written to {done.folder}.")
-    prefix = "" if done.folder is not None else f"MLFLOW_TRACKING_URI={done.tracking_uri} "
-    terminal.echo(f"  bench predict --model {done.uri} FILE")
-    terminal.echo(f"  {prefix}mlflow models serve --model-uri {done.uri} --env-manager local --port 5001")
+    store = "" if done.folder is not None else f"MLFLOW_TRACKING_URI={done.tracking_uri}"
+    terminal.command("bench", "predict", "--model", done.uri, "FILE")
+    serve = ("models", "serve", "--model-uri", done.uri, "--env-manager", "local", "--port", "5001")
+    terminal.command("mlflow", *serve, before=store)

@@ -47,12 +47,14 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
         return
     show.table(
         f"{material.dataset.title} in {material.store.home}",
-        ("model", "texts", "new", "cut to length", "shelf", "size"),
+        ("model", "texts", "new", "cut to\nlength", "size", "shelf"),
         [
-            (row["model"], row["texts"], row["extracted"], row["truncated"], row["shelf"], show.size(row["bytes"]))
+            (row["model"], row["texts"], row["extracted"], row["truncated"], show.size(row["bytes"]), row["shelf"])
             for row in rows
         ],
-        right=(1, 2, 3, 5),
+        right=(1, 2, 3, 4),
+        names=True,
+        spare=(5,),
     )
 
 

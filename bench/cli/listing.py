@@ -38,19 +38,21 @@ def models(as_json: bool) -> None:
             for each in found
         ],
         right=(2, 3, 4, 5, 6),
+        spare=(1, 3),
     )
     reasons = list(dict.fromkeys(each["reason"] for each in found if each["reason"]))
     show.table(
         "How they can be had",
-        ("name", "licence", "gated", "remote code", "backends", "here"),
+        ("name", "licence", "gated", "remote\ncode", "here", "backends"),
         [
             (
                 *(each["name"], each["licence"], *("yes" if each[key] else "no" for key in ("gated", "remote_code"))),
-                ", ".join(each["backends"]),
                 f"no ({reasons.index(each['reason']) + 1})" if each["reason"] else "yes",
+                ", ".join(each["backends"]),
             )
             for each in found
         ],
+        spare=(5,),
     )
     for number, reason in enumerate(reasons, start=1):
         terminal.echo(f"({number}) {in_options(reason)}")
@@ -97,6 +99,8 @@ def datasets(as_json: bool, data_home: str | None) -> None:
             for each in found
         ],
         right=(2, 3, 4),
+        prose=5,
+        spare=(1,),
     )
 
 
@@ -124,11 +128,12 @@ def fusions(as_json: bool) -> None:
         return
     show.table(
         "Fusion operators",
-        ("name", "order matters", "projects to a common width", "what it does"),
+        ("name", "order\nmatters", "projects to a\ncommon width", "what it does"),
         [
             (each.name, "no" if each.commutative else "yes", "yes" if each.aligned else "no", each.summary)
             for each in found
         ],
+        prose=3,
     )
 
 
@@ -145,9 +150,10 @@ def studies(home: Path | None, as_json: bool) -> None:
         return
     show.table(
         "Studies",
-        ("study", "data set", "models", "scored", "pruned"),
-        [(each.study, each.data, ", ".join(each.models), each.complete, each.pruned) for each in found],
-        right=(3, 4),
+        ("study", "data set", "scored", "pruned", "models"),
+        [(each.study, each.data, each.complete, each.pruned, ", ".join(each.models)) for each in found],
+        right=(2, 3),
+        prose=4,
     )
     for each in found:
         if each.problem is not None:

@@ -62,4 +62,5 @@ def print_report(done: "Report", home: Path | None) -> None:
     if done.note:
         terminal.echo(f"Note: {in_options(done.note)}.")
     if done.compare_url:
-        terminal.echo(f"Compare the front's runs: {options.ui_command(home)}, then {done.compare_url}")
+        terminal.echo(f"Compare the front's runs: {options.ui_command(home)}, then")
+        terminal.echo(f"  {done.compare_url}")

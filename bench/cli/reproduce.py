@@ -148,12 +148,13 @@ def _print_plans(plans: "list[ReproductionPlan]") -> None:
         )
         show.table(
             "To extract",
-            ("model", "texts", "missing", "size on disk", "estimated time"),
+            ("model", "texts", "missing", "size\non disk", "estimated\ntime"),
             [
                 (model.name, model.texts, model.missing, show.size(model.bytes), "~ " + in_words(model.seconds))
                 for model in each.models
             ],
             right=(1, 2, 3),
+            names=True,
         )
         if each.absent:
             terminal.echo(f"{counted(len(each.absent), 'model')} cannot be had here: `bench list models` says why.")

@@ -1,7 +1,6 @@
-"""Tables on stdout that can be read at any width: where columns do not fit, a row is a block; nothing is cut."""
+"""Tables on stdout that can be read at any width: a line a row, and where that does not fit a block; nothing is cut."""
 
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +16,16 @@ from bench.cli.progress import progress
 from bench.escaping import shown
 
 if TYPE_CHECKING:
-    from bench.cascade import Cascade
     from bench.specs import Candidate
+    from bench.study.cascades import CascadeRecord
 
 __all__ = ["candidates", "facts", "number", "progress", "size", "table"]
 
 UNWATCHED = 120
 """Columns of a table that goes to a file or another program."""
 GAP = 2
+SHORTEST = 4
+"""Characters of a shortened name, at least."""
 PROSE = 24
 """The least columns in which sentences are set beside others."""
 
@@ -36,8 +37,10 @@ def table(
     *,
     right: Sequence[int] = (),
     prose: int | None = None,
+    names: bool = False,
+    spare: Sequence[int] = (),
 ) -> None:
-    """A table on stdout, a line a row where that fits.
+    """A table on stdout, a line a row where that fits, else a block a row.
 
     Args:
         title: Above it.
@@ -45,29 +48,88 @@ def table(
         rows: Cells; None is an empty one.
         right: The columns that hold numbers.
         prose: A column of sentences, which may be set in several lines beside the others.
+        names: The first column holds names that may be shortened; below the table stands whose they are.
+        spare: Columns that may be left out, the first first.
     """
-    cells = [["" if cell is None else shown(str(cell)) for cell in row] for row in rows]
-    heads = [shown(name) for name in header]
-    widths = [max(_width(text) for text in column) for column in zip(heads, *cells, strict=True)]
-    room = (_room()) - GAP * (len(widths) - 1)
-    console = Console(highlight=False, width=_room())
-    if title:
-        for line in terminal.folded(shown(title), _room()):
-            console.print(Text(line, style="bold"), soft_wrap=True)
-    if sum(widths) > room and prose is not None and sum(widths) - widths[prose] + PROSE <= room:
-        for row in cells:
-            row[prose] = "\n".join(textwrap.wrap(row[prose], room - sum(widths) + widths[prose]))
-        widths = [max(_width(text) for text in column) for column in zip(heads, *cells, strict=True)]
-    if sum(widths) <= room:
-        grid = Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-        for index, name in enumerate(heads):
-            grid.add_column(escape(name), justify="right" if index in right else "left", no_wrap=True)
-        for row in cells:
-            grid.add_row(*map(escape, row))
-        console.print(grid)
-    else:
-        _blocks(heads, cells)
+    grid = _Grid(
+        [shown(name) for name in header],
+        [["" if cell is None else shown(str(cell)) for cell in row] for row in rows],
+        list(range(len(header))),
+    )
+    _title(title)
+    short = grid.shorten() if names else {}
+    for place in (None, *spare):
+        if place is not None and grid.over > 0:
+            grid.kept.remove(place)
+        if prose is not None:
+            grid.fold(prose)
+    grid.print(right)
+    for name, alias in short.items():
+        if alias != name:
+            terminal.echo(f"{alias} is {name}")
+    if grid.over <= 0 and (missing := [" ".join(name.split()) for name in grid.left_out]):
+        terminal.echo(f"(no room for {', '.join(missing)})")
     terminal.echo()
+
+
+class _Grid:
+    """Cells that are to fit the width, and the places of the columns that are shown."""
+
+    def __init__(self, heads: list[str], cells: list[list[str]], kept: list[int]) -> None:
+        self.heads, self.cells, self.kept = heads, cells, kept
+
+    @property
+    def over(self) -> int:
+        """By how many columns of the terminal it is too wide."""
+        widths = (max(map(_width, (row[place] for row in (self.heads, *self.cells)))) for place in self.kept)
+        return sum(widths) + GAP * (len(self.kept) - 1) - _room()
+
+    @property
+    def left_out(self) -> list[str]:
+        """The headings of columns that are not shown."""
+        return [head for place, head in enumerate(self.heads) if place not in self.kept]
+
+    def shorten(self) -> Mapping[str, str]:
+        """Names in the first column as short as need be: name → its short one."""
+        if self.over <= 0 or not self.cells:
+            return {}
+        widest = max(cell_len(row[0]) for row in self.cells)
+        short = api.aliases([row[0] for row in self.cells], max(widest - self.over, SHORTEST))
+        for row in self.cells:
+            row[0] = short[row[0]]
+        return short
+
+    def fold(self, place: int) -> None:
+        """A column of sentences in several lines, where that makes room enough."""
+        room = max((_width(row[place]) for row in self.cells), default=0) - max(self.over, 0)
+        if self.over > 0 and room >= PROSE:
+            whole = [row[place] for row in self.cells]
+            for row in self.cells:
+                row[place] = "\n".join(terminal.folded(row[place], room, 0))
+            if self.over > 0:
+                for row, text in zip(self.cells, whole, strict=True):
+                    row[place] = text
+
+    def print(self, right: Sequence[int]) -> None:
+        """On stdout: as columns, or as blocks of a first cell and what is behind it."""
+        if self.over > 0:
+            for first, *others in self.cells:
+                below = zip(self.heads[1:], others, strict=True)
+                words = (" ".join(f"{head} {text}".split()) for head, text in below if text)
+                terminal.echo(" ".join(first.split("\n")))
+                terminal.echo(f"  {'; '.join(words)}")
+            return
+        grid = Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        for place in self.kept:
+            grid.add_column(escape(self.heads[place]), justify="right" if place in right else "left", no_wrap=True)
+        for row in self.cells:
+            grid.add_row(*(escape(row[place]) for place in self.kept))
+        Console(highlight=False, width=_room()).print(grid)
+
+
+def _title(text: str) -> None:
+    for line in terminal.folded(shown(text), _room()) if text else ():
+        Console(highlight=False, width=_room()).print(Text(line, style="bold"), soft_wrap=True)
 
 
 def _room() -> int:
@@ -78,18 +140,6 @@ def _width(text: str) -> int:
     return max(map(cell_len, text.split("\n")))
 
 
-def _blocks(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """A row as a block: its first cell, below it the others with their headings."""
-    for first, *others in cells:
-        terminal.echo(" ".join(first.split("\n")))
-        below = (
-            f"{' '.join(head.split())} {' '.join(text.split())}".strip()
-            for head, text in zip(heads[1:], others, strict=True)
-            if text
-        )
-        terminal.echo("  " + "; ".join(below))
-
-
 def facts(lines: Mapping[str, str]) -> None:
     """Words, each behind what it is about."""
     indent = max(map(len, lines)) + GAP
@@ -97,17 +147,15 @@ def facts(lines: Mapping[str, str]) -> None:
         terminal.echo(f"{name:<{indent}}{words}", hanging=indent)
 
 
-def candidates(named: Mapping[str, "Candidate | Cascade | str"]) -> None:
+def candidates(title: str, named: "Mapping[str, Candidate | CascadeRecord]") -> None:
     """What names of a table stand for, a line each; models have names as long as there is room for."""
     if not named:
         return
-    indent = max(map(cell_len, named)) + GAP
-    subjects = [each for each in named.values() if not isinstance(each, str)]
-    words, short = api.described(subjects, (_room()) - indent)
-    found = iter(words)
-    for name, each in named.items():
-        text = each if isinstance(each, str) else next(found)
-        terminal.echo(f"{shown(name)}{' ' * (indent - cell_len(shown(name)))}{text}", hanging=indent)
+    lines, short = api.told(named, _room())
+    indent = max(map(cell_len, map(shown, lines))) + GAP
+    _title(title)
+    for name, words in lines.items():
+        terminal.echo(f"{name}{' ' * (indent - cell_len(shown(name)))}{words}", hanging=indent)
     for model, alias in short.items():
         if alias != model:
             terminal.echo(f"{alias} is {model}")

@@ -65,6 +65,7 @@ def list_(as_json: bool) -> None:
             for each, rows, _ in shelves
         ],
         right=(1, 2),
+        spare=(7, 5, 3, 6),
     )
     for problem in [*closed.values(), *(problem for *_, problem in shelves if problem)]:
         terminal.echo(f"Not used: {problem}")
@@ -81,6 +82,7 @@ def list_(as_json: bool) -> None:
             ("size", "path", ""),
             [(show.size(each.bytes), each.path.relative_to(home), _use(each)) for each in left],
             right=(0,),
+            prose=2,
         )
 
 

@@ -65,7 +65,7 @@ def _print(found: "Contents", home: Path | None) -> None:
         ],
         right=(2, 3),
     )
-    show.candidates({str(each.id): each.subject for each in found.found})
+    show.candidates("What they are", found.named)
     terminal.echo("Test scores, figures and mistakes:")
     terminal.command("bench", "report", found.name, *options.at(home))
 

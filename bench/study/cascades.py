@@ -57,6 +57,12 @@ class CascadeRecord(Spec):
         return self.name
 
     @property
+    def in_words(self) -> str:
+        """Its trials in their order, and the margins below which a text goes on."""
+        later = zip(self.cascade.thresholds, self.trials[1:], strict=True)
+        return f"trial {self.trials[0]}" + "".join(f", below a margin of {limit:.2g} trial {n}" for limit, n in later)
+
+    @property
     def key(self) -> str:
         """By which its run is found in the tracking store."""
         return run_key(self.cascade.fingerprint())

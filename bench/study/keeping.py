@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from bench.errors import BenchError, nearest
 from bench.files import atomic, size
 from bench.measures import LATENCY
-from bench.study.cascades import Selected, chosen
+from bench.specs import Candidate
+from bench.study.cascades import CascadeRecord, Selected, chosen
 from bench.study.confirm import front
 from bench.study.journal import Journal, check_name, read, studies_folder, study_names
 from bench.study.record import State
@@ -55,6 +56,11 @@ class Contents:
     roles: Mapping[str, int | str]
     begun: tuple[datetime, datetime] | None
     files: Mapping[Path, int]
+
+    @property
+    def named(self) -> dict[str, Candidate | CascadeRecord]:
+        """The same by the names that tables have for them."""
+        return {str(each.id): each if isinstance(each, CascadeRecord) else each.candidate for each in self.found}
 
     def to_json(self) -> dict[str, Any]:
         """The study as JSON values."""

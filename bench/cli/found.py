@@ -1,0 +1,138 @@
+"""What a search has found, on a terminal: the front, the cascades and the baselines, each candidate a line."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bench import api
+from bench.cli import show, terminal
+from bench.cli.show import number
+
+if TYPE_CHECKING:
+    from bench.measures import Measure
+    from bench.specs import Candidate
+    from bench.study.cascades import CascadeRecord
+    from bench.study.confirm import Entry
+    from bench.study.study import Study
+
+SINGLE = "single:"
+NAME = 16
+"""So many characters a model has in the name of a baseline."""
+
+
+def print_tables(study: "Study") -> None:
+    """The front and the baselines with their scores, then what each of them is."""
+    names = _names(study)
+    score = study.request.space.objectives.score.measure
+    _scores(study, "Front: search scores, then the test set under fresh seeds", study.found, names, compared=True)
+    if study.cascades:
+        _cascades(study, score)
+    _scores(study, "Baselines", study.baselines, names, compared=False)
+    described: dict[str, Candidate | CascadeRecord] = {}
+    for entry in (*study.found, *study.baselines):
+        if (subject := entry.candidate if entry.cascade is None else entry.cascade.record) is not None:
+            described[names[entry.name]] = subject
+    show.candidates("What they are", described)
+    if any(entry.latency_estimated for entry in (*study.found, *study.baselines)):
+        terminal.echo(
+            f"~ estimated: the {study.material.settings.backend} backend measures a model's whole pass; what it takes "
+            "up to a layer before the last is a share of that."
+        )
+
+
+def _names(study: "Study") -> dict[str, str]:
+    """How each entry is called in the tables: a trial by its number, a model's baseline with the model's short name."""
+    short = api.aliases(study.material.models, NAME)
+    names = {entry.name: entry.name if entry.cascade else str(entry.trial) for entry in study.found}
+    for entry in study.baselines:
+        model = entry.name.removeprefix(SINGLE)
+        names[entry.name] = SINGLE + short[model] if entry.name != model and model in short else entry.name
+    return names
+
+
+def _scores(
+    study: "Study", title: str, entries: Sequence["Entry"], names: Mapping[str, str], *, compared: bool
+) -> None:
+    columns, objectives = study.columns, study.request.space.objectives
+    score = objectives.score.measure
+    test = [f"test {score.short}", "95%", *(f"test {each.short}" for each in objectives.beside)]
+    heads = ["trial" if compared else "", *(column.heading for column in columns), *test]
+    if compared:
+        heads.append("p vs single")
+    spread = next(place for place, column in enumerate(columns, 1) if not column.number)
+    show.table(
+        title,
+        [head.replace(" ", "\n", 1) for head in heads],
+        [_row(entry, names[entry.name], study, score)[: len(heads)] for entry in entries],
+        right=[place for place in range(1, len(heads)) if place != spread],
+        spare=(spread,),
+    )
+
+
+def _row(entry: "Entry", name: str, study: "Study", score: "Measure") -> list[str]:
+    low, high = entry.tested(score)
+    return [
+        name,
+        *(column.cell(entry) for column in study.columns),
+        score.shown(entry.confirmed.summary(score).mean),
+        f"{number(low, 3)}–{number(high, 3)}",
+        *(each.shown(entry.confirmed.summary(each).mean) for each in entry.objectives.beside),
+        "–" if entry.comparison is None else number(entry.comparison.p, 3),
+    ]
+
+
+def _cascades(study: "Study", score: "Measure") -> None:
+    made, rows = study.considered, []
+    assert made is not None, "there are cascades"
+    shown = (score, *study.request.space.objectives.beside)
+    for entry in study.cascades:
+        tested = entry.cascade
+        assert tested is not None
+        beside = tested.beside
+        difference = None if beside is None else beside.difference
+        rows.append(
+            [
+                entry.name,
+                ", ".join(f"{value:.2g}" for value in tested.record.cascade.thresholds),
+                ", ".join(map(_left, tested.record.reached, tested.reached)),
+                f"{tested.costs['latency_ms']:.2f}",
+                *(each.shown(tested.control.get(each.name)) for each in shown),
+                "" if difference is None else f"{difference.value:+.3f}",
+                "" if difference is None else f"{difference.low:+.3f} to {difference.high:+.3f}",
+                "" if beside is None else f"{beside.share:.0%}",
+            ]
+        )
+    best = next((entry.cascade.beside for entry in study.cascades if entry.cascade is not None), None)
+    named = "best trial" if best is None else f"trial {best.trial}"
+    heads = [
+        *("cascade", "below\nmargin", "left on:\nsearch/test", "test\nms/text"),
+        *(f"random\n{each.short}" for each in shown),
+        *(f"test −\n{named}", "95%", "its\ncost"),
+    ]
+    show.table(
+        "Cascades: a stage leaves the texts whose margin is below its threshold to the next",
+        heads,
+        rows,
+        right=(1, 2, 3, *range(4, 5 + len(shown)), len(heads) - 1),
+        spare=(3, *range(5, 4 + len(shown)), 1),
+    )
+    terminal.echo(
+        f"{made.considered} cascades of scored candidates were considered out of fold; {made.on_front} are "
+        f"beaten by nothing, and the {len(rows)} that add most were confirmed. random: as many texts left, but any.\n"
+    )
+
+
+def _left(search: float, test: float) -> str:
+    return f"{search:.0%}/{test:.0%}"
+
+
+def resolvable(study: "Study") -> str | None:
+    """What the test rows can tell apart, in a sentence; None where two candidates never differ on a row."""
+    compared = [entry.comparison.resolvable for entry in study.found if entry.comparison is not None]
+    known = [value for value in compared if not math.isnan(value)]
+    return (
+        f"{len(study.material.dataset.test)} test rows can resolve a difference in macro-F1 of about {max(known):.3f} "
+        "(80% power, two-sided 5%); p is Holm-corrected over the front."
+        if known
+        else None
+    )
