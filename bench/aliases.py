@@ -38,11 +38,20 @@ def _short(name: str, most: int) -> str:
     return "".join(parts)[:most]
 
 
-def described(subjects: Sequence[Candidate | Cascade], width: int | None = None) -> tuple[list[str], dict[str, str]]:
-    """Each subject in one line, of `width` characters at most if names can be made so short, and the models' names."""
-    models = [model for subject in subjects for model in subject.models]
-    for most in (None, *LENGTHS):
-        names = aliases(models, most)
+def described(
+    subjects: Sequence[Candidate | Cascade],
+    width: int | None = None,
+    models: Sequence[str] = (),
+    most: int | None = None,
+) -> tuple[list[str], dict[str, str]]:
+    """Each subject in one line, of `width` characters at most if names can be made so short, and the models' names.
+
+    Names follow from the order of `models`, or that in which the subjects have them; none has more than `most`
+    characters.
+    """
+    models = [*models, *(model for subject in subjects for model in subject.models)]
+    for limit in (most, *(length for length in LENGTHS if most is None or length < most)):
+        names = aliases(models, limit)
         words = [in_words(subject, names.__getitem__) for subject in subjects]
         if width is None or max(map(len, words), default=0) <= width:
             break

@@ -42,7 +42,7 @@ def test_one_repetition_is_searched_printed_and_reported(folder: Path) -> None: 
     assert ran.exception is None, ran.exception
     warnings = [line for line in ran.stderr.splitlines() if "warning" in line and "other programs used" not in line]
     assert not warnings
-    assert ran.stdout.index("Front (search scores") < ran.stdout.index("Report: ")
+    assert ran.stdout.index("Front: search scores") < ran.stdout.index("Report:")
 
 
 def test_what_cannot_be_made_ends_no_reproduction(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

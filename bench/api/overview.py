@@ -56,12 +56,15 @@ def aliases(names: Iterable[str], most: int | None = None) -> Mapping[str, str]:
 
 
 def told(
-    named: Mapping[str, Candidate | CascadeRecord], width: int | None = None
+    named: Mapping[str, Candidate | CascadeRecord],
+    width: int | None = None,
+    models: Sequence[str] = (),
+    most: int | None = None,
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Name → the candidate that it stands for, in a line of `width` characters, and model → its name there."""
     from bench.study.telling import told as tell
 
-    return tell(named, width)
+    return tell(named, width, models, most)
 
 
 def study_overview(name: str, home: Home | Path | str | None = None) -> Contents:

@@ -1,6 +1,7 @@
 """`bench check`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from bench.gate.update import Update
 
 FAILED = 1
+NAME = 12
+"""So many characters a model has in the name of a candidate."""
 
 
 @click.command()
@@ -149,42 +152,53 @@ def _print_update(update: "Update") -> None:
     )
 
 
+def _named(text: str, short: Mapping[str, str]) -> str:
+    """A candidate or a subject with the short names of its models."""
+    for model, alias in short.items():
+        text = text.replace(model, alias)
+    return text
+
+
 def _print(verdict: "Verdict") -> None:
     from bench.cli import show
 
     terminal.echo()
     if verdict.data:
         terminal.echo(f"Data: {verdict.data}\n")
-    scored = [finding for finding in verdict.findings if finding.change is not None]
+    models = [each.subject.rpartition(":")[0] for each in verdict.findings if each.group == "model"]
+    short = api.aliases(models, NAME)
     show.table(
         f"{verdict.measure[:1].upper()}{verdict.measure[1:]}, paired by seed",
-        ("", "candidate", "baseline", "now", "difference", "p", "detectable"),
+        ("", "candidate", "before", "now", "differ-\nence", "p", "± std\nnow", "detect-\nable"),
         [
             (
                 finding.status,
-                finding.subject,
-                f"{show.number(change.before.mean)} ± {show.number(change.before.std)}",
-                f"{show.number(change.after.mean)} ± {show.number(change.after.std)}",
+                _named(finding.subject, short),
+                show.number(change.before.mean),
+                show.number(change.after.mean),
                 f"{change.difference:+.4f}",
                 show.number(change.p, 3),
+                show.number(change.after.std),
                 show.number(change.detectable, 3),
             )
-            for finding in scored
+            for finding in verdict.findings
             if (change := finding.change) is not None
         ],
-        right=(2, 3, 4, 5, 6),
-        spare=(6,),
+        right=range(2, 8),
+        spare=(6, 7),
+        prose=1,
     )
     show.table(
         "Everything else",
-        ("", "what", ""),
+        ("", "what", "found"),
         [
-            (finding.status, f"{finding.group}: {finding.subject}", finding.detail)
+            (finding.status, f"{finding.group}: {_named(finding.subject, short)}", finding.detail)
             for finding in verdict.findings
             if finding.change is None
         ],
         prose=2,
     )
+    show.legend(short)
     terminal.echo(f"{verdict.summary}.")
     for finding in verdict.failed:
         terminal.echo(f"  {finding.subject}: {finding.detail}")

@@ -22,17 +22,17 @@ NAME = 16
 
 def print_tables(study: "Study") -> None:
     """The front and the baselines with their scores, then what each of them is."""
-    names = _names(study)
+    draft = api.aliases(study.material.models, NAME)
+    lines, short = _told(study, draft)
+    if draft != short:
+        lines, _ = _told(study, short)
+    names = _names(study, short)
     score = study.request.space.objectives.score.measure
     _scores(study, "Front: search scores, then the test set under fresh seeds", study.found, names, compared=True)
     if study.cascades:
         _cascades(study, score)
     _scores(study, "Baselines", study.baselines, names, compared=False)
-    described: dict[str, Candidate | CascadeRecord] = {}
-    for entry in (*study.found, *study.baselines):
-        if (subject := entry.candidate if entry.cascade is None else entry.cascade.record) is not None:
-            described[names[entry.name]] = subject
-    show.candidates("What they are", described)
+    show.candidates("What they are", lines, short)
     if any(entry.latency_estimated for entry in (*study.found, *study.baselines)):
         terminal.echo(
             f"~ estimated: the {study.material.settings.backend} backend measures a model's whole pass; what it takes "
@@ -40,9 +40,18 @@ def print_tables(study: "Study") -> None:
         )
 
 
-def _names(study: "Study") -> dict[str, str]:
+def _told(study: "Study", short: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """What the names of the tables stand for, where those of models' baselines hold these short ones."""
+    named: dict[str, Candidate | CascadeRecord] = {}
+    names = _names(study, short)
+    for entry in (*study.found, *study.baselines):
+        if (subject := entry.candidate if entry.cascade is None else entry.cascade.record) is not None:
+            named[names[entry.name]] = subject
+    return api.told(named, show.room(), tuple(short), NAME)
+
+
+def _names(study: "Study", short: Mapping[str, str]) -> dict[str, str]:
     """How each entry is called in the tables: a trial by its number, a model's baseline with the model's short name."""
-    short = api.aliases(study.material.models, NAME)
     names = {entry.name: entry.name if entry.cascade else str(entry.trial) for entry in study.found}
     for entry in study.baselines:
         model = entry.name.removeprefix(SINGLE)

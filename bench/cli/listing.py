@@ -88,7 +88,7 @@ def datasets(as_json: bool, data_home: str | None) -> None:
         return
     show.table(
         "Data sets (also legalbench/TASK, any hub id, any csv/tsv/jsonl/parquet file)",
-        ("name", "title", "classes", "train", "test", "sources, first asked first"),
+        ("name", "title", "classes", "train", "test", "sources, in order"),
         [
             (
                 each.name,
@@ -100,7 +100,7 @@ def datasets(as_json: bool, data_home: str | None) -> None:
         ],
         right=(2, 3, 4),
         prose=5,
-        spare=(1,),
+        spare=(1, 2),
     )
 
 

@@ -84,12 +84,13 @@ tracking_option = option(
     help="MLflow's database (sqlite:///FILE, …) or server (http://HOST).  [default: mlflow.db in --home]",
 )
 
-no_tracking_option = option(
-    "--no-tracking",
-    is_flag=True,
-    callback=_off,
-    help="Write nothing to MLflow. The same command without this writes it later.",
-)
+
+def untracked(words: str) -> Callable[[F], F]:
+    """Leave MLflow alone."""
+    return option("--no-tracking", is_flag=True, callback=_off, help=words)
+
+
+no_tracking_option = untracked("Write nothing to MLflow. The same command without this writes it later.")
 
 
 def trial_option(words: str) -> Callable[[F], F]:

@@ -58,9 +58,10 @@ def report(
 
 def print_report(done: "Report", home: Path | None) -> None:
     """Where the report is, and where its runs compare."""
-    terminal.echo(f"Report: {done.page}")
+    terminal.echo("Report:")
+    terminal.whole(str(done.page))
     if done.note:
         terminal.echo(f"Note: {in_options(done.note)}.")
     if done.compare_url:
         terminal.echo(f"Compare the front's runs: {options.ui_command(home)}, then")
-        terminal.echo(f"  {done.compare_url}")
+        terminal.whole(done.compare_url)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -15,11 +15,7 @@ from bench.cli import terminal
 from bench.cli.progress import progress
 from bench.escaping import shown
 
-if TYPE_CHECKING:
-    from bench.specs import Candidate
-    from bench.study.cascades import CascadeRecord
-
-__all__ = ["candidates", "facts", "number", "progress", "size", "table"]
+__all__ = ["candidates", "facts", "number", "progress", "room", "size", "table"]
 
 UNWATCHED = 120
 """Columns of a table that goes to a file or another program."""
@@ -64,9 +60,7 @@ def table(
         if prose is not None:
             grid.fold(prose)
     grid.print(right)
-    for name, alias in short.items():
-        if alias != name:
-            terminal.echo(f"{alias} is {name}")
+    legend(short)
     if grid.over <= 0 and (missing := [" ".join(name.split()) for name in grid.left_out]):
         terminal.echo(f"(no room for {', '.join(missing)})")
     terminal.echo()
@@ -82,7 +76,7 @@ class _Grid:
     def over(self) -> int:
         """By how many columns of the terminal it is too wide."""
         widths = (max(map(_width, (row[place] for row in (self.heads, *self.cells)))) for place in self.kept)
-        return sum(widths) + GAP * (len(self.kept) - 1) - _room()
+        return sum(widths) + GAP * (len(self.kept) - 1) - room()
 
     @property
     def left_out(self) -> list[str]:
@@ -101,11 +95,11 @@ class _Grid:
 
     def fold(self, place: int) -> None:
         """A column of sentences in several lines, where that makes room enough."""
-        room = max((_width(row[place]) for row in self.cells), default=0) - max(self.over, 0)
-        if self.over > 0 and room >= PROSE:
+        wide = max((_width(row[place]) for row in self.cells), default=0) - max(self.over, 0)
+        if self.over > 0 and wide >= PROSE:
             whole = [row[place] for row in self.cells]
             for row in self.cells:
-                row[place] = "\n".join(terminal.folded(row[place], room, 0))
+                row[place] = "\n".join(terminal.folded(row[place], wide, 0, "( +|(?<=/))"))
             if self.over > 0:
                 for row, text in zip(self.cells, whole, strict=True):
                     row[place] = text
@@ -124,15 +118,16 @@ class _Grid:
             grid.add_column(escape(self.heads[place]), justify="right" if place in right else "left", no_wrap=True)
         for row in self.cells:
             grid.add_row(*(escape(row[place]) for place in self.kept))
-        Console(highlight=False, width=_room()).print(grid)
+        Console(highlight=False, width=room()).print(grid)
 
 
 def _title(text: str) -> None:
-    for line in terminal.folded(shown(text), _room()) if text else ():
-        Console(highlight=False, width=_room()).print(Text(line, style="bold"), soft_wrap=True)
+    for line in terminal.folded(shown(text), room()) if text else ():
+        Console(highlight=False, width=room()).print(Text(line, style="bold"), soft_wrap=True)
 
 
-def _room() -> int:
+def room() -> int:
+    """The columns that there are."""
     return terminal.width(sys.stdout) or UNWATCHED
 
 
@@ -147,19 +142,23 @@ def facts(lines: Mapping[str, str]) -> None:
         terminal.echo(f"{name:<{indent}}{words}", hanging=indent)
 
 
-def candidates(title: str, named: "Mapping[str, Candidate | CascadeRecord]") -> None:
-    """What names of a table stand for, a line each; models have names as long as there is room for."""
-    if not named:
+def candidates(title: str, lines: Mapping[str, str], short: Mapping[str, str]) -> None:
+    """What names of a table stand for, a line each, and what the short names of models in them do (`api.told`)."""
+    if not lines:
         return
-    lines, short = api.told(named, _room())
     indent = max(map(cell_len, map(shown, lines))) + GAP
     _title(title)
     for name, words in lines.items():
         terminal.echo(f"{name}{' ' * (indent - cell_len(shown(name)))}{words}", hanging=indent)
-    for model, alias in short.items():
-        if alias != model:
-            terminal.echo(f"{alias} is {model}")
+    legend(short)
     terminal.echo()
+
+
+def legend(short: Mapping[str, str]) -> None:
+    """Whose the short ones of some names are."""
+    for name, alias in short.items():
+        if alias != name:
+            terminal.echo(f"{alias} is {name}")
 
 
 def number(value: float | None, digits: int = 4) -> str:

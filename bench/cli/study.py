@@ -65,7 +65,7 @@ def _print(found: "Contents", home: Path | None) -> None:
         ],
         right=(2, 3),
     )
-    show.candidates("What they are", found.named)
+    show.candidates("What they are", *api.told(found.named, show.room(), found.models))
     terminal.echo("Test scores, figures and mistakes:")
     terminal.command("bench", "report", found.name, *options.at(home))
 
@@ -75,7 +75,7 @@ def _print(found: "Contents", home: Path | None) -> None:
 @AGREE
 @options.home_option
 @options.tracking_option
-@options.no_tracking_option
+@options.untracked("Leave its runs in MLflow as they are.")
 @options.json_option
 def delete(name: str, yes: bool, home: Path | None, tracking_uri: str | None, no_tracking: bool, as_json: bool) -> None:
     """Delete STUDY: its journal, its report, and its runs in the tracking store.
@@ -104,7 +104,7 @@ def delete(name: str, yes: bool, home: Path | None, tracking_uri: str | None, no
 @click.argument("new", metavar="NEW")
 @options.home_option
 @options.tracking_option
-@options.no_tracking_option
+@options.untracked("Leave its runs in MLflow as they are.")
 @options.json_option
 def rename(name: str, new: str, home: Path | None, tracking_uri: str | None, no_tracking: bool, as_json: bool) -> None:
     """Call STUDY by the name NEW: its journal, its report, and its runs in the tracking store.

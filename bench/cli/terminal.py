@@ -56,6 +56,12 @@ def command(*words: str, before: str = "") -> None:
     sys.stdout.flush()
 
 
+def whole(text: str) -> None:
+    """A path or an address on a line of its own, which stays one."""
+    sys.stdout.write(f"  {shown(text)}\n")
+    sys.stdout.flush()
+
+
 def write(text: str) -> None:
     """What programs read, a line that stays one, on standard output."""
     sys.stdout.write(shown(text) + "\n")
@@ -69,15 +75,18 @@ def width(stream: TextIO) -> int | None:
     return None
 
 
-def folded(line: str, room: int | None, hanging: int | None = None) -> list[str]:
-    """A line as those that fit; words stay whole, and one that is too long has a line of its own."""
+def folded(line: str, room: int | None, hanging: int | None = None, between: str = "( +)") -> list[str]:
+    """A line as those that fit; words stay whole, and one that is too long has a line of its own.
+
+    `between` is where a line may end.
+    """
     from rich.cells import cell_len
 
     if room is None or 2 * len(line) <= room or cell_len(line) <= room:
         return [line]
     indent = len(line) - len(line.lstrip()) + 2 if hanging is None else hanging
     before, lines = line[: len(line) - len(line.lstrip())], [""]
-    for word in re.split("( +)", line.strip()):
+    for word in re.split(between, line.strip()):
         if word.strip() and lines[-1].strip() and cell_len(before + lines[-1] + word) > room:
             lines[-1] = (before + lines[-1]).rstrip()
             before = " " * min(indent, room // 2)

@@ -186,7 +186,7 @@ class Heads(Spec):
         values: dict[str, Any] = dump(self)
         for name in ("class_weight", "weighting"):
             if getattr(self, name) == Heads.model_fields[name].default:
-                del values[name]
+                values.pop(name, None)  # a dump may leave out what is None
         return values
 
     @model_validator(mode="after")

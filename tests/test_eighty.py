@@ -1,0 +1,151 @@
+"""What commands say on a terminal of 80 columns, of the longest names: no line is longer, and no word is cut."""
+
+import json
+import random
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+from formats.make import COMMON, SPACE, WORDS, make_model
+from rich.cells import cell_len
+
+from bench.cli import main
+from bench.study.journal import read
+
+COLUMNS = 80
+MODELS = ("paraphrase-multilingual-MiniLM-L12-v2-fine-tuned-on-contracts", "paraphrase-multilingual-mpnet-base-v2")
+STUDY = "contracts of the second half of the year, classified by type and by jurisdiction"
+LABELS = {name: f"{name}: amounts due under a clause that was added to the agreement later" for name in WORDS}
+DATA = "contracts-of-the-second-half-of-the-year.csv"
+ALL = ("--models", ",".join(f"./{name}" for name in MODELS))
+PLAIN = (*ALL, "--device", "cpu", "--attention", "sdpa", "--max-length", "16")
+SEARCH = ("search", DATA, "--space", "space.toml", *PLAIN, "--study", STUDY)
+Called = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A working folder with two small models and a table, all of long names, in which a search was run."""
+    place = tmp_path_factory.mktemp("eighty")
+    rng = random.Random(0)
+    lines = ["id,text,label"]
+    for index in range(110):
+        label = sorted(WORDS)[index % len(WORDS)]
+        words = rng.choices(WORDS[label], k=2) + rng.choices(COMMON, k=rng.randint(3, 7))
+        lines.append(f"{DATA}/{index},{' '.join(rng.sample(words, len(words)))},{LABELS[label]}")
+    (place / DATA).write_text("\n".join(lines) + "\n")
+    (place / "space.toml").write_text(SPACE.replace('["./model"]', json.dumps([f"./{name}" for name in MODELS])))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("BENCH_STORE", str(place / "store"))
+        patch.setenv("COLUMNS", str(COLUMNS))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        for name in ("MLFLOW_TRACKING_URI", "BENCH_DATA_HOME", "BENCH_TRACEBACK"):
+            patch.delenv(name, raising=False)
+        for name in MODELS:
+            make_model(place / name)
+        yield place
+
+
+@pytest.fixture
+def called(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
+    """What a command says on both streams, every line of which is looked at."""
+
+    def call(*words: str, status: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["bench", *words])
+        ended: object = 0
+        try:
+            main.run()
+        except SystemExit as end:
+            ended = end.code
+        out, err = capsys.readouterr()
+        assert ended in (status, None), out + err
+        for line in (out + err).splitlines():
+            assert cell_len(line) <= COLUMNS or alone(line), f"{words[:2]}: {cell_len(line)} wide: {line}"
+            assert not re.search(r"\w…", line.replace("A,B,…", "").replace("0,7,…", "")), f"{words[:2]}: cut: {line}"
+        return out
+
+    return call
+
+
+def alone(line: str) -> bool:
+    """A path, an address or a word of a command is whole, on a line of its own."""
+    return Path(line.strip()).exists() or len(shlex.split(line.removesuffix("\\"))) == 1
+
+
+def of_group(group: click.Group, *words: str) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from of_group(command, *words, name)
+        else:
+            yield (*words, name)
+
+
+def test_help(called: Called) -> None:
+    for words in of_group(main.cli):
+        called(*words, "--help")
+    called("--help")
+
+
+def test_every_command(called: Called) -> None:
+    """All of them in the order of work, each at least once."""
+    ran: set[tuple[str, ...]] = set()
+
+    def run(*words: str, status: int = 0) -> str:
+        ran.update({words[:1], words[:2]})
+        return called(*words, status=status)
+
+    run("extract", DATA, *PLAIN)
+    run(*SEARCH, "--trials", "10", "--dry-run")
+    out = run(*SEARCH, "--trials", "10")
+    front = out.partition("Front")[2].partition("\n\n")[0].splitlines()
+    rows = [line for line in front if re.match(r"(\d+|cascade-\d+) ", line)]
+    assert rows
+    assert len(front) == 3 + len(rows) + ("(no room" in front[-1]), "a line a candidate, below two lines of headings"
+    what = out.partition("What they are\n")[2].partition("\n\n")[0].splitlines()
+    named = [line.split()[0] for line in rows]
+    assert [line.split()[0] for line in what][: len(named)] == named, "a line each"
+    assert any(line.endswith(f" is ./{MODELS[0]}") for line in what), "aliases are explained"
+    numbers = [str(record.number) for record in read(Path("mlruns"), STUDY).of("complete")]
+    run("study", "show", STUDY)
+    run("report", STUDY, "--trial", "best")
+    run("compare", f"{STUDY}:best", f"{STUDY}:{numbers[0]}")
+    run("export", STUDY, "--trial", numbers[0], "--out", "exported to a folder with a long name")
+    run("check", "--baseline", "baseline.json", "--update", "--study", STUDY, "--yes")
+    run("check", "--baseline", "baseline.json")
+    layers = ("--folds", "2", "--repetitions", "1")
+    run("reproduce", "layers", "--dataset", DATA, *PLAIN, *layers, "--dry-run")
+    run("reproduce", "layers", "--dataset", DATA, *PLAIN, *layers)
+    for words in ("models", "datasets", "fusions", "studies"):
+        run("list", words)
+    run("doctor")
+    run("space", "check", "space.toml")
+    run("store", "list")
+    run("store", "verify")
+    run("store", "prune", "--yes")
+    run("store", "export", "--dataset", DATA, "--model", f"./{MODELS[0]}", *PLAIN[2:], "states.safetensors")
+    run("study", "rename", STUDY, STUDY.upper())
+    run("study", "delete", STUDY.upper(), "--yes")
+    run("ui", "--tracking-uri", "sqlite:///gone.db", status=2)
+    # what these print is for programs
+    ran |= {("predict",), ("completion",), ("space", "schema")}
+    assert set(of_group(main.cli)) <= ran
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("search", "gone.csv"),
+        ("search", DATA, "--space", "quikstart"),
+        ("search", DATA, "--models", MODELS[0][:-2]),
+        ("study", "show", STUDY[:-1]),
+        ("report", "gone", "--tracking-uri", "nope"),
+        ("compare", f"{STUDY}:best", "gone"),
+    ],
+)
+def test_what_is_refused(called: Called, words: tuple[str, ...]) -> None:
+    called(*words, status=2)
