@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 from bench.version import __version__
 
 if TYPE_CHECKING:
-    from bench.api import Searched, compare, reopen, search
+    from bench.api import Searched, compare, evaluate, reopen, search
 
-_CALLS = ("Searched", "compare", "reopen", "search")
-__all__ = ["Searched", "__version__", "compare", "reopen", "search"]
+_CALLS = ("Searched", "compare", "evaluate", "reopen", "search")
+__all__ = ["Searched", "__version__", "compare", "evaluate", "reopen", "search"]
 
 
 def __getattr__(name: str) -> Any:

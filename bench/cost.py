@@ -120,6 +120,13 @@ def latency_ms(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
     return costs_of(costs, candidate)["latency_ms"]
 
 
+def single_ms(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
+    """Milliseconds of a text that comes by itself: of each model the median, by its share of the layers' time."""
+    return sum(
+        cost.p50_ms * cost.layer_ms[layer] / cost.layer_ms[-1] for cost, layer in _uses(costs, candidate.sources)
+    )
+
+
 def costs_of_cascade(
     costs: Mapping[str, ModelCost], stages: Sequence[Candidate], reached: Sequence[float], resumable: Collection[str]
 ) -> dict[str, float]:

@@ -157,9 +157,9 @@ def _settle(folder: Path) -> None:
 
     import bench.figures.figure
     import bench.gate.measure
-    import bench.material
     import bench.models.package
     import bench.packaging.timing
+    import bench.preparation
     import bench.tracking.mlflow.patience
     from bench.cost import ModelCost
     from bench.models.rows import MODELS, ModelRow
@@ -175,8 +175,8 @@ def _settle(folder: Path) -> None:
     def convert(_: Path, target: Path) -> None:
         make_model(target)
 
-    for module in (bench.material, bench.packaging.timing):
-        module.measure = cost  # type: ignore[attr-defined]
+    bench.preparation.measure = cost
+    bench.packaging.timing.SECONDS = 0.0
     bench.tracking.mlflow.patience.PATIENCE = 0.0  # a disk stays full
     bench.models.package._convert = convert
     gguf = folder / "tiny.gguf"

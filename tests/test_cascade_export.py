@@ -124,7 +124,7 @@ def test_it_says_what_it_is_and_what_it_takes(study: Study, exported: tuple[Casc
     assert done.folder is not None
     pipeline, heads = read(done.folder / "artifacts" / "pipeline")
     assert pipeline.candidate == which.cascade
-    assert (pipeline.trial, pipeline.cascade, pipeline.title, pipeline.format) == (None, "cascade-7", "cascade-7", 2)
+    assert (pipeline.trial, pipeline.cascade, pipeline.title, pipeline.format) == (None, "cascade-7", "cascade-7", 3)
     assert len(heads) == len(which.cascade.stages)
     latency, further = pipeline.latency, len(which.cascade.stages) - 1
     assert latency is not None

@@ -26,6 +26,7 @@ from mlflow.exceptions import MlflowException
 from safetensors import safe_open
 from test_search import PROTOCOL, cost, request
 
+import bench
 from bench.backends import transformers as backend
 from bench.backends.resolution import resolve as resolve_settings
 from bench.cli.main import cli
@@ -79,7 +80,7 @@ def study(home: Path, tracker: MlflowTracker, in_model_store: None, tmp_path_fac
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timing takes seconds, and is tried elsewhere."""
-    monkeypatch.setattr("bench.packaging.timing.measure", cost)
+    monkeypatch.setattr("bench.packaging.timing.SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +326,10 @@ def test_a_package_is_logged_and_registered_under_an_alias(
     assert str(tracker.store.connect().get_model_version_by_alias("topics", "champion").version) == "2"
     run = tracker.store.connect().get_run(str(record.run_id))
     assert run.info.status == before.info.status
-    assert run.data.metrics["export_latency_ms"] == record.metrics["latency_ms"]
+    timed = first.pipeline.latency
+    assert timed is not None
+    assert {timed.measured_ms, second.pipeline.latency.measured_ms} >= {run.data.metrics["export_latency_ms"]}
+    assert run.data.metrics["export_latency_ratio"] > 0
     (output, *_) = run.outputs.model_outputs
     assert tracker.store.connect().get_logged_model(output.model_id).status == "READY"
     named = f"runs:/{record.run_id}/{tracker.store.connect().get_logged_model(output.model_id).name}"
@@ -501,3 +505,40 @@ def test_a_decoders_middle_layers_are_exported_beside_an_encoders(
         # 28.3 million embeddings and 3.54 million parameters a layer, in float32
         assert gigabytes == pytest.approx(4 * (28.3e6 + 12 * 3.54e6) / 2**30, rel=0.02)
         opened.close()
+
+
+def test_the_package_evaluates_labelled_rows_and_knows_those_it_was_tested_on(
+    study: Study, package: Path, tmp_path: Path
+) -> None:
+    dataset, record = study.material.dataset, study.choose("knee")
+    table = tmp_path / "rows.csv"
+    names = (*dataset.labels, *dataset.test_only_labels)
+    labels = [names[place] for place in dataset.test.labels]
+    pd.DataFrame({"text": dataset.test.texts, "label": labels}).to_csv(table, index=False)
+    found = bench.evaluate(str(package), table)
+    first = study.scorer.scored(record.candidate, "confirm").repetitions[0]
+    assert found.confusion.tolist() == first.scores.confusion.tolist()
+    assert found.changes["accuracy"].value == pytest.approx(0)
+    assert not any(each.shifted for each in found.drift)
+    made = found.pipeline.remembered
+    assert made is not None
+    assert sum(made.classes) == len(dataset.train)
+    # what is remembered of the rows is counts: no text, and no word of one
+    told = json.dumps(made.model_dump(mode="json"))
+    assert not re.search("[a-z]{4,}", re.sub(r'"[a-z_0-9]+":', "", told))
+    command = ["evaluate", "--model", str(package), str(table), "--json"]
+    ran = CliRunner().invoke(cli, [*command, "--min-accuracy", "0.0"])
+    assert ran.exit_code == 0, ran.output
+    assert CliRunner().invoke(cli, [*command, "--min-accuracy", "1", "--min-f1", "1"]).exit_code == 1
+    plain = CliRunner().invoke(cli, command[:-1])
+    assert "Confusion" in plain.output
+    assert max(map(len, plain.output.splitlines()[3:])) <= 100
+
+
+def test_an_export_is_timed_from_the_text_to_its_answer_one_by_one_and_in_batches(package: Path) -> None:
+    latency = read(package / "artifacts" / "pipeline")[0].latency
+    assert latency is not None
+    assert latency.single_ms is not None
+    assert latency.single_p95_ms is not None
+    assert 0 < latency.measured_ms < latency.single_p95_ms
+    assert latency.predicted_single_ms is not None

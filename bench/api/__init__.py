@@ -24,7 +24,7 @@ from bench.api.overview import (
     study_overview,
     told,
 )
-from bench.api.predictions import predict
+from bench.api.predictions import evaluate, predict
 from bench.api.reproduction import plan_reproduction, reproduce, reproductions
 from bench.api.states import export_states, extract, remembered, store, verify_store
 from bench.api.study import Searched, compare, export, plan, reopen, report, search
@@ -48,6 +48,7 @@ __all__ = [
     "datasets",
     "delete_study",
     "doctor",
+    "evaluate",
     "export",
     "export_states",
     "extract",

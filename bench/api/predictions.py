@@ -1,4 +1,4 @@
-"""Texts classified by what was exported."""
+"""Texts classified by what was exported, and labelled rows held against its answers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from bench.settings import given
 
 if TYPE_CHECKING:
     from bench.datasets.tables.table import Quoting
+    from bench.packaging.classifier import Classifier
+    from bench.packaging.evaluated import Evaluated
     from bench.packaging.predictions import Answers
 
 
@@ -58,11 +60,8 @@ def predict(
         BenchError: the file or the model cannot be read, or a model is not the one that was searched.
     """
     from bench.datasets.tables import Hints
-    from bench.packaging.classifier import Classifier
-    from bench.packaging.home import pipeline_folder
     from bench.packaging.predictions import Answers
     from bench.packaging.texts import Reading, of_list, read_texts
-    from bench.tracking.mlflow import MlflowModels, MlflowStore
 
     place = Home.at(home)
     settings = {"text_column": text_column, "id_column": id_column}
@@ -74,6 +73,92 @@ def predict(
     for note in rows.notes:
         progress.say(note)
     title = f"predict {texts.name}" if isinstance(texts, Path) else "predict"
+    return Answers(_opened(model, place, tracking_uri, trust_remote_code), rows, title, progress)
+
+
+def evaluate(
+    model: str,
+    file: Path | str,
+    *,
+    min_f1: float | None = None,
+    min_accuracy: float | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    id_column: str | None = None,
+    drop_unlabelled: bool = False,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quoting: Quoting | None = None,
+    no_texts: bool = False,
+    trust_remote_code: bool = False,
+    home: Home | Path | str | None = None,
+    tracking_uri: str | None = None,
+    progress: Progress = SILENT,
+) -> Evaluated:
+    """An exported candidate on labelled rows: scores, and what has changed since its search.
+
+    `.scores` and `.classes` come with 95% intervals over rows, `.changes` are against the search's test set, `.drift`
+    says whether inputs, confidence, answers and labels are distributed as they were, `.confusion` is [label, answer];
+    `.passed` says whether no score is less than was asked.
+
+    Args:
+        model: As for `predict`.
+        file: A table of texts and labels, as `search` reads it.
+        min_f1: The least macro-F1.
+        min_accuracy: The least accuracy.
+        text_column: As for `search`.
+        label_column: As for `search`.
+        id_column: As for `search`.
+        drop_unlabelled: As for `search`.
+        delimiter: As for `search`.
+        encoding: As for `search`.
+        quoting: As for `search`.
+        no_texts: Let no message quote what the file holds.
+        trust_remote_code: As for `predict`.
+        home: As for `search`.
+        tracking_uri: As for `search`.
+        progress: What is told on the way; nothing by default.
+
+    Raises:
+        BenchError: the file or the model cannot be read, no label is known to the model, or a model is not the one
+            that was searched.
+    """
+    from bench.datasets.columns import Columns
+    from bench.datasets.tables import Hints
+    from bench.packaging.evaluated import evaluate as run
+    from bench.packaging.evaluated import labelled
+
+    place, path = Home.at(home), Path(file)
+    settings = {"text_column": text_column, "label_column": label_column, "id_column": id_column}
+    settings |= {"delimiter": delimiter, "encoding": encoding, "quoting": quoting}
+    told = given(DatasetRequest, settings, name="")
+    columns = Columns(
+        told.text_column or "text",
+        told.label_column or "label",
+        ids=told.id_column,
+        drop_unlabelled=drop_unlabelled,
+        no_texts=no_texts,
+    )
+    hints = Hints(told.delimiter, told.encoding, told.quoting, no_texts)
+    table = labelled(path, columns, hints)
+    asked = {"f1": min_f1, "accuracy": min_accuracy}
+    classifier = _opened(model, place, tracking_uri, trust_remote_code)
+    try:
+        least = {name: value for name, value in asked.items() if value is not None}
+        return run(classifier, table, path.name, least, progress)
+    finally:
+        classifier.close()
+
+
+def _opened(model: str, place: Home, tracking_uri: str | None, trust_remote_code: bool) -> Classifier:
+    """The package of that folder or address.
+
+    Raises:
+        BenchError: there is none, or a model of it is not the one that was searched.
+    """
+    from bench.packaging.classifier import Classifier
+    from bench.packaging.home import pipeline_folder
+    from bench.tracking.mlflow import MlflowModels, MlflowStore
+
     folder = pipeline_folder(model, MlflowModels(MlflowStore(place.runs, tracking_uri)))
-    classifier = Classifier.open(folder, place.store, trust_remote_code=trust_remote_code)
-    return Answers(classifier, rows, title, progress)
+    return Classifier.open(folder, place.store, trust_remote_code=trust_remote_code)

@@ -12,6 +12,7 @@ from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.packaging.export import Exported
+    from bench.packaging.pipeline import Latency
 
 
 @click.command()
@@ -91,17 +92,7 @@ def _print(done: "Exported") -> None:
             "MLflow's server BENCH_TRUST_REMOTE_CODE=1."
         )
     terminal.echo(f"Trained on all {made.rows} training rows of {made.dataset} under seed {made.seed}.")
-    terminal.echo(
-        f"Latency: {latency.predicted_ms:.2f} ms a text predicted by the search, {latency.measured_ms:.2f} ms measured "
-        f"({latency.ratio:.2f} times; {latency.texts} texts in batches)."
-    )
-    if latency.single_ms is not None:
-        shares = zip(latency.expected, latency.reached, strict=True)
-        come = "; ".join(
-            f"to stage {stage} came {found:.0%} of them, {expected:.0%} predicted"
-            for stage, (expected, found) in enumerate(shares, 2)
-        )
-        terminal.echo(f"  From the text to its answer: {come}. A text by itself takes {latency.single_ms:.2f} ms.")
+    _print_latency(latency)
     terminal.echo(
         f"{agreement.same} of {agreement.rows} test rows tried have the label that the search's evaluation gave them."
     )
@@ -111,3 +102,20 @@ def _print(done: "Exported") -> None:
     terminal.command("bench", "predict", "--model", done.uri, "FILE")
     serve = ("models", "serve", "--model-uri", done.uri, "--env-manager", "local", "--port", "5001")
     terminal.command("mlflow", *serve, before=store)
+
+
+def _print_latency(latency: "Latency") -> None:
+    terminal.echo("Latency, from the text to its answer, in ms a text:")
+    terminal.echo(
+        f"  in batches   {latency.measured_ms:8.2f} measured on {latency.texts} test texts, "
+        f"{latency.predicted_ms:.2f} predicted ({latency.ratio:.2f} times)"
+    )
+    if latency.single_ms is not None and latency.single_p95_ms is not None:
+        predicted = latency.predicted_single_ms
+        beside = "" if predicted is None else f", {predicted:.2f} predicted ({latency.single_ms / predicted:.2f} times)"
+        terminal.echo(
+            f"  one by one   {latency.single_ms:8.2f} the median{beside}; 95 % within {latency.single_p95_ms:.2f}"
+        )
+    shares = zip(latency.expected, latency.reached, strict=True)
+    for stage, (expected, found) in enumerate(shares, 2):
+        terminal.echo(f"  to stage {stage} came {found:.0%} of the texts, {expected:.0%} predicted")

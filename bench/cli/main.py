@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "Two studies, runs or model selections side by side, paired.",
     "completion": "Print the completion script of a shell.",
     "doctor": "Say what is at hand, and what to fix.",
+    "evaluate": "Score an exported candidate on labelled rows, and say what changed.",
     "export": "Package a candidate of a study as an MLflow model.",
     "extract": "Fill the store with hidden states, without searching.",
     "list": "List models, data sets, fusion operators, or studies.",

@@ -170,6 +170,18 @@ class FittedHead:
             )
         return found
 
+    def distances(self, features: Sequence[Tensor]) -> np.ndarray:
+        """How unlike the training rows each row is, float32 [rows]: the root mean square of its standardised columns.
+
+        It is about 1 in the mean over the training rows.
+        """
+        scalings = [scaling for part in self.parts for scaling in part.scalings]
+        with torch.inference_mode():
+            squares = [scaling.apply(x).square_().sum(1) for scaling, x in zip(scalings, features, strict=True)]
+            columns = sum(int((scaling.scale > 0).sum()) for scaling in scalings)
+            found: np.ndarray = (torch.stack(squares).sum(0) / max(1, columns)).sqrt().cpu().numpy()
+        return found
+
     def _predicted(self, features: Sequence[Tensor], rows: Tensor) -> Prediction:
         link = LINKS[self.link]
         if len(self.parts) == 1:

@@ -11,6 +11,7 @@ from bench.metrics.counts import (
     score,
     weighted_f1,
 )
+from bench.metrics.drift import Shift, binned, difference_of, edges_of, shift
 from bench.metrics.probabilities import brier_scores, calibration_error, log_loss, log_losses
 from bench.metrics.resampling import (
     Interval,
@@ -33,16 +34,20 @@ __all__ = [
     "PairedTest",
     "Resamples",
     "Scores",
+    "Shift",
     "Statistic",
     "Summary",
     "accuracy",
     "affordable",
     "balanced_accuracy",
+    "binned",
     "bootstrap_interval",
     "brier_scores",
     "calibration_error",
     "class_f1",
     "corrected",
+    "difference_of",
+    "edges_of",
     "finite",
     "holm",
     "log_loss",
@@ -54,6 +59,7 @@ __all__ = [
     "row_interval",
     "row_permutation",
     "score",
+    "shift",
     "summarise",
     "weighted_f1",
 ]

@@ -1,14 +1,17 @@
 """A trial of a study, or a cascade, as a pipeline: fitted on all rows, packed, opened again, timed and compared."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bench.cascade import Cascade
+from bench.cost import single_ms
 from bench.datasets.load import strips
 from bench.errors import BenchError
+from bench.evaluation.inputs import stored
 from bench.foreign import foreign_parts_of
+from bench.heads import FittedHead
 from bench.measures import LATENCY, cost_names
 from bench.metrics import finite
 from bench.models.resolve import ResolvedModel
@@ -16,8 +19,17 @@ from bench.packaging import pipeline as files
 from bench.packaging import timing, weights
 from bench.packaging.classifier import Classifier
 from bench.packaging.pipeline import Agreement, Latency, PackagedModel, PackagedPipeline
+from bench.packaging.remembered import (
+    CHARACTERS,
+    DISTANCE,
+    Distribution,
+    Remembered,
+    characters,
+    f1_by_class,
+    scores_of,
+)
 from bench.progress import Progress
-from bench.specs import Source
+from bench.specs import Candidate, Source
 from bench.study.cascades import Selected
 from bench.study.record import TrialRecord
 from bench.study.study import Study
@@ -27,6 +39,8 @@ from bench.version import __version__
 CHECKED_ROWS = 200
 # More labels that differ than ties and rounding explain.
 TOLERATED = 0.02
+REMEMBERED_ROWS = 5000
+"""Training rows of which the package remembers how far they lie from the middle: they are read from the store."""
 
 
 def build(
@@ -78,6 +92,7 @@ def build(
         search=finite(search),
         test=finite(scored.metrics(measures)),
         plugins={name: source for stage in stages for name, source in foreign_parts_of(stage).items()},
+        remembered=_remembered_of(study, which, heads),
     )
     files.write(folder, made, heads)
     progress.say(f"open the package: {', '.join(f'{model.name} to layer {model.deepest}' for model in models)}")
@@ -114,11 +129,11 @@ def _reference(model: ResolvedModel) -> str:
 
 
 def _latency(study: Study, which: Selected, classifier: Classifier) -> Latency:
-    dataset, seed = study.material.dataset, study.scorer.protocol.seed
+    texts = [study.material.dataset.test.texts[row] for row in _checked(study)]
+    predicted = which.metrics[LATENCY.name]
     if isinstance(which, TrialRecord):
-        return timing.of_models(classifier, which.candidate, dataset.train.texts, seed, study.costs)
-    texts = [dataset.test.texts[row] for row in _checked(study)]
-    return timing.end_to_end(classifier, texts, which.metrics[LATENCY.name], which.reached)
+        return timing.end_to_end(classifier, texts, predicted, single_ms(study.costs, which.candidate))
+    return timing.end_to_end(classifier, texts, predicted, expected=which.reached)
 
 
 def _checked(study: Study) -> list[int]:
@@ -147,3 +162,31 @@ def _agreement(study: Study, classifier: Classifier, expected: np.ndarray) -> Ag
             "Run the search again."
         )
     return Agreement(rows=count, same=same)
+
+
+def _remembered_of(study: Study, which: Selected, heads: Sequence[FittedHead]) -> Remembered:
+    """What is remembered for what was selected, whose `heads` were trained under the first seed of the confirmation."""
+    dataset, seed = study.material.dataset, study.scorer.protocol.seed
+    found = study.scored(which, "confirm").repetitions[0].predictions
+    task, train = TASKS[dataset.task], dataset.train
+    rows = np.sort(np.random.default_rng(seed).permutation(len(train))[:REMEMBERED_ROWS])
+    first = which.subject.stages[0] if isinstance(which.subject, Cascade) else which.subject
+    logs = found.log_probabilities
+    return Remembered(
+        rows=len(found.truth),
+        scores=scores_of(found, study.request.space.objectives.measures, seed),
+        by_class=f1_by_class(found, len(dataset.labels), seed) if task.by_class else (),
+        confusion=tuple(map(tuple, found.scores.confusion.tolist())) if task.by_class else (),
+        classes=tuple(np.bincount(train.labels, minlength=len(dataset.labels)).tolist()) if task.by_class else (),
+        inputs={
+            CHARACTERS: Distribution.of(characters(train.texts)),
+            DISTANCE: Distribution.of(_distances(study, first, heads[0], rows)),
+        },
+        confidence=None if logs is None else Distribution.of(np.exp(logs.max(1))),
+    )
+
+
+def _distances(study: Study, stage: Candidate, head: FittedHead, rows: np.ndarray) -> np.ndarray:
+    """Of some training rows, from their states in the store."""
+    features, locate = study.material.features(rows.tolist()), stored(study.material.shelves)
+    return head.distances([features.train(locate(source)) for source in stage.sources])

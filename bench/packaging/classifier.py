@@ -42,12 +42,13 @@ class Predicted:
     """A label a text in its written form, and `probabilities`: the head's scores, float32 [texts, outputs].
 
     In classification these are the probabilities of the pipeline's labels in their order. `stages` [texts] int64 are
-    those that answered, from 0.
+    those that answered, from 0. `distances` [texts] float32 are from the training rows (see `FittedHead.distances`).
     """
 
     labels: list[str]
     probabilities: NDArray[np.float32]
     stages: NDArray[np.int64]
+    distances: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +103,13 @@ class Classifier:
         """
         if not texts:
             none = np.empty((0, self.task.outputs(self.pipeline.labels)), dtype=np.float32)
-            return Predicted([], none, np.empty(0, dtype=np.int64))
+            return Predicted([], none, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
         cleaned = [self._cleaned(text, number) for number, text in enumerate(texts, 1)]
         stages = Stages(self.pipeline.stages, self.heads, self.pipeline.thresholds, self.backends)
         with self._turn:
             answered = stages.answer(cleaned)
         labels = self.task.written(self.task.decide(answered.scores), self.pipeline.labels)
-        return Predicted(labels, answered.scores, answered.stages)
+        return Predicted(labels, answered.scores, answered.stages, answered.distances)
 
     def answers(
         self, texts: Sequence[str | None], number: Callable[[np.float32], float] = float

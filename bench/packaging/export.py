@@ -146,7 +146,11 @@ def _model_record(made: PackagedPipeline) -> ModelRecord:
     return ModelRecord(
         name=f"{made.study}-{made.title.replace(' ', '-')}",
         tags={"bench.study": made.study, **which, "bench.chosen": made.chosen},
-        metrics={"export_latency_ms": made.latency.measured_ms, "export_latency_ratio": made.latency.ratio},
+        metrics={
+            "export_latency_ms": made.latency.measured_ms,
+            "export_latency_ratio": made.latency.ratio,
+            **({} if made.latency.single_ms is None else {"export_latency_single_ms": made.latency.single_ms}),
+        },
     )
 
 

@@ -13,13 +13,14 @@ from bench.errors import BenchError
 from bench.foreign import require_parts
 from bench.heads import FittedHead
 from bench.models.resolve import ResolvedModel
+from bench.packaging.remembered import Remembered
 from bench.specs import DEFAULT_TASK, Candidate, ExtractionSettings, Spec
 from bench.tasks import TASKS
 from bench.tasks.face import Column
 
-FORMAT = 2
-"""Cascades came with 2; what 1 has is read as it was."""
-READ = (1, FORMAT)
+FORMAT = 3
+"""Cascades came with 2, what is remembered of rows with 3; what earlier ones have is read as it was."""
+READ = (1, 2, FORMAT)
 DESCRIPTION, HEAD = "pipeline.json", "head.safetensors"
 
 
@@ -70,17 +71,20 @@ class PackagedModel(Spec):
 
 
 class Latency(Spec):
-    """Milliseconds a text in batches: what the search predicted, and what the package takes on `texts` texts.
+    """Milliseconds a text: what the search predicted, and what the package takes, from the text to its answer.
 
-    A cascade is timed from the text to its answer, where anything else is the sum of its models: `single_ms` is that of
-    texts that come one by one (the median), `reached` the share of the texts that came to each stage but the first
-    while it was timed, `expected` that share as the search predicted it.
+    `predicted_ms` and `measured_ms` are of texts in batches, `texts` of them; `predicted_single_ms`, `single_ms` (the
+    median) and `single_p95_ms` of texts that come one by one. The search predicts no single texts of a cascade, whose
+    `reached` is the share of the texts that came to each stage but the first while it was timed, and `expected` that
+    share as the search predicted it. An earlier bench timed no single texts but of cascades, and models one by one.
     """
 
     predicted_ms: float
     measured_ms: float
     texts: int
+    predicted_single_ms: float | None = None
     single_ms: float | None = None
+    single_p95_ms: float | None = None
     reached: tuple[float, ...] = ()
     expected: tuple[float, ...] = ()
 
@@ -104,6 +108,7 @@ class PackagedPipeline(Spec):
     the confirmation's seed that the head was trained under, on all `rows` training rows. `strip`: white space around a
     text is removed, as the data set's loader did. `remote_code`: a model runs code from its repository. `search` and
     `test` are its scores. `plugins`: what of the candidate comes from plugins, and a hash of its source.
+    `remembered` is what is known of the rows; an earlier bench's package has none.
     """
 
     format: int = FORMAT
@@ -127,6 +132,7 @@ class PackagedPipeline(Spec):
     plugins: Mapping[str, str] = Field(default_factory=dict)
     latency: Latency | None = None
     agreement: Agreement | None = None
+    remembered: Remembered | None = None
 
     @property
     def title(self) -> str:

@@ -96,10 +96,14 @@ class Representations:
 
 
 class StageAnswers(NamedTuple):
-    """What was said of n texts: scores, float32 [n, outputs], and the stage that said it, from 0, int64 [n]."""
+    """What was said of n texts: scores, float32 [n, outputs], and the stage that said it, from 0, int64 [n].
+
+    `distances` float32 [n]: how unlike the training rows they are to the first stage (see `FittedHead.distances`).
+    """
 
     scores: NDArray[np.float32]
     stages: NDArray[np.int64]
+    distances: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +131,10 @@ class Stages:
         for number, (candidate, head) in enumerate(zip(self.candidates, self.heads, strict=True)):
             for stretch in plan[number]:
                 reading.run(stretch)
-            scores = head.predict(reading.features(candidate), np.arange(len(here)))
+            features = reading.features(candidate)
+            scores = head.predict(features, np.arange(len(here)))
             if found is None:
-                found = StageAnswers(scores, np.zeros(len(texts), dtype=np.int64))
+                found = StageAnswers(scores, np.zeros(len(texts), dtype=np.int64), head.distances(features))
             else:
                 found.scores[here], found.stages[here] = scores, number
             if number == len(self.thresholds):

@@ -1,0 +1,265 @@
+"""What a package is worth on labelled rows that came after its search, and what about them has changed since."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.datasets.checks import clean, require_known_labels
+from bench.datasets.columns import Columns, Rows, rows_of
+from bench.datasets.spellings import fold
+from bench.datasets.tables import Hints, read_table
+from bench.errors import BenchError, counted
+from bench.measures import MEASURES, Predictions
+from bench.metrics import Interval, Shift, binned, difference_of, holm, shift
+from bench.packaging.classifier import Classifier
+from bench.packaging.pipeline import PackagedPipeline
+from bench.packaging.remembered import CHARACTERS, CONFIDENCE, DISTANCE, Remembered, characters, f1_by_class, scores_of
+from bench.progress import Progress
+
+LEVEL = 0.01
+"""Of all tests for drift together: so often one of them calls rows that are distributed as before shifted."""
+MATTERS = 0.1
+"""A population stability index below this is called stable (see `bench.metrics.Shift`)."""
+TOGETHER = 1024
+"""Texts that are answered at a time."""
+Counted = Sequence[int] | np.ndarray
+"""Rows by bin."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One label: its rows, its F1, and what both were; `change` is by the search's test set, None where unknown."""
+
+    label: str
+    rows: int
+    f1: Interval
+    trained: int | None
+    before: Interval | None
+    change: Interval | None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Whether something is distributed as it was; `p` is Holm-corrected over all that was looked at.
+
+    `against` says which rows of before. `now` and `before` are shares of rows by bin, which the inner `edges` cut; of
+    labels and answers the bins are the package's labels.
+    """
+
+    name: str
+    against: str
+    shift: Shift
+    p: float
+    edges: tuple[float, ...]
+    before: tuple[float, ...]
+    now: tuple[float, ...]
+
+    @property
+    def shifted(self) -> bool:
+        """Whether it is beyond chance, and matters."""
+        return self.p <= LEVEL and self.shift.index >= MATTERS
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """Labelled rows under a package.
+
+    Attributes:
+        pipeline: The package's description.
+        file: The name of what was evaluated.
+        rows: How many rows were.
+        scores: By measure, with 95% intervals over rows.
+        changes: The same minus those on the search's test set, with 95% intervals; none of an earlier bench's package.
+        classes: By label, those of the package first.
+        labels: Of `confusion`: the package's, then those that it does not know.
+        confusion: Rows, int [label, answer].
+        drift: Of inputs, confidence, labels and answers; empty for an earlier bench's package.
+        notes: What a reader should know about the rows, a sentence each.
+        least: By measure, what was asked of it.
+    """
+
+    pipeline: PackagedPipeline
+    file: str
+    rows: int
+    scores: Mapping[str, Interval]
+    changes: Mapping[str, Interval]
+    classes: tuple[ClassScore, ...]
+    labels: tuple[str, ...]
+    confusion: np.ndarray
+    drift: tuple[Drift, ...]
+    notes: tuple[str, ...]
+    least: Mapping[str, float]
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """What is less than was asked, a sentence each."""
+        return tuple(
+            f"{MEASURES[name].title} is {self.scores[name].value:.4f}, less than the {least:g} that was asked"
+            + (
+                f"; {counted(self.rows, 'row')} do not rule {least:g} out "
+                f"(95% {self.scores[name].low:.3f} to {self.scores[name].high:.3f})"
+                if self.scores[name].high >= least
+                else ""
+            )
+            for name, least in self.least.items()
+            if self.scores[name].value < least
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is less than was asked."""
+        return not self.missed
+
+    def to_json(self) -> dict[str, Any]:
+        """The evaluation as JSON values."""
+        return {
+            "study": self.pipeline.study,
+            "trial": self.pipeline.trial,
+            "cascade": self.pipeline.cascade,
+            "file": self.file,
+            "rows": self.rows,
+            "scores": {name: asdict(each) for name, each in self.scores.items()},
+            "changes": {name: asdict(each) for name, each in self.changes.items()},
+            "classes": [asdict(each) for each in self.classes],
+            "labels": list(self.labels),
+            "confusion": self.confusion.tolist(),
+            "drift": [asdict(each) | {"shifted": each.shifted} for each in self.drift],
+            "notes": list(self.notes),
+            "asked": dict(self.least),
+            "passed": self.passed,
+            "missed": list(self.missed),
+        }
+
+
+def labelled(file: Path, columns: Columns, hints: Hints) -> Rows:
+    """The rows of a file as a search reads them.
+
+    Raises:
+        BenchError: it cannot be read, lacks a column, or a row has no label.
+    """
+    return rows_of(read_table(file, columns.wanted, hints=hints), file.name, columns)
+
+
+def _spelled(rows: Rows, pipeline: PackagedPipeline, title: str) -> tuple[Rows, tuple[str, ...]]:
+    """Rows cleaned, with labels spelled as the package's; and what is odd about them."""
+    cleaned = clean(rows, title, pipeline.strip)
+    count = len(pipeline.labels)
+    known = Rows([""] * count, [""] * count, list(pipeline.labels), [None] * count)
+    (spelled, found), alike = fold([known, cleaned.rows])
+    back = dict(zip(spelled.labels, pipeline.labels, strict=True))
+    found = replace(found, labels=[back.get(label, label) for label in found.labels])
+    return found, (*rows.notes, *cleaned.warnings, *alike)
+
+
+def evaluate(
+    classifier: Classifier,
+    rows: Rows,
+    title: str,
+    least: Mapping[str, float],
+    progress: Progress,
+) -> Evaluated:
+    """Classify labelled rows and hold the answers against their labels, and against what the package remembers.
+
+    Args:
+        classifier: An open package.
+        rows: With written labels.
+        title: What the rows are called.
+        least: What is asked, by measure.
+        progress: Told how far it is.
+
+    Raises:
+        BenchError: the package does not answer with classes, no label is known to it, or a measure is not known.
+    """
+    pipeline, task = classifier.pipeline, classifier.task
+    if not task.by_class:
+        raise BenchError(f"The package's labels are for {pipeline.task}: classes alone can be evaluated.")
+    rows, notes = _spelled(rows, pipeline, title)
+    unseen = task.labels(rows.labels, pipeline.labels)
+    require_known_labels(pipeline.labels, unseen, rows)
+    labels = (*pipeline.labels, *unseen)
+    scores, distances = _answered(classifier, rows.texts, title, progress)
+    truth = task.numbers(rows.labels, labels)
+    with np.errstate(divide="ignore"):
+        said = Predictions(truth, task.decide(scores), labels, np.log(scores))
+    reference = pipeline.remembered
+    names = dict.fromkeys((*task.measures, *(() if reference is None else reference.scores)))
+    found = scores_of(said, [MEASURES[name] for name in names], 0)
+    told = [*notes]
+    if unseen:
+        rare = int((truth >= len(pipeline.labels)).sum())
+        told.append(f"{counted(rare, 'row')} with a label that the package does not know: {', '.join(unseen)}.")
+    if reference is None:
+        told.append("The package was written by an earlier bench: export it again to see changes and drift.")
+    support = np.bincount(truth, minlength=len(labels))
+    return Evaluated(
+        pipeline=pipeline,
+        file=title,
+        rows=len(rows),
+        scores=found,
+        changes={} if reference is None else _changes(found, reference.scores),
+        classes=tuple(_classes(said, support, reference, len(pipeline.labels))),
+        labels=labels,
+        confusion=said.scores.confusion,
+        drift=() if reference is None else _drift(reference, rows.texts, said, distances, support),
+        notes=tuple(told),
+        least=dict(least),
+    )
+
+
+def _answered(
+    classifier: Classifier, texts: Sequence[str], title: str, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores [texts, labels] and distances [texts]."""
+    scores, distances = [], []
+    with progress.task(f"evaluate {title}", len(texts), "texts") as task:
+        for start in range(0, len(texts), TOGETHER):
+            said = classifier.predict(texts[start : start + TOGETHER])
+            scores.append(said.probabilities)
+            distances.append(said.distances)
+            task.advance(len(said.labels))
+    return np.concatenate(scores), np.concatenate(distances)
+
+
+def _changes(now: Mapping[str, Interval], before: Mapping[str, Interval]) -> dict[str, Interval]:
+    return {name: difference_of(each, before[name]) for name, each in now.items() if name in before}
+
+
+def _classes(said: Predictions, support: Counted, reference: Remembered | None, known: int) -> Iterator[ClassScore]:
+    for place, (label, f1) in enumerate(zip(said.labels, f1_by_class(said, len(said.labels), 0), strict=True)):
+        before = reference.by_class[place] if reference is not None and place < known else None
+        trained = reference.classes[place] if reference is not None and place < known else None
+        change = None if before is None else difference_of(f1, before)
+        yield ClassScore(label, int(support[place]), f1, trained, before, change)
+
+
+def _drift(
+    reference: Remembered, texts: Sequence[str], said: Predictions, distances: np.ndarray, support: np.ndarray
+) -> tuple[Drift, ...]:
+    """Of what is put in, what comes out, and the labels themselves."""
+    logs = said.log_probabilities
+    numbers = {CHARACTERS: characters(texts), DISTANCE: distances}
+    looked: list[tuple[str, str, tuple[float, ...], Counted, Counted]] = [
+        (name, "training rows", each.edges, each.counts, binned(numbers[name], each.edges))
+        for name, each in reference.inputs.items()
+    ]
+    if reference.confidence is not None and logs is not None:
+        each = reference.confidence
+        looked.append((CONFIDENCE, "test rows", each.edges, each.counts, binned(np.exp(logs.max(1)), each.edges)))
+    answers = np.array(reference.confusion).sum(0)
+    looked.append(("answers", "test rows", (), answers, np.bincount(said.predicted, minlength=len(answers))))
+    classes = np.pad(reference.classes, (0, len(support) - len(reference.classes)))
+    looked.append(("labels", "training rows", (), classes, support))
+    shifts = [shift(before, now) for *_, before, now in looked]
+    corrected = holm([each.p for each in shifts])
+    return tuple(
+        Drift(name, against, each, p, edges, _shares(before), _shares(now))
+        for (name, against, edges, before, now), each, p in zip(looked, shifts, corrected, strict=True)
+    )
+
+
+def _shares(counts: Counted) -> tuple[float, ...]:
+    shares: list[float] = (np.asarray(counts) / np.sum(counts)).tolist()
+    return tuple(shares)
