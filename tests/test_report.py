@@ -109,7 +109,9 @@ def test_the_folder_holds_the_page_and_every_figure_twice_and_so_does_the_run(ho
     assert report.parent_run_id is not None
     logged = {Path(each.path).name for each in client.list_artifacts(report.parent_run_id, "report")}
     assert logged == set(report.files)
-    assert client.get_run(report.parent_run_id).info.status == "FINISHED"
+    run = client.get_run(report.parent_run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlflow.note.content"].startswith("- **Ship**: trial")
     assert json.dumps(report.to_json(), allow_nan=False)
 
 
@@ -154,6 +156,10 @@ def test_the_page_says_what_the_study_found(study: Study, report: Report) -> Non
     for name in class_names(study):
         assert escape(name, quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page
     assert study.material.dataset.fingerprint in page
+    decision = page[page.index('id="decision"') : page.index('id="result"')]
+    for line in study.decision.lines:
+        assert f"<dt>{line.about}</dt><dd><bdi>{escape(line.words, quote=False)}" in decision.replace("&#39;", "'")
+    assert study.decision.commands[0] in decision
     assert "best searched single model" in page
     assert "Optimistic" not in page
     assert "http" not in page.partition("<main>")[2].partition('<script type="application/json">')[0]

@@ -9,10 +9,13 @@ from test_search import cost, request
 
 from bench.evaluation.scoring import Repetition, Scored
 from bench.measures import ACCURACY, F1, Predictions, objective
-from bench.metrics import Contest, Resamples, corrected
+from bench.metrics import Contest, Interval, Resamples, corrected
 from bench.progress import SILENT
 from bench.space.objectives import Objectives
 from bench.store import Store
+from bench.study.deciding import in_words, needed
+from bench.study.decision import Decision, Sentence
+from bench.study.growth import LearningCurve
 from bench.study.reopen import reopen
 from bench.study.run import prepare, search
 from bench.study.selection import Entrant, select
@@ -156,3 +159,44 @@ def test_a_study_recommends_one_that_it_scored_and_remembers_it(
     again = reopen(tmp_path, "s", store)
     assert again.selection == found
     assert again.choose("recommended") == study.choose("recommended")
+
+    # what to do is said in words, the same wherever the study is opened
+    said = study.decision
+    assert said.ship == found.recommended
+    assert said.commands[0] == f"bench export s --out classifier --home {tmp_path}"
+    words = {line.about: line.words for line in said.lines}
+    assert list(words)[:5] == ["Ship", "Why", "Cost", "Test", "Baseline"]
+    assert f"{found.recommended}: " in words["Ship"]
+    assert "head)" in words["Ship"] or words["Ship"].endswith("head.")
+    assert "60 test rows" in words["Test"]
+    assert "accuracy" in words["Test"]
+    assert "tfidf" in words["Baseline"]
+    assert "Trained on 50 labels" in words["Labels"]
+    assert study.to_json()["decision"] == again.decision.to_json() == said.to_json()
+
+
+def test_how_many_test_rows_would_settle_a_difference() -> None:
+    # standard errors fall with the root of the rows: what shows 0.1 at 600 shows 0.05 at four times as many
+    assert "about 2,400 would show it" in needed(600, 0.05, 0.1)
+    assert "about 2,400 would show it" in needed(600, -0.05, 0.1)
+    assert "more than 100,000" in needed(600, 0.001, 0.1)
+    assert needed(600, 0.0, float("nan")) == "They say the same of every one."
+
+
+def test_a_learning_curve_says_what_more_labels_bring() -> None:
+    # the error halves whenever the rows double
+    curve = LearningCurve(1000, 400, 800, 0.8, 0.9, Interval(0.1, 0.05, 0.15))
+    assert curve.error(1600) == pytest.approx(0.05)
+    assert curve.error(1000) == pytest.approx(0.08)
+    assert curve.rows_for(0.04) == pytest.approx(2000)
+    assert "twice the 1000 labels bring about +0.040" in in_words(curve, F1)
+    flat = LearningCurve(1000, 400, 800, 0.8, 0.81, Interval(0.01, -0.02, 0.04))
+    assert in_words(flat, F1).endswith("do not show that more labels help.")
+    assert "do not show" in in_words(LearningCurve(10, 4, 8, 0.5, 1.0, Interval(0.5, 0.1, 0.9)), F1)
+
+
+def test_a_decision_is_markdown_that_names_do_not_break() -> None:
+    said = Decision("5", (Sentence("Ship", "trial 5: a*b[0].mean <b>, `x`"),), (("bench", "export", "my study"),))
+    assert said.commands == ["bench export 'my study'"]
+    assert "**Ship**: trial 5: a\\*b\\[0\\].mean \\<b\\>, \\`x\\`" in said.markdown()
+    assert "    bench export 'my study'" in said.markdown()

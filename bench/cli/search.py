@@ -53,6 +53,8 @@ def search(
         )
     elif report is not None:
         print_report(report, home)
+    if not as_json:
+        show.decision(found.study.decision)
     if found.study.session is not None and found.study.session.untracked is not None:
         raise BenchError(found.study.session.untracked)
 

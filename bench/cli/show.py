@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -15,7 +15,10 @@ from bench.cli import terminal
 from bench.cli.progress import progress
 from bench.escaping import shown
 
-__all__ = ["candidates", "facts", "number", "progress", "room", "size", "table"]
+if TYPE_CHECKING:
+    from bench.study.decision import Decision
+
+__all__ = ["candidates", "decision", "facts", "number", "progress", "room", "size", "table"]
 
 UNWATCHED = 120
 """Columns of a table that goes to a file or another program."""
@@ -159,6 +162,15 @@ def legend(short: Mapping[str, str]) -> None:
     for name, alias in short.items():
         if alias != name:
             terminal.echo(f"{alias} is {name}")
+
+
+def decision(found: "Decision") -> None:
+    """What to do, in words, and the next command."""
+    terminal.echo()
+    facts({line.about: line.words for line in found.lines})
+    terminal.echo("next, or to look closer:" if len(found.next) > 1 else "next:")
+    for words in found.next:
+        terminal.command(*words)
 
 
 def number(value: float | None, digits: int = 4) -> str:

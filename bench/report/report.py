@@ -198,6 +198,7 @@ def render(
         "report.html",
         package="bench.report",
         study=study,
+        decision=study.decision,
         figures=figures,
         chosen=chosen,
         words=in_words(study, chosen, kind),

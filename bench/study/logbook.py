@@ -22,7 +22,7 @@ from bench.study.record import TrialRecord
 from bench.study.study import Study
 from bench.study.tables import cascades_csv, costs_csv, entries_csv, screening_csv
 from bench.study.writing import as_json, candidate_params, cascade_record, score_tables, trial_record
-from bench.tracking import Record, Tolerant
+from bench.tracking import DESCRIPTION, Record, Tolerant
 from bench.version import __version__
 
 T = TypeVar("T")
@@ -116,6 +116,8 @@ class Logbook:
         tags = {"bench.optimistic": str(study.optimistic).lower(), JOURNAL: self.journal.end}
         if (lazily := study.lazy) is not None:
             tags[DROPS] = "; ".join(map(str, lazily.drops)) or "none"
+        if decision := self._made("the decision in words", study.decision.markdown):
+            tags[DESCRIPTION] = decision
         self.tracker.close(counts | seconds, tags)
         return self.tracker.missing
 

@@ -55,7 +55,7 @@ def reopen(
     scorer = material.scorer(request.protocol, progress)
     rescore(journal, scorer, request.space.objectives, progress)
     confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress, material.deepest)
-    return Study(name, request, journal, material, costs, scorer, *confirmation.run(journal))
+    return Study(name, request, journal, material, costs, scorer, *confirmation.run(journal), home=home)
 
 
 def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:

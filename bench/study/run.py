@@ -162,11 +162,12 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
         # what `reopen` needs to find the study's material again
         journal.keep("request", request.model_dump(mode="json"))
         with tracking.opened(tracked(prepared.study, journal, request, material)) as parent:
-            return _run(prepared, journal, tracking, parent, progress, deadline)
+            return _run(prepared, home, journal, tracking, parent, progress, deadline)
 
 
 def _run(
     prepared: Prepared,
+    home: Path,
     journal: Journal,
     tracker: Tolerant,
     parent: str | None,
@@ -243,7 +244,7 @@ def _run(
     seconds = {phase: clock.seconds.get(phase, 0.0) for phase in shown}
     session = Session(seconds, stopped, trials.exhausted, tracker.uri, parent)
     asked = as_searched(request, prepared.study, material.models)
-    study = Study(prepared.study, asked, journal, material, costs, scorer, *found, session=session)
+    study = Study(prepared.study, asked, journal, material, costs, scorer, *found, session=session, home=home)
     return replace(study, session=replace(session, untracked=log.study(study)))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from bench.cost import ModelCost
@@ -16,6 +17,8 @@ from bench.screening.table import SeenTable
 from bench.study.cascades import Chosen, Selected, chosen, confirmed, searched
 from bench.study.columns import SearchColumn, search_columns
 from bench.study.confirm import Entry, front
+from bench.study.deciding import Deciding
+from bench.study.decision import Decision
 from bench.study.drops import Lazy, lazy
 from bench.study.journal import Journal
 from bench.study.record import TrialRecord
@@ -47,7 +50,7 @@ class Study:
     """A study whose `front`, `baselines` and `cascades` are confirmed.
 
     The front is that of the trials; the cascades stand on the front of both. `session` is None where the study was
-    opened again.
+    opened again. `home` is where its journal lies, for commands that name it.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Study:
     baselines: Sequence[Entry]
     cascades: Sequence[Entry] = ()
     session: Session | None = None
+    home: Path | None = None
 
     @property
     def trials(self) -> dict[str, int]:
@@ -96,6 +100,20 @@ class Study:
     def selection(self) -> Recommendation:
         """Which candidate is the best, what that is worth, what cannot be told apart from it, and which to take."""
         return selection(self.journal, self.scorer, self.request.space.objectives)
+
+    @cached_property
+    def decision(self) -> Decision:
+        """What to ship and why, in words; the recommended candidate is trained on half of its rows for it."""
+        return Deciding(
+            study=self.name,
+            choice=self.selection,
+            entries=[*self.front, *self.cascades, *self.baselines],
+            scorer=self.scorer,
+            objectives=self.request.space.objectives,
+            find=self.choose,
+            home=self.home,
+            device=self.material.settings.device,
+        ).run()
 
     @property
     def found(self) -> list[Entry]:
@@ -169,6 +187,7 @@ class Study:
             "front": [entry_json(entry) for entry in self.front],
             "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
             "selection": self.selection.to_json(),
+            "decision": self.decision.to_json(),
             **({} if (made := self.considered) is None else {"cascades": cascades_json(made, self.cascades)}),
             **({} if (seen := self.screening) is None else {"screening": seen.to_json()}),
             **({} if (lazily := self.lazy) is None else {"lazy": lazily.to_json()}),

@@ -6,10 +6,11 @@ from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 from bench.tracking.addresses import check_address, redacted
 from bench.tracking.mlflow import MlflowTracker
-from bench.tracking.record import UNTRACKED, NoTracker, Record, TrackedStudy, Tracker, TrackingError
+from bench.tracking.record import DESCRIPTION, UNTRACKED, NoTracker, Record, TrackedStudy, Tracker, TrackingError
 from bench.tracking.tolerant import Tolerant
 
 __all__ = [
+    "DESCRIPTION",
     "UNTRACKED",
     "MlflowTracker",
     "NoTracker",

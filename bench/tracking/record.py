@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 from bench.errors import BenchError
 
+DESCRIPTION = "mlflow.note.content"
+"""The tag that MLflow shows above a run, as Markdown."""
 Status = Literal["FINISHED", "KILLED"]
 Params = Mapping[str, str | int | float]
 
