@@ -90,6 +90,7 @@ def test_large_data_gets_one_fixed_validation_split_and_says_so() -> None:
     assert (first.predict == second.predict).all()
     assert len(first.predict) == 20
     assert "one fixed validation split" in protocol.describe(100)
+    assert "they differ by what a seed changes of a head alone" in protocol.describe(100)
     assert "5-fold" in protocol.describe(50)
 
 

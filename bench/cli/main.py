@@ -95,8 +95,8 @@ class Group(click.Group):
 def cli() -> None:
     """Search for the best fusion of frozen language models' hidden states for text classification.
 
-    Which model, which layer, which pooling, which combination and which operator classify best, most stably, and at
-    what cost? Begin with:
+    Which model, which layer, which pooling, which combination and which operator classify best, how sure is that, and
+    at what cost? Begin with:
 
         bench doctor
 

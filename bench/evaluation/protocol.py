@@ -36,8 +36,9 @@ class Protocol(Spec):
     """The rules by which every candidate of a study is scored.
 
     `cv`: each repetition predicts every training row once out of fold (or, above `validation_above` rows, predicts a
-    fixed validation split); the test set is touched only by the confirmation. `paper`: each repetition trains on all
-    training rows and is scored on the test set, which selects on test, as the paper does, and is optimistic.
+    fixed validation split: tests and intervals pair what repetitions say of the same rows); the test set is touched
+    only by the confirmation. `paper`: each repetition trains on all training rows and is scored on the test set, which
+    selects on test, as the paper does, and is optimistic.
 
     `race` says when a candidate is given up before its end. None: between repetitions, where the front is out of its
     reach. A rate: also between the folds of the first repetition, and where a paired test that errs at that rate says
@@ -93,7 +94,8 @@ class Protocol(Spec):
         if self.uses_validation_split(rows):
             return (
                 f"{self.repetitions} seeds on one fixed validation split (1/{self.folds} of {rows} training rows, "
-                f"more than {self.validation_above}); the test set is untouched by the search"
+                f"more than {self.validation_above}), so that they differ by what a seed changes of a head alone; "
+                "the test set is untouched by the search"
             )
         return (
             f"{self.repetitions} repetitions of {self.folds}-fold cross-validation on {rows} training rows; "

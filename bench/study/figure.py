@@ -1,4 +1,4 @@
-"""The front as a figure: cost against stability."""
+"""The front as a figure: cost against score."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
@@ -138,7 +138,7 @@ def front_figure(
     chart = alt.layer(*layers).resolve_scale(color="shared", shape="shared").properties(height=380)
     return Figure(
         name="front",
-        title="The front: cost against stability" if _classic(x, y) else f"The front: {x.label} against {y.label}",
+        title="The front: cost against score" if x.is_cost and _on(y) else f"The front: {x.label} against {y.label}",
         subtitle="; ".join([f"{len(trials)} scored candidates", words, *unseen]),
         caption=_caption(front, x, y, taken, len(cascades)),
         chart=chart,
@@ -162,10 +162,6 @@ def _caption(front: Sequence[Entry], x: Objective, y: Objective, taken: str | No
         bent += " Crosses are cascades (c1 is cascade-1), which neither a candidate nor another cascade beats."
     test = " Beside each is its score on the test set with a 95% bootstrap interval over test rows." if _on(y) else ""
     return f"{found}{bent}{test}"
-
-
-def _classic(x: Objective, y: Objective) -> bool:
-    return x.is_cost and y.aggregation is AGGREGATIONS["floor"]
 
 
 def _on(y: Objective) -> bool:
