@@ -1,12 +1,13 @@
 """Scores of two sides paired: over the test rows, by seed and fold, and example by example."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.comparison.contenders import Contender
-from bench.evaluation.protocol import folds
+from bench.evaluation.by_fold import SeedDifference
+from bench.evaluation.by_fold import by_seed as searched_by_seed
 from bench.measures import MEASURES, Measure, Predictions
 from bench.tasks import TASKS
 
@@ -32,19 +33,6 @@ class Paired:
     high: float
     p: float
     resolvable: float
-
-
-@dataclass(frozen=True)
-class SeedDifference:
-    """One repetition of the search: the score of A minus that of B, over all rows and fold by fold.
-
-    `beside` holds the differences over all rows by the other measures, by name.
-    """
-
-    seed: int
-    difference: float
-    folds: tuple[float, ...]
-    beside: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -88,23 +76,11 @@ def by_seed(a: Contender, b: Contender) -> tuple[SeedDifference, ...]:
     if not same_training_rows(a, b):
         return ()
     protocol, other = (side.study.request.protocol for side in (a, b))
-    if protocol != other or protocol.name == "paper":
+    if protocol != other:
         return ()
     dataset = a.study.material.dataset
-    task, train = TASKS[dataset.task], dataset.train
-    strata = task.fold_strata(train.labels)
-    found = []
-    for first, second in zip(a.searched.repetitions, b.searched.repetitions, strict=True):
-        place = {row: index for index, row in enumerate(first.rows.tolist())}
-        sides = first.predictions, second.predictions
-        parts = []
-        for fold in folds(strata, train.groups, protocol, first.seed):
-            where = np.array([place[row] for row in fold.predict.tolist()], dtype=np.int64)
-            scores = [task.measure.compute(each.at(where)) for each in sides]
-            parts.append(scores[0] - scores[1])
-        whole = {name: sides[0].value(MEASURES[name]) - sides[1].value(MEASURES[name]) for name in task.measures}
-        found.append(SeedDifference(first.seed, whole.pop(task.measure.name), tuple(parts), whole))
-    return tuple(found)
+    measures = [MEASURES[name] for name in TASKS[dataset.task].measures]
+    return searched_by_seed(a.searched, b.searched, measures, dataset, protocol)
 
 
 def examples(truth: np.ndarray, predicted: Sequence[np.ndarray], ids: Sequence[str]) -> Examples:

@@ -207,7 +207,8 @@ class Scorer:
         unseen = () if ask.phase == "search" else self.dataset.test_only_labels
         logs = outcome.scores if outcome.kind == "log-probability" else None
         names = (*self.dataset.labels, *unseen)
-        predictions = Predictions(split.labels[outcome.rows], outcome.predicted, names, logs)
+        groups = split.groups[outcome.rows]
+        predictions = Predictions(split.labels[outcome.rows], outcome.predicted, names, logs, groups)
         return Repetition(ask.seed, outcome.rows, predictions)
 
     def fitted(self, candidate: Candidate, seed: int) -> "FittedHead":

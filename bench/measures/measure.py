@@ -27,12 +27,14 @@ class Predictions:
         labels: Names of all classes.
         log_probabilities: Natural logarithms, float [n, m], of the first m classes (a class of the test set alone was
             not trained on); None where the classifier has no probabilities.
+        groups: Rows of one number belong together, int [n], and are drawn together; None where each is on its own.
     """
 
     truth: Ints
     predicted: Ints
     labels: tuple[str, ...]
     log_probabilities: Floats | None = None
+    groups: Ints | None = None
     _values: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -49,7 +51,10 @@ class Predictions:
     def at(self, rows: Ints | slice) -> "Predictions":
         """The same of some rows, by their places."""
         logs = None if self.log_probabilities is None else self.log_probabilities[rows]
-        return replace(self, truth=self.truth[rows], predicted=self.predicted[rows], log_probabilities=logs)
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(
+            self, truth=self.truth[rows], predicted=self.predicted[rows], log_probabilities=logs, groups=groups
+        )
 
     @cached_property
     def perfect(self) -> "Predictions":
@@ -162,49 +167,58 @@ class Measure:
         return self.computed(predictions)
 
     def interval(self, outcomes: Sequence[Predictions], seed: int = 0) -> Interval:
-        """The mean over repetitions on the same rows, with its 95% bootstrap interval over these rows."""
+        """The mean over repetitions on the same rows, with its 95% interval over these rows, or their groups."""
         first = outcomes[0]
         if (counted := self._counting(first.labels)) is not None:
             predicted = np.stack([each.predicted for each in outcomes])
-            return metrics.bootstrap_interval(first.truth, predicted, len(first.labels), counted, seed=seed)
+            return metrics.bootstrap_interval(
+                first.truth, predicted, len(first.labels), counted, seed=seed, groups=first.groups
+            )
 
         def mean(rows: Ints) -> float:
             return float(np.mean([self.compute(each.at(rows)) for each in outcomes]))
 
-        return metrics.row_interval(mean, len(first.truth), seed=seed)
+        return metrics.row_interval(mean, len(first.truth), seed=seed, groups=first.groups)
 
     def paired(
         self, a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0, draws: int = 10_000
     ) -> PairedTest:
         """Whether the means of two systems over as many repetitions differ, by swapping what they say row by row.
 
-        `draws` bounds the swaps; a measure that is not counted takes a thousand at most.
+        Rows of a group are swapped together. `draws` bounds the swaps; a measure that is not counted takes a thousand
+        at most.
         """
         first = a[0]
         if (counted := self._counting(first.labels)) is not None:
             one, other = (np.stack([each.predicted for each in side]) for side in (a, b))
             return metrics.paired_permutation(
-                first.truth, one, other, len(first.labels), counted, seed=seed, draws=draws
+                first.truth, one, other, len(first.labels), counted, seed=seed, groups=first.groups, draws=draws
             )
 
         def difference(swapped: npt.NDArray[np.bool_]) -> float:
             pairs = [(one.mixed(other, swapped), other.mixed(one, swapped)) for one, other in zip(a, b, strict=True)]
             return float(np.mean([self.compute(one) - self.compute(other) for one, other in pairs]))
 
-        return metrics.row_permutation(difference, len(first.truth), seed=seed, draws=min(draws, 1000))
+        return metrics.row_permutation(
+            difference, len(first.truth), seed=seed, groups=first.groups, draws=min(draws, 1000)
+        )
 
-    def difference(self, a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0) -> Interval:
-        """The difference of the means of two systems, a − b, with its 95% bootstrap interval over rows."""
+    def difference(
+        self, a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0, level: float = 0.95
+    ) -> Interval:
+        """The difference of the means of two systems, a − b, with its interval over rows, or their groups."""
         first = a[0]
         if (counted := self._counting(first.labels)) is not None:
             one, other = (np.stack([each.predicted for each in side]) for side in (a, b))
-            return metrics.paired_interval(first.truth, one, other, len(first.labels), counted, seed=seed)
+            return metrics.paired_interval(
+                first.truth, one, other, len(first.labels), counted, seed=seed, groups=first.groups, level=level
+            )
 
         def mean(rows: Ints) -> float:
             pairs = zip(a, b, strict=True)
             return float(np.mean([self.compute(one.at(rows)) - self.compute(other.at(rows)) for one, other in pairs]))
 
-        return metrics.row_interval(mean, len(first.truth), seed=seed)
+        return metrics.row_interval(mean, len(first.truth), seed=seed, groups=first.groups, level=level)
 
     def resampled(self, outcomes: Sequence[Predictions], rows: Resamples, *, left: bool = False) -> Floats:
         """The value of each repetition over rows that were drawn again, or `left` out, [draws, repetitions]."""

@@ -12,26 +12,20 @@ from bench.metrics.counts import (
     weighted_f1,
 )
 from bench.metrics.drift import Shift, binned, difference_of, edges_of, shift
+from bench.metrics.intervals import Interval, Statistic, bootstrap_interval, paired_interval, row_interval
 from bench.metrics.probabilities import brier_scores, calibration_error, log_loss, log_losses
-from bench.metrics.resampling import (
-    Interval,
-    PairedTest,
-    Statistic,
-    bootstrap_interval,
-    holm,
-    paired_interval,
-    paired_permutation,
-    row_interval,
-    row_permutation,
-)
+from bench.metrics.resampling import LEVEL, PairedTest, holm, paired_permutation, row_permutation
 from bench.metrics.selection import Contest, Resamples, affordable, corrected
 from bench.metrics.summary import Summary, finite, summarise
+from bench.metrics.training import Redrawn, corrected_resampled
 
 __all__ = [
+    "LEVEL",
     "Contest",
     "Counts",
     "Interval",
     "PairedTest",
+    "Redrawn",
     "Resamples",
     "Scores",
     "Shift",
@@ -46,6 +40,7 @@ __all__ = [
     "calibration_error",
     "class_f1",
     "corrected",
+    "corrected_resampled",
     "difference_of",
     "edges_of",
     "finite",

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.counts import Counts, Floats, Ints
-from bench.metrics.resampling import Interval
+from bench.metrics.intervals import Interval
 
 DRAWS = 1000
 FEWEST_DRAWS = 200

@@ -9,7 +9,7 @@ import numpy as np
 from bench.evaluation.protocol import Fold, folds
 from bench.evaluation.scoring import Scored
 from bench.measures import AGGREGATIONS, Measure, Objective
-from bench.metrics import Interval, Summary, paired_interval, summarise
+from bench.metrics import Interval, Summary, summarise
 from bench.study.cascades import Selected
 from bench.study.confirm import BEST_SINGLE, Entry
 from bench.study.study import Study
@@ -92,7 +92,11 @@ def lines(study: Study, entries: Sequence[Entry], knee: int | None, chosen: Sele
             entry=entry,
             test=entry.confirmed.summary(score),
             interval=entry.tested(score),
-            against=None if entry.comparison is None or single is None else _against(study, entry, single),
+            against=None
+            if entry.comparison is None or single is None
+            else study.request.space.objectives.kept[0].difference(
+                entry.confirmed.predictions, single.confirmed.predictions, study.request.protocol.seed
+            ),
             knee=entry.trial is not None and entry.trial == knee and entry.kind == "front",
             chosen=entry.kind != "baseline" and title(entry) == chosen.title,
         )
@@ -103,17 +107,6 @@ def lines(study: Study, entries: Sequence[Entry], knee: int | None, chosen: Sele
 def reference(study: Study) -> Entry | None:
     """The best searched single model."""
     return next((entry for entry in study.baselines if entry.name == BEST_SINGLE), None)
-
-
-def _against(study: Study, entry: Entry, single: Entry) -> Interval:
-    dataset = study.scorer.dataset
-    return paired_interval(
-        dataset.test.labels,
-        entry.confirmed.predicted,
-        single.confirmed.predicted,
-        len(dataset.labels) + len(dataset.test_only_labels),
-        seed=study.request.protocol.seed,
-    )
 
 
 def gaps(study: Study) -> list[Gap]:

@@ -20,7 +20,9 @@ def score_columns(
 ) -> Row:
     """Mean and spread over runs (`std` is None for a single one), and `bounds` or a 95% interval over test rows."""
     if bounds is None:
-        interval = bootstrap_interval(data.test.labels, scored.predicted, class_count(data), seed=seed)
+        interval = bootstrap_interval(
+            data.test.labels, scored.predicted, class_count(data), seed=seed, groups=data.test.groups
+        )
         bounds = interval.low, interval.high
     columns: Row = {
         "accuracy_mean": scored.accuracy.mean,
@@ -40,7 +42,7 @@ def difference_columns(first: Scored, second: Scored, data: Dataset, prefix: str
     # a fit without randomness has one run, which stands against each of the other's
     runs = max(len(a), len(b))
     a, b = (np.repeat(each, runs, axis=0) if len(each) == 1 else each for each in (a, b))
-    interval = paired_interval(data.test.labels, a, b, class_count(data), seed=seed)
+    interval = paired_interval(data.test.labels, a, b, class_count(data), seed=seed, groups=data.test.groups)
     return {
         f"{prefix}delta_accuracy": POINTS * (first.accuracy.mean - second.accuracy.mean),
         f"{prefix}delta_f1": POINTS * (first.f1.mean - second.f1.mean),

@@ -7,34 +7,25 @@ from typing import Any, Literal, NamedTuple
 
 from bench.cascade import Cascade
 from bench.cost import ModelCost, costs_of, costs_of_cascade, latency_estimated
+from bench.evaluation.by_fold import by_seed, redrawn
 from bench.evaluation.scoring import Scored, Scorer
 from bench.front import could_still_matter, pareto
 from bench.measures import LATENCY, Measure, Objective
-from bench.metrics import holm
+from bench.metrics import Redrawn
 from bench.progress import Progress
 from bench.space.candidates import Shapes, canonical
 from bench.space.objectives import Objectives
 from bench.specs import Candidate, Head, Source
 from bench.study.cascades import Beside, CascadeRecord, Tested, chosen, control
 from bench.study.cascades import confirmed as cascade_confirmed
+from bench.study.cascades import searched as cascade_searched
 from bench.study.journal import Journal
 from bench.study.race import searched
 from bench.study.record import TrialRecord
+from bench.study.verdicts import Comparison, judged
 from bench.tasks import TASKS
 
 BEST_SINGLE, LATE_FUSION = "best-single", "late-fusion"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A candidate against the best searched single model, paired by test row; `p` is Holm-corrected over the front.
-
-    `resolvable` is the smallest difference in the task's measure that this test set could resolve.
-    """
-
-    difference: float
-    p: float
-    resolvable: float
 
 
 @dataclass(frozen=True)
@@ -46,6 +37,7 @@ class Entry:
         search: Every aggregation of each measure.
         costs: By measure; none of a baseline on texts.
         interval: 95% of the task's measure on the test set, over its rows.
+        comparison: With the single models; None of a baseline, and of an entry that is one of these singles.
         latency_estimated: The latency holds a share that was not measured.
         cascade: What else is known of a cascade, which has neither a candidate nor a trial.
     """
@@ -115,7 +107,7 @@ class Confirmation:
     """The last layer of models that are not extracted to their end."""
 
     def run(self, journal: Journal) -> Confirmed:
-        """The confirmed front with its cascades, compared with the best single model, and the confirmed baselines."""
+        """The confirmed front with its cascades, compared with the single models, and the confirmed baselines."""
         records = front(journal, self.objectives)
         found = chosen(journal)
         resumable = () if found is None else found.resumable
@@ -140,8 +132,7 @@ class Confirmation:
             for name in of_texts:
                 beside.append(self._text_entry(name))
                 task.advance()
-        reference = next((entry for entry in beside if entry.name == BEST_SINGLE), None)
-        compared = self._compared([*confirmed, *deferring], reference)
+        compared = self._compared([*confirmed, *deferring], _singles(beside))
         return Confirmed(compared[: len(confirmed)], beside, compared[len(confirmed) :])
 
     def _standing(self, cascades: Sequence[CascadeRecord], trials: Sequence[TrialRecord]) -> list[CascadeRecord]:
@@ -266,21 +257,40 @@ class Confirmation:
         found = self.objectives.kept[0].interval(scored.predictions, self.scorer.protocol.seed)
         return found.low, found.high
 
-    def _compared(self, entries: Sequence[Entry], reference: Entry | None) -> list[Entry]:
-        if reference is None:
+    def _compared(self, entries: Sequence[Entry], singles: Mapping[str, Entry]) -> list[Entry]:
+        """The entries, those that are none of the singles beside all of these."""
+        references = [single.subject for single in singles.values()]
+        others = {entry.name: entry for entry in entries if entry.subject not in references}
+        if not singles or not others:
             return list(entries)
-        others = [entry for entry in entries if entry.subject != reference.candidate]
-        seed = self.scorer.protocol.seed
-        tests = [
-            self.objectives.kept[0].paired(entry.confirmed.predictions, reference.confirmed.predictions, seed)
-            for entry in others
-        ]
-        corrected = holm([test.p for test in tests])
-        found = {
-            entry.name: Comparison(test.difference, p, test.resolvable)
-            for entry, test, p in zip(others, tests, corrected, strict=True)
-        }
+
+        def retrained(name: str, single: str, measure: Measure, level: float) -> Redrawn | None:
+            sides = self._searched(others[name]), self._searched(singles[single])
+            protocol = self.scorer.protocol
+            return redrawn(by_seed(*sides, (measure,), self.scorer.dataset, protocol), protocol, level)
+
+        found = judged(
+            {name: entry.confirmed.predictions for name, entry in others.items()},
+            {name: entry.confirmed.predictions for name, entry in singles.items()},
+            self.objectives.kept,
+            seed=self.scorer.protocol.seed,
+            retrained=retrained,
+        )
         return [replace(entry, comparison=found.get(entry.name)) for entry in entries]
+
+    def _searched(self, entry: Entry) -> Scored:
+        """What the search knows of an entry that is no baseline on texts."""
+        if entry.cascade is not None:
+            return cascade_searched(self.scorer, entry.cascade.record)
+        assert entry.candidate is not None
+        return self.scorer.scored(entry.candidate, "search")
+
+
+def _singles(baselines: Sequence[Entry]) -> dict[str, Entry]:
+    """The single models that a candidate has to beat, each of them, to be called better; each candidate once."""
+    found = [entry for entry in baselines if entry.candidate is not None and len(entry.candidate.models) == 1]
+    distinct = {entry.candidate: entry for entry in found}
+    return {entry.name: entry for entry in distinct.values()}
 
 
 def _name(record: TrialRecord) -> str:

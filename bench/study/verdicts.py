@@ -1,0 +1,156 @@
+"""What the test set says of candidates beside single models: better, worse, or not told apart.
+
+A candidate is called better only where it beats *every* single model that the search could not tell from its best one,
+in every measure of the task. Which of these singles is truly the best nobody knows: a reference picked by its score is
+below that, and would be beaten too often. "Better than each" is an intersection of claims, which holds at the level of
+its weakest one (the largest p; Berger, Technometrics 24, 1982). "Worse" is worse than one of them, where p is
+multiplied by how many could have been that one. Both are then corrected over all candidates by Holm's method, and
+intervals and resolvable differences are those of the level that is left to a candidate there.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.measures import Measure, Predictions
+from bench.metrics import LEVEL, PairedTest, Redrawn, holm
+
+Verdict = Literal["better", "worse", "open"]
+Said = Sequence[Predictions]
+"""What a candidate says of the test rows, one a seed."""
+Retrained = Callable[[str, str, Measure, float], Redrawn | None]
+"""How a candidate's difference to a single, by their names, would vary had other rows been trained on."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A candidate minus the single model that it is told apart from least, by one measure on the same test rows.
+
+    Attributes:
+        measure: Its name.
+        against: The single.
+        value: The difference of the means over seeds.
+        low: Of the interval over test rows (or groups): it is of these trained pipelines.
+        high: Of the same.
+        level: What the interval leaves out, and at which `resolvable` is: 5 % after the corrections.
+        p: Two-sided, corrected.
+        resolvable: The smallest true difference that these rows would show with 80 % probability; NaN where the two
+            never differ.
+        retrained: The same difference out of fold, as other training rows would have given it; None where it is not
+            known.
+    """
+
+    measure: str
+    against: str
+    value: float
+    low: float
+    high: float
+    level: float
+    p: float
+    resolvable: float
+    retrained: Redrawn | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate beside the `singles`; `p` is the largest of its differences'."""
+
+    verdict: Verdict
+    p: float
+    by_measure: tuple[Difference, ...]
+    singles: tuple[str, ...]
+
+    @property
+    def difference(self) -> float:
+        """In the task's measure."""
+        return self.by_measure[0].value
+
+    @property
+    def resolvable(self) -> float:
+        """In the task's measure."""
+        return self.by_measure[0].resolvable
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """The single that stands most against "better", by one measure; `p` holds whichever single that is."""
+
+    measure: Measure
+    against: str
+    test: PairedTest
+    lead: float
+    share: int
+    p: float
+
+
+def judged(
+    candidates: Mapping[str, Said],
+    singles: Mapping[str, Said],
+    measures: Sequence[Measure],
+    *,
+    seed: int = 0,
+    retrained: Retrained = lambda *_: None,
+) -> dict[str, Comparison]:
+    """Every candidate beside the singles (of which it is none), by name.
+
+    Args:
+        candidates: By name, over as many seeds as the singles.
+        singles: By name, at least one.
+        measures: A verdict is to hold in each; the task's comes first.
+        seed: Of the draws.
+        retrained: What is known beyond the trained pipelines.
+    """
+    rivals = {name: [_rival(measure, said, singles, seed) for measure in measures] for name, said in candidates.items()}
+    own = {name: _joint(each) for name, each in rivals.items()}
+    corrected = dict(zip(own, holm(list(own.values())), strict=True))
+    found: dict[str, Comparison] = {}
+    left = len(own)
+    for name in sorted(own, key=lambda each: own[each]):
+        shown = corrected[name] < LEVEL
+        differences = tuple(
+            _difference(name, candidates[name], rival, singles[rival.against], left, seed, retrained)
+            for rival in rivals[name]
+        )
+        verdict: Verdict = "open" if not shown else "better" if rivals[name][0].lead > 0 else "worse"
+        found[name] = Comparison(verdict, corrected[name], differences, tuple(singles))
+        # where Holm's method stops, all that are left stay at the level that it had reached
+        left -= shown
+    return {name: found[name] for name in candidates}
+
+
+def _rival(measure: Measure, said: Said, singles: Mapping[str, Said], seed: int) -> _Rival:
+    tests = {name: measure.paired(said, other, seed) for name, other in singles.items()}
+
+    def against_better(name: str) -> float:
+        ahead = measure.sign * tests[name].difference > 0
+        return tests[name].p if ahead else 2 - tests[name].p
+
+    name = max(tests, key=against_better)
+    lead = measure.sign * tests[name].difference
+    share = 1 if lead > 0 else len(tests)
+    return _Rival(measure, name, tests[name], lead, share, min(1.0, share * tests[name].p))
+
+
+def _joint(rivals: Sequence[_Rival]) -> float:
+    """P of a verdict that is to hold in every measure; 1 where they do not agree on one."""
+    agree = len({rival.lead > 0 for rival in rivals}) == 1 and all(rival.lead for rival in rivals)
+    return max(rival.p for rival in rivals) if agree else 1.0
+
+
+def _difference(
+    name: str, said: Said, rival: _Rival, other: Said, left: int, seed: int, retrained: Retrained
+) -> Difference:
+    """What is told of a candidate and its rival where so many candidates share the level."""
+    level = LEVEL / (left * rival.share)
+    interval = rival.measure.difference(said, other, seed, 1 - level)
+    return Difference(
+        measure=rival.measure.name,
+        against=rival.against,
+        value=rival.test.difference,
+        low=interval.low,
+        high=interval.high,
+        level=level,
+        p=min(1.0, left * rival.p),
+        resolvable=rival.test.resolvable_at(level),
+        retrained=retrained(name, rival.against, rival.measure, 1 - level),
+    )
