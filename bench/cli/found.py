@@ -1,6 +1,5 @@
 """What a search has found, on a terminal: the front, the cascades and the baselines, each candidate a line."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ def print_tables(study: "Study") -> None:
     if study.cascades:
         _cascades(study, score)
     _scores(study, "Baselines", study.baselines, names, compared=False)
+    _verdicts(study, names)
     show.candidates("What they are", lines, short)
     if any(entry.latency_estimated for entry in (*study.found, *study.baselines)):
         terminal.echo(
@@ -67,7 +67,7 @@ def _scores(
     test = [f"test {score.short}", "95%", *(f"test {each.short}" for each in objectives.beside)]
     heads = ["trial" if compared else "", *(column.heading for column in columns), *test]
     if compared:
-        heads.append("p vs single")
+        heads.append("p vs singles")
     spread = next(place for place, column in enumerate(columns, 1) if not column.number)
     show.table(
         title,
@@ -135,13 +135,35 @@ def _left(search: float, test: float) -> str:
     return f"{search:.0%}/{test:.0%}"
 
 
-def resolvable(study: "Study") -> str | None:
-    """What the test rows can tell apart, in a sentence; None where two candidates never differ on a row."""
-    compared = [entry.comparison.resolvable for entry in study.found if entry.comparison is not None]
-    known = [value for value in compared if not math.isnan(value)]
-    return (
-        f"{len(study.material.dataset.test)} test rows can resolve a difference in macro-F1 of about {max(known):.3f} "
-        "(80% power, two-sided 5%); p is Holm-corrected over the front."
-        if known
-        else None
+def _verdicts(study: "Study", names: Mapping[str, str]) -> None:
+    """Every member of the front beside the single models, a line a score."""
+    compared = [(entry, entry.comparison) for entry in study.found if entry.comparison is not None]
+    if not compared:
+        return
+    heads = ("trial", "verdict", "score", "against", "test −\nsingle", "interval", "p", "resolv-\nable", "retrained")
+    show.table(
+        "Beside each single model that may be the best: the one told apart from least",
+        heads,
+        [
+            (
+                "" if place else names[entry.name],
+                "" if place else comparison.verdict,
+                each.short,
+                each.against.removeprefix("trial-"),
+                f"{each.value:+.3f}",
+                f"{each.low:+.3f} to {each.high:+.3f}",
+                number(each.p, 3),
+                number(each.resolvable, 3),
+                "–" if each.retrained is None else f"{each.retrained.low:+.3f} to {each.retrained.high:+.3f}",
+            )
+            for entry, comparison in compared
+            for place, each in enumerate(comparison.by_measure)
+        ],
+        right=(4, 6, 7),
+        spare=(8,),
+    )
+    terminal.echo(
+        "better: than each of these single models, in every score. Interval, p and resolvable difference (80% power) hold "
+        f"over the whole front; they are of these trained pipelines on {len(study.material.dataset.test)} test rows. "
+        "retrained: the difference out of fold, had other rows been trained on.\n"
     )

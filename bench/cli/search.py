@@ -60,7 +60,7 @@ def search(
 
 
 def _print_study(study: "Study") -> None:
-    from bench.cli.found import print_tables, resolvable
+    from bench.cli.found import print_tables
 
     trials, session, dataset = study.trials, study.session, study.material.dataset
     assert session is not None
@@ -90,8 +90,6 @@ def _print_study(study: "Study") -> None:
     print_tables(study)
     for sentence in study.limits_in_words:
         terminal.echo(sentence)
-    if (words := resolvable(study)) is not None:
-        terminal.echo(words)
     terminal.echo("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in session.seconds.items()))
 
 

@@ -1,25 +1,25 @@
 """Two pipelines side by side, with what the rows can and cannot tell."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from bench.comparison.contenders import Contender
-from bench.comparison.pairing import Examples, Paired, SeedDifference, by_seed, examples, paired, same_training_rows
+from bench.comparison.pairing import Examples, Paired, by_seed, examples, paired, retrained, same_training_rows
 from bench.errors import BenchError
+from bench.evaluation.by_fold import SeedDifference
+from bench.evaluation.scoring import Scored
 from bench.measures import MEASURES
-from bench.metrics import holm
 from bench.study.roles import RECOMMENDED
-from bench.tasks import TASKS
-
-SIGNIFICANT = 0.05
+from bench.study.verdicts import Claim, Comparison, Verdict, judged
+from bench.tasks import TASKS, Task
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A pair of candidates compared, by the measures of their task, the first of which gives the verdict.
+    """A pair of candidates compared: A is better or worse where it is in every measure of the task.
 
     `by_seed` is empty where the two were not searched on the same rows and folds; `examples` is None where a prediction
     is not simply right or wrong.
@@ -27,6 +27,7 @@ class Compared:
 
     a: Contender
     b: Contender
+    verdict: Verdict
     test: tuple[Paired, ...]
     by_seed: tuple[SeedDifference, ...]
     examples: Examples | None
@@ -34,20 +35,23 @@ class Compared:
 
     def words(self) -> str:
         """The verdict in words."""
-        score = self.test[0]
-        better, worse = ("A", "B") if score.difference >= 0 else ("B", "A")
-        interval = (
-            f"{score.difference:+.4f} {score.title} (95 % {score.low:+.4f} to {score.high:+.4f}, p = {score.p:.3g})"
-        )
-        where = f"on {score.rows} test rows, {score.seeds} seeds"
+        first = self.test[0]
+        differences = "; ".join(map(_in_words, self.test))
+        where = f"on {first.rows} test rows, {first.seeds} seeds"
         if self.a.subject == self.b.subject:
             verdict = "A and B are the same candidate."
-        elif score.p < SIGNIFICANT:
-            verdict = f"{better} is better than {worse}: A − B = {interval} {where}."
+        elif self.verdict == "open":
+            verdict = f"Neither is shown to be better in every measure: A − B = {differences} {where}."
         else:
-            known = not np.isnan(score.resolvable)
-            limit = f"; these rows resolve differences from about {score.resolvable:.3f}" if known else ""
-            verdict = f"No difference that chance would not explain: A − B = {interval} {where}{limit}."
+            better, worse = ("A", "B") if self.verdict == "better" else ("B", "A")
+            verdict = f"{better} is better than {worse}: A − B = {differences} {where}."
+        beyond = "; ".join(
+            f"{each.title} {each.retrained.low:+.3f} to {each.retrained.high:+.3f}"
+            for each in self.test
+            if each.retrained is not None and self.a.subject != self.b.subject
+        )
+        if beyond:
+            verdict += f" Trained on other such rows, as far as the search's folds can say: {beyond}."
         ms = [side.record.metrics["latency_ms"] for side in (self.a, self.b)]
         cost = f" A costs {ms[0] / ms[1]:.2f} × the extraction time of B." if ms[1] > 0 else ""
         return verdict + cost
@@ -57,6 +61,7 @@ class Compared:
         return {
             "a": self.a.to_json(),
             "b": self.b.to_json(),
+            "verdict": self.verdict,
             "test": [
                 asdict(each) | {"resolvable": None if np.isnan(each.resolvable) else each.resolvable}
                 for each in self.test
@@ -66,6 +71,11 @@ class Compared:
             "notes": list(self.notes),
             "words": self.words(),
         }
+
+
+def _in_words(each: Paired) -> str:
+    limit = "" if np.isnan(each.resolvable) else f"; these rows resolve {each.resolvable:.3f}"
+    return f"{each.difference:+.4f} {each.title} ({each.low:+.4f} to {each.high:+.4f}, p = {each.p:.3g}{limit})"
 
 
 def compare(a: Mapping[str, Contender], b: Mapping[str, Contender]) -> list[Compared]:
@@ -82,12 +92,30 @@ def compare(a: Mapping[str, Contender], b: Mapping[str, Contender]) -> list[Comp
     else:
         pairs = [(a.get("") or a[RECOMMENDED], b.get("") or b[RECOMMENDED])]
     distinct = {(first.record.id, second.record.id): (first, second) for first, second in pairs}
-    found = [_compared(first, second) for first, second in distinct.values()]
-    corrected = iter(holm([one.p for each in found for one in each.test]))
-    return [replace(each, test=tuple(replace(one, p=next(corrected)) for one in each.test)) for each in found]
+    sides = {f"{first.label} {second.label}": (first, second) for first, second in distinct.values()}
+    for first, second in sides.values():
+        _check(first, second)
+    tested = {name: _tested(*pair) for name, pair in sides.items()}
+    found = judged(
+        {name: Claim(one.predictions, {"B": other.predictions}) for name, (one, other) in tested.items()},
+        [MEASURES[name] for name in _task(pairs[0][0]).measures],
+        retrained=lambda name, _, measure, level: retrained(*sides[name], measure, level),
+    )
+    return [_compared(*pair, found[name], *tested[name]) for name, pair in sides.items()]
 
 
-def _compared(a: Contender, b: Contender) -> Compared:
+def _task(side: Contender) -> Task:
+    return TASKS[side.study.material.dataset.task]
+
+
+def _tested(a: Contender, b: Contender) -> tuple[Scored, Scored]:
+    """The test scores of both, over as many seeds."""
+    seeds = min(len(side.confirmed.repetitions) for side in (a, b))
+    return Scored(a.confirmed.repetitions[:seeds]), Scored(b.confirmed.repetitions[:seeds])
+
+
+def _check(a: Contender, b: Contender) -> None:
+    """Refuse what was tested on other rows."""
     left, right = a.study.material.dataset, b.study.material.dataset
     names = [(*each.labels, *each.test_only_labels) for each in (left, right)]
     if left.test.fingerprint != right.test.fingerprint or names[0] != names[1]:
@@ -95,6 +123,10 @@ def _compared(a: Contender, b: Contender) -> Compared:
             f"'{a.label}' was tested on {len(left.test)} rows of {left.name} and '{b.label}' on {len(right.test)} of "
             f"{right.name}, which are not the same rows and labels: nothing can be paired."
         )
+
+
+def _compared(a: Contender, b: Contender, found: Comparison, first: Scored, second: Scored) -> Compared:
+    left, right = a.study.material.dataset, b.study.material.dataset
     rules = dict.fromkeys(each.rare.words for each in (left, right) if each.rare is not None)
     notes = list(rules)
     if not same_training_rows(a, b):
@@ -107,12 +139,9 @@ def _compared(a: Contender, b: Contender) -> Compared:
     backends = {str(identity.get("backend")) for side in (a, b) for identity in side.study.material.identities.values()}
     if len(backends) > 1:
         notes.append(f"The hidden states come from different backends: {', '.join(sorted(backends))}.")
-    seeds = min(len(side.confirmed.repetitions) for side in (a, b))
-    said = [side.confirmed.predictions[:seeds] for side in (a, b)]
-    task = TASKS[left.task]
-    test = tuple(paired(MEASURES[name], *said) for name in task.measures)
-    told_apart = None
+    test = tuple(paired(each, first, second) for each in found.by_measure)
+    task, told_apart = _task(a), None
     if task.by_class:
-        predicted = [side.confirmed.predicted[:seeds] for side in (a, b)]
-        told_apart = examples(left.test.labels, predicted, left.test.ids)
-    return Compared(a, b, test, by_seed(a, b), told_apart, tuple(notes))
+        told_apart = examples(left.test.labels, [first.predicted, second.predicted], left.test.ids)
+    seeds = by_seed(a, b, [MEASURES[name] for name in task.measures])
+    return Compared(a, b, found.verdict, test, seeds, told_apart, tuple(notes))

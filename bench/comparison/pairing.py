@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.comparison.contenders import Contender
-from bench.evaluation.by_fold import SeedDifference
+from bench.evaluation.by_fold import SeedDifference, redrawn
 from bench.evaluation.by_fold import by_seed as searched_by_seed
-from bench.measures import MEASURES, Measure, Predictions
-from bench.tasks import TASKS
+from bench.evaluation.scoring import Scored
+from bench.measures import MEASURES, Measure
+from bench.metrics import Redrawn
+from bench.study.verdicts import Difference
 
 _WRITTEN = {"f1": "macro_f1"}
 """What a comparison's JSON calls a measure, where that is not its name."""
@@ -17,9 +19,14 @@ _WRITTEN = {"f1": "macro_f1"}
 
 @dataclass(frozen=True)
 class Paired:
-    """One score of two sides over the same `rows` and `seeds`; `difference` is A − B, `p` is corrected by Holm.
+    """One score of two sides over the same `rows` and `seeds`.
 
-    `title` is the score's name for people.
+    Attributes:
+        title: The score's name for people.
+        difference: A − B.
+        low: Of its interval over test rows (or groups), as is `high`: what is left out is `level`.
+        p: Corrected over all pairs that are compared, as `level` and `resolvable` are.
+        retrained: The difference out of fold, as other training rows would have given it; None where not known.
     """
 
     statistic: str
@@ -31,8 +38,10 @@ class Paired:
     difference: float
     low: float
     high: float
+    level: float
     p: float
     resolvable: float
+    retrained: Redrawn | None
 
 
 @dataclass(frozen=True)
@@ -46,22 +55,24 @@ class Examples:
     b_ids: tuple[str, ...]
 
 
-def paired(measure: Measure, a: Sequence[Predictions], b: Sequence[Predictions]) -> Paired:
-    """One score over the test rows; the predictions are a side's, one a seed. Its `p` is not corrected yet."""
-    test, interval = measure.paired(a, b, seed=0), measure.difference(a, b, seed=0)
-    means = [float(np.mean([each.value(measure) for each in side])) for side in (a, b)]
+def paired(found: Difference, a: Scored, b: Scored) -> Paired:
+    """What was judged of two sides, beside their means over seeds."""
+    measure = MEASURES[found.measure]
+    means = [side.summary(measure).mean for side in (a, b)]
     return Paired(
         statistic=_WRITTEN.get(measure.name, measure.name),
         title=measure.title,
-        rows=len(a[0].truth),
-        seeds=len(a),
+        rows=len(a.repetitions[0].rows),
+        seeds=len(a.repetitions),
         a=means[0],
         b=means[1],
-        difference=test.difference,
-        low=interval.low,
-        high=interval.high,
-        p=test.p,
-        resolvable=test.resolvable,
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        level=found.level,
+        p=found.p,
+        resolvable=found.resolvable,
+        retrained=found.retrained,
     )
 
 
@@ -71,16 +82,20 @@ def same_training_rows(a: Contender, b: Contender) -> bool:
     return first == second
 
 
-def by_seed(a: Contender, b: Contender) -> tuple[SeedDifference, ...]:
+def by_seed(a: Contender, b: Contender, measures: Sequence[Measure]) -> tuple[SeedDifference, ...]:
     """Differences over the training rows, out of fold; none where the two were not searched on the same folds."""
     if not same_training_rows(a, b):
         return ()
     protocol, other = (side.study.request.protocol for side in (a, b))
     if protocol != other:
         return ()
-    dataset = a.study.material.dataset
-    measures = [MEASURES[name] for name in TASKS[dataset.task].measures]
-    return searched_by_seed(a.searched, b.searched, measures, dataset, protocol)
+    return searched_by_seed(a.searched, b.searched, measures, a.study.material.dataset, protocol)
+
+
+def retrained(a: Contender, b: Contender, measure: Measure, level: float) -> Redrawn | None:
+    """The difference as other training rows would have given it; None where it is not known."""
+    found = by_seed(a, b, [measure])
+    return redrawn(found, a.study.request.protocol, level) if found else None
 
 
 def examples(truth: np.ndarray, predicted: Sequence[np.ndarray], ids: Sequence[str]) -> Examples:

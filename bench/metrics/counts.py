@@ -31,6 +31,10 @@ class Counts:
         table = confusion.astype(np.float64)
         return cls(np.diag(table), table.sum(0), table.sum(1))
 
+    def __add__(self, other: "Counts") -> "Counts":
+        """Of both sets of rows together."""
+        return Counts(self.hits + other.hits, self.predicted + other.predicted, self.support + other.support)
+
     @property
     def f1(self) -> Floats:
         """F1 of each class, [..., classes]; 0 of one that is neither there nor predicted."""

@@ -83,7 +83,8 @@ def paired_interval(
     Arguments as those of `bootstrap_interval` and `paired_permutation`.
     """
     patterns = Patterns.of(y_true, [a, b], classes, groups)
-    if np.array_equal(*patterns.predictions):
+    first, second = patterns.predictions
+    if np.array_equal(first, second):
         return Interval(0.0, 0.0, 0.0)
     return _interval(patterns, (1, -1), statistic, seed, level, draws)
 
@@ -127,15 +128,16 @@ def _interval(
     if draws is None:
         draws = min(MOST, max(LEAST, round(50 / (1 - level))))
     rng, unseen = np.random.default_rng(seed), _Unseen.of(patterns)
-    observed = [
-        sign * np.mean([value(patterns.counted((said, patterns.counts[None].astype(np.float64)))) for said in system])
+    rows = patterns.counts[None].astype(np.float64)
+    observed = sum(
+        sign * np.mean([value(patterns.counted(said, rows))[0] for said in system])
         for sign, system in zip(signs, patterns.predictions, strict=True)
-    ]
+    )
     values = [
         _drawn(patterns, signs, value, unseen, rng, size, _shape(patterns.units, level))
         for size in blocks(draws, patterns.size)
     ]
-    one = float(sum(observed))
+    one = float(observed)
     low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
     # unseen rows pull a statistic away from its bounds, which all rows together may have reached
     return Interval(one, min(one, float(low)), max(one, float(high)))
@@ -209,12 +211,7 @@ def _drawn(
     total = np.zeros(draws)
     for sign, right, system in zip(signs, unseen.right.T, patterns.predictions, strict=True):
         hits, missed = cells[:, right].sum(1), cells[:, ~right].sum(1)
+        more = Counts(hits, hits + missed @ unseen.elsewhere, hits + missed)
         for said in system:
-            seen = patterns.counted((said, weights))
-            counts = Counts(
-                seen.hits + hits,
-                seen.predicted + hits + missed @ unseen.elsewhere,
-                seen.support + hits + missed,
-            )
-            total += sign * value(counts) / len(system)
+            total += sign * value(patterns.counted(said, weights) + more) / len(system)
     return total

@@ -94,12 +94,10 @@ class Patterns:
             return rng.binomial(self.counts, 0.5, size=(draws, len(self.counts))).astype(np.float64)
         return self._of_groups((rng.random((draws, self.units)) < 0.5).astype(np.float64))
 
-    def counted(self, *parts: tuple[Ints, Floats]) -> Counts:
-        """Counts by class of predictions [P] that hold on so many rows of each pattern, [draws, P]; parts add up."""
-        hits = sum(rows @ (self.onehot * (said == self.labels)[:, None]) for said, rows in parts)
-        predicted = sum(rows @ self.indicator(said) for said, rows in parts)
-        support = sum(rows for _, rows in parts) @ self.onehot
-        return Counts(hits, predicted, support)
+    def counted(self, said: Ints, rows: Floats) -> Counts:
+        """Counts by class of predictions [P] where each pattern stands for so many rows, [draws, P]."""
+        hits = rows @ (self.onehot * (said == self.labels)[:, None])
+        return Counts(hits, rows @ self.indicator(said), rows @ self.onehot)
 
     def _of_groups(self, weights: Floats) -> Floats:
         """Rows of each pattern, from the weight of each group, [draws, G]."""

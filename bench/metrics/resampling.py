@@ -79,8 +79,8 @@ def paired_permutation(
         # where m rows are swapped, each system holds its own predictions on the others and the other's on those m
         total = np.zeros(len(swapped))
         for one, other in zip(first, second, strict=True):
-            total += value(patterns.counted((one, kept), (other, swapped)))
-            total -= value(patterns.counted((other, kept), (one, swapped)))
+            total += value(patterns.counted(one, kept) + patterns.counted(other, swapped))
+            total -= value(patterns.counted(other, kept) + patterns.counted(one, swapped))
         return total / len(first)
 
     observed = float(difference(np.zeros((1, len(patterns.counts))))[0])

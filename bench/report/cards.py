@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from bench.cost import ModelCost
-from bench.report.scores import SIGNIFICANT
+from bench.metrics import LEVEL
 from bench.study.study import Study
 
 Facts = list[tuple[str, str]]
@@ -109,7 +109,7 @@ def environment_card(study: Study, parent_run_id: str | None, tracking_uri: str)
             f"{study.journal.tried} tried of {request.trials}; "
             + ", ".join(f"{count} {state}" for state, count in states.most_common()),
         ),
-        ("significance", f"two-sided, level {SIGNIFICANT:.0%}, Holm's correction over the front"),
+        ("significance", f"two-sided, level {LEVEL:.0%}, the largest p over single models, Holm over the front"),
         (
             "MLflow",
             f"run {parent_run_id} in {tracking_uri}" if parent_run_id else "this report is in no tracking store",

@@ -9,26 +9,24 @@ import numpy as np
 from bench.evaluation.protocol import Fold, folds
 from bench.evaluation.scoring import Scored
 from bench.measures import AGGREGATIONS, Measure, Objective
-from bench.metrics import Interval, Summary, summarise
+from bench.metrics import Summary, summarise
 from bench.study.cascades import Selected
 from bench.study.confirm import BEST_SINGLE, Entry
 from bench.study.study import Study
 from bench.tasks import TASKS
 
-SIGNIFICANT = 0.05
 Sides = tuple[Scored, Scored]
 """Of the search, and of the test set."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the front's table. `against` is its difference to the best searched single model on the test set."""
+    """One line of the front's table."""
 
     name: str
     entry: Entry
     test: Summary
     interval: tuple[float, float]
-    against: Interval | None = None
     knee: bool = False
     chosen: bool = False
 
@@ -83,20 +81,14 @@ def title(entry: Entry) -> str:
 
 
 def lines(study: Study, entries: Sequence[Entry], knee: int | None, chosen: Selected) -> list[Line]:
-    """The entries with their test scores, and their paired difference to the best searched single model."""
+    """The entries with their test scores."""
     score = score_of(study)
-    single = reference(study)
     return [
         Line(
             name=title(entry),
             entry=entry,
             test=entry.confirmed.summary(score),
             interval=entry.tested(score),
-            against=None
-            if entry.comparison is None or single is None
-            else study.request.space.objectives.kept[0].difference(
-                entry.confirmed.predictions, single.confirmed.predictions, study.request.protocol.seed
-            ),
             knee=entry.trial is not None and entry.trial == knee and entry.kind == "front",
             chosen=entry.kind != "baseline" and title(entry) == chosen.title,
         )
@@ -209,13 +201,7 @@ def in_words(study: Study, chosen: Selected, kind: str) -> list[str]:
 
 def _verdict(entry: Entry | None) -> str:
     if entry is None:
-        return "It is not on the front, so that no test against the best single model was planned for it."
+        return "It is not on the front, so that no test against single models was planned for it."
     if entry.comparison is None:
-        return "It is the best searched single model itself: there is nothing to compare it with."
-    difference, p, resolvable = entry.comparison.difference, entry.comparison.p, entry.comparison.resolvable
-    apart = "is better than" if difference > 0 else "is worse than"
-    shown = "" if math.isnan(resolvable) else f" (these rows can show one of about {resolvable:.3f})"
-    return (
-        f"On the test set it {apart if p < SIGNIFICANT else 'cannot be told apart from'} the best searched single "
-        f"model: macro-F1 {difference:+.4f}{shown}, p = {p:.3f} after Holm's correction over the front."
-    )
+        return "It is of one model, and may be the best of these: fusions are held against it."
+    return entry.comparison.words()

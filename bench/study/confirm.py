@@ -20,9 +20,9 @@ from bench.study.cascades import Beside, CascadeRecord, Tested, chosen, control
 from bench.study.cascades import confirmed as cascade_confirmed
 from bench.study.cascades import searched as cascade_searched
 from bench.study.journal import Journal
-from bench.study.race import searched
 from bench.study.record import TrialRecord
-from bench.study.verdicts import Comparison, judged
+from bench.study.singles import best_single, rivals
+from bench.study.verdicts import Claim, Comparison, judged
 from bench.tasks import TASKS
 
 BEST_SINGLE, LATE_FUSION = "best-single", "late-fusion"
@@ -43,7 +43,7 @@ class Entry:
     """
 
     name: str
-    kind: Literal["front", "cascade", "baseline"]
+    kind: Literal["front", "cascade", "baseline", "single"]
     candidate: Candidate | None
     trial: int | None
     run_id: str | None
@@ -112,10 +112,12 @@ class Confirmation:
         found = chosen(journal)
         resumable = () if found is None else found.resumable
         cascades = [] if found is None else self._standing(found.records, records)
-        single = self.best_single(journal)
+        single = best_single(journal, self.scorer, self.objectives)
+        singles = rivals(journal, self.scorer, self.objectives)
+        held = [each for each in singles if isinstance(each, TrialRecord) and each not in records]
         baselines = list(self._baseline_candidates(single))
         of_texts = TASKS[self.scorer.dataset.task].text_baselines
-        total = len(records) + len(cascades) + len(baselines) + len(of_texts)
+        total = len(records) + len(cascades) + len(held) + len(baselines) + len(of_texts)
         with self.progress.task("confirm on the test set", total, "candidates") as task:
             confirmed = []
             for record in records:
@@ -125,6 +127,10 @@ class Confirmation:
             for each in cascades:
                 deferring.append(self._cascade(each, resumable, confirmed))
                 task.advance()
+            aside = []
+            for record in held:
+                aside.append(self._entry(_name(record), "single", record.candidate, record))
+                task.advance()
             beside = []
             for name, candidate in baselines:
                 beside.append(self._entry(name, "baseline", candidate, journal.known(candidate)))
@@ -132,7 +138,10 @@ class Confirmation:
             for name in of_texts:
                 beside.append(self._text_entry(name))
                 task.advance()
-        compared = self._compared([*confirmed, *deferring], _singles(beside))
+        names = [each.name if isinstance(each, CascadeRecord) else _name(each) for each in singles]
+        known = [each for each in (*confirmed, *deferring, *aside) if each.name in names]
+        known += [each for each in beside if each.name == BEST_SINGLE]
+        compared = self._compared([*confirmed, *deferring], known)
         return Confirmed(compared[: len(confirmed)], beside, compared[len(confirmed) :])
 
     def _standing(self, cascades: Sequence[CascadeRecord], trials: Sequence[TrialRecord]) -> list[CascadeRecord]:
@@ -140,32 +149,6 @@ class Confirmation:
         point, directions = self.objectives.point, self.objectives.directions
         points = [point(record.metrics) for record in trials]
         return [each for each in cascades if could_still_matter(point(each.metrics), points, directions)]
-
-    def best_single(self, journal: Journal) -> Candidate | None:
-        """The best searched candidate of one model, by `Objectives.single`.
-
-        A single that was pruned, because a fusion dominates it, may still be the best of the singles: it is scored
-        to the end here, so that nothing is compared with too weak a reference. One that lost a race against another
-        single is not the best of them.
-        """
-        by = self.objectives.single
-        best, reached = None, -math.inf
-        for record in [*journal.of("complete"), *journal.of("pruned")]:
-            if len(record.candidate.models) > 1:
-                continue
-            if record.state == "complete":
-                value = by.sign * record.metrics[by.name]
-            else:
-                if record.given_up is not None and record.given_up.by == "race":
-                    rival = journal.records[record.given_up.against or 0]
-                    if len(rival.candidate.models) == 1:
-                        continue
-                if by.sign * self.scorer.bound(searched(self.scorer, record), by) <= reached:
-                    continue
-                value = by.sign * by.value(self.scorer.scored(record.candidate, "search").predictions)
-            if value > reached:
-                best, reached = record.candidate, value
-        return best
 
     def _baseline_candidates(self, single: Candidate | None) -> Iterator[tuple[str, Candidate]]:
         """Every model alone at its last layer, the best searched single model, and late fusion of the former.
@@ -257,10 +240,11 @@ class Confirmation:
         found = self.objectives.kept[0].interval(scored.predictions, self.scorer.protocol.seed)
         return found.low, found.high
 
-    def _compared(self, entries: Sequence[Entry], singles: Mapping[str, Entry]) -> list[Entry]:
-        """The entries, those that are none of the singles beside all of these."""
-        references = [single.subject for single in singles.values()]
-        others = {entry.name: entry for entry in entries if entry.subject not in references}
+    def _compared(self, entries: Sequence[Entry], references: Sequence[Entry]) -> list[Entry]:
+        """The entries, those that are none of the single models beside each of these."""
+        distinct = {entry.subject: entry for entry in reversed(references)}
+        singles = {entry.name: entry for entry in reversed(distinct.values())}
+        others = {entry.name: entry for entry in entries if entry.subject not in distinct}
         if not singles or not others:
             return list(entries)
 
@@ -269,9 +253,9 @@ class Confirmation:
             protocol = self.scorer.protocol
             return redrawn(by_seed(*sides, (measure,), self.scorer.dataset, protocol), protocol, level)
 
+        against = {name: entry.confirmed.predictions for name, entry in singles.items()}
         found = judged(
-            {name: entry.confirmed.predictions for name, entry in others.items()},
-            {name: entry.confirmed.predictions for name, entry in singles.items()},
+            {name: Claim(entry.confirmed.predictions, against) for name, entry in others.items()},
             self.objectives.kept,
             seed=self.scorer.protocol.seed,
             retrained=retrained,
@@ -284,13 +268,6 @@ class Confirmation:
             return cascade_searched(self.scorer, entry.cascade.record)
         assert entry.candidate is not None
         return self.scorer.scored(entry.candidate, "search")
-
-
-def _singles(baselines: Sequence[Entry]) -> dict[str, Entry]:
-    """The single models that a candidate has to beat, each of them, to be called better; each candidate once."""
-    found = [entry for entry in baselines if entry.candidate is not None and len(entry.candidate.models) == 1]
-    distinct = {entry.candidate: entry for entry in found}
-    return {entry.name: entry for entry in distinct.values()}
 
 
 def _name(record: TrialRecord) -> str:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from bench.measures import cost_names
 from bench.metrics import finite
 from bench.study.cascades import Chosen
 from bench.study.confirm import Entry
+from bench.study.verdicts import Comparison
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
@@ -82,4 +84,26 @@ def confirm_json(entry: Entry) -> dict[str, Any]:
     # unknown where the two never differ on a row
     resolvable = math.nan if comparison is None else comparison.resolvable
     found["resolvable_difference"] = None if math.isnan(resolvable) else resolvable
+    found["vs_singles"] = None if comparison is None else comparison_json(comparison)
     return found
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """The verdict, and by measure the difference to the single model that it is told apart from least."""
+    return {
+        "verdict": comparison.verdict,
+        "p": comparison.p,
+        "singles": list(comparison.singles),
+        "by_measure": {
+            each.measure: {
+                "against": each.against,
+                "difference": each.value,
+                "level": each.level,
+                "interval": [each.low, each.high],
+                "p": each.p,
+                "resolvable": None if math.isnan(each.resolvable) else each.resolvable,
+                "retrained": None if each.retrained is None else asdict(each.retrained),
+            }
+            for each in comparison.by_measure
+        },
+    }

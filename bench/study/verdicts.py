@@ -8,16 +8,26 @@ multiplied by how many could have been that one. Both are then corrected over al
 intervals and resolvable differences are those of the level that is left to a candidate there.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from bench.measures import Measure, Predictions
+from bench.measures import MEASURES, Measure, Predictions
 from bench.metrics import LEVEL, PairedTest, Redrawn, holm
 
 Verdict = Literal["better", "worse", "open"]
 Said = Sequence[Predictions]
 """What a candidate says of the test rows, one a seed."""
+
+
+class Claim(NamedTuple):
+    """A candidate's predictions, and those of what it is held against: one or more, each over as many seeds."""
+
+    said: Said
+    against: Mapping[str, Said]
+
+
 Retrained = Callable[[str, str, Measure, float], Redrawn | None]
 """How a candidate's difference to a single, by their names, would vary had other rows been trained on."""
 
@@ -50,6 +60,19 @@ class Difference:
     resolvable: float
     retrained: Redrawn | None = None
 
+    @property
+    def short(self) -> str:
+        """The measure in tables."""
+        return MEASURES[self.measure].short
+
+    def words(self) -> str:
+        """What was found, and what could have been."""
+        known = "" if math.isnan(self.resolvable) else f"; these rows resolve {self.resolvable:.3f}"
+        return (
+            f"{MEASURES[self.measure].title} {self.value:+.4f} against {self.against} "
+            f"({self.low:+.3f} to {self.high:+.3f}, p = {self.p:.3g}{known})"
+        )
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -70,6 +93,28 @@ class Comparison:
         """In the task's measure."""
         return self.by_measure[0].resolvable
 
+    def words(self) -> str:
+        """The verdict in words."""
+        if len(self.singles) == 1:
+            these = "the best single model"
+        else:
+            these = f"each of the {len(self.singles)} single models that may be the best"
+        how = {
+            "better": f"Better than {these}",
+            "worse": "Worse than a single model",
+            "open": f"Not shown to be better than {these}",
+        }
+        retrained = [each for each in self.by_measure if each.retrained is not None]
+        beyond = "; ".join(
+            f"{MEASURES[each.measure].title} {each.retrained.low:+.3f} to {each.retrained.high:+.3f}"
+            for each in retrained
+            if each.retrained is not None
+        )
+        said = "; ".join(each.words() for each in self.by_measure)
+        return f"{how[self.verdict]}: {said}. This is of these trained pipelines." + (
+            f" Trained on other such rows, as far as the search's folds can say: {beyond}." if beyond else ""
+        )
+
 
 @dataclass(frozen=True)
 class _Rival:
@@ -84,38 +129,35 @@ class _Rival:
 
 
 def judged(
-    candidates: Mapping[str, Said],
-    singles: Mapping[str, Said],
+    claims: Mapping[str, Claim],
     measures: Sequence[Measure],
     *,
     seed: int = 0,
     retrained: Retrained = lambda *_: None,
 ) -> dict[str, Comparison]:
-    """Every candidate beside the singles (of which it is none), by name.
+    """Every candidate beside what it is held against, by name.
 
     Args:
-        candidates: By name, over as many seeds as the singles.
-        singles: By name, at least one.
+        claims: By the candidates' names.
         measures: A verdict is to hold in each; the task's comes first.
         seed: Of the draws.
         retrained: What is known beyond the trained pipelines.
     """
-    rivals = {name: [_rival(measure, said, singles, seed) for measure in measures] for name, said in candidates.items()}
+    rivals = {
+        name: [_rival(measure, each.said, each.against, seed) for measure in measures] for name, each in claims.items()
+    }
     own = {name: _joint(each) for name, each in rivals.items()}
     corrected = dict(zip(own, holm(list(own.values())), strict=True))
     found: dict[str, Comparison] = {}
     left = len(own)
     for name in sorted(own, key=lambda each: own[each]):
         shown = corrected[name] < LEVEL
-        differences = tuple(
-            _difference(name, candidates[name], rival, singles[rival.against], left, seed, retrained)
-            for rival in rivals[name]
-        )
+        differences = tuple(_difference(name, claims[name], rival, left, seed, retrained) for rival in rivals[name])
         verdict: Verdict = "open" if not shown else "better" if rivals[name][0].lead > 0 else "worse"
-        found[name] = Comparison(verdict, corrected[name], differences, tuple(singles))
+        found[name] = Comparison(verdict, corrected[name], differences, tuple(claims[name].against))
         # where Holm's method stops, all that are left stay at the level that it had reached
         left -= shown
-    return {name: found[name] for name in candidates}
+    return {name: found[name] for name in claims}
 
 
 def _rival(measure: Measure, said: Said, singles: Mapping[str, Said], seed: int) -> _Rival:
@@ -137,12 +179,10 @@ def _joint(rivals: Sequence[_Rival]) -> float:
     return max(rival.p for rival in rivals) if agree else 1.0
 
 
-def _difference(
-    name: str, said: Said, rival: _Rival, other: Said, left: int, seed: int, retrained: Retrained
-) -> Difference:
+def _difference(name: str, claim: Claim, rival: _Rival, left: int, seed: int, retrained: Retrained) -> Difference:
     """What is told of a candidate and its rival where so many candidates share the level."""
     level = LEVEL / (left * rival.share)
-    interval = rival.measure.difference(said, other, seed, 1 - level)
+    interval = rival.measure.difference(claim.said, claim.against[rival.against], seed, 1 - level)
     return Difference(
         measure=rival.measure.name,
         against=rival.against,
