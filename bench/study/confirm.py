@@ -114,7 +114,7 @@ class Confirmation:
         cascades = [] if found is None else self._standing(found.records, records)
         single = best_single(journal, self.scorer, self.objectives)
         singles = rivals(journal, self.scorer, self.objectives)
-        held = [each for each in singles if isinstance(each, TrialRecord) and each not in records]
+        held = [record for record in singles if record not in records]
         baselines = list(self._baseline_candidates(single))
         of_texts = TASKS[self.scorer.dataset.task].text_baselines
         total = len(records) + len(cascades) + len(held) + len(baselines) + len(of_texts)
@@ -138,8 +138,8 @@ class Confirmation:
             for name in of_texts:
                 beside.append(self._text_entry(name))
                 task.advance()
-        names = [each.name if isinstance(each, CascadeRecord) else _name(each) for each in singles]
-        known = [each for each in (*confirmed, *deferring, *aside) if each.name in names]
+        names = [_name(record) for record in singles]
+        known = [each for each in (*confirmed, *aside) if each.name in names]
         known += [each for each in beside if each.name == BEST_SINGLE]
         compared = self._compared([*confirmed, *deferring], known)
         return Confirmed(compared[: len(confirmed)], beside, compared[len(confirmed) :])

@@ -5,19 +5,16 @@ import math
 from bench.evaluation.scoring import Scorer
 from bench.space.objectives import Objectives
 from bench.specs import Candidate
-from bench.study.cascades import Selected, chosen
 from bench.study.journal import Journal
 from bench.study.race import searched
+from bench.study.record import TrialRecord
 from bench.study.selection import selection
 
 
-def rivals(journal: Journal, scorer: Scorer, objectives: Objectives) -> list[Selected]:
-    """What is of one model and cannot be told apart from the best such (see `Recommendation.singles`)."""
+def rivals(journal: Journal, scorer: Scorer, objectives: Objectives) -> list[TrialRecord]:
+    """Trials of one model that cannot be told apart from the best of these (see `Recommendation.singles`)."""
     names = selection(journal, scorer, objectives).singles
-    made = chosen(journal)
-    known: dict[str, Selected] = {} if made is None else {record.name: record for record in made.records}
-    known |= {str(record.id): record for record in journal.of("complete")}
-    return [known[name] for name in names]
+    return [record for record in journal.of("complete") if str(record.id) in names]
 
 
 def best_single(journal: Journal, scorer: Scorer, objectives: Objectives) -> Candidate | None:
