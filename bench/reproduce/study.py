@@ -145,7 +145,7 @@ def study(
     stages: int = 1,
     selects: bool = False,
     others: bool = False,
-    intervals: str = "95%, percentile bootstrap over test rows, runs averaged",
+    intervals: str = "95%, bootstrap over test rows, runs averaged",
 ) -> Callable[[Callable[[Setup], Steps]], PaperStudy]:
     """Enter the decorated function in `STUDIES`; its docstring's first line is the summary.
 

@@ -71,7 +71,7 @@ class Entry:
         return self.costs.get(objective.name, self.search.get(objective.name, math.nan))
 
     def tested(self, measure: Measure) -> tuple[float, float]:
-        """The 95% bootstrap interval of a measure on the test set, over its rows."""
+        """The 95% interval of a measure on the test set, over its rows or groups."""
         if measure == self.objectives.kept[0]:
             return self.interval
         found = measure.interval(self.confirmed.predictions)

@@ -135,7 +135,7 @@ class Logbook:
         for trial in (before - now) & journal.records.keys():
             self.tracker.update(journal.records[trial].run_id, {}, {"bench.front": "false"})
         for entry in entries:
-            self.tracker.update(entry.run_id, confirmed_metrics(entry), {"bench.front": "true"})
+            self.tracker.update(entry.run_id, confirmed_metrics(entry), _front_tags(entry))
         if self.tracker.missing is None:
             journal.keep("front", sorted(now))
 
@@ -151,7 +151,7 @@ class Logbook:
             if run is not None:
                 runs[entry.name] = run
                 # those of a run that was there already may be of another front, over which p is corrected
-                self.tracker.update(run, confirmed_metrics(entry), {"bench.front": "true"})
+                self.tracker.update(run, confirmed_metrics(entry), _front_tags(entry))
         standing = {entry.name for entry in entries}
         for fingerprint, name in made.names.items():
             if name in standing:
@@ -193,6 +193,11 @@ def _front_images(study: Study) -> dict[str, bytes]:
     return {"front.png": figure.png(), "front.svg": figure.svg()}
 
 
+def _front_tags(entry: Entry) -> dict[str, str]:
+    """What a run of the front is marked with; `single`: one of the single models that others are held against."""
+    return {"bench.front": "true", "bench.verdict": "single" if entry.comparison is None else entry.comparison.verdict}
+
+
 def confirmed_metrics(entry: Entry) -> dict[str, float]:
     """Metrics of the confirmation, named `confirm_…`."""
     metrics = {
@@ -202,6 +207,11 @@ def confirmed_metrics(entry: Entry) -> dict[str, float]:
     metrics |= {f"confirm_{name}_low": entry.interval[0], f"confirm_{name}_high": entry.interval[1]}
     if entry.comparison is not None:
         metrics |= {"confirm_difference": entry.comparison.difference, "confirm_p": entry.comparison.p}
+        for each in entry.comparison.by_measure:
+            metrics |= {
+                f"confirm_{each.measure}_difference": each.value,
+                f"confirm_{each.measure}_resolvable": each.resolvable,
+            }
     return finite(metrics)
 
 

@@ -1,5 +1,6 @@
 """The tables of a study's run: what was found, what it costs, and what was seen before, each as a csv file."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,12 @@ from bench.space.objectives import Objectives
 from bench.specs import Logistic
 from bench.study.confirm import Entry
 from bench.study.result import entry_json
+
+COMPARED = (
+    *("against", "difference", "difference_low", "difference_high", "p", "resolvable"),
+    *("retrained_low", "retrained_high"),
+)
+"""What is said of a candidate beside single models, by each measure."""
 
 
 def entries_csv(entries: Sequence[Entry]) -> bytes:
@@ -30,6 +37,13 @@ def _flat(entry: Entry) -> dict[str, Any]:
     test = {f"test_{key}": value for key, value in values["confirm"].items()}
     flat: dict[str, Any] = values["confirm"] | values | test
     flat |= {"name": entry.name, "sources": "" if entry.candidate is None else str(entry.candidate)}
+    if entry.comparison is not None:
+        flat["verdict"] = entry.comparison.verdict
+        for each in entry.comparison.by_measure:
+            beyond = (None, None) if each.retrained is None else (each.retrained.low, each.retrained.high)
+            resolvable = None if math.isnan(each.resolvable) else each.resolvable
+            found = (each.against, each.value, each.low, each.high, each.p, resolvable, *beyond)
+            flat |= {f"{each.measure}_{part}": value for part, value in zip(COMPARED, found, strict=True)}
     return flat | dict(zip(_ends(entry.objectives), entry.interval, strict=True))
 
 
@@ -86,7 +100,8 @@ def _columns(objectives: Objectives) -> list[str]:
         *(latency, "latency_estimated", *costs),
         *(f"test_{name}" for name in scores),
         *_ends(objectives),
-        *("difference", "p_vs_best_single", "resolvable_difference"),
+        *("difference", "p_vs_best_single", "resolvable_difference", "verdict"),
+        *(f"{each.name}_{part}" for each in objectives.kept for part in COMPARED),
     ]
 
 

@@ -19,7 +19,7 @@ MEGABYTE = 1e6
     order=8,
     paper="the preprint's discussion of overhead, without numbers; table 1",
     costs=True,
-    intervals="95%, percentile bootstrap over test rows, runs averaged; none for times",
+    intervals="95%, bootstrap over test rows, runs averaged; none for times",
     columns=(
         Column("model", "model"),
         Column("layers", "layers", Kind.COUNT),
