@@ -163,7 +163,7 @@ def _verdicts(study: "Study", names: Mapping[str, str]) -> None:
         spare=(8,),
     )
     terminal.echo(
-        "better: than each of these single models, in every score. Interval, p and resolvable difference (80% power) hold "
-        f"over the whole front; they are of these trained pipelines on {len(study.material.dataset.test)} test rows. "
+        "better: than each of these single models, in every score. Interval, p and resolvable difference (80% power) "
+        f"hold over the front; they are of these trained pipelines on {len(study.material.dataset.test)} test rows. "
         "retrained: the difference out of fold, had other rows been trained on.\n"
     )

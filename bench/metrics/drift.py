@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.counts import Floats
-from bench.metrics.resampling import Interval
+from bench.metrics.intervals import Interval
 
 BINS = 10
 
