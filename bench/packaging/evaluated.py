@@ -10,6 +10,7 @@ import numpy as np
 from bench.datasets.checks import clean, require_known_labels
 from bench.datasets.columns import Columns, Rows, rows_of
 from bench.datasets.spellings import fold
+from bench.datasets.splits import group_rows
 from bench.datasets.tables import Hints, read_table
 from bench.errors import BenchError, counted
 from bench.measures import MEASURES, Predictions
@@ -183,7 +184,8 @@ def evaluate(
     scores, distances = _answered(classifier, rows.texts, title, progress)
     truth = task.numbers(rows.labels, labels)
     with np.errstate(divide="ignore"):
-        said = Predictions(truth, task.decide(scores), labels, np.log(scores))
+        logs = np.log(scores)
+    said = Predictions(truth, task.decide(scores), labels, logs, group_rows(rows.texts, rows.groups))
     reference = pipeline.remembered
     names = dict.fromkeys((*task.measures, *(() if reference is None else reference.scores)))
     found = scores_of(said, [MEASURES[name] for name in names], 0)
