@@ -70,8 +70,13 @@ class Material:
 
     @property
     def texts(self) -> list[str]:
-        """Training texts, then test texts."""
-        return [*self.dataset.train.texts, *self.dataset.test.texts]
+        """Training texts, then test texts, then those of training rows that came since."""
+        return self.dataset.texts
+
+    @property
+    def whole(self) -> "Material":
+        """The same with all training rows that there are by now (see `Dataset.grown`)."""
+        return replace(self, dataset=self.dataset.whole)
 
     @property
     def identities(self) -> dict[str, dict[str, Any]]:
@@ -218,7 +223,7 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
         BenchError: data or models cannot be had, or the settings contradict this machine.
     """
     asked = choose(wanted.asked)
-    dataset = load(wanted.dataset, download=wanted.download)
+    dataset = load(wanted.dataset, download=wanted.download, placed=wanted.placed)
     warnings = (*dataset.warnings, *(check_folds(dataset, folds) if folds else ()))
     for warning in warnings:
         progress.warn(f"{dataset.name}: {warning}")
@@ -236,7 +241,7 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
         kept = wanted.asked.backend != AUTO
         why = "as the study had it" if kept else reason(settings, selection.models)
         progress.say(f"backend: {settings.backend} on {settings.device}, {why}")
-    texts = [*dataset.train.texts, *dataset.test.texts]
+    texts = dataset.texts
     needs = tuple(need_of(wanted, model, settings, texts, store, progress) for model in selection.models)
     for need in needs:
         for remark in remarks(need.model, settings):

@@ -12,6 +12,7 @@ from bench.adoption import adopted
 from bench.backends.base import AUTO
 from bench.backends.settings import ResolvedSettings
 from bench.datasets.request import DatasetRequest
+from bench.datasets.sides import Sides
 from bench.extraction import Need, survey
 from bench.models.resolve import ResolvedModel
 from bench.precision import fitting
@@ -28,7 +29,7 @@ class Wanted:
     nothing is fetched from the hub, and what resolving a model writes goes to that folder (see `bench.models.scratch`).
     `recorded` holds the models' identities where their names come from a file (see `bench.models.resolve`), and `kept`
     those of a study that is gone on with: what was left open when they were made is as it was. `poolings` are those
-    that are looked at where a dtype is chosen; None takes all.
+    that are looked at where a dtype is chosen; None takes all. `placed` are the sides that the rows of a file had.
     """
 
     dataset: DatasetRequest
@@ -40,6 +41,7 @@ class Wanted:
     recorded: Mapping[str, Mapping[str, Any]] | None = None
     kept: Mapping[str, Mapping[str, Any]] | None = None
     poolings: tuple[str, ...] | None = None
+    placed: Sides | None = None
 
     @property
     def asked(self) -> ExtractionSettings:

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.datasets.sides import Sides
 from bench.errors import counted, listed
 from bench.specs import DEFAULT_TASK, Spec, fingerprint
 
@@ -112,6 +113,23 @@ class Rare:
 
 
 @dataclass(frozen=True, eq=False)
+class Grown:
+    """What has become of a file since it was first split.
+
+    Attributes:
+        train: All training rows: those of the data set's `train`, then the later ones.
+        rows: How many rows are later, by side; the later test rows are the last of the data set's `test`.
+        test: Fingerprint of the test rows of the first split.
+        gone: By side, the places in the first split of rows that are no longer there.
+    """
+
+    train: Split
+    rows: Mapping[str, int]
+    test: str
+    gone: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set, ready for extraction and evaluation.
 
@@ -122,6 +140,8 @@ class Dataset:
         warnings: What a reader of the results should know about the rows, one sentence each.
         task: What the labels are, by its name in `bench.tasks`.
         rare: What became of classes with few training rows; None where nothing was to.
+        sides: Which rows of a file were placed where, by text; None of other sources.
+        grown: What has changed since that was so; None where nothing has.
     """
 
     name: str
@@ -133,12 +153,29 @@ class Dataset:
     warnings: tuple[str, ...]
     task: str = DEFAULT_TASK
     rare: Rare | None = None
+    sides: Sides | None = None
+    grown: Grown | None = None
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that change with any text, label, group or order, or the rule for rare classes, and no more."""
+        """16 hex digits that change with any text, label, group or order, or the rule for rare classes, and no more.
+
+        Test rows that came after the first split have no part in it: whoever searched did not see them.
+        """
         rule = [] if self.rare is None else [[self.rare.least, self.rare.how]]
-        return fingerprint([self.train.fingerprint, self.test.fingerprint, *rule])
+        test = self.test.fingerprint if self.grown is None else self.grown.test
+        return fingerprint([self.train.fingerprint, test, *rule])
+
+    @property
+    def whole(self) -> "Dataset":
+        """The same with all training rows, those that came after the first split too."""
+        return self if self.grown is None else replace(self, train=self.grown.train, grown=None)
+
+    @property
+    def texts(self) -> list[str]:
+        """Training texts, then test texts, then those of later training rows."""
+        later = () if self.grown is None else self.grown.train.texts[len(self.train) :]
+        return [*self.train.texts, *self.test.texts, *later]
 
     @property
     def title(self) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,19 +11,22 @@ import numpy.typing as npt
 
 from bench.datasets import checks, rare, spellings, splits
 from bench.datasets.columns import Columns, Rows
-from bench.datasets.dataset import Dataset, Split, split_fingerprint
+from bench.datasets.dataset import Dataset, Grown, Rare, Split, split_fingerprint
 from bench.datasets.request import DatasetRequest
 from bench.datasets.rows import DATASETS, DatasetRow, legalbench_task
+from bench.datasets.sides import Placed, Sides, place
 from bench.datasets.sources import Fetched, UnavailableError, file, home, hub, package
 from bench.datasets.tables import Hints, refusal, suffix_of
-from bench.errors import BenchError, nearest
+from bench.errors import BenchError, counted, listed, nearest
 from bench.tasks import TASKS, Task
 
 _HUB_NAME = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?::([^:\s]+))?")
 
 
-def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
+def load(request: DatasetRequest, *, download: bool = True, placed: Sides | None = None) -> Dataset:
     """Fetch, clean, split, reduce and check the rows of a data set; of the hub only its cache without `download`.
+
+    `placed` are the sides that the rows of a file had before: it may have grown since (see `Dataset.grown`).
 
     Raises:
         BenchError: No source has the data set, or its rows cannot be used; the message says which and what to do.
@@ -34,21 +38,14 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
         _refuse_columns(request)
     fetched = _fetch(request, row, download)
     warnings = list(fetched.notes)
-    sides = {}
-    for side, rows in (("train", fetched.train), ("test", fetched.test)):
-        if rows is not None:
-            cleaned = checks.clean(rows, side, strip=row is not None and row.strip)
-            warnings += [*rows.notes, *cleaned.warnings]
-            sides[side] = cleaned.rows
-    if task.labels(sides["train"].labels, ()):
-        folded, alike = spellings.fold(list(sides.values()))
-        sides = dict(zip(sides, folded, strict=True))
-        warnings += alike
-    if row is not None and row.resplit:
-        sides = _resplit(sides, task)
-    elif "test" not in sides:
-        sides = _held_out(sides["train"], f"split {request.seed} ", task)
-        warnings.append("There is no test side: a fifth of the rows was held out, by class and with whole groups.")
+    sides = _cleaned(fetched, row, task, warnings)
+    growth = None
+    if placed is not None and fetched.provenance.kind == "file":
+        growth = place(sides, placed)
+        sides = growth.known
+    else:
+        sides = _divided(sides, row, request, task, warnings)
+        placed = Sides.of(sides, salt=f"later {request.seed} ") if fetched.provenance.kind == "file" else None
     groups = {side: splits.group_rows(rows.texts, rows.groups) for side, rows in sides.items()}
     if row is not None:
         warnings += checks.published_warnings(row, sides["train"], sides["test"])
@@ -63,6 +60,9 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
         groups = {side: splits.first_appearance(groups[side][kept].tolist()) for side, kept in settled.kept.items()}
         warnings.append(settled.rare.words)
     _reduce(sides, groups, "test", request.max_test, request, task)
+    grown = None
+    if growth is not None and growth.differs:
+        grown = _grown(growth, sides, groups, request, None if settled is None else settled.rare, warnings)
     labels, test_only = _require_known_labels(sides, task)
     train, test = sides["train"], sides["test"]
     warnings += checks.row_warnings(train, "train") + checks.row_warnings(test, "test")
@@ -77,7 +77,36 @@ def load(request: DatasetRequest, *, download: bool = True) -> Dataset:
         warnings=tuple(warnings),
         task=task.name,
         rare=None if settled is None else settled.rare,
+        sides=placed,
+        grown=grown,
     )
+
+
+def _cleaned(fetched: Fetched, row: DatasetRow | None, task: Task, warnings: list[str]) -> dict[str, Rows]:
+    """The rows of a source by side, fit for use."""
+    sides = {}
+    for side, rows in (("train", fetched.train), ("test", fetched.test)):
+        if rows is not None:
+            cleaned = checks.clean(rows, side, strip=row is not None and row.strip)
+            warnings += [*rows.notes, *cleaned.warnings]
+            sides[side] = cleaned.rows
+    if task.labels(sides["train"].labels, ()):
+        folded, alike = spellings.fold(list(sides.values()))
+        sides = dict(zip(sides, folded, strict=True))
+        warnings += alike
+    return sides
+
+
+def _divided(
+    sides: dict[str, Rows], row: DatasetRow | None, request: DatasetRequest, task: Task, warnings: list[str]
+) -> dict[str, Rows]:
+    """The two sides, split where the source does not."""
+    if row is not None and row.resplit:
+        return _resplit(sides, task)
+    if "test" in sides:
+        return sides
+    warnings.append("There is no test side: a fifth of the rows was held out, by class and with whole groups.")
+    return _held_out(sides["train"], f"split {request.seed} ", task)
 
 
 def _reduce(
@@ -102,6 +131,54 @@ def _require_known_labels(sides: dict[str, Rows], task: Task) -> tuple[tuple[str
     test_only = task.labels(sides["test"].labels, labels)
     checks.require_known_labels(labels, test_only, sides["test"])
     return labels, test_only
+
+
+def _grown(
+    growth: Placed,
+    sides: dict[str, Rows],
+    groups: dict[str, npt.NDArray[np.int64]],
+    request: DatasetRequest,
+    few: Rare | None,
+    warnings: list[str],
+) -> Grown:
+    """Add later test rows to their side, and gather all training rows.
+
+    A side that was reduced stays as large as was asked for. Classes that were rare when the file was first split stay
+    what they became then, and what training never saw cannot be trained on.
+    """
+    task, train, test = TASKS[request.task], sides["train"], sides["test"]
+    searched = split_fingerprint(test.texts, test.labels, groups["test"], task.name)
+    reduced = {side for side, size in (("train", request.max_train), ("test", request.max_test)) if size is not None}
+    later = {
+        side: rows.take(()) if side in reduced or side in growth.closed else _settled(rows, few)
+        for side, rows in growth.later.items()
+    }
+    labels = task.labels(train.labels, ())
+    if unknown := task.labels(later["train"].labels, labels) if labels else ():
+        kept = [row for row, label in enumerate(later["train"].labels) if label not in unknown]
+        warnings.append(
+            f"train: {counted(len(later['train']) - len(kept), 'later row')} left out, of "
+            f"{counted(len(unknown), 'class')} that the first split had not: {listed(list(unknown))}."
+        )
+        later["train"] = later["train"].take(kept)
+    every = train + later["train"]
+    sides["test"] = test + later["test"]
+    groups["test"] = splits.group_rows(sides["test"].texts, sides["test"].groups)
+    return Grown(
+        train=_split(every, task, labels, splits.group_rows(every.texts, every.groups)),
+        rows={side: len(rows) for side, rows in later.items()},
+        test=searched,
+        gone=growth.gone,
+    )
+
+
+def _settled(rows: Rows, few: Rare | None) -> Rows:
+    """Rows whose rare classes are left out or merged, as those before them were."""
+    if few is None:
+        return rows
+    labels = [few.merged if label in few.classes and few.merged is not None else label for label in rows.labels]
+    kept = [row for row, label in enumerate(labels) if label not in few.classes]
+    return replace(rows, labels=labels).take(kept)
 
 
 def _split(rows: Rows, task: Task, labels: Sequence[str], groups: npt.NDArray[np.int64]) -> Split:

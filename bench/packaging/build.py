@@ -52,6 +52,7 @@ def build(
         BenchError: the weights cannot be packed, or the pipeline does not predict as the search.
     """
     folder.mkdir(parents=True)
+    study = study.whole(progress)
     protocol, dataset = study.scorer.protocol, study.material.dataset
     seed, subject = protocol.confirm_seeds[0], which.subject
     stages = subject.stages if isinstance(subject, Cascade) else (subject,)

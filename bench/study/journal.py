@@ -64,6 +64,13 @@ def made_under(home: Path, name: str | None) -> Mapping[str, Any]:
     return {} if found is None else found.study.user_attrs.get(SETTINGS, {})
 
 
+def noted(home: Path, name: str | None, note: str) -> Any:
+    """What is kept with a study under that name; None where there is no such study or note."""
+    path = studies_folder(home) / f"{name}.journal"
+    found = load(path, str(name), None) if name is not None and path.exists() else None
+    return None if found is None else value_of(found.study.user_attrs.get(NOTES + note))
+
+
 def made_with(home: Path, name: str | None) -> Mapping[str, Mapping[str, Any]] | None:
     """The models of a study by name, and the identities that they had when it was made; None where there is none."""
     return made_under(home, name).get("models")

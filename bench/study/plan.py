@@ -17,8 +17,9 @@ from bench.progress import Progress
 from bench.screening.growth import Growth
 from bench.space.enumeration import COUNTED, count
 from bench.store import Store
+from bench.study import placing
 from bench.study.drops import lazy
-from bench.study.journal import Journal, made_under, made_with, read, study_names
+from bench.study.journal import Journal, made_under, made_with, noted, read, study_names
 from bench.study.lazy import possible, reduced, rungs, sizes
 from bench.study.rehearsal import rehearse
 from bench.study.restore import same_settings
@@ -107,8 +108,8 @@ def begun(
     request: SearchRequest, store: Store, home: Path, progress: Progress, scratch: Path | None = None
 ) -> Prepared:
     """A search that is ready to run, as it was made where it exists already; see `prepare`."""
-    kept = made_with(home, request.study)
-    return settled(prepare(request, store, progress, scratch=scratch, kept=kept), home)
+    kept, placed = made_with(home, request.study), placing.placed(noted(home, request.study, placing.NOTE))
+    return settled(prepare(request, store, progress, scratch=scratch, kept=kept, placed=placed), home)
 
 
 def settled(prepared: Prepared, home: Path) -> Prepared:

@@ -6,6 +6,7 @@ from bench.backends.resolution import applying
 from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 from bench.store import Store
+from bench.study import placing
 from bench.study.cascades import chosen
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, read
@@ -47,7 +48,9 @@ def reopen(
     dataset = request.dataset.model_copy(update={"no_texts": no_texts or request.dataset.no_texts})
     extraction = request.extraction.trusting(trust_remote_code)
     request = request.model_copy(update={"dataset": dataset, "extraction": extraction})
-    prepared = prepare(request, store, progress, recorded=journal.settings["models"])
+    prepared = prepare(
+        request, store, progress, recorded=journal.settings["models"], placed=placing.placed(journal.note(placing.NOTE))
+    )
     same_settings(journal.study, name, prepared.settings, journal.id)
     request, material = reduced(request, prepared.material, journal)
     costs = kept_costs(journal)

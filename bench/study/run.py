@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cost import ModelCost
+from bench.datasets.sides import Sides
 from bench.errors import BenchError
 from bench.evaluation.ask import Ask
 from bench.evaluation.outcome import Outcome
@@ -23,7 +24,7 @@ from bench.preparation import Clock, extract_and_measure
 from bench.progress import Progress
 from bench.space.schema import Cascades
 from bench.store import Store
-from bench.study import lazy, rungs, screen, selection
+from bench.study import lazy, placing, rungs, screen, selection
 from bench.study.cascades import forget, why_not
 from bench.study.choosing import Choosing
 from bench.study.confirm import Confirmation
@@ -68,14 +69,15 @@ def prepare(
     scratch: Path | None = None,
     recorded: Mapping[str, Mapping[str, Any]] | None = None,
     kept: Mapping[str, Mapping[str, Any]] | None = None,
+    placed: Sides | None = None,
 ) -> Prepared:
     """Load the data, resolve the models and look up what is stored. Extracts nothing.
 
-    For a `scratch` folder, which makes it a dry run, and identities that were `recorded` or `kept`, see
-    `bench.wanted.Wanted`.
+    For a `scratch` folder, which makes it a dry run, identities that were `recorded` or `kept`, and the sides on which
+    rows were `placed`, see `bench.wanted.Wanted`.
 
     Raises:
-        BenchError: data or models cannot be had, or the request contradicts itself.
+        BenchError: data or models cannot be had, rows are gone, or the request contradicts itself.
     """
     if request.study is not None:
         check_name(request.study)
@@ -91,8 +93,10 @@ def prepare(
         recorded=recorded,
         kept=kept,
         poolings=request.space.sources.pooling,
+        placed=placed,
     )
     material = gather(wanted, request.protocol.folds, store, progress)
+    placing.tell(material.dataset, progress)
     for model in material.models.values():
         if model.own_pooling not in (None, *request.space.sources.pooling):
             progress.warn(
@@ -161,6 +165,7 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
     with opened(home, prepared.study, prepared.settings, progress.warn) as journal:
         # what `reopen` needs to find the study's material again
         journal.keep("request", request.model_dump(mode="json"))
+        placing.keep(journal, material.dataset, request.protocol)
         with tracking.opened(tracked(prepared.study, journal, request, material)) as parent:
             return _run(prepared, home, journal, tracking, parent, progress, deadline)
 

@@ -1,7 +1,7 @@
 """A searched study with all that it stands on: what a search gives, and what `reopen` builds from the journal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from bench.evaluation.ask import Phase
 from bench.evaluation.limits import Limits, in_words, limits
 from bench.evaluation.scoring import Scored, Scorer
 from bench.material import Material
+from bench.progress import Progress
 from bench.screening.table import SeenTable
 from bench.study.cascades import Chosen, Selected, chosen, confirmed, searched
 from bench.study.columns import SearchColumn, search_columns
@@ -120,6 +121,13 @@ class Study:
         """What the search found, the front of the trials and the cascades, the cheapest first."""
         cost = self.request.space.objectives.cost
         return sorted([*self.front, *self.cascades], key=lambda entry: cost.sign * -entry.value(cost))
+
+    def whole(self, progress: Progress) -> "Study":
+        """The same with all training rows that there are by now, to be trained on and not to be searched."""
+        material = self.material.whole
+        if material.dataset is self.material.dataset:
+            return self
+        return replace(self, material=material, scorer=material.scorer(self.request.protocol, progress))
 
     def scored(self, which: Selected, phase: Phase) -> Scored:
         """The scores of a trial or a cascade; of a cascade out of fold under thresholds without the scored rows."""
