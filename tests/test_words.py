@@ -14,9 +14,11 @@ from bench.cli.words import SETTINGS, in_options
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 OTHERS = re.compile(
     r"\b(pip install|mlflow experiments)\b"
+    r"|^study/deciding\.py:\d+ --(out|home)$"
     r"|^(figures/page\.py:|tracking/mlflow/ui\.py:\d+ --[a-z-]+$|models/hub\.py:\d+ --$)"
 )
-"""Commands of others, whose options are theirs; HTML; and what parts a repository from its module in `auto_map`."""
+"""Commands of others, whose options are theirs; those to be typed next; HTML; and what parts a repository from its
+module in `auto_map`."""
 
 
 def sentences() -> Iterator[tuple[str, str]]:

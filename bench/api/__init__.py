@@ -13,6 +13,7 @@ from bench.api.overview import (
     datasets,
     delete_study,
     doctor,
+    explain,
     fusions,
     models,
     open_ui,
@@ -22,6 +23,7 @@ from bench.api.overview import (
     studies,
     study_files,
     study_overview,
+    terms,
     told,
 )
 from bench.api.predictions import evaluate, predict
@@ -49,6 +51,7 @@ __all__ = [
     "delete_study",
     "doctor",
     "evaluate",
+    "explain",
     "export",
     "export_states",
     "extract",
@@ -73,6 +76,7 @@ __all__ = [
     "studies",
     "study_files",
     "study_overview",
+    "terms",
     "told",
     "verify_store",
 ]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bench.datasets.catalog import Available
     from bench.doctor import Check
     from bench.fusion import Operator
+    from bench.glossary import Term
     from bench.overview import ModelOverview, SpaceOverview, StudyOverview
     from bench.specs import Candidate
     from bench.study.cascades import CascadeRecord
@@ -150,6 +151,24 @@ def space_schema() -> str:
     from bench.space.files import schema
 
     return schema()
+
+
+def terms() -> Sequence[Term]:
+    """The words of tables, pages and sentences, with their meanings."""
+    from bench.glossary import TERMS
+
+    return list(TERMS.values())
+
+
+def explain(word: str) -> Term:
+    """What a word of tables, pages and sentences means.
+
+    Raises:
+        BenchError: it is none of them; the nearest is named.
+    """
+    from bench.glossary import explain as found
+
+    return found(word)
 
 
 def doctor(home: Home | Path | str | None = None) -> Sequence[Check]:

@@ -33,7 +33,7 @@ def names(
 
     Args:
         table: ``backends``, ``datasets``, ``executors``, ``models``, ``reproductions``, ``samplers``, ``spaces``,
-            ``studies`` of `home`, or ``trials`` of its `study`.
+            ``studies`` of `home`, ``terms``, or ``trials`` of its `study`.
         home: Where studies lie.
         data_home: A folder of data sets.
         study: A study of `home`.
@@ -71,6 +71,10 @@ def names(
             from bench.study.journal import study_names
 
             return study_names(Home.at(home).runs)
+        case "terms":
+            from bench.glossary import spellings
+
+            return spellings()
         case _:
             from bench.study.reopen import trial_names
 

@@ -32,6 +32,11 @@ def trials(ctx: click.Context, _: click.Parameter, incomplete: str) -> Words:
     return _matching("trials", incomplete, home=ctx.params.get("home"), study=study)
 
 
+def terms(_: click.Context, __: click.Parameter, incomplete: str) -> Words:
+    """A word that can be explained."""
+    return _matching("terms", incomplete)
+
+
 def spaces(_: click.Context, __: click.Parameter, incomplete: str) -> Words:
     """The name of a search space, or a path."""
     return _matching("spaces", incomplete) or [CompletionItem(incomplete, type="file")]

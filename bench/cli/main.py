@@ -19,6 +19,7 @@ COMMANDS = {
     "completion": "Print the completion script of a shell.",
     "doctor": "Say what is at hand, and what to fix.",
     "evaluate": "Score an exported candidate on labelled rows, and say what changed.",
+    "explain": "What a word of bench's tables and sentences means.",
     "export": "Package a candidate of a study as an MLflow model.",
     "extract": "Fill the store with hidden states, without searching.",
     "list": "List models, data sets, fusion operators, or studies.",

@@ -171,6 +171,7 @@ def decision(found: "Decision") -> None:
     terminal.echo("next, or to look closer:" if len(found.next) > 1 else "next:")
     for words in found.next:
         terminal.command(*words)
+    terminal.echo("bench explain WORD says what a word means.")
 
 
 def number(value: float | None, digits: int = 4) -> str:

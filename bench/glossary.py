@@ -1,0 +1,254 @@
+"""What the words of tables, pages and sentences mean: one word for one thing, in one place."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.errors import BenchError, nearest
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word with its meaning. `also` are other spellings by which it is found, such as an objective's name in files.
+
+    `see` names terms that say more.
+    """
+
+    name: str
+    meaning: str
+    also: tuple[str, ...] = ()
+    see: tuple[str, ...] = ()
+
+
+_ROWS = (
+    Term(
+        "candidate",
+        "A whole pipeline that could be shipped: one or more sources, how they are fused, and the head on top.",
+        see=("source", "operator", "head", "trial"),
+    ),
+    Term(
+        "source",
+        "One model, one of its layers and a pooling, written model[layer].pooling: the vector that it makes of a text.",
+        see=("layer", "pooling"),
+    ),
+    Term("layer", "Where in a model a text's hidden states are read: 0 are the embeddings, the last is the deepest."),
+    Term(
+        "pooling",
+        "How the states of a text's tokens become one vector: their mean, the last token's, or the first token's.",
+        also=("mean pooling", "last", "first"),
+    ),
+    Term(
+        "operator",
+        "How the vectors of several sources become one: concat, sum and so on; 'none' where there is one source.",
+        also=("fusion", "fused"),
+        see=("late fusion",),
+    ),
+    Term(
+        "head",
+        "The small classifier that is trained on the vectors: ridge (solved at once), logistic, or mlp (one hidden "
+        "layer). The language models themselves are never trained.",
+        also=("ridge", "logistic", "mlp"),
+    ),
+    Term("study", "One search with all that it tried and found, under a name. The same command goes on with it."),
+    Term("space", "What a search may choose from: models, layers, poolings, operators, heads; a file of its own."),
+    Term("trial", "A candidate that a search tried, by its number.", see=("tried",)),
+    Term(
+        "tried",
+        "Scored to the end (complete), given up (pruned), or failed because training diverged. Repeats of what was "
+        "tried before, and what is over a limit (infeasible), are not tried.",
+        also=("complete", "pruned", "failed", "infeasible", "repeats", "scored"),
+        see=("pruned early", "trial"),
+    ),
+    Term(
+        "pruned early",
+        "Given up before its end: because even the best that could follow would not reach the front (bound), or "
+        "because a paired test on the folds so far said that it is worse than another trial (race).",
+        also=("bound", "race"),
+    ),
+    Term(
+        "screening",
+        "Before any trial, hundreds of representations are scored in closed form, in seconds. It decides what is "
+        "tried first, and stands in no table of results.",
+        also=("screened", "rung"),
+    ),
+    Term(
+        "repetition",
+        "One cross-validation under a seed of its own: every training row is predicted once by a head that has not "
+        "seen it.",
+        also=("fold", "out of fold", "seed"),
+    ),
+    Term(
+        "worst repetition",
+        "The least of a candidate's scores over its repetitions, f1_floor in files. What a search maximises if it is "
+        "not told otherwise. It says how far seeds move a score, and nothing of other rows.",
+        also=("floor", "worst", "f1_floor", "stability", "f1 floor"),
+        see=("interval",),
+    ),
+    Term(
+        "mean ± std",
+        "Over repetitions (search) or seeds (test): the mean, and the standard deviation with n − 1.",
+        also=("mean", "std", "±", "spread"),
+    ),
+    Term(
+        "macro-F1",
+        "The mean of the classes' F1, each class counting the same, over the classes that the scored rows or the "
+        "predictions hold. A class with four rows counts as much as one with four hundred.",
+        also=("f1", "f1_mean"),
+        see=("accuracy",),
+    ),
+    Term("accuracy", "The share of rows that are right: rare classes hardly count.", also=("acc.",), see=("macro-F1",)),
+    Term(
+        "ms/text",
+        "What a candidate costs: milliseconds a text to extract its hidden states on this machine, in batches, in the "
+        "study's own settings. Heads cost next to nothing beside it.",
+        also=("latency", "latency_ms", "cost", "its cost", "extract"),
+    ),
+    Term(
+        "front",
+        "The candidates that no other beats both in score and in cost: each is the best for some budget.",
+        also=("pareto", "dominated"),
+        see=("recommended", "knee"),
+    ),
+    Term(
+        "recommended",
+        "The cheapest candidate that cannot be told apart from the best: what to take where nothing else decides, "
+        "and what `bench export` takes. Of equally cheap ones it is the better, of equal ones the first tried. The "
+        "test set has no part in it.",
+        also=("ship",),
+        see=("told apart", "best"),
+    ),
+    Term(
+        "best",
+        "The candidate with the best score of the search, whatever it costs; as a name, that of the front's trials.",
+        also=("winner",),
+        see=("worth",),
+    ),
+    Term("cheapest", "The cheap end of the front."),
+    Term("knee", "The candidate of the front farthest beyond the line between its two ends, each axis scaled to it."),
+    Term(
+        "told apart",
+        "By more than one standard error of the difference, when training rows are drawn again (whole groups). Who is "
+        "within it may as well be the best: take the cheapest of these (Breiman's rule of one standard error).",
+        also=("one standard error", "standard error", "near"),
+        see=("recommended", "redraw"),
+    ),
+    Term(
+        "redraw",
+        "Rows drawn again with replacement, as many as there are: what another sample of the same kind might have "
+        "been. Nothing is trained for it, the predictions are there already.",
+        also=("draw", "drawn again", "bootstrap", "wins"),
+    ),
+    Term(
+        "worth",
+        "What the best score is worth: the best of many is partly luck. The choice is made again on redraws, and each "
+        "time scored on the rows left out (bootstrap bias corrected cross-validation, Tsamardinos and others 2018).",
+        also=("bbc-cv", "selection", "looks like"),
+        see=("redraw",),
+    ),
+    Term(
+        "test set",
+        "Rows that the search never sees. What was chosen is trained on all training rows and scored on them.",
+        also=("test", "confirmation", "confirmed"),
+    ),
+    Term(
+        "optimistic",
+        "Said where candidates were selected on the test set, as the paper did (`protocol='paper'`): such scores are "
+        "higher than new texts will bring.",
+        also=("protocol",),
+    ),
+    Term(
+        "interval",
+        "95%: where the score would lie for other rows of the same kind, in 95 of 100 cases. A difference whose "
+        "interval holds 0 is none that these rows can show.",
+        also=("95%", "ci95"),
+        see=("resolvable",),
+    ),
+    Term(
+        "p",
+        "How often a difference as large would come about by chance if there were none. Below 0.05 it is called a "
+        "difference; it is corrected for how many are tested (Holm).",
+        also=("p vs best single", "p vs single", "holm", "p value", "significant"),
+    ),
+    Term(
+        "resolvable",
+        "The smallest true difference that these test rows would show in four of five cases (80% power). Four times "
+        "the rows halve it.",
+        also=("power", "80% power"),
+    ),
+    Term(
+        "labels",
+        "What more labels would bring: the candidate trained on half of the rows, and on what the search trained it "
+        "on, scored on the same rows; beyond these the error is taken to fall by a power of the number of rows.",
+        also=("learning curve",),
+    ),
+    Term(
+        "baseline",
+        "What any pipeline has to beat: text baselines without a language model, each model's last layer, the best "
+        "candidate of one model, late fusion.",
+        also=("tf-idf", "tfidf", "tfidf-logistic", "majority"),
+        see=("best-single", "late fusion"),
+    ),
+    Term(
+        "best-single",
+        "The best candidate of one model: whoever fuses several has to beat it.",
+        also=("best single", "one model", "single", "reference"),
+    ),
+    Term(
+        "late fusion",
+        "Heads trained on each model alone, whose probabilities are averaged.",
+        also=("late", "late-fusion"),
+    ),
+    Term(
+        "cascade",
+        "Candidates in turn: a cheap one answers where it is sure, and only the other texts go on to a dearer one. It "
+        "is made of scored candidates without training, and counts for no trial.",
+        also=("stage",),
+        see=("margin",),
+    ),
+    Term(
+        "margin",
+        "How far the likeliest class is ahead of the second. A stage of a cascade answers where its margin is at least "
+        "its threshold.",
+        also=("threshold", "below margin"),
+        see=("cascade",),
+    ),
+    Term(
+        "left",
+        "The share of texts that a stage of a cascade leaves to the next. 'random' is the same cascade where as many "
+        "texts are left, but any: what it is worth to know which.",
+        also=("reached", "left on", "random", "random deferral"),
+        see=("cascade",),
+    ),
+    Term(
+        "drop",
+        "A model or layers that a lazy search left out after few rows, because they cannot matter within a bound.",
+        also=("lazy",),
+    ),
+    Term(
+        "group", "Rows that belong together, such as the clauses of a contract: they stay on one side and in one fold."
+    ),
+)
+
+TERMS: Mapping[str, Term] = {term.name: term for term in _ROWS}
+_SPELLED = {spelling.lower(): term for term in _ROWS for spelling in (term.name, *term.also)}
+
+
+def explain(word: str) -> Term:
+    """The term that is spelled so.
+
+    Raises:
+        BenchError: there is none; the nearest is named.
+    """
+    given = " ".join(word.lower().split())
+    # cascade-3 and trial 12 are asked for as well, as they stand in tables
+    first = re.split(r"[-:\s]", given)[0]
+    last = given.rpartition("_")[2]  # weighted_f1_floor
+    for spelling in (given, given.replace("_", " "), given.removesuffix("s"), first, last):
+        if spelling in _SPELLED:
+            return _SPELLED[spelling]
+    raise BenchError(f"There is no term '{word}': {nearest(word.lower(), _SPELLED)}")
+
+
+def spellings() -> list[str]:
+    """All that `explain` takes."""
+    return sorted(_SPELLED)
