@@ -8,6 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
+from bench.errors import BenchError
+
 RUNS = Path("mlruns")
 STORE = "BENCH_STORE"
 
@@ -36,7 +38,13 @@ class Home:
 
     @classmethod
     def at(cls, place: Home | Path | str | None = None) -> Home:
-        """A home as it is, or a folder of runs (``mlruns`` where there is none) with the usual store."""
+        """A home as it is, or a folder of runs (``mlruns`` where there is none) with the usual store.
+
+        Raises:
+            BenchError: it is neither.
+        """
         if isinstance(place, Home):
             return place
+        if not isinstance(place, str | os.PathLike | None):
+            raise BenchError(f"A home is a folder, and not {place!r}.")
         return cls(RUNS if place is None else Path(place), store_home())

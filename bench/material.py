@@ -31,7 +31,7 @@ from bench.store import Store, text_key
 from bench.wanted import Wanted, need_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Material:
     """A data set, the models that take part, and what is still to be extracted of each."""
 
@@ -41,6 +41,10 @@ class Material:
     needs: tuple[Need, ...]
     store: Store
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """What it is of: the data set holds all texts."""
+        return f"<Material of {self.dataset.name}: {', '.join(self.models)}>"
 
     @property
     def settings(self) -> ResolvedSettings:

@@ -1,6 +1,7 @@
 """What commands say on a terminal of 80 columns, of the longest names: no line is longer, and no word is cut."""
 
 import json
+import logging
 import random
 import re
 import shlex
@@ -48,6 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             patch.delenv(name, raising=False)
         for name in MODELS:
             make_model(place / name)
+        # another test may have loaded MLflow before bench could silence it
+        patch.setattr(logging.getLogger("mlflow"), "disabled", True)
+        patch.setattr(logging.getLogger("mlflow.store.db.utils"), "disabled", True)
         yield place
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.datasets.request import DatasetRequest
+from bench.errors import BenchError
 from bench.home import Home
 from bench.progress import SILENT, Progress
 from bench.settings import given
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.datasets.tables.table import Quoting
     from bench.packaging.classifier import Classifier
     from bench.packaging.evaluated import Evaluated
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 def predict(
     model: str,
-    texts: Path | Sequence[str | None],
+    texts: Path | str | Sequence[str | None] | pd.DataFrame,
     *,
     text_column: str | None = None,
     id_column: str | None = None,
@@ -43,7 +46,7 @@ def predict(
 
     Args:
         model: A folder that `export` wrote, or an address in a tracking store (``models:/NAME@ALIAS`` …).
-        texts: Texts, or a file of them: a table as `search` reads it, or a text a line.
+        texts: Texts, a DataFrame, or a file: a table as `search` reads it, or a text a line.
         text_column: The table's column of texts; ``text`` where it is None.
         id_column: A column by which the answers name their rows; ``id``, if there is one, where it is None.
         keep: Other columns of the table that are to stand beside the answers.
@@ -59,9 +62,10 @@ def predict(
     Raises:
         BenchError: the file or the model cannot be read, or a model is not the one that was searched.
     """
+    from bench.datasets.frames import is_frame
     from bench.datasets.tables import Hints
     from bench.packaging.predictions import Answers
-    from bench.packaging.texts import Reading, of_list, read_texts
+    from bench.packaging.texts import Reading, of_frame, of_list, read_texts
 
     place = Home.at(home)
     settings = {"text_column": text_column, "id_column": id_column}
@@ -69,10 +73,18 @@ def predict(
     told = given(DatasetRequest, settings, name="")
     hints = Hints(told.delimiter, told.encoding, told.quoting, no_texts)
     reading = Reading(told.text_column, told.id_column, tuple(keep), hints)
-    rows = read_texts(texts, reading) if isinstance(texts, Path) else of_list(texts)
+    file = Path(texts) if isinstance(texts, str | Path) else None
+    if file is not None:
+        rows = read_texts(file, reading)
+    elif is_frame(texts):
+        rows = of_frame(texts, reading)
+    elif isinstance(texts, Iterable):
+        rows = of_list(list(texts))
+    else:
+        raise BenchError(f"There are no texts in {type(texts).__name__}: give a list of them, a DataFrame or a file.")
     for note in rows.notes:
         progress.say(note)
-    title = f"predict {texts.name}" if isinstance(texts, Path) else "predict"
+    title = "predict" if file is None else f"predict {file.name}"
     return Answers(_opened(model, place, tracking_uri, trust_remote_code), rows, title, progress)
 
 

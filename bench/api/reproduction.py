@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bench.api.tables import REPRODUCE_SETTINGS
+from bench.api.tables import REPRODUCE_SETTINGS, on_disk
 from bench.datasets.request import DatasetRequest
+from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.home import Home
 from bench.progress import SILENT, Progress
@@ -15,6 +16,8 @@ from bench.settings import given, refuse_unknown, takes
 from bench.specs import ExtractionSettings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.api.keywords import ReproduceKeywords
     from bench.reproduce.plan import ReproductionPlan
     from bench.reproduce.prepare import ReproductionRequest
@@ -31,7 +34,7 @@ def reproductions() -> dict[str, str]:
 @takes(REPRODUCE_SETTINGS)
 def reproduce(
     study: str,
-    datasets: Sequence[str],
+    datasets: Sequence[str | pd.DataFrame],
     *,
     models: Sequence[str] | None = None,
     out: Path | str | None = None,
@@ -62,7 +65,8 @@ def reproduce(
     from bench.store import Store
     from bench.tracking import tracker_of
 
-    request, place = _request(study, datasets, models, out, settings), Home.at(home)
+    place = Home.at(home)
+    request = _request(study, _named(datasets, place), models, out, settings)
     tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, source="bench reproduce", progress=progress)
     return run(prepare(request, Store(place.store), progress), place.runs, tracker, progress)
 
@@ -70,7 +74,7 @@ def reproduce(
 @takes(REPRODUCE_SETTINGS)
 def plan_reproduction(
     study: str,
-    datasets: Sequence[str],
+    datasets: Sequence[str | pd.DataFrame],
     *,
     models: Sequence[str] | None = None,
     home: Home | Path | str | None = None,
@@ -85,7 +89,15 @@ def plan_reproduction(
     from bench.reproduce.plan import dry_run
     from bench.store import Store
 
-    return dry_run(_request(study, datasets, models, None, settings), Store(Home.at(home).store), progress)
+    place = Home.at(home)
+    return dry_run(_request(study, _named(datasets, place), models, None, settings), Store(place.store), progress)
+
+
+def _named(datasets: Sequence[str | pd.DataFrame], place: Home) -> list[str]:
+    """Data sets by what finds them; frames by the files that hold their rows."""
+    if isinstance(datasets, str):
+        raise BenchError(f"Data sets are a list: give ['{datasets}'].")
+    return list(on_disk(dict(enumerate(datasets)), place).values())
 
 
 def _request(

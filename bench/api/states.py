@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from bench.api.tables import EXTRACT_SETTINGS
+from bench.api.tables import EXTRACT_SETTINGS, on_disk
 from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.home import Home
@@ -16,6 +16,8 @@ from bench.settings import given, refuse_unknown, takes
 from bench.specs import ExtractionSettings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.api.keywords import ExtractKeywords
     from bench.evaluation.cache import Kept
     from bench.material import Material
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 @takes(EXTRACT_SETTINGS)
 def extract(
-    dataset: str,
+    dataset: str | pd.DataFrame,
     models: Sequence[str],
     *,
     layers: Sequence[int] | None = None,
@@ -35,7 +37,7 @@ def extract(
     """Fill the store with the hidden states of a data set, without searching; what is stored is not computed again.
 
     Args:
-        dataset: A name, hub id, or file.
+        dataset: A name, hub id, file, or DataFrame.
         models: Names, hub ids or folders; each must be there.
         layers: Only these, from 0 (the embeddings) on; all where it is None.
         home: Where the store is, if a `Home`; else the usual store.
@@ -51,7 +53,7 @@ def extract(
 
     refuse_unknown("An extraction", settings, EXTRACT_SETTINGS)
     chosen = {} if layers is None else dict.fromkeys(models, layers)
-    request = given(DatasetRequest, {"dataset": dataset, **settings})
+    request = given(DatasetRequest, on_disk({"dataset": dataset, **settings}, Home.at(home)))
     wanted = Wanted(request, tuple(models), given(ExtractionSettings, settings), layers=chosen)
     material = gather(wanted, None, Store(Home.at(home).store), progress)
     material.extract(progress)
@@ -60,7 +62,7 @@ def extract(
 
 @takes(EXTRACT_SETTINGS)
 def export_states(
-    dataset: str,
+    dataset: str | pd.DataFrame,
     model: str,
     file: Path | str,
     *,

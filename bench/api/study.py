@@ -8,15 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bench.api.tables import on_disk
 from bench.errors import BenchError, in_words
 from bench.home import Home
+from bench.notebook import Shown
 from bench.progress import SILENT, Progress
 from bench.settings import takes
 from bench.study.settings import SEARCH_SETTINGS, search_request
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.api.keywords import SearchKeywords
     from bench.comparison import Compared
+    from bench.figures import Figure
     from bench.packaging.export import Exported
     from bench.report import Report
     from bench.study.cascades import Selected
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
 
 @takes(SEARCH_SETTINGS)
 def search(
-    dataset: str,
+    dataset: str | pd.DataFrame,
     *,
     home: Home | Path | str | None = None,
     tracking_uri: str | None = None,
@@ -39,7 +44,8 @@ def search(
     """Search (or go on with) a study and confirm its front.
 
     Args:
-        dataset: A name, hub id, or file.
+        dataset: A name, hub id, or file; or a DataFrame, whose rows are kept as a file under `home`, where the study
+            finds them again.
         home: Where the study's journal and MLflow's database lie: a folder, ``mlruns`` where it is None, or a `Home`.
         tracking_uri: MLflow server or database; that of `home` where it is None.
         tracking: False writes nothing to MLflow; the same call with True writes it later.
@@ -54,7 +60,8 @@ def search(
     from bench.study.run import search as run_search
     from bench.tracking import tracker_of
 
-    request, place = search_request(dataset=dataset, **settings), Home.at(home)
+    place = Home.at(home)
+    request = search_request(**on_disk({"dataset": dataset, **settings}, place))
     tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, progress=progress)
     prepared = begun(request, Store(place.store), place.runs, progress)
     return Searched(run_search(prepared, place.runs, tracker, progress), tracker, place, progress)
@@ -62,7 +69,7 @@ def search(
 
 @takes(SEARCH_SETTINGS)
 def plan(
-    dataset: str,
+    dataset: str | pd.DataFrame,
     *,
     home: Home | Path | str | None = None,
     progress: Progress = SILENT,
@@ -77,7 +84,8 @@ def plan(
     from bench.study.plan import dry_run
 
     place = Home.at(home)
-    return dry_run(search_request(dataset=dataset, **settings), place.runs, Store(place.store), progress)
+    request = search_request(**on_disk({"dataset": dataset, **settings}, place))
+    return dry_run(request, place.runs, Store(place.store), progress)
 
 
 def reopen(
@@ -119,8 +127,8 @@ def reopen(
     return Searched(opened, tracker, place, progress)
 
 
-@dataclass(frozen=True)
-class Searched:
+@dataclass(frozen=True, repr=False)
+class Searched(Shown):
     """A searched study. `study` holds its trials, data and evaluator."""
 
     study: Study
@@ -142,6 +150,33 @@ class Searched:
     def baselines(self) -> Mapping[str, Entry]:
         """The confirmed baselines by name."""
         return {entry.name: entry for entry in self.study.baselines}
+
+    @property
+    def shown_words(self) -> str:
+        """What to take, and what is known of that."""
+        return self.study.selection.in_words
+
+    def to_frame(self) -> pd.DataFrame:
+        """The front, the cascades and the baselines by name: search scores, costs, and what the test set says."""
+        from bench.study.tables import entries_frame
+
+        return entries_frame([*self.study.found, *self.study.baselines])
+
+    def shown_frame(self) -> pd.DataFrame:
+        """The study's scores, the other measures of its task, and the cost."""
+        objectives = self.study.request.space.objectives
+        score = objectives.score
+        names = [score.name, *(f"{each.name}_mean" for each in objectives.beside), "latency_ms"]
+        test = [f"test_{name}" for name in (f"{score.measure.name}_mean", *names[1:-1])]
+        return self.to_frame()[["candidate", *names, *test]]
+
+    @cached_property
+    def figures(self) -> Mapping[str, Figure]:
+        """The figures of the report by name, of the recommended candidate; a notebook shows each as a picture."""
+        from bench.report.report import ReportData, draw
+
+        chosen = self.choose()
+        return draw(self.study, chosen, ReportData.of(self.study, chosen), self.progress.warn)
 
     def choose(self, trial: int | str = "recommended") -> Selected:
         """A number, ``"recommended"``, ``"knee"``, ``"best"`` or ``"cheapest"`` by search scores, or a cascade."""

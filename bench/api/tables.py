@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.datasets.request import DatasetRequest
+from bench.errors import BenchError, nearest
 from bench.evaluation.protocol import Protocol
 from bench.home import Home
 from bench.settings import settings_of
@@ -14,6 +16,7 @@ from bench.study.settings import SEARCH_SETTINGS
 if TYPE_CHECKING:
     from pathlib import Path
 
+K = TypeVar("K")
 EXTRACT_SETTINGS = {**settings_of(DatasetRequest), **settings_of(ExtractionSettings)}
 REPRODUCE_SETTINGS = {**EXTRACT_SETTINGS, **settings_of(Protocol, "repetitions", "folds")}
 KEYWORDS = {
@@ -22,8 +25,32 @@ KEYWORDS = {
     "ReproduceKeywords": REPRODUCE_SETTINGS,
 }
 """The settings of calls by the name that `bench.api.keywords` has for them."""
+TABLES = (
+    "backends",
+    "datasets",
+    "executors",
+    "models",
+    "reproductions",
+    "samplers",
+    "spaces",
+    "studies",
+    "terms",
+    "trials",
+)
+"""What `names` knows."""
 CLOSED = ("backends", "executors", "reproductions", "samplers")
 """The tables of `names` outside of which there is nothing to name."""
+
+
+def on_disk(settings: Mapping[K, Any], home: Home) -> dict[K, Any]:
+    """Settings of a data set in which DataFrames are replaced by the files of `home` that hold their rows.
+
+    Raises:
+        BenchError: a frame cannot be kept.
+    """
+    from bench.datasets.frames import is_frame, kept
+
+    return {name: kept(each, home.runs / "data") if is_frame(each) else each for name, each in settings.items()}
 
 
 def names(
@@ -75,7 +102,9 @@ def names(
             from bench.glossary import spellings
 
             return spellings()
-        case _:
+        case "trials":
             from bench.study.reopen import trial_names
 
             return trial_names(Home.at(home).runs, study)
+        case _:
+            raise BenchError(f"There is no table '{table}': {nearest(table, TABLES)}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,13 +12,17 @@ from bench.errors import BenchError
 from bench.evaluation.by_fold import SeedDifference
 from bench.evaluation.scoring import Scored
 from bench.measures import MEASURES
+from bench.notebook import Shown
 from bench.study.roles import RECOMMENDED
 from bench.study.verdicts import Claim, Comparison, Verdict, judged
 from bench.tasks import TASKS, Task
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class Compared:
+
+@dataclass(frozen=True, repr=False)
+class Compared(Shown):
     """A pair of candidates compared: A is better or worse where it is in every measure of the task.
 
     `by_seed` is empty where the two were not searched on the same rows and folds; `examples` is None where a prediction
@@ -32,6 +36,21 @@ class Compared:
     by_seed: tuple[SeedDifference, ...]
     examples: Examples | None
     notes: tuple[str, ...]
+
+    @property
+    def shown_words(self) -> str:
+        """The two sides, and the verdict."""
+        return "\n".join((f"A  {self.a!r}", f"B  {self.b!r}", self.words()))
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A row a measure on the test set, A against B."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(each) for each in self.test]).set_index("title")
+
+    def shown_frame(self) -> "pd.DataFrame":
+        """The numbers of the verdict."""
+        return self.to_frame()[["a", "b", "difference", "low", "high", "p", "resolvable"]]
 
     def words(self) -> str:
         """The verdict in words."""

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.aliases import in_words
 from bench.cascade import Cascade
 from bench.errors import BenchError, nearest
 from bench.evaluation.scoring import Scored
@@ -21,13 +22,17 @@ from bench.study.study import Study, choose
 Open = Callable[[str], Study]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Contender:
     """One of the two: a scored trial of a study, or a cascade. `label` is how the user named it."""
 
     label: str
     study: Study
     record: Selected
+
+    def __repr__(self) -> str:
+        """How it was called, and what it is."""
+        return f"<{self.label}: {self.record.title}, {in_words(self.subject)}>"
 
     @property
     def subject(self) -> Candidate | Cascade:

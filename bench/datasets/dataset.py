@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -40,8 +40,8 @@ class Split:
         fingerprint: 16 hex digits of texts, label names, groups and their order, whatever the source.
     """
 
-    ids: tuple[str, ...]
-    texts: tuple[str, ...]
+    ids: tuple[str, ...] = field(repr=False)
+    texts: tuple[str, ...] = field(repr=False)
     labels: npt.NDArray[Any]
     groups: npt.NDArray[np.int64]
     fingerprint: str

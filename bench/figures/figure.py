@@ -85,6 +85,10 @@ class Figure:
 
         return bytes(svg_to_png(self._svg, scale=scale))
 
+    def _repr_svg_(self) -> str:
+        """What a notebook shows."""
+        return self._svg
+
     def html(self) -> str:
         """A page of this figure alone, which opens from disk and loads nothing."""
         return page(self.title, self.embed())

@@ -3,12 +3,16 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bench.gate.baseline import Baseline, CandidateScores, Data, ModelFacts, describe
 from bench.gate.rule import LEVEL, MARGIN, Change, RepeatedF1, changes
+from bench.notebook import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Status = Literal["passed", "failed", "warning", "note", "skipped"]
 
@@ -32,13 +36,28 @@ class Finding:
     change: Change | None = None
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Shown):
     """All findings of a check, what its scores are called, and the data set for people."""
 
     findings: tuple[Finding, ...]
     measure: str = "score"
     data: str = ""
+
+    @property
+    def shown_words(self) -> str:
+        """The outcome."""
+        return f"{self.summary}."
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A row a finding."""
+        import pandas as pd
+
+        rows = [
+            {"status": each.status, "group": each.group, "subject": each.subject, "detail": each.detail}
+            for each in self.findings
+        ]
+        return pd.DataFrame(rows)
 
     @property
     def failed(self) -> tuple[Finding, ...]:

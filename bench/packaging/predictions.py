@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import atomic
@@ -12,8 +12,11 @@ from bench.packaging.classifier import Classifier
 from bench.packaging.texts import TextFile
 from bench.progress import Progress
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Answers:
     """The answers to rows, in their order; they are computed while they are gone through, which can be done once.
 
@@ -43,6 +46,21 @@ class Answers:
                     task.advance(len(said))
         finally:
             self.classifier.close()
+
+    def to_frame(self) -> "pd.DataFrame":
+        """All of them, a row a text; numbers by label are a column each, as in ``probabilities.spam``."""
+        import pandas as pd
+
+        found = pd.DataFrame(list(self))
+        for name, kind in self.classifier.columns.items():
+            if kind == "numbers by name":
+                values = [value or {} for value in found.pop(name)]
+                found = found.join(pd.DataFrame(values, columns=self.classifier.pipeline.labels).add_prefix(f"{name}."))
+        return found if self.rows.index is None else found.set_index(self.rows.index)
+
+    def __repr__(self) -> str:
+        """How many there will be."""
+        return f"<Answers to {self.rows.count} texts, computed as they are gone through>"
 
     def save(self, out: Path | str) -> None:
         """Write all of them to `out`, whole or not at all, as the ending of its name says: .jsonl, .csv or .parquet.

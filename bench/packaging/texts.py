@@ -3,14 +3,14 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.datasets.columns import is_missing
 from bench.datasets.tables import Hints, Table, read_parts, refusal, suffix_of
 from bench.datasets.tables.encoding import content, decoded
-from bench.datasets.tables.parts import ROWS, encoding_of, text_of
+from bench.datasets.tables.parts import ROWS, TableParts, encoding_of, text_of
 from bench.datasets.tables.table import NO_HINTS, near, refuse_all
 from bench.errors import BenchError
 
@@ -65,6 +65,8 @@ class TextFile:
     beside: Mapping[str, type]
     notes: tuple[str, ...]
     parts: Callable[[], Iterator[TextRows]]
+    index: Any = None
+    """Of a DataFrame whose rows these are."""
 
     def __iter__(self) -> Iterator[TextRows]:
         return self.parts()
@@ -109,8 +111,28 @@ def of_list(texts: Sequence[Any]) -> TextFile:
 
 
 def _table(path: Path, reading: Reading) -> TextFile:
+    return _of(read_parts(path, {reading.text or "text", reading.ids or "id", *reading.keep}, reading.hints), reading)
+
+
+def of_frame(frame: Any, reading: Reading = AS_USUAL) -> TextFile:
+    """The rows of a DataFrame, read as those of a table.
+
+    Raises:
+        BenchError: it lacks a column, or a row's text is no text.
+    """
+    names = tuple(map(str, frame.columns))
+    columns = {name: frame[column].tolist() for name, column in zip(names, frame.columns, strict=True)}
+
+    def parts() -> Iterator[Table]:
+        for start in range(0, len(frame), ROWS):
+            some = {name: values[start : start + ROWS] for name, values in columns.items()}
+            yield Table("The frame", "", names, some, first=start)
+
+    return replace(_of(TableParts("The frame", names, (), parts), reading), index=frame.index)
+
+
+def _of(found: TableParts, reading: Reading) -> TextFile:
     text, ids = reading.text or "text", reading.ids or "id"
-    found = read_parts(path, {text, ids, *reading.keep}, reading.hints)
     for setting, name in [("text_column", text), *reading.named]:
         if name not in found.names:
             hint = near(name, found.names, reading.hints.no_texts)

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.cost import ModelCost
 from bench.errors import BenchError, unreadable
 from bench.evaluation.scoring import Scored
 from bench.files import atomic, write_json
 from bench.metrics import finite
+from bench.notebook import Shown
 from bench.preparation import Clock, extract_and_measure
 from bench.progress import Progress
 from bench.reproduce.columns import Row
@@ -25,9 +26,12 @@ from bench.specs import Candidate, fingerprint
 from bench.study.writing import candidate_params
 from bench.tracking import Record, Tolerant, TrackedStudy, Tracker
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class FinishedStudy:
+
+@dataclass(frozen=True, repr=False)
+class FinishedStudy(Shown):
     """A study on a data set, finished. `dataset` joins the names where it is across several.
 
     `untracked` says why the tracking store lacks something of it.
@@ -40,6 +44,17 @@ class FinishedStudy:
     tracking_uri: str | None
     parent_run_id: str | None
     untracked: str | None
+
+    @property
+    def shown_words(self) -> str:
+        """The findings in sentences."""
+        return "\n".join(self.findings.notes)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The rows of the study's table."""
+        import pandas as pd
+
+        return pd.DataFrame(self.findings.rows)
 
     @property
     def errata(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+from bench.aliases import in_words
 from bench.cascade import Cascade
 from bench.cost import ModelCost, costs_of, costs_of_cascade, latency_estimated
 from bench.evaluation.by_fold import by_seed, redrawn
@@ -28,7 +29,7 @@ from bench.tasks import TASKS
 BEST_SINGLE, LATE_FUSION = "best-single", "late-fusion"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Entry:
     """A candidate or a baseline with its search scores and its confirmation on the test set.
 
@@ -55,6 +56,14 @@ class Entry:
     comparison: Comparison | None = None
     latency_estimated: bool = False
     cascade: Tested | None = None
+
+    def __repr__(self) -> str:
+        """Its name, what it is, and how it scores."""
+        score = self.objectives.score
+        cost = "" if self.latency_ms is None else f", {self.latency_ms:.2f} ms/text"
+        test = score.measure.shown(self.confirmed.summary(score.measure).mean)
+        found = f"{score.name} {score.measure.shown(self.value(score))}{cost}, test {score.measure.short} {test}"
+        return f"<{self.name}: {'' if self.subject is None else f'{in_words(self.subject)}; '}{found}>"
 
     @property
     def subject(self) -> Candidate | Cascade | None:

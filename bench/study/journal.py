@@ -78,7 +78,7 @@ def made_with(home: Path, name: str | None) -> Mapping[str, Mapping[str, Any]] |
 
 def check_name(name: str) -> None:
     """Raise BenchError where `name` could not be a study's file."""
-    if not re.fullmatch(r"[\w.,=@+-][\w .,=@+-]*", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.,=@+-][\w .,=@+-]*", name):
         raise BenchError(f"'{name}' cannot be a study's name: use letters, digits, spaces and . , = @ + - _")
 
 

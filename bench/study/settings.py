@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from bench.datasets.request import DatasetRequest
 from bench.durations import in_seconds
+from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.settings import given, refuse_unknown, settings_of
 from bench.space.files import load as load_space
@@ -118,7 +119,9 @@ def search_request(**values: Any) -> SearchRequest:
     """
     refuse_unknown("A search", values, SEARCH_SETTINGS)
     name = values.get("space") or SEARCH_SETTINGS["space"].default
-    space = load_space(name)
+    if not isinstance(name, str | Path):
+        raise BenchError(f"The setting 'space' cannot be {name!r}: it should be a name or a file.")
+    space = load_space(str(name))
     if values.get("sampler"):
         space = space.model_copy(update={"sampler": given(Sampler, values)})
     rules = given(Protocol, values, **dict(space.protocol))

@@ -46,7 +46,7 @@ class Session:
     untracked: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """A study whose `front`, `baselines` and `cascades` are confirmed.
 
@@ -65,6 +65,10 @@ class Study:
     cascades: Sequence[Entry] = ()
     session: Session | None = None
     home: Path | None = None
+
+    def __repr__(self) -> str:
+        """Its name and how far it is: what it stands on holds all texts."""
+        return f"<Study '{self.name}' of {self.material.dataset.name}: {self.journal.tried} candidates tried>"
 
     @property
     def trials(self) -> dict[str, int]:

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bench.aliases import in_words
 from bench.cost import ModelCost, costs_of
 from bench.escaping import csv_file
 from bench.measures import AGGREGATIONS, LATENCY, Objective, aggregated, cost_names
@@ -14,6 +15,9 @@ from bench.specs import Logistic
 from bench.study.confirm import Entry
 from bench.study.result import entry_json
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COMPARED = (
     *("against", "difference", "difference_low", "difference_high", "p", "resolvable"),
     *("retrained_low", "retrained_high"),
@@ -23,12 +27,30 @@ COMPARED = (
 
 def entries_csv(entries: Sequence[Entry]) -> bytes:
     """The front or the baselines as a table: search scores, then the test set's."""
-    objectives = entries[0].objectives if entries else Objectives()
-    columns, rows = _columns(objectives), []
-    for entry in entries:
-        flat = _flat(entry)
-        rows.append([flat.get(column) for column in columns])
-    return csv_file(columns, rows)
+    return csv_file(*entries_table(entries))
+
+
+def entries_table(entries: Sequence[Entry]) -> tuple[list[str], list[list[Any]]]:
+    """The same as columns and rows."""
+    columns = _columns(entries[0].objectives if entries else Objectives())
+    flats = map(_flat, entries)
+    return columns, [[flat.get(column) for column in columns] for flat in flats]
+
+
+def entries_frame(entries: Sequence[Entry]) -> "pd.DataFrame":
+    """The same by name, with each candidate in a line."""
+    import pandas as pd
+
+    columns, rows = entries_table(entries)
+    frame = pd.DataFrame(rows, columns=columns).set_index("name")
+    frame.insert(0, "candidate", [_described(entry) for entry in entries])
+    return frame
+
+
+def _described(entry: Entry) -> str:
+    if entry.cascade is not None:
+        return entry.cascade.record.in_words
+    return "" if entry.candidate is None else in_words(entry.candidate)
 
 
 def _flat(entry: Entry) -> dict[str, Any]:

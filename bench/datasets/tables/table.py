@@ -47,7 +47,7 @@ class Table:
     file: str
     sha256: str
     names: tuple[str, ...]
-    columns: dict[str, list[Any]]
+    columns: dict[str, list[Any]] = field(repr=False)
     class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lines: Sequence[int] | None = None
     first: int = 0
