@@ -119,6 +119,7 @@ def test_every_command(called: Called) -> None:
     run("report", STUDY, "--trial", "best")
     run("compare", f"{STUDY}:best", f"{STUDY}:{numbers[0]}")
     run("export", STUDY, "--trial", numbers[0], "--out", "exported to a folder with a long name")
+    run("evaluate", "--model", "exported to a folder with a long name", DATA)
     run("check", "--baseline", "baseline.json", "--update", "--study", STUDY, "--yes")
     run("check", "--baseline", "baseline.json")
     layers = ("--folds", "2", "--repetitions", "1")
