@@ -264,13 +264,72 @@ def test_an_unchanged_pipeline_passes_with_equal_scores(pipeline: Path, called: 
 @pytest.mark.parametrize(
     ("old", "new"), [("oil rose", "tin rose"), ("late 1,pay", "late 1,oil")], ids=["text", "label"]
 )
-def test_changed_rows_fail_and_end_the_check(pipeline: Path, called: Called, old: str, new: str) -> None:
+def test_changed_rows_fail_and_end_the_check_of_a_baseline_that_knows_no_rows(
+    pipeline: Path, called: Called, old: str, new: str
+) -> None:
+    edited(pipeline, lambda content: content.pop("rows"))
     rows = pipeline / "rows.csv"
     rows.write_text(rows.read_text().replace(old, new, 1))
     found = failed(called)
     assert found
     assert all(subject in {"train rows", "test rows"} for subject in found)
     assert "texts, labels, groups or their order changed" in next(iter(found.values()))
+
+
+def quality(called: Called) -> tuple[int, list[dict[str, Any]], dict[str, str]]:
+    """Status, the findings on scores, and subject → detail of the others that are no pass."""
+    status, out, _ = called(*CHECK, "--json")
+    findings = json.loads(out)["findings"]
+    told = {each["subject"]: each["detail"] for each in findings if each["status"] in {"failed", "warning"}}
+    return status, [each for each in findings if each["group"] == "quality"], told
+
+
+def test_rows_that_came_are_named_and_the_others_judged_exactly(pipeline: Path, called: Called) -> None:
+    rows = pipeline / "rows.csv"
+    head, *lines = rows.read_text().splitlines()
+    later = [f"a later text of number {number},{('oil', 'pay')[number % 2]}" for number in range(30)]
+    rows.write_text("\n".join([head, *later[:10], *reversed(lines), *later[10:]]) + "\n")
+    status, scores, told = quality(called)
+    assert status == 0
+    assert [each["change"]["difference"] for each in scores] == [0.0, 0.0]
+    assert list(told) == ["rows that came"]
+    assert told["rows that came"].startswith("30: 'train/")
+    # an update takes them in, on the sides that they have
+    assert called(*CHECK, "--update", "--yes")[0] == 0
+    assert read(pipeline / "baseline.json").data.train.rows > _baselines[0].data.train.rows
+    assert quality(called)[::2] == (0, {})
+
+
+def test_rows_that_went_are_named_and_those_that_stayed_judged(
+    pipeline: Path, called: Called, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pipeline / "rows.csv"
+    head, *lines = rows.read_text().splitlines()
+    rows.write_text("\n".join([head, *lines[6:]]) + "\n")
+    status, scores, told = quality(called)
+    assert status == 1
+    assert "6: 'train/" in told["rows that went"]
+    assert {each["status"] for each in scores} == {"passed"}
+    assert all("rows that stayed" in each["detail"] for each in scores)
+    assert all("values" not in subject and "counts" not in subject for subject in told)
+    generator, prediction = np.random.default_rng(0), FittedHead.prediction
+
+    def worse(*arguments: Any, **options: Any) -> Prediction:
+        p = prediction(*arguments, **options)
+        turned = generator.random((len(p.logs), 1)) < 0.4
+        return Prediction(*(np.where(turned, each[:, ::-1], each) for each in p))
+
+    monkeypatch.setattr(FittedHead, "prediction", worse)
+    assert {each["status"] for each in quality(called)[1]} == {"failed"}
+
+
+def test_a_row_with_another_label_is_named(pipeline: Path, called: Called) -> None:
+    rows = pipeline / "rows.csv"
+    rows.write_text(rows.read_text().replace("late 1,pay", "late 1,oil", 1))
+    status, scores, told = quality(called)
+    assert status == 1
+    assert told["rows with another label"].startswith("1: 'train/1'")
+    assert {each["status"] for each in scores} == {"passed"}
 
 
 def test_changed_weights_fail_by_digest_and_by_value(pipeline: Path, called: Called) -> None:

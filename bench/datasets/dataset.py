@@ -120,13 +120,13 @@ class Grown:
         train: All training rows: those of the data set's `train`, then the later ones.
         rows: How many rows are later, by side; the later test rows are the last of the data set's `test`.
         test: Fingerprint of the test rows of the first split.
-        gone: By side, the places in the first split of rows that are no longer there.
+        gone: By side, what rows were called that are no longer there.
     """
 
     train: Split
     rows: Mapping[str, int]
     test: str
-    gone: Mapping[str, Sequence[int]]
+    gone: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,26 @@ class Dataset:
     @property
     def whole(self) -> "Dataset":
         """The same with all training rows, those that came after the first split too."""
-        return self if self.grown is None else replace(self, train=self.grown.train, grown=None)
+        if self.grown is None or self.sides is None:
+            return self
+        train, test = self.grown.train, self.test
+        every = Sides.of({"train": train, "test": test}, self.sides.closed, self.sides.salt)
+        if every is not None:
+            # a side that takes no later rows may have been reduced: its rows are remembered all the same
+            same = [side for side, count in self.grown.rows.items() if not count]
+            kept: dict[str, Any] = {side: getattr(self.sides, side) for side in same}
+            ids = every.ids | {side: self.sides.ids[side] for side in same if side in self.sides.ids}
+            every = every.model_copy(update=kept | {"ids": ids})
+        return replace(self, train=train, sides=every, grown=None)
+
+    @property
+    def came(self) -> dict[str, Sequence[str]]:
+        """By side, what later rows are called."""
+        grown = self.grown
+        if grown is None:
+            return {}
+        sides = {"train": grown.train.ids, "test": self.test.ids}
+        return {side: ids[len(ids) - grown.rows[side] :] for side, ids in sides.items()}
 
     @property
     def texts(self) -> list[str]:

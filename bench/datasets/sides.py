@@ -9,6 +9,9 @@ import hashlib
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import Field
 
 from bench.datasets.columns import Rows
 from bench.datasets.splits import TEST_SHARE
@@ -19,28 +22,51 @@ MOST_ROWS = 200_000
 """Of larger files nothing is remembered: the keys would be what makes a journal large."""
 
 
+class NamedTexts(Protocol):
+    """Rows of a side."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """What each is called."""
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """One a row."""
+
+
 class Sides(Spec):
     """Who was placed where when the file was first split: a key a row, in the order of the rows, joined in base64.
 
-    `closed` names the sides that take no later rows. `salt` is that of the hash which places these.
+    `ids` are what the rows are called by side. `closed` names the sides that take no later rows. `salt` is that of the
+    hash which places these.
     """
 
     train: str
     test: str
+    ids: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     closed: tuple[str, ...] = ()
     salt: str = ""
 
     @classmethod
-    def of(cls, sides: Mapping[str, Rows], closed: Iterable[str] = (), salt: str = "") -> "Sides | None":
+    def of(cls, sides: Mapping[str, NamedTexts], closed: Iterable[str] = (), salt: str = "") -> "Sides | None":
         """Of both sides' rows; None where there are too many."""
-        if sum(map(len, sides.values())) > MOST_ROWS:
+        if sum(len(rows.texts) for rows in sides.values()) > MOST_ROWS:
             return None
-        return cls(**{side: _joined(rows.texts) for side, rows in sides.items()}, closed=tuple(closed), salt=salt)
+        return cls(
+            train=joined(sides["train"].texts),
+            test=joined(sides["test"].texts),
+            ids={side: tuple(rows.ids) for side, rows in sides.items()},
+            closed=tuple(closed),
+            salt=salt,
+        )
 
     def keys(self, side: str) -> list[bytes]:
         """The keys of a side's rows, in order."""
-        content = base64.b64decode(getattr(self, side))
-        return [content[start : start + KEY_BYTES] for start in range(0, len(content), KEY_BYTES)]
+        return parted(getattr(self, side))
+
+    def name(self, side: str, place: int) -> str:
+        """What a row is called."""
+        return self.ids[side][place] if side in self.ids else f"{side} row {place + 1}"
 
 
 @dataclass(frozen=True)
@@ -50,13 +76,13 @@ class Placed:
     Attributes:
         known: By side, the rows that were there when it was split, in that order.
         later: By side, those that came since, in the file's order.
-        gone: By side, the places in the order of the first split of those that are no longer there.
+        gone: By side, what those are called that are no longer there.
         closed: The sides that take no later rows.
     """
 
     known: dict[str, Rows]
     later: dict[str, Rows]
-    gone: dict[str, list[int]]
+    gone: dict[str, list[str]]
     closed: tuple[str, ...] = ()
 
     @property
@@ -78,18 +104,18 @@ def place(found: Mapping[str, Rows], sides: Sides) -> Placed:
     """
     pools = {side: _by_key(rows.texts) for side, rows in found.items()}
     known: dict[str, Rows] = {}
-    gone: dict[str, list[int]] = {}
+    gone: dict[str, list[str]] = {}
     of_text: dict[bytes, str] = {}
     of_group: dict[str, str] = {}
     for side in ("train", "test"):
         source = side if side in found else "train"
-        places, gone[side] = list[int](), list[int]()
+        places, gone[side] = list[int](), list[str]()
         for number, key in enumerate(sides.keys(side)):
             of_text[key] = side
             if pools[source][key]:
                 places.append(pools[source][key].popleft())
             else:
-                gone[side].append(number)
+                gone[side].append(sides.name(side, number))
         known[side] = found[source].take(places)
         of_group |= {group: side for group in known[side].groups if group is not None}
     later: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
@@ -126,5 +152,12 @@ def _by_key(texts: Sequence[str]) -> dict[bytes, deque[int]]:
     return places
 
 
-def _joined(texts: Iterable[str]) -> str:
+def joined(texts: Iterable[str]) -> str:
+    """The keys of texts, one behind the other, in base64."""
     return base64.b64encode(b"".join(map(key_of, texts))).decode()
+
+
+def parted(keys: str) -> list[bytes]:
+    """The keys that were `joined`."""
+    content = base64.b64decode(keys)
+    return [content[start : start + KEY_BYTES] for start in range(0, len(content), KEY_BYTES)]

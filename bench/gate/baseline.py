@@ -11,6 +11,7 @@ from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.files import atomic
+from bench.gate.rows import PinnedRows
 from bench.identity import PINNED, KeyGroup, only
 from bench.measures import Measure
 from bench.metrics import Summary, summarise
@@ -116,12 +117,14 @@ class CandidateScores(Spec):
 
     They are by the first measure of the data set's task, which is macro-F1 in classification.
 
+    `predicted` are the classes that each seed gave the rows, where those are pinned one by one (see `bench.gate.rows`).
     `name` describes the candidate for the reader of the file; the order is that of the pinned candidates.
     """
 
     name: str
     f1: tuple[Finite, ...]
     folds: tuple[tuple[Finite, ...], ...]
+    predicted: tuple[str, ...] = ()
 
     @property
     def summary(self) -> Summary:
@@ -130,7 +133,7 @@ class CandidateScores(Spec):
 
 
 class Baseline(Spec):
-    """What is checked, and what was measured when it was written."""
+    """What is checked, and what was measured when it was written; `rows` where the data set is a file."""
 
     format: Literal[1] = 1
     pinned: Pinned
@@ -138,6 +141,7 @@ class Baseline(Spec):
     data: Data
     models: dict[str, ModelFacts]
     scores: tuple[CandidateScores, ...]
+    rows: PinnedRows | None = None
 
     @property
     def measure(self) -> Measure:
@@ -240,6 +244,10 @@ def write(path: Path, baseline: Baseline) -> None:
         if not scores.f1:
             raise BenchError(f"The training of {scores.name} diverges, so it cannot be in a baseline: leave it out.")
     content = baseline.model_dump(mode="json")
+    if baseline.rows is None:
+        del content["rows"]
+        for each in content["scores"]:
+            del each["predicted"]
     request = content["pinned"]["dataset"]
     content["pinned"]["dataset"] = {
         name: value

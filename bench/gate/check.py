@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.datasets.sides import Sides
 from bench.errors import BenchError
 from bench.gate.baseline import Baseline, Pinned, Repeats
-from bench.gate.judge import Finding, Verdict, judge, judge_data
+from bench.gate.judge import Finding, Verdict, judge, judge_data, judge_rows
 from bench.gate.measure import data_of, fresh_store, look, measure
 from bench.progress import SILENT, Progress
 from bench.study.confirm import front as front_of
@@ -30,20 +31,23 @@ def check(
 ) -> Verdict:
     """Evaluate the candidates of `baseline` again, from the data and the models' files on, and compare.
 
-    Where the rows are not the same, nothing else is: the check ends there. Of the folder `store`, nothing but converted
-    models is read. A model's own code runs only with `trust_remote_code`, and only if it is the baseline's.
+    Rows that came since the baseline are named and left out. Where rows went, those that stayed are judged; where it is
+    not known which did, the check ends there. Of the folder `store`, nothing but converted models is read. A model's
+    own code runs only with `trust_remote_code`, and only if it is the baseline's.
 
     Raises:
         BenchError: the check could not run: data or models cannot be had, or not be run.
     """
     with fresh_store(store) as fresh:
         recorded = {name: facts.identity for name, facts in baseline.models.items()}
-        material = look(baseline.pinned, recorded, fresh, progress, trust_remote_code=trust_remote_code)
-        data = judge_data(baseline.data, data_of(material.dataset))
-        if any(finding.status == "failed" for finding in data):
+        placed = None if baseline.rows is None else baseline.rows.sides
+        material = look(baseline.pinned, recorded, fresh, progress, trust_remote_code=trust_remote_code, placed=placed)
+        moved = judge_rows(material.dataset)
+        data = [*judge_data(baseline.data, data_of(material.dataset)), *moved]
+        if any(finding.status == "failed" for finding in data) and baseline.rows is None:
             left = Finding("quality", "candidates", "skipped", "not evaluated: the rows are not the baseline's")
             return Verdict((*data, left), baseline.measure.title)
-        return judge(baseline, measure(baseline.pinned, material, progress), fail_on_latency)
+        return judge(baseline, measure(baseline.pinned, material, progress), fail_on_latency, moved)
 
 
 def measured(
@@ -52,17 +56,20 @@ def measured(
     progress: Progress = SILENT,
     *,
     recorded: Mapping[str, Mapping[str, Any]] | None = None,
+    placed: Sides | None = None,
     trust_remote_code: bool = False,
 ) -> Baseline:
-    """A new baseline of what is pinned; `store` and `trust_remote_code` as in `check`.
+    """A new baseline of what is pinned, with all rows that there are; `store` and `trust_remote_code` as in `check`.
 
-    `recorded` are the models' identities, by name, where what is pinned comes from.
+    `recorded` are the models' identities, by name, and `placed` the sides of the rows, where what is pinned comes from.
 
     Raises:
         BenchError: data or models cannot be had, or not be run.
     """
     with fresh_store(store) as fresh:
-        material = look(pinned, recorded or {}, fresh, progress, trust_remote_code=trust_remote_code)
+        material = look(
+            pinned, recorded or {}, fresh, progress, trust_remote_code=trust_remote_code, placed=placed
+        ).whole
         # what `auto` chose here is what a check elsewhere must run; the device stays open
         extraction = pinned.extraction.model_copy(update={"backend": material.settings.backend})
         return measure(pinned.model_copy(update={"extraction": extraction}), material, progress)

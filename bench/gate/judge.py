@@ -1,13 +1,16 @@
 """A baseline against what is measured now: what must be equal, what may differ by rounding, and what by chance."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bench.datasets.dataset import Dataset
+from bench.errors import listed
 from bench.gate.baseline import Baseline, CandidateScores, Data, ModelFacts, describe
+from bench.gate.rows import on_stayed, relabelled, score_by, stayed
 from bench.gate.rule import LEVEL, MARGIN, Change, RepeatedF1, changes
 from bench.notebook import Shown
 
@@ -88,19 +91,51 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def judge(baseline: Baseline, now: Baseline, fail_on_latency: float | None = None) -> Verdict:
-    """Compare; `fail_on_latency` is the growth of a model's relative latency beyond which the check fails."""
-    findings = [*judge_data(baseline.data, now.data)]
+def judge(
+    baseline: Baseline, now: Baseline, fail_on_latency: float | None = None, moved: Sequence[Finding] = ()
+) -> Verdict:
+    """Compare; `fail_on_latency` is the growth of a model's relative latency beyond which the check fails.
+
+    `moved` is what is said of rows that came and went.
+    """
+    findings = [*judge_data(baseline.data, now.data), *moved]
+    if baseline.rows is not None and now.rows is not None and (names := relabelled(baseline.rows, now.rows)):
+        detail = f"{len(names)}: {listed(names)}"
+        findings.append(Finding("data", "rows with another label", "failed", detail))
+    rows_went = baseline.data.train != now.data.train
     for name in baseline.models.keys() & now.models.keys():
         identity = now.models[name].identity
         tolerance = max(TOLERANCE[identity[key]] for key in ("dtype", "storage_dtype"))
-        findings += _model(name, baseline.models[name], now.models[name], tolerance, fail_on_latency)
+        of_model = _model(name, baseline.models[name], now.models[name], tolerance, fail_on_latency)
+        findings += map(_of_other_rows, of_model) if rows_went else of_model
     findings.sort(key=lambda finding: ("data", "model", "latency").index(finding.group))
     same_rows = baseline.data.train == now.data.train and baseline.pinned.protocol == now.pinned.protocol
     findings += _quality(baseline, now, same_rows=same_rows)
     software = _changed(baseline.software, now.software)
     findings.append(Finding("software", "versions", "note" if software else "passed", software or "equal"))
     return Verdict(tuple(findings), now.measure.title, now.pinned.dataset.title)
+
+
+def _of_other_rows(finding: Finding) -> Finding:
+    """What of a model depends on the rows is no fault of the model where these are others."""
+    if finding.status == "failed" and finding.subject.endswith((": counts", ": values")):
+        return replace(finding, status="skipped", detail=f"of other rows ({finding.detail})")
+    return finding
+
+
+def judge_rows(dataset: Dataset) -> list[Finding]:
+    """The rows that came since they were pinned, which are left out, and those that went."""
+    grown, findings = dataset.grown, []
+    if grown is None:
+        return []
+    came = [name for names in dataset.came.values() for name in names]
+    if came:
+        train, test = grown.rows["train"], grown.rows["test"]
+        where = f"{train} to train on and {test} to test on, left out until the baseline is updated"
+        findings.append(Finding("data", "rows that came", "warning", f"{len(came)}: {listed(came)} ({where})"))
+    if went := [name for names in grown.gone.values() for name in names]:
+        findings.append(Finding("data", "rows that went", "failed", f"{len(went)}: {listed(went)}"))
+    return findings
 
 
 def judge_data(then: Data, now: Data) -> list[Finding]:
@@ -172,11 +207,19 @@ def _latency(name: str, then: float, now: float, fail_on: float | None) -> Findi
 def _quality(baseline: Baseline, now: Baseline, *, same_rows: bool) -> list[Finding]:
     then = baseline.by_candidate
     pairs = {each: (then[each], after) for each, after in now.by_candidate.items() if each in then}
-    if not same_rows:
-        words = "not compared: the rows or the folds are others than the baseline's"
-        return [Finding("quality", describe(each), "skipped", words) for each in pairs]
     trained = [(_scores(before), _scores(after)) for before, after in pairs.values() if after.f1]
-    found = iter(changes(trained, now.data.train.rows))
+    rows, where = now.data.train.rows, ""
+    if not same_rows:
+        old, new, protocol = baseline.rows, now.rows, now.pinned.protocol
+        rows = 0 if old is None or new is None else len(stayed(old, new)[0])
+        if old is None or new is None or baseline.pinned.protocol != protocol or 2 * rows < baseline.data.train.rows:
+            words = "not compared: the rows or the folds are others than the baseline's"
+            return [Finding("quality", describe(each), "skipped", words) for each in pairs]
+        score = score_by(now.pinned.dataset.task, protocol.classes)
+        both = [(before, after) for before, after in pairs.values() if after.f1]
+        trained = [on_stayed(old, new, before.predicted, after.predicted, score) for before, after in both]
+        where = f" on the {rows} of {baseline.data.train.rows} rows that stayed"
+    found = iter(changes(trained, rows))
     findings = []
     for candidate, (_, after) in pairs.items():
         if not after.f1:
@@ -185,7 +228,8 @@ def _quality(baseline: Baseline, now: Baseline, *, same_rows: bool) -> list[Find
         change = next(found)
         # what cannot be compared has not been shown to hold
         status: Status = "passed" if math.isfinite(change.difference) and not change.fell else "failed"
-        findings.append(Finding("quality", describe(candidate), status, in_words(change, now.measure.title), change))
+        words = in_words(change, now.measure.title + where)
+        findings.append(Finding("quality", describe(candidate), status, words, change))
     return findings
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.datasets.dataset import Dataset, Split
+from bench.datasets.sides import Sides
 from bench.errors import BenchError
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator
@@ -33,10 +34,10 @@ from bench.gate.baseline import (
     slots_by_model,
 )
 from bench.gate.latency import relative_latency
+from bench.gate.rows import PinnedRows, score_by, written
 from bench.heads import DivergedError
 from bench.identity import PINNED, KeyGroup, only
 from bench.material import Material, gather
-from bench.measures import F1, Predictions
 from bench.models.package import CONVERTED
 from bench.progress import SILENT, Progress
 from bench.proof import open_model
@@ -76,6 +77,7 @@ def look(
     progress: Progress = SILENT,
     *,
     trust_remote_code: bool = False,
+    placed: Sides | None = None,
 ) -> Material:
     """Load the data and resolve the models; code of theirs must be trusted, and what was `recorded` (by name).
 
@@ -85,7 +87,7 @@ def look(
     models = sorted(slots_by_model(pinned))
     # whatever a study has adopted, a gate that took rows for equal could not say what changed
     extraction = pinned.extraction.trusting(trust_remote_code).model_copy(update={"no_adopt": True})
-    wanted = Wanted(pinned.dataset, models, extraction, recorded=recorded)
+    wanted = Wanted(pinned.dataset, models, extraction, recorded=recorded, placed=placed)
     material = gather(wanted, pinned.protocol.folds, store, progress)
     if (rows := len(material.dataset.train)) > MOST_ROWS:
         raise BenchError(
@@ -95,12 +97,15 @@ def look(
 
 
 def data_of(dataset: Dataset) -> Data:
-    """Sizes and fingerprints of the rows."""
+    """Sizes and fingerprints of the rows, without those that came since."""
 
     def rows(split: Split) -> RowsDigest:
         return RowsDigest(rows=len(split), contents=split.fingerprint)
 
-    return Data(train=rows(dataset.train), test=rows(dataset.test), labels=len(dataset.labels))
+    test, grown = rows(dataset.test), dataset.grown
+    if grown is not None:
+        test = RowsDigest(rows=test.rows - grown.rows["test"], contents=grown.test)
+    return Data(train=rows(dataset.train), test=test, labels=len(dataset.labels))
 
 
 def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> Baseline:
@@ -124,7 +129,12 @@ def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> 
             scores.append(_scores(scorer, candidate, pinned.protocol))
             task.advance()
     return Baseline(
-        pinned=pinned, software=_software(), data=data_of(dataset), models=dict(models), scores=tuple(scores)
+        pinned=pinned,
+        software=_software(),
+        data=data_of(dataset),
+        models=dict(models),
+        scores=tuple(scores),
+        rows=PinnedRows.of(dataset, pinned.protocol.protocol),
     )
 
 
@@ -181,10 +191,10 @@ def _scores(scorer: Scorer, candidate: Candidate, repeats: Repeats) -> Candidate
     dataset, protocol = scorer.dataset, scorer.protocol
     task, train = TASKS[dataset.task], dataset.train
 
+    score = score_by(dataset.task, repeats.classes)
+
     def value(rows: np.ndarray, predicted: np.ndarray) -> float:
-        said = Predictions(train.labels[rows], predicted, dataset.labels)
-        all_classes = repeats.classes == "all" and task.measure == F1
-        return round(float(np.mean(said.scores.f1)) if all_classes else task.measure.compute(said), DIGITS)
+        return round(score(train.labels[rows], predicted, dataset.labels), DIGITS)
 
     by_fold = tuple(
         tuple(
@@ -194,7 +204,8 @@ def _scores(scorer: Scorer, candidate: Candidate, repeats: Repeats) -> Candidate
         for repetition in repetitions
     )
     whole = tuple(value(repetition.rows, repetition.predicted) for repetition in repetitions)
-    return CandidateScores(name=describe(candidate), f1=whole, folds=by_fold)
+    by_row = () if dataset.sides is None else tuple(written(each.predicted) for each in repetitions)
+    return CandidateScores(name=describe(candidate), f1=whole, folds=by_fold, predicted=by_row)
 
 
 def _software() -> dict[str, str]:

@@ -8,6 +8,7 @@ from bench.gate.baseline import Baseline, describe, read, write
 from bench.gate.check import from_study, measured
 from bench.gate.judge import Verdict, judge
 from bench.progress import SILENT, Progress
+from bench.study import placing
 from bench.study.reopen import searched
 from bench.study.settings import differences
 
@@ -62,7 +63,17 @@ def update(
     if study is None:
         assert old is not None
         pinned, recorded = old.pinned, {name: facts.identity for name, facts in old.models.items()}
+        sides = None if old.rows is None else old.rows.sides
     else:
-        pinned, recorded = from_study(home, study, trials, *subset), searched(home, study)[0].settings["models"]
-    new = measured(pinned.at_home(data_home), store, progress, recorded=recorded, trust_remote_code=trust_remote_code)
+        journal = searched(home, study)[0]
+        pinned, recorded = from_study(home, study, trials, *subset), journal.settings["models"]
+        sides = placing.placed(journal.note(placing.NOTE))
+    new = measured(
+        pinned.at_home(data_home),
+        store,
+        progress,
+        recorded=recorded,
+        placed=sides,
+        trust_remote_code=trust_remote_code,
+    )
     return Update(file, old, new, None if old is None else judge(old, new))

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.datasets.dataset import Dataset
 from bench.datasets.sides import Sides
-from bench.errors import BenchError, counted
+from bench.errors import BenchError, counted, listed
 from bench.evaluation.protocol import Protocol
 from bench.progress import Progress
 from bench.study.journal import Journal
@@ -38,9 +38,10 @@ def tell(dataset: Dataset, progress: Progress) -> None:
     grown = dataset.grown
     if grown is None:
         return
-    if gone := sum(map(len, grown.gone.values())):
+    if gone := [name for names in grown.gone.values() for name in names]:
         raise BenchError(
-            f"{dataset.name} lacks {counted(gone, 'row')} that the study has searched, or their texts have changed. "
+            f"{dataset.name} lacks {counted(len(gone), 'row')} that the study has searched, or their texts have "
+            f"changed: {listed(gone)}. "
             "A file may grow: put them back, or search what is left under another `study` name."
         )
     train, test = grown.rows["train"], grown.rows["test"]
