@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,8 @@ def test_the_lower_end_is_over_rows_where_repetitions_agree() -> None:
         assert worst == pytest.approx(mean)
         # a normal distribution's fifth percentile
         assert low == pytest.approx(mean - 1.645 * np.sqrt(mean * (1 - mean) / rows), abs=0.12 / rows**0.5)
+    grouped = [replace(each, groups=np.arange(1200) % 20) for each in many]
+    assert objective("accuracy_low").value(grouped) < found[1][0] - 0.02, "the same rows in twenty groups say less"
     assert objective("accuracy_low").of([0.9, 0.9, 0.9]) == pytest.approx(0.9), "a screening knows of no rows"
 
 

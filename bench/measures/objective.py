@@ -80,14 +80,21 @@ DRAWS = 400
 
 
 @lru_cache(maxsize=2)
-def _drawn(rows: int) -> Resamples:
-    counts = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), size=DRAWS).astype(np.float32)
-    return Resamples(counts, counts[:0])
+def _drawn(groups: bytes) -> Resamples:
+    """Of rows in these groups, int64 [rows] as bytes; groups are drawn whole."""
+    distinct, place = np.unique(np.frombuffer(groups, dtype=np.int64), return_inverse=True)
+    units = len(distinct)
+    counts = np.random.default_rng(0).multinomial(units, np.full(units, 1 / units), size=DRAWS).astype(np.float32)
+    return Resamples(counts[:, place], counts[:0])
 
 
 def _over_rows(measure: Measure, outcomes: Sequence[Predictions]) -> list[float]:
-    """The values of repetitions over rows that were drawn again, `DRAWS` of each."""
-    found = [measure.resampled([each], _drawn(len(each.truth))) for each in outcomes]
+    """The values of repetitions over rows, or their groups, that were drawn again, `DRAWS` of each."""
+    groups = [np.arange(len(each.truth)) if each.groups is None else each.groups for each in outcomes]
+    found = [
+        measure.resampled([each], _drawn(group.astype(np.int64).tobytes()))
+        for each, group in zip(outcomes, groups, strict=True)
+    ]
     return [value for each in found for value in each.ravel().tolist()]
 
 
