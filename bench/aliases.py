@@ -6,7 +6,7 @@ from functools import partial
 
 from bench.cascade import Cascade
 from bench.models.rows import MODELS
-from bench.specs import Candidate
+from bench.specs import AnyCandidate, TextCandidate
 
 LENGTHS = (24, 16, 12, 8, 4)
 """So many characters an alias has at most, as many as there is room for."""
@@ -39,7 +39,7 @@ def _short(name: str, most: int) -> str:
 
 
 def described(
-    subjects: Sequence[Candidate | Cascade],
+    subjects: Sequence[AnyCandidate | Cascade],
     width: int | None = None,
     models: Sequence[str] = (),
     most: int | None = None,
@@ -58,11 +58,13 @@ def described(
     return words, names
 
 
-def in_words(subject: Candidate | Cascade, name: Callable[[str], str] = str) -> str:
+def in_words(subject: AnyCandidate | Cascade, name: Callable[[str], str] = str) -> str:
     """``concat: a[0].mean + b[6].last, ridge``; of a cascade its stages, and the margin below which it goes on."""
     if isinstance(subject, Cascade):
         stages = list(map(partial(in_words, name=name), subject.stages))
         later = (f" → below {limit:.2g} {stage}" for limit, stage in zip(subject.thresholds, stages[1:], strict=True))
         return stages[0] + "".join(later)
+    if isinstance(subject, TextCandidate):
+        return f"{subject}, without a language model"
     sources = " + ".join(f"{name(each.model)}[{each.layer}].{each.pooling}" for each in subject.sources)
     return f"{'' if subject.fusion == 'none' else f'{subject.fusion}: '}{sources}, {subject.head.kind}"

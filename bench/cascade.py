@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
-from bench.specs import Candidate, Source, Spec
+from bench.specs import AnyCandidate, Source, Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ class Cascade(Spec):
     alone. Under a threshold of 0 a stage answers everything, under one above 1 nothing.
     """
 
-    stages: Annotated[tuple[Candidate, ...], Field(min_length=2, max_length=MOST_STAGES)]
+    stages: Annotated[tuple[AnyCandidate, ...], Field(min_length=2, max_length=MOST_STAGES)]
     thresholds: Annotated[tuple[Threshold, ...], Field(min_length=1, max_length=MOST_STAGES - 1)]
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What a model costs: milliseconds a text up to each layer, and memory.
+"""What a model costs: milliseconds a text up to each layer, and memory; and what a classifier of texts costs.
 
 Measured once before a study's trials, in the study's own settings, and frozen with it; a candidate's cost is then
 arithmetic.
@@ -7,23 +7,21 @@ arithmetic.
 from __future__ import annotations
 
 import statistics
-import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.backends.memory import give_back_freed_memory
+from bench.backends.memory import PeakMemory
 from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError, nearest
 from bench.measures import LATENCY, prices
-from bench.specs import Candidate, Source, Spec
+from bench.specs import AnyCandidate, Candidate, Spec, TextCandidate
 
 if TYPE_CHECKING:
     from bench.backends.base import Backend
 
-GIB = 2**30
 # At least this many texts are timed one by one, however slow the model.
 FEWEST_SINGLES = 4
 # While this process waits: long enough to see who else computes.
@@ -77,7 +75,7 @@ def measure(
     busy = psutil.cpu_percent(interval=GLANCE_SECONDS) / 100
     drawn = _stratified(texts, sample, seed)
     rows = range(len(drawn))
-    with _PeakMemory() as memory:
+    with PeakMemory() as memory:
         each = _warm_up(backend, _stratified(drawn, FEWEST_SINGLES, seed))
         repeats = max(1, min(repeats, int(seconds / (each * (len(drawn) + FEWEST_SINGLES)))))
         alone = _stratified(drawn, max(FEWEST_SINGLES, int(seconds / (each * repeats)) - len(drawn)), seed)
@@ -110,25 +108,84 @@ def measure(
     )
 
 
-def costs_of(costs: Mapping[str, ModelCost], candidate: Candidate) -> dict[str, float]:
+class TextCost(Spec):
+    """What a text classifier costs on a sample of `texts` texts: milliseconds a text in batches, and one by one.
+
+    As for `ModelCost`, over `repeats` passes; it stands among models' costs as a model of one layer (see `text_key`).
+    """
+
+    classifier: str
+    texts: int
+    repeats: int
+    layer_ms: Annotated[tuple[float, ...], Field(min_length=1, max_length=1)]
+    p50_ms: float
+    p95_ms: float
+    peak_memory_gb: float
+    layers_estimated: bool = False
+
+
+def text_key(candidate: TextCandidate) -> str:
+    """By which a text classifier's cost stands among those of models; no model has such a name."""
+    return f"text classifier: {candidate.classifier}"
+
+
+def measure_text(
+    classifier: str,
+    answer: Callable[[Sequence[str]], object],
+    gigabytes: float,
+    texts: Sequence[str],
+    seed: int,
+    *,
+    sample: int = 32,
+    repeats: int = 5,
+) -> TextCost:
+    """Time what answers texts, on the sample that `measure` takes of the same `texts`, in well under a second."""
+    import numpy as np
+
+    drawn = _stratified(texts, sample, seed)
+    answer(drawn)
+    passes, singles = [], []
+    for _ in range(repeats):
+        passes.append(_timed(answer, drawn))
+        singles += [_timed(answer, [text]) for text in drawn]
+    return TextCost(
+        classifier=classifier,
+        texts=len(drawn),
+        repeats=repeats,
+        layer_ms=(1000 * statistics.median(passes) / len(drawn),),
+        p50_ms=1000 * float(np.quantile(singles, 0.5)),
+        p95_ms=1000 * float(np.quantile(singles, 0.95)),
+        peak_memory_gb=gigabytes,
+    )
+
+
+def _timed(answer: Callable[[Sequence[str]], object], texts: Sequence[str]) -> float:
+    started = time.perf_counter()
+    answer(texts)
+    return time.perf_counter() - started
+
+
+Costs = Mapping[str, ModelCost | TextCost]
+"""By a model's name, or a text classifier's `text_key`."""
+
+
+def costs_of(costs: Costs, candidate: AnyCandidate) -> dict[str, float]:
     """What `candidate` costs, by the names of the measures that are costs (see `bench.measures`)."""
-    return prices(_uses(costs, candidate.sources))
+    return prices(_uses(costs, [candidate]))
 
 
-def latency_ms(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
+def latency_ms(costs: Costs, candidate: Candidate) -> float:
     """Milliseconds a text of `candidate`: each distinct model up to the deepest layer that is used of it, summed."""
     return costs_of(costs, candidate)["latency_ms"]
 
 
-def single_ms(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
+def single_ms(costs: Costs, candidate: AnyCandidate) -> float:
     """Milliseconds of a text that comes by itself: of each model the median, by its share of the layers' time."""
-    return sum(
-        cost.p50_ms * cost.layer_ms[layer] / cost.layer_ms[-1] for cost, layer in _uses(costs, candidate.sources)
-    )
+    return sum(cost.p50_ms * cost.layer_ms[layer] / cost.layer_ms[-1] for cost, layer in _uses(costs, [candidate]))
 
 
 def costs_of_cascade(
-    costs: Mapping[str, ModelCost], stages: Sequence[Candidate], reached: Sequence[float], resumable: Collection[str]
+    costs: Costs, stages: Sequence[AnyCandidate], reached: Sequence[float], resumable: Collection[str]
 ) -> dict[str, float]:
     """What a cascade costs a text in the mean, by measure.
 
@@ -137,11 +194,11 @@ def costs_of_cascade(
     costs what is between where its passes can go on (`resumable` names such models), and a whole pass elsewhere. What
     is no time (memory) is that of all stages together.
     """
-    found = prices(_uses(costs, [source for stage in stages for source in stage.sources]))
+    found = prices(_uses(costs, stages))
     deepest: dict[str, int] = {}
     milliseconds = 0.0
     for stage, share in zip(stages, (1.0, *reached), strict=True):
-        for model, layer in _deepest(stage.sources).items():
+        for model, layer in _deepest([stage]).items():
             ms, done = _cost(costs, model).layer_ms, deepest.get(model)
             if done is not None and layer <= done:
                 continue
@@ -150,7 +207,7 @@ def costs_of_cascade(
     return found | {LATENCY.name: milliseconds}
 
 
-def starts_again(stages: Sequence[Candidate], resumable: Collection[str]) -> bool:
+def starts_again(stages: Sequence[AnyCandidate], resumable: Collection[str]) -> bool:
     """Whether a stage of a cascade needs a deeper layer of a model that has run, and whose passes cannot go on.
 
     `layer_ms` does not price that: an engine may compute all layers whichever is asked for, or compile anew where the
@@ -158,38 +215,39 @@ def starts_again(stages: Sequence[Candidate], resumable: Collection[str]) -> boo
     """
     deepest: dict[str, int] = {}
     for stage in stages:
-        for model, layer in _deepest(stage.sources).items():
+        for model, layer in _deepest([stage]).items():
             if model not in resumable and layer > deepest.get(model, layer):
                 return True
             deepest[model] = max(layer, deepest.get(model, layer))
     return False
 
 
-def latency_estimated(costs: Mapping[str, ModelCost], candidate: Candidate) -> bool:
+def latency_estimated(costs: Costs, candidate: AnyCandidate) -> bool:
     """Whether `latency_ms` holds a share that was not measured: a backend timed a model's whole pass alone."""
-    return any(
-        cost.layers_estimated and layer < len(cost.layer_ms) - 1 for cost, layer in _uses(costs, candidate.sources)
-    )
+    return any(cost.layers_estimated and layer < len(cost.layer_ms) - 1 for cost, layer in _uses(costs, [candidate]))
 
 
-def memory_gb(costs: Mapping[str, ModelCost], candidate: Candidate) -> float:
+def memory_gb(costs: Costs, candidate: Candidate) -> float:
     """GiB that `candidate` takes with all its distinct models loaded: the sum of their peaks."""
     return costs_of(costs, candidate)["memory_gb"]
 
 
-def _uses(costs: Mapping[str, ModelCost], sources: Iterable[Source]) -> list[tuple[ModelCost, int]]:
-    return [(_cost(costs, model), layer) for model, layer in _deepest(sources).items()]
+def _uses(costs: Costs, stages: Iterable[AnyCandidate]) -> list[tuple[ModelCost | TextCost, int]]:
+    return [(_cost(costs, model), layer) for model, layer in _deepest(stages).items()]
 
 
-def _deepest(sources: Iterable[Source]) -> dict[str, int]:
-    """The deepest layer that is used of each distinct model."""
+def _deepest(stages: Iterable[AnyCandidate]) -> dict[str, int]:
+    """The deepest layer that is used of each distinct model; a text classifier has one."""
     deepest: dict[str, int] = {}
-    for source in sources:
-        deepest[source.model] = max(source.layer, deepest.get(source.model, 0))
+    for stage in stages:
+        if isinstance(stage, TextCandidate):
+            deepest[text_key(stage)] = 0
+        for source in stage.sources:
+            deepest[source.model] = max(source.layer, deepest.get(source.model, 0))
     return deepest
 
 
-def _cost(costs: Mapping[str, ModelCost], model: str) -> ModelCost:
+def _cost(costs: Costs, model: str) -> ModelCost | TextCost:
     if model not in costs:
         raise BenchError(f"The cost of model '{model}' was not measured: {nearest(model, costs)}")
     return costs[model]
@@ -215,48 +273,3 @@ def _warm_up(backend: Backend, texts: Sequence[str]) -> float:
     for text in texts:
         _single(backend, text)
     return statistics.mean(_single(backend, text) for text in texts)
-
-
-class _PeakMemory:
-    """The peak of memory within a ``with`` block: `device_gb` on CUDA, else `grown_gb` of resident memory."""
-
-    interval_seconds = 0.005
-
-    def __init__(self) -> None:
-        self.grown_gb = 0.0
-        self.device_gb = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-
-    def __enter__(self) -> _PeakMemory:
-        import torch
-
-        if torch.cuda.is_available():
-            for device in range(torch.cuda.device_count()):
-                torch.cuda.reset_peak_memory_stats(device)
-        give_back_freed_memory()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        self._stop.set()
-        self._thread.join()
-        if torch.cuda.is_available():
-            devices = range(torch.cuda.device_count())
-            self.device_gb = sum(torch.cuda.max_memory_allocated(device) for device in devices) / GIB
-
-    def _sample(self) -> None:
-        import psutil
-
-        process = psutil.Process()
-        # A backend may compute in processes of its own, which were started when it was opened.
-        processes = [process, *process.children(recursive=True)]
-
-        def resident() -> int:
-            return sum(each.memory_info().rss for each in processes if each.is_running())
-
-        start = resident()
-        while not self._stop.wait(self.interval_seconds):
-            self.grown_gb = max(self.grown_gb, (resident() - start) / GIB)

@@ -7,7 +7,7 @@ from bench.errors import BenchError
 from bench.fusion import FUSIONS
 from bench.pooling import POOLINGS
 from bench.registry import Registry
-from bench.specs import HEAD_SETTINGS, Candidate
+from bench.specs import HEAD_SETTINGS, AnyCandidate, TextCandidate
 
 _TABLES: tuple[Registry[Any], ...] = (FUSIONS, HEAD_SETTINGS, POOLINGS)
 
@@ -24,12 +24,12 @@ def foreign_parts(
     return found
 
 
-def foreign_parts_of(candidate: Candidate) -> dict[str, str]:
+def foreign_parts_of(candidate: AnyCandidate) -> dict[str, str]:
     """Those of a candidate."""
     return foreign_parts(*_names(candidate))
 
 
-def foreign_modules_of(candidate: Candidate) -> set[str]:
+def foreign_modules_of(candidate: AnyCandidate) -> set[str]:
     """The top-level modules that these stand in."""
     modules = (
         registry.module(name)
@@ -58,7 +58,10 @@ def with_foreign(value: Mapping[str, object], parts: Mapping[str, str]) -> dict[
     return {**value, "plugins": dict(parts)} if parts else dict(value)
 
 
-def _names(candidate: Candidate) -> Iterator[list[str]]:
+def _names(candidate: AnyCandidate) -> Iterator[list[str]]:
+    if isinstance(candidate, TextCandidate):
+        yield from ([], [], [])
+        return
     yield [candidate.fusion]
     yield [candidate.head.kind]
     yield list(dict.fromkeys(source.pooling for source in candidate.sources))

@@ -208,6 +208,31 @@ class Candidate(Spec):
         return sources if self.fusion == "none" else f"{self.fusion}({sources})"
 
 
+class TextCandidate(Spec):
+    """A pipeline without a language model: a classifier of the texts themselves (see `bench.evaluation.baselines`).
+
+    It has no sources, and what is asked of a pipeline's sources and models is answered with none.
+    """
+
+    classifier: str
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """None."""
+        return ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def __str__(self) -> str:
+        return self.classifier
+
+
+AnyCandidate = Candidate | TextCandidate
+"""What can be trained, scored, exported, and be a stage of a cascade."""
+
 Dtype = Literal["float32", "bfloat16", "float16"]
 AnyDtype = Literal["auto", "float32", "bfloat16", "float16"]
 

@@ -12,6 +12,7 @@ import fuzzing
 import pytest
 import torch
 from bodies import SEVEN
+from costs import made_up_text
 from hypothesis import settings
 from safetensors.torch import load_file, save_file
 
@@ -57,6 +58,14 @@ TEXTS = (
 def model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store home where models are converted: BENCH_TEST_STORE where set, so that runs can share the work."""
     return Path(os.environ.get("BENCH_TEST_STORE") or tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def steady_text_costs() -> Iterator[None]:
+    """What TF-IDF was timed at has a part in fronts, and tests compare them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.study.baselines.measure_text", made_up_text)
+        yield
 
 
 @pytest.fixture(scope="session")

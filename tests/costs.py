@@ -1,7 +1,7 @@
 """A cost that no machine was asked for, so that no busy one can change it."""
 
 from bench.backends.settings import ResolvedSettings
-from bench.cost import ModelCost
+from bench.cost import ModelCost, TextCost
 
 
 def made_up(model: str, *layer_ms: float, memory: float = 1.0) -> ModelCost:
@@ -19,4 +19,11 @@ def made_up(model: str, *layer_ms: float, memory: float = 1.0) -> ModelCost:
         tokens_per_second=1,
         load_seconds=1,
         peak_memory_gb=memory,
+    )
+
+
+def made_up_text(classifier: str, *_: object, **__: object) -> TextCost:
+    """A classifier of texts that takes a tenth of a millisecond, however busy the machine is."""
+    return TextCost(
+        classifier=classifier, texts=32, repeats=5, layer_ms=(0.1,), p50_ms=0.2, p95_ms=0.3, peak_memory_gb=0.01
     )

@@ -27,7 +27,7 @@ def test_the_readme_runs(tmp_path: Path, in_model_store: None, monkeypatch: pyte
     found = bench.reopen(study)
     assert [entry.trial for entry in found.front] == [entry.trial for entry in names["found"].front]
     assert found.choose("cheapest").number == found.front[0].trial
-    assert set(found.baselines) >= {"best-single", "tfidf-logistic", "majority"}
+    assert set(found.baselines) >= {"best-single", "tfidf", "majority"}
     assert (tmp_path / "classifier" / "MLmodel").exists()
     assert found.report().page.exists()
     assert {each.test[0].difference for each in bench.compare(found, study)} == {0.0}

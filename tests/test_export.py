@@ -47,6 +47,7 @@ from bench.progress import SILENT
 from bench.space.candidates import canonical
 from bench.specs import MLP, Candidate, ExtractionSettings, Logistic, Ridge, Source
 from bench.store import Store
+from bench.study.record import TrialRecord
 from bench.study.reopen import reopen
 from bench.study.run import prepare, search
 from bench.study.study import Study
@@ -87,8 +88,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def package(study: Study, home: Path) -> Path:
     """The knee in a folder, timed for real."""
     folder = home / "package"
-    export(study, study.choose("knee"), folder, chosen="knee")
+    export(study, trial_of(study), folder, chosen="knee")
     return folder
+
+
+def trial_of(study: Study) -> TrialRecord:
+    """The best of the front that reads hidden states; what TF-IDF's package is, is tried elsewhere."""
+    number = next(entry.trial for entry in reversed(study.front) if entry.trial is not None)
+    return study.journal.records[number]
 
 
 def expected(study: Study, candidate: Candidate) -> list[str]:
@@ -103,7 +110,7 @@ def test_the_package_predicts_the_test_rows_as_the_search_did_in_every_way_of_ca
 ) -> None:
     import mlflow
 
-    texts, labels = list(study.material.dataset.test.texts), expected(study, study.choose("knee").candidate)
+    texts, labels = list(study.material.dataset.test.texts), expected(study, trial_of(study).candidate)
     monkeypatch.setattr(sys, "path", list(sys.path))  # MLflow puts the package's code on it
     loaded = mlflow.pyfunc.load_model(str(package))
     frame = loaded.predict(pd.DataFrame({"text": texts}))
@@ -138,7 +145,7 @@ def test_the_package_predicts_the_test_rows_as_the_search_did_in_every_way_of_ca
 def test_the_package_says_what_it_is_and_holds_no_pickle(study: Study, package: Path) -> None:
     from mlflow.models import Model
 
-    record = study.choose("knee")
+    record = trial_of(study)
     pipeline, _ = read(package / "artifacts" / "pipeline")
     assert pipeline.candidate == record.candidate
     assert (pipeline.study, pipeline.trial, pipeline.chosen) == ("s", record.number, "knee")
@@ -185,7 +192,7 @@ def test_every_operator_and_head_survives_packaging(
     candidate: Candidate, study: Study, tmp_path: Path, quick: None
 ) -> None:
     shaped = canonical(candidate, study.material.models)
-    record = study.choose("knee").model_copy(update={"candidate": shaped, "number": 77})
+    record = trial_of(study).model_copy(update={"candidate": shaped, "number": 77})
     pipeline = build(study, record, tmp_path / "p", "77", False, SILENT)
     opened = Classifier.open(tmp_path / "p", store_home())
     found = opened.predict(study.material.dataset.test.texts)
@@ -226,7 +233,7 @@ def test_packed_weights_stand_alone_and_end_at_the_deepest_layer(
     study: Study, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     candidate = Candidate(sources=(Source(model=MINILM, layer=2, pooling="mean"),), head=SMALL_HEAD)
-    record = study.choose("knee").model_copy(update={"candidate": candidate})
+    record = trial_of(study).model_copy(update={"candidate": candidate})
     build(study, record, tmp_path / "p", "knee", True, SILENT)
 
     def never(*_: Any, **__: Any) -> ResolvedModel:
@@ -242,7 +249,7 @@ def test_packed_weights_stand_alone_and_end_at_the_deepest_layer(
 
 
 def test_an_altered_or_missing_file_is_never_used(study: Study, tmp_path: Path, quick: None) -> None:
-    build(study, study.choose("knee"), tmp_path / "p", "knee", True, SILENT)
+    build(study, trial_of(study), tmp_path / "p", "knee", True, SILENT)
     for name in ("head.safetensors", "pipeline.json", "models/0/model.safetensors", "models/0/tokenizer.json"):
         path = tmp_path / "p" / name
         content = path.read_bytes()
@@ -259,7 +266,7 @@ def test_an_altered_or_missing_file_is_never_used(study: Study, tmp_path: Path, 
 
 @pytest.fixture
 def pipeline(study: Study, tmp_path: Path, quick: None) -> Path:
-    build(study, study.choose("cheapest"), tmp_path / "p", "cheapest", False, SILENT)
+    build(study, trial_of(study), tmp_path / "p", "cheapest", False, SILENT)
     return tmp_path / "p"
 
 
@@ -299,7 +306,7 @@ def test_a_package_that_predicts_otherwise_than_the_search_is_not_written(
     original = Classifier.predict
     monkeypatch.setattr(Classifier, "predict", lambda self, texts: original(self, list(reversed(texts))))
     with pytest.raises(BenchError, match="another label than the search"):
-        export(study, study.choose("best-f1"), tmp_path / "out", chosen="best-f1")
+        export(study, trial_of(study), tmp_path / "out", chosen="best-f1")
     assert not list(tmp_path.iterdir())
 
 
@@ -317,7 +324,7 @@ def test_a_package_is_logged_and_registered_under_an_alias(
     study: Study, tracker: MlflowTracker, home: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    record = study.choose("best-f1")
+    record = trial_of(study)
     before = tracker.store.connect().get_run(str(record.run_id))
     first = log(study, record, tracker, chosen="best-f1", register="topics", alias="champion")
     second = log(study, record, tracker, chosen="best-f1", register="topics", alias="champion")
@@ -355,7 +362,7 @@ def test_only_new_folders_and_real_packages_are_taken(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").write_text("mine")
     with pytest.raises(BenchError, match="is there already"):
-        export(study, study.choose("knee"), tmp_path / "full", chosen="knee")
+        export(study, trial_of(study), tmp_path / "full", chosen="knee")
     with pytest.raises(BenchError, match="is no MLflow model"):
         pipeline_folder(str(tmp_path / "full"), tracker.models)
     (tmp_path / "full" / "MLmodel").write_text("")
@@ -367,7 +374,7 @@ def test_only_new_folders_and_real_packages_are_taken(
 
 def test_a_model_needs_a_store_or_a_folder(study: Study) -> None:
     with pytest.raises(BenchError, match="no store can take a model: give a folder"):
-        log(study, study.choose("knee"), UNTRACKED, chosen="knee")
+        log(study, trial_of(study), UNTRACKED, chosen="knee")
 
 
 def test_options_that_contradict_each_other_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,7 +468,7 @@ NO_TEXTS = json.loads((INPUTS / "19" / "no-texts.json").read_text())
 
 @pytest.mark.slow
 def test_mlflows_server_gives_the_same_labels_also_to_many_at_once(study: Study, package: Path, tmp_path: Path) -> None:
-    texts, labels = list(study.material.dataset.test.texts), expected(study, study.choose("knee").candidate)
+    texts, labels = list(study.material.dataset.test.texts), expected(study, trial_of(study).candidate)
     with served(package, tmp_path) as address:
         rows = post(address, {"dataframe_records": [{"text": text} for text in texts]})
         assert [row["label"] for row in rows] == labels
@@ -494,7 +501,7 @@ def test_a_decoders_middle_layers_are_exported_beside_an_encoders(
     sources = (Source(model=MINILM, layer=3, pooling="mean"), Source(model="smollm2-135m", layer=12, pooling="last"))
     for fusion, with_weights in (("concat", False), ("late", True)):
         candidate = canonical(Candidate(sources=sources, fusion=fusion, head=SMALL_HEAD), study.material.models)
-        record = study.choose("knee").model_copy(update={"candidate": candidate})
+        record = trial_of(study).model_copy(update={"candidate": candidate})
         folder = tmp_path / fusion
         pipeline = build(study, record, folder, "knee", with_weights, SILENT)
         opened = Classifier.open(folder, store_home())
@@ -510,7 +517,7 @@ def test_a_decoders_middle_layers_are_exported_beside_an_encoders(
 def test_the_package_evaluates_labelled_rows_and_knows_those_it_was_tested_on(
     study: Study, package: Path, tmp_path: Path
 ) -> None:
-    dataset, record = study.material.dataset, study.choose("knee")
+    dataset, record = study.material.dataset, trial_of(study)
     table = tmp_path / "rows.csv"
     names = (*dataset.labels, *dataset.test_only_labels)
     labels = [names[place] for place in dataset.test.labels]

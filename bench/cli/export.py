@@ -80,7 +80,7 @@ def _print(done: "Exported") -> None:
     latency, agreement = made.latency, made.agreement
     assert latency is not None
     assert agreement is not None
-    chosen = made.chosen if made.chosen not in (str(made.trial), made.cascade) else "as named"
+    chosen = made.chosen if made.chosen != made.name else "as named"
     title = made.title[0].upper() + made.title[1:]
     terminal.echo(f"{title} of {made.study} ({chosen}): {made.candidate}")
     for model in made.models:

@@ -9,7 +9,7 @@ from bench.cli.show import number
 
 if TYPE_CHECKING:
     from bench.measures import Measure
-    from bench.specs import Candidate
+    from bench.specs import AnyCandidate
     from bench.study.cascades import CascadeRecord
     from bench.study.confirm import Entry
     from bench.study.study import Study
@@ -42,17 +42,18 @@ def print_tables(study: "Study") -> None:
 
 def _told(study: "Study", short: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """What the names of the tables stand for, where those of models' baselines hold these short ones."""
-    named: dict[str, Candidate | CascadeRecord] = {}
+    named: dict[str, AnyCandidate | CascadeRecord] = {}
     names = _names(study, short)
     for entry in (*study.found, *study.baselines):
-        if (subject := entry.candidate if entry.cascade is None else entry.cascade.record) is not None:
+        subject = entry.candidate or entry.text if entry.cascade is None else entry.cascade.record
+        if subject is not None:
             named[names[entry.name]] = subject
     return api.told(named, show.room(), tuple(short), NAME)
 
 
 def _names(study: "Study", short: Mapping[str, str]) -> dict[str, str]:
     """How each entry is called in the tables: a trial by its number, a model's baseline with the model's short name."""
-    names = {entry.name: entry.name if entry.cascade else str(entry.trial) for entry in study.found}
+    names = {entry.name: entry.name if entry.trial is None else str(entry.trial) for entry in study.found}
     for entry in study.baselines:
         model = entry.name.removeprefix(SINGLE)
         names[entry.name] = SINGLE + short[model] if entry.name != model and model in short else entry.name
@@ -112,7 +113,7 @@ def _cascades(study: "Study", score: "Measure") -> None:
             ]
         )
     best = next((entry.cascade.beside for entry in study.cascades if entry.cascade is not None), None)
-    named = "best trial" if best is None else f"trial {best.trial}"
+    named = "best trial" if best is None else best.title
     heads = [
         *("cascade", "below\nmargin", "left on:\nsearch/test", "test\nms/text"),
         *(f"random\n{each.short}" for each in shown),

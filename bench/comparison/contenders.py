@@ -11,20 +11,20 @@ from bench.cascade import Cascade
 from bench.errors import BenchError, nearest
 from bench.evaluation.scoring import Scored
 from bench.space.objectives import Objectives
-from bench.specs import Candidate
-from bench.study.cascades import Selected, chosen
+from bench.specs import AnyCandidate
+from bench.study.cascades import Selected
 from bench.study.journal import Journal, read, study_names
 from bench.study.record import TrialRecord
 from bench.study.reopen import searched
 from bench.study.roles import CHOICES
-from bench.study.study import Study, choose
+from bench.study.study import Study, by_name, choose
 
 Open = Callable[[str], Study]
 
 
 @dataclass(frozen=True, repr=False)
 class Contender:
-    """One of the two: a scored trial of a study, or a cascade. `label` is how the user named it."""
+    """One of the two: a scored trial of a study, a cascade or a baseline. `label` is how the user named it."""
 
     label: str
     study: Study
@@ -35,7 +35,7 @@ class Contender:
         return f"<{self.label}: {self.record.title}, {in_words(self.subject)}>"
 
     @property
-    def subject(self) -> Candidate | Cascade:
+    def subject(self) -> AnyCandidate | Cascade:
         """What is compared."""
         return self.record.subject
 
@@ -63,7 +63,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Named:
-    """What a user named: `trials` of a `study` (or a cascade) by the role they play, found before data is loaded."""
+    """What a user named: `trials` of a `study` (or a cascade or baseline of it) by role, found before any data."""
 
     label: str
     study: str
@@ -81,8 +81,8 @@ class Named:
 def find(text: str, home: Path, within: str | None = None) -> Named:
     """What `text` names, looked up in the journals alone.
 
-    `text` is a study (its candidates that play a role), ``STUDY:best``, ``STUDY:12`` or
-    ``STUDY:cascade-1`` (one of its candidates), the id of a run in MLflow, or models joined by commas (the best scored
+    `text` is a study (its candidates that play a role), ``STUDY:best``, ``STUDY:12``, ``STUDY:cascade-1`` or
+    ``STUDY:tfidf`` (one of its candidates), the id of a run in MLflow, or models joined by commas (the best scored
     candidate of exactly these, `within` a study).
 
     Raises:
@@ -92,13 +92,12 @@ def find(text: str, home: Path, within: str | None = None) -> Named:
     if text in known:
         journal, request = searched(home, text)
         return Named(text, text, {which: choose(text, journal, request, which) for which in CHOICES})
-    name, separator, which = text.rpartition(":")
+    name, separator, which = text.partition(":")  # which no study's name has, and the names of baselines may
     if separator and name in known:
         return Named(text, name, {"": choose(name, *searched(home, name), which)})
     for each in known:
         journal = read(home, each)
-        cascades = () if (made := chosen(journal)) is None else made.records
-        runs: list[Selected] = [*journal.of("complete"), *cascades]
+        runs: list[Selected] = [*journal.of("complete"), *by_name(journal).values()]
         for record in runs:
             if record.run_id == text:
                 return Named(text, each, {"": record})

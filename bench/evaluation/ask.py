@@ -27,7 +27,7 @@ class Ask(Spec):
     """One training of one subject under one seed, and the rows that it is to predict.
 
     Attributes:
-        subject: A candidate, or a text baseline by name.
+        subject: A candidate, or a text classifier or text baseline by name.
         train: Fingerprint of the training rows.
         labels: The label list: what a predicted class is an index of.
         test: Fingerprint of the test rows, where they are to be predicted; then all training rows are trained on.

@@ -1,11 +1,16 @@
-"""Classifiers that need no language model: what any pipeline has to beat."""
+"""Classifiers that need no language model: what any pipeline has to beat.
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+A *text classifier* is fitted, kept and shipped as any other candidate. A *text baseline* is a function that only says
+what it predicts: a reference beside the scores.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from bench.evaluation.outcome import ScoreKind
+from bench.evaluation.tfidf import WORDS, Tfidf
 from bench.registry import Registry
 
 
@@ -20,20 +25,49 @@ class Classified(NamedTuple):
 Classify = Callable[[Sequence[str], np.ndarray, Sequence[str], int], Classified]
 """(training texts, training labels int [n], texts to predict, length of the label list) → what is predicted."""
 
-WORDS = r"(?u)\w+|[^\w\s]"
-"""Words and single signs: a text that is not blank has at least one."""
-
 TEXT_BASELINES: Registry[Classify] = Registry("text baseline")
 
 
 def text_baseline(name: str) -> Callable[[Classify], Classify]:
-    """Enter a text classifier. It must be deterministic: its spread over repetitions is that of the folds."""
+    """Enter a text baseline. It must be deterministic: its spread over repetitions is that of the folds."""
     return lambda function: TEXT_BASELINES.add(name, function)
+
+
+class FittedText(Protocol):
+    """A trained text classifier. It must be deterministic, as a text baseline is."""
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], labels: np.ndarray, groups: np.ndarray, classes: int) -> Self:
+        """Train on texts with labels int [n] below `classes`; rows of one group int [n] are never held apart."""
+
+    def logs(self, texts: Sequence[str]) -> np.ndarray:
+        """Natural logarithms of class probabilities, float32 [texts, classes]."""
+
+    def distances(self, texts: Sequence[str]) -> np.ndarray:
+        """How unlike what it was trained on texts are, float32 [texts]."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its numbers by name."""
+
+    def description(self) -> dict[str, Any]:
+        """All else of it, as JSON values; `settings` among them says for people what was chosen."""
+
+    @classmethod
+    def restored(cls, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        """The classifier of which these are the `description` and the `arrays`."""
+
+    @property
+    def gigabytes(self) -> float:
+        """About what it takes in memory, in GiB."""
+
+
+TEXT_CLASSIFIERS: Registry[type[FittedText]] = Registry("text classifier")
+TEXT_CLASSIFIERS.add("tfidf", Tfidf)
 
 
 @text_baseline("tfidf-logistic")
 def tfidf_logistic(train: Sequence[str], labels: np.ndarray, predict: Sequence[str], classes: int) -> Classified:
-    """TF-IDF of words and word pairs with logistic regression, one class against the rest, at C = 10.
+    """What studies had before their TF-IDF was tuned: words and word pairs, one class against the rest, at C = 10.
 
     liblinear's dual coordinate descent: with dozens of classes over tens of thousands of sparse columns it takes
     seconds where a multinomial L-BFGS takes minutes.

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.evaluation.ask import Ask
-from bench.evaluation.baselines import TEXT_BASELINES, Classified
+from bench.evaluation.baselines import TEXT_BASELINES, TEXT_CLASSIFIERS, Classified, FittedText
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.features import Features
 from bench.evaluation.outcome import Outcome, Report, ScoreKind
@@ -173,14 +173,19 @@ class Evaluator:
         ]
 
     def _classify(self, ask: Ask) -> Outcome:
-        """A baseline on the texts, in the same folds and with the same test rows as the candidates."""
-        assert isinstance(ask.subject, str)
-        if self.texts is None:
-            raise BenchError(f"The baseline '{ask.subject}' reads texts, and none are kept in the store.")
-        classify = TEXT_BASELINES[ask.subject]
-        texts = [*self.texts.train, *(self.texts.test if ask.phase == "confirm" else ())]
-        labels = self._numbers(ask)
+        """A text classifier or baseline, in the same folds and with the same test rows as the candidates."""
+        train, test = self._texts(ask)
+        texts = [*train, *(test if ask.phase == "confirm" else ())]
         parts = self._parts(ask)
+        if ask.subject in TEXT_CLASSIFIERS:
+            answers, reports = [], []
+            for _, part in parts:
+                fitted = self._fitted_text(ask, part.train)
+                logs = fitted.logs([texts[row] for row in part.predict])
+                answers.append(Classified(TASKS[ask.task].decide(logs), logs, "log-probability"))
+                reports.append((fitted.description()["settings"],))
+            return self._in_order(ask, parts, answers, reports)
+        classify, labels = TEXT_BASELINES[str(ask.subject)], self._numbers(ask)
         answers = [
             classify(
                 [texts[row] for row in part.train],
@@ -191,6 +196,21 @@ class Evaluator:
             for _, part in parts
         ]
         return self._in_order(ask, parts, answers)
+
+    def fitted_text(self, ask: Ask) -> FittedText:
+        """The very text classifier that answers an ask with one fold, or about the test rows."""
+        ((_, part),) = self._parts(ask)
+        return self._fitted_text(ask, part.train)
+
+    def _fitted_text(self, ask: Ask, rows: np.ndarray) -> FittedText:
+        train, _ = self._texts(ask)
+        kind, labels = TEXT_CLASSIFIERS[str(ask.subject)], self._numbers(ask)
+        return kind.fit([train[row] for row in rows], labels[rows], self.train.groups[rows], len(ask.labels))
+
+    def _texts(self, ask: Ask) -> Texts:
+        if self.texts is None:
+            raise BenchError(f"The baseline '{ask.subject}' reads texts, and none are kept in the store.")
+        return self.texts
 
     def _numbers(self, ask: Ask) -> np.ndarray:
         """The training rows' labels as the ask's task counts them, [rows, …]."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from bench.evaluation.outcome import Outcome
 from bench.evaluation.protocol import Protocol
 from bench.measures import ACCURACY, DEFAULT, F1, Measure, Objective, Predictions, summaries, summary
 from bench.metrics import Scores, Summary
-from bench.specs import MLP, Candidate
+from bench.specs import MLP, AnyCandidate, Candidate, TextCandidate
 
 if TYPE_CHECKING:
     # scores are read where nothing is trained
+    from bench.evaluation.baselines import FittedText
     from bench.evaluation.evaluator import Evaluator
     from bench.heads import FittedHead
 
@@ -108,7 +109,7 @@ class Scorer:
 
     def asks(
         self,
-        subject: Candidate | str,
+        subject: AnyCandidate | str,
         phase: Phase,
         seeds: Sequence[int] | None = None,
         *,
@@ -118,7 +119,7 @@ class Scorer:
         """What has to be asked of a candidate, or of a text baseline by name.
 
         Args:
-            subject: The candidate or the baseline.
+            subject: The candidate or the baseline; a text classifier goes by its name.
             phase: ``"search"`` as the protocol searches: out of fold, and no test row is touched; under the `paper`
                 protocol on the test rows. ``"confirm"`` on the test rows after training on all training rows.
             seeds: One ask each; by default the protocol's of that phase, of which those of the confirmation are fresh.
@@ -127,6 +128,8 @@ class Scorer:
         """
         if seeds is None:
             seeds = self.protocol.search_seeds if phase == "search" else self.protocol.confirm_seeds
+        if isinstance(subject, TextCandidate):
+            subject = subject.classifier
         dataset, rows = self.dataset, len(self.dataset.train)
         beside: Literal["same", "shared"] | None = None
         if side_by_side and isinstance(subject, Candidate) and isinstance(subject.head, MLP):
@@ -177,7 +180,7 @@ class Scorer:
             rest = last.completed(Predictions(truth, truth, self.dataset.labels, shape).perfect)
         return objective.bound([each.predictions for each in scored.whole], len(self.protocol.search_seeds), rest)
 
-    def scored(self, subject: Candidate | str, phase: Phase, seeds: Sequence[int] | None = None) -> Scored:
+    def scored(self, subject: AnyCandidate | str, phase: Phase, seeds: Sequence[int] | None = None) -> Scored:
         """The scores over repetitions of what `asks` asks.
 
         Raises:
@@ -211,6 +214,13 @@ class Scorer:
         predictions = Predictions(split.labels[outcome.rows], outcome.predicted, names, logs, groups)
         return Repetition(ask.seed, outcome.rows, predictions)
 
-    def fitted(self, candidate: Candidate, seed: int) -> "FittedHead":
-        """The very head that is confirmed under `seed`."""
-        return self.evaluator.fitted(self.asks(candidate, "confirm", (seed,))[0])
+    @overload
+    def fitted(self, candidate: Candidate, seed: int) -> "FittedHead": ...
+    @overload
+    def fitted(self, candidate: TextCandidate, seed: int) -> "FittedText": ...
+    @overload
+    def fitted(self, candidate: AnyCandidate, seed: int) -> "FittedHead | FittedText": ...
+    def fitted(self, candidate: AnyCandidate, seed: int) -> "FittedHead | FittedText":
+        """The very head, or classifier of texts, that is confirmed under `seed`."""
+        (ask,) = self.asks(candidate, "confirm", (seed,))
+        return self.evaluator.fitted(ask) if isinstance(candidate, Candidate) else self.evaluator.fitted_text(ask)

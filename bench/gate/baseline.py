@@ -15,7 +15,7 @@ from bench.gate.rows import PinnedRows
 from bench.identity import PINNED, KeyGroup, only
 from bench.measures import Measure
 from bench.metrics import Summary, summarise
-from bench.specs import DEFAULT_TASK, MLP, Candidate, ExtractionSettings, Spec
+from bench.specs import DEFAULT_TASK, MLP, AnyCandidate, ExtractionSettings, Spec, TextCandidate
 from bench.tasks import TASKS
 
 FORMAT = 1
@@ -53,7 +53,7 @@ class Pinned(Spec):
     dataset: DatasetRequest
     extraction: ExtractionSettings
     protocol: Repeats
-    candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
+    candidates: Annotated[tuple[AnyCandidate, ...], Field(min_length=1)]
 
     def at_home(self, data_home: str | None) -> "Pinned":
         """The same with another folder of data sets; as it is where it is None."""
@@ -153,13 +153,15 @@ class Baseline(Spec):
         return self.model_copy(update={"pinned": self.pinned.at_home(data_home)})
 
     @property
-    def by_candidate(self) -> dict[Candidate, CandidateScores]:
+    def by_candidate(self) -> dict[AnyCandidate, CandidateScores]:
         """Scores by candidate."""
         return dict(zip(self.pinned.candidates, self.scores, strict=True))
 
 
-def describe(candidate: Candidate) -> str:
+def describe(candidate: AnyCandidate) -> str:
     """A candidate in a line, with what usually tells two of them apart."""
+    if isinstance(candidate, TextCandidate):
+        return f"{candidate}, tuned on the training rows"
     head = candidate.head
     words = f"mlp {head.hidden}, learning rate {head.learning_rate:g}" if isinstance(head, MLP) else head.kind
     setting = type(head).model_fields.get("class_weight")

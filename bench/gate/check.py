@@ -10,9 +10,10 @@ from bench.gate.baseline import Baseline, Pinned, Repeats
 from bench.gate.judge import Finding, Verdict, judge, judge_data, judge_rows
 from bench.gate.measure import data_of, fresh_store, look, measure
 from bench.progress import SILENT, Progress
+from bench.study.baselines import ScoredRecord
+from bench.study.cascades import CascadeRecord
 from bench.study.confirm import front as front_of
 from bench.study.journal import Journal
-from bench.study.record import TrialRecord
 from bench.study.reopen import searched
 from bench.study.roles import CHOICES
 from bench.study.settings import SearchRequest
@@ -83,8 +84,8 @@ def from_study(
     Args:
         home: Folder of studies.
         study: Its name.
-        trials: Numbers of trials, or names of `bench.study.roles.CHOICES`; the front by default, of a front of more
-            than five what has such a name: for a cascade that is recommended, its stages.
+        trials: Numbers of trials, names of baselines, or of `bench.study.roles.CHOICES`; the front by default, of a
+            front of more than five what has such a name: for a cascade that is recommended, its stages.
         max_train: A subset of the study's training rows.
         max_test: A subset of its test rows, whose fingerprint alone is checked.
 
@@ -95,16 +96,14 @@ def from_study(
     if not trials:
         front = front_of(journal, request.space.objectives)
         trials = (
-            [str(record.number) for record in front]
-            if len(front) <= MOST_CANDIDATES
-            else _named(study, journal, request)
+            [str(record.id) for record in front] if len(front) <= MOST_CANDIDATES else _named(study, journal, request)
         )
-    records = {}
+    records: dict[int | str, ScoredRecord] = {}
     for which in trials:
         record = choose(study, journal, request, which)
-        if not isinstance(record, TrialRecord):
+        if isinstance(record, CascadeRecord):
             raise BenchError(f"'{which}' is a cascade, and a baseline pins trials: name those of its stages.")
-        records[record.number] = record
+        records[record.id] = record
     smaller = {key: value for key, value in (("max_train", max_train), ("max_test", max_test)) if value is not None}
     return Pinned(
         origin=f"study {study}, trials {', '.join(map(str, records))}",
@@ -121,7 +120,7 @@ def from_study(
 
 
 def _named(study: str, journal: Journal, request: SearchRequest) -> list[str]:
-    """The trials that play a role on the front."""
+    """The trials and baselines that play a role on the front."""
     found = [choose(study, journal, request, which) for which in CHOICES]
-    trials = [(each.number,) if isinstance(each, TrialRecord) else each.trials for each in found]
+    trials = [each.trials if isinstance(each, CascadeRecord) else (each.id,) for each in found]
     return [str(number) for number in dict.fromkeys(number for each in trials for number in each)]

@@ -13,7 +13,7 @@ from bench.datasets.dataset import Dataset, Split
 from bench.datasets.sides import Sides
 from bench.errors import BenchError
 from bench.evaluation.cache import EvaluationCache
-from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.evaluator import Evaluator, Texts
 from bench.evaluation.features import Features
 from bench.evaluation.inputs import stored
 from bench.evaluation.protocol import folds
@@ -41,7 +41,7 @@ from bench.material import Material, gather
 from bench.models.package import CONVERTED
 from bench.progress import SILENT, Progress
 from bench.proof import open_model
-from bench.specs import Candidate
+from bench.specs import AnyCandidate
 from bench.store import Shelf, Store, slot, text_key
 from bench.store.leftovers import CHECKS
 from bench.tasks import TASKS
@@ -120,7 +120,8 @@ def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> 
         models[name], shelves[name] = _model(material, name, slots, progress)
     train, test = sides(dataset)
     features = Features(train.keys, test.keys, {shelf.fingerprint: shelf for shelf in shelves.values()}.__getitem__)
-    evaluator = Evaluator(train, test, features, EvaluationCache(None))
+    texts = Texts(dataset.train.texts, dataset.test.texts)
+    evaluator = Evaluator(train, test, features, EvaluationCache(None), texts)
     locate = stored({name: shelf.fingerprint for name, shelf in shelves.items()})
     scorer = Scorer(dataset, pinned.protocol.protocol, evaluator, locate)
     with progress.task("train", len(pinned.candidates), "candidates") as task:
@@ -183,7 +184,7 @@ def _sketch(
     return tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in values)
 
 
-def _scores(scorer: Scorer, candidate: Candidate, repeats: Repeats) -> CandidateScores:
+def _scores(scorer: Scorer, candidate: AnyCandidate, repeats: Repeats) -> CandidateScores:
     try:
         repetitions = scorer.scored(candidate, "search").repetitions
     except DivergedError:

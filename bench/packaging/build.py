@@ -1,4 +1,4 @@
-"""A trial of a study, or a cascade, as a pipeline: fitted on all rows, packed, opened again, timed and compared."""
+"""What was chosen of a study as a pipeline: fitted on all rows, packed, opened again, timed and compared."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from bench.models.resolve import ResolvedModel
 from bench.packaging import pipeline as files
 from bench.packaging import timing, weights
 from bench.packaging.classifier import Classifier
-from bench.packaging.pipeline import Agreement, Latency, PackagedModel, PackagedPipeline
+from bench.packaging.pipeline import Agreement, Fitted, Latency, PackagedModel, PackagedPipeline
 from bench.packaging.remembered import (
     CHARACTERS,
     DISTANCE,
@@ -29,8 +29,9 @@ from bench.packaging.remembered import (
     scores_of,
 )
 from bench.progress import Progress
-from bench.specs import Candidate, Source
-from bench.study.cascades import Selected
+from bench.specs import AnyCandidate, Source
+from bench.study.baselines import BaselineRecord, all_costs
+from bench.study.cascades import CascadeRecord, Selected
 from bench.study.record import TrialRecord
 from bench.study.study import Study
 from bench.tasks import TASKS
@@ -56,8 +57,8 @@ def build(
     protocol, dataset = study.scorer.protocol, study.material.dataset
     seed, subject = protocol.confirm_seeds[0], which.subject
     stages = subject.stages if isinstance(subject, Cascade) else (subject,)
+    heads: list[Fitted] = []
     with progress.task(f"fit {which.title} on {len(dataset.train)} rows", len(stages), "heads") as task:
-        heads = []
         for stage in stages:
             heads.append(study.scorer.fitted(stage, seed))
             task.advance()
@@ -78,7 +79,8 @@ def build(
         bench=__version__,
         study=study.name,
         trial=which.number if isinstance(which, TrialRecord) else None,
-        cascade=None if isinstance(which, TrialRecord) else which.name,
+        cascade=which.name if isinstance(which, CascadeRecord) else None,
+        baseline=which.name if isinstance(which, BaselineRecord) else None,
         chosen=chosen,
         candidate=subject,
         task=dataset.task,
@@ -132,9 +134,10 @@ def _reference(model: ResolvedModel) -> str:
 def _latency(study: Study, which: Selected, classifier: Classifier) -> Latency:
     texts = [study.material.dataset.test.texts[row] for row in _checked(study)]
     predicted = which.metrics[LATENCY.name]
-    if isinstance(which, TrialRecord):
-        return timing.end_to_end(classifier, texts, predicted, single_ms(study.costs, which.candidate))
-    return timing.end_to_end(classifier, texts, predicted, expected=which.reached)
+    if isinstance(which, CascadeRecord):
+        return timing.end_to_end(classifier, texts, predicted, expected=which.reached)
+    alone = single_ms(all_costs(study.journal, study.costs), which.candidate)
+    return timing.end_to_end(classifier, texts, predicted, alone)
 
 
 def _checked(study: Study) -> list[int]:
@@ -165,7 +168,7 @@ def _agreement(study: Study, classifier: Classifier, expected: np.ndarray) -> Ag
     return Agreement(rows=count, same=same)
 
 
-def _remembered_of(study: Study, which: Selected, heads: Sequence[FittedHead]) -> Remembered:
+def _remembered_of(study: Study, which: Selected, heads: Sequence[Fitted]) -> Remembered:
     """What is remembered for what was selected, whose `heads` were trained under the first seed of the confirmation."""
     dataset, seed = study.material.dataset, study.scorer.protocol.seed
     found = study.scored(which, "confirm").repetitions[0].predictions
@@ -187,7 +190,9 @@ def _remembered_of(study: Study, which: Selected, heads: Sequence[FittedHead]) -
     )
 
 
-def _distances(study: Study, stage: Candidate, head: FittedHead, rows: np.ndarray) -> np.ndarray:
-    """Of some training rows, from their states in the store."""
+def _distances(study: Study, stage: AnyCandidate, head: Fitted, rows: np.ndarray) -> np.ndarray:
+    """Of some training rows, from their states in the store; of test texts, where training texts have no distance."""
+    if not isinstance(head, FittedHead):
+        return head.distances(study.material.dataset.test.texts)
     features, locate = study.material.features(rows.tolist()), stored(study.material.shelves)
     return head.distances([features.train(locate(source)) for source in stage.sources])

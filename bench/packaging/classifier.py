@@ -21,7 +21,7 @@ from bench.errors import BenchError
 from bench.extraction import identity
 from bench.identity import PINNED, KeyGroup, group_of
 from bench.models.resolve import resolve
-from bench.packaging.pipeline import PackagedModel, PackagedPipeline, read
+from bench.packaging.pipeline import Fitted, PackagedModel, PackagedPipeline, read
 from bench.packaging.stages import Stages
 from bench.proof import open_model
 from bench.tasks import TASKS, Task
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.backends.settings import ResolvedSettings
-    from bench.heads import FittedHead
     from bench.models.resolve import ResolvedModel
     from bench.tasks.face import Column
 
@@ -59,7 +58,7 @@ class Classifier:
     """
 
     pipeline: PackagedPipeline
-    heads: Sequence[FittedHead]
+    heads: Sequence[Fitted]
     backends: Mapping[str, Backend]
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 

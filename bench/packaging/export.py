@@ -1,6 +1,7 @@
-"""Where a packaged trial or cascade goes: into a new folder, or into a tracking store."""
+"""Where a packaged candidate goes: into a new folder, or into a tracking store."""
 
 import errno
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ class Exported:
             "study": self.pipeline.study,
             "trial": self.pipeline.trial,
             "cascade": self.pipeline.cascade,
+            "baseline": self.pipeline.baseline,
             "chosen": self.pipeline.chosen,
             "candidate": self.pipeline.candidate.model_dump(mode="json"),
             "labels": list(self.pipeline.labels),
@@ -74,11 +76,11 @@ def export(
     with_weights: bool = False,
     progress: Progress = SILENT,
 ) -> Exported:
-    """Package a scored trial, or a cascade of trials, as an MLflow model in a new `folder`.
+    """Package a scored trial, a cascade or a baseline as an MLflow model in a new `folder`.
 
     Args:
         study: The study, opened again.
-        which: One of its scored trials or cascades (`Study.choose`).
+        which: What was chosen of it (`Study.choose`).
         folder: Must not exist, or be empty.
         chosen: How it was chosen, which the package says.
         with_weights: Put the weights of the layers that are used into the package, which then needs no model beside
@@ -142,10 +144,11 @@ def log(
 
 def _model_record(made: PackagedPipeline) -> ModelRecord:
     assert made.latency is not None
-    which = {"bench.trial": str(made.trial)} if made.cascade is None else {"bench.cascade": made.cascade}
+    which = {"trial": made.trial, "cascade": made.cascade, "baseline": made.baseline}
+    tags = {f"bench.{kind}": str(name) for kind, name in which.items() if name is not None}
     return ModelRecord(
-        name=f"{made.study}-{made.title.replace(' ', '-')}",
-        tags={"bench.study": made.study, **which, "bench.chosen": made.chosen},
+        name=f"{made.study}-{re.sub('[ :/]', '-', made.title)}",
+        tags={"bench.study": made.study, **tags, "bench.chosen": made.chosen},
         metrics={
             "export_latency_ms": made.latency.measured_ms,
             "export_latency_ratio": made.latency.ratio,

@@ -97,6 +97,7 @@ def _metadata(made: PackagedPipeline) -> dict[str, Any]:
     return {
         "bench_study": made.study,
         "bench_trial": made.trial,
+        **({} if made.baseline is None else {"bench_baseline": made.baseline}),
         **(stages if made.thresholds else {}),
         "bench_candidate": str(made.candidate),
         "bench_remote_code": made.remote_code,

@@ -5,23 +5,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import Field, ValidationError
 
 from bench import files
 from bench.cascade import Cascade
 from bench.errors import BenchError
+from bench.evaluation.baselines import TEXT_CLASSIFIERS, FittedText
 from bench.foreign import require_parts
 from bench.heads import FittedHead
 from bench.models.resolve import ResolvedModel
 from bench.packaging.remembered import Remembered
-from bench.specs import DEFAULT_TASK, Candidate, ExtractionSettings, Spec
+from bench.specs import DEFAULT_TASK, AnyCandidate, Candidate, ExtractionSettings, Spec, TextCandidate
 from bench.tasks import TASKS
 from bench.tasks.face import Column
 
 FORMAT = 3
-"""Cascades came with 2, what is remembered of rows with 3; what earlier ones have is read as it was."""
+"""Cascades came with 2, what is remembered of rows and classifiers of texts with 3; earlier ones are read too."""
 READ = (1, 2, FORMAT)
 DESCRIPTION, HEAD = "pipeline.json", "head.safetensors"
+Fitted = FittedHead | FittedText
+"""What answers in a stage: a head on hidden states, or a classifier of the texts themselves."""
 
 
 STAGE_COLUMNS: Mapping[str, Column] = {"stage": "whole number", "margin": "number"}
@@ -102,7 +106,7 @@ class Agreement(Spec):
 
 
 class PackagedPipeline(Spec):
-    """The description of a packaged candidate, or of a cascade of candidates, which has a name and no trial.
+    """The description of a packaged candidate, a trial or a baseline by its name, or of a cascade of candidates.
 
     `chosen` is how it was chosen among the study's trials, by search scores. `task` is what the labels are. `seed` is
     the confirmation's seed that the head was trained under, on all `rows` training rows. `strip`: white space around a
@@ -116,8 +120,9 @@ class PackagedPipeline(Spec):
     study: str
     trial: int | None
     cascade: str | None = None
+    baseline: str | None = None
     chosen: str
-    candidate: Candidate | Cascade
+    candidate: Candidate | TextCandidate | Cascade
     task: str = DEFAULT_TASK
     labels: tuple[str, ...]
     dataset: str
@@ -137,10 +142,15 @@ class PackagedPipeline(Spec):
     @property
     def title(self) -> str:
         """What was packaged, in words."""
-        return self.cascade or f"trial {self.trial}"
+        return self.name if self.trial is None else f"trial {self.trial}"
 
     @property
-    def stages(self) -> tuple[Candidate, ...]:
+    def name(self) -> str:
+        """By what it is chosen in its study."""
+        return self.cascade or self.baseline or str(self.trial)
+
+    @property
+    def stages(self) -> tuple[AnyCandidate, ...]:
         """The candidates that answer in turn; one, where it is no cascade."""
         return self.candidate.stages if isinstance(self.candidate, Cascade) else (self.candidate,)
 
@@ -156,27 +166,36 @@ class PackagedPipeline(Spec):
 
     @property
     def head_files(self) -> tuple[str, ...]:
-        """The files of the stages' heads."""
+        """The files of the stages' heads; beside that of a classifier of texts lies its `words_of`."""
         count = len(self.stages)
         return (HEAD,) if count == 1 else tuple(f"head-{stage}.safetensors" for stage in range(1, count + 1))
 
 
-def write(folder: Path, pipeline: PackagedPipeline, heads: Sequence[FittedHead]) -> None:
+def words_of(head_file: str) -> str:
+    """The file of a text classifier's terms and settings, which are no numbers: ``head.json``."""
+    return head_file.removesuffix("safetensors") + "json"
+
+
+def write(folder: Path, pipeline: PackagedPipeline, heads: Sequence[Fitted]) -> None:
     """Write description, the stages' heads and checksums beside what lies in `folder` already."""
     for name, stage, head in zip(pipeline.head_files, pipeline.stages, heads, strict=True):
-        files.write_tensors(folder / name, head.state(), {"candidate": stage.fingerprint()})
+        metadata = {"candidate": stage.fingerprint()}
+        if isinstance(head, FittedHead):
+            files.write_tensors(folder / name, head.state(), metadata)
+        else:
+            arrays = {each: torch.from_numpy(values) for each, values in head.arrays().items()}
+            files.write_tensors(folder / name, arrays, metadata)
+            files.write_json(folder / words_of(name), head.description())
     files.write_json(folder / DESCRIPTION, pipeline.model_dump(mode="json"))
     files.write_checksums(folder)
 
 
-def read(folder: Path) -> tuple[PackagedPipeline, tuple[FittedHead, ...]]:
+def read(folder: Path) -> tuple[PackagedPipeline, tuple[Fitted, ...]]:
     """The pipeline in `folder` and the heads of its stages, after every file of it was checked.
 
     Raises:
         BenchError: there is none, a file was altered or is missing, or another version of bench wrote it.
     """
-    from safetensors.torch import load_file
-
     if not (folder / files.CHECKSUMS).is_file():
         raise BenchError(f"{folder} holds no pipeline of bench: give what bench export wrote.")
     # before anything is read: an altered description may be no JSON any more
@@ -196,6 +215,17 @@ def read(folder: Path) -> tuple[PackagedPipeline, tuple[FittedHead, ...]]:
         pipeline = PackagedPipeline.model_validate(content)
     except ValidationError as error:
         raise BenchError(f"{folder / DESCRIPTION} cannot be read: {error}") from error
-    link = TASKS[pipeline.task].link
-    heads = zip(pipeline.stages, pipeline.head_files, strict=True)
-    return pipeline, tuple(FittedHead.from_state(stage.fusion, load_file(folder / name), link) for stage, name in heads)
+    stages = zip(pipeline.stages, pipeline.head_files, strict=True)
+    return pipeline, tuple(_fitted(folder, stage, name, TASKS[pipeline.task].link) for stage, name in stages)
+
+
+def _fitted(folder: Path, stage: AnyCandidate, name: str, link: str) -> Fitted:
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / name)
+    if isinstance(stage, Candidate):
+        return FittedHead.from_state(stage.fusion, tensors, link)
+    words = json.loads((folder / words_of(name)).read_text(encoding="utf-8"))
+    return TEXT_CLASSIFIERS[stage.classifier].restored(
+        words, {each: values.numpy() for each, values in tensors.items()}
+    )

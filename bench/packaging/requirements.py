@@ -19,6 +19,7 @@ NEEDED = (
     "platformdirs",
     "pydantic",
     "safetensors",
+    "scikit-learn",
     "torch",
     "transformers",
 )

@@ -12,14 +12,15 @@ import torch
 from bench.backends.passes import Pass
 from bench.cascade import deferred, margins
 from bench.extraction import STORAGE
-from bench.specs import Candidate, Source
+from bench.heads import FittedHead
+from bench.specs import AnyCandidate, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
     from bench.backends.base import Backend
-    from bench.heads import FittedHead
+    from bench.packaging.pipeline import Fitted
 
 HELD_BYTES = 512 << 20
 """About how much the token states may take that wait for a later stage; texts are answered in groups as large."""
@@ -37,7 +38,7 @@ class Stretch:
     last: bool
 
 
-def stretches(stages: Sequence[Candidate]) -> list[list[Stretch]]:
+def stretches(stages: Sequence[AnyCandidate]) -> list[list[Stretch]]:
     """What each stage runs: of each of its models the layers that none before it has reached."""
     reached: dict[str, int] = {}
     found: list[list[Stretch]] = []
@@ -70,7 +71,7 @@ class Representations:
         """Read the sources of a stretch, for the texts that are still here."""
         opened = self._backends[stretch.model]
         if stretch.model not in self._passes:
-            self._passes[stretch.model] = Pass(opened, [self._texts[row] for row in self._rows.tolist()]), self._rows
+            self._passes[stretch.model] = Pass(opened, self.texts), self._rows
         walk, begun = self._passes[stretch.model]
         layers = sorted({source.layer for source in stretch.sources})
         at_layers = [layers.index(source.layer) for source in stretch.sources]
@@ -84,7 +85,12 @@ class Representations:
         matrices = walk.states(rows, layers, read, last=stretch.last)
         self._matrices |= {source: matrices[:, place].contiguous() for place, source in enumerate(stretch.sources)}
 
-    def features(self, stage: Candidate) -> list[Tensor]:
+    @property
+    def texts(self) -> list[str]:
+        """Those that are still here."""
+        return [self._texts[row] for row in self._rows.tolist()]
+
+    def features(self, stage: AnyCandidate) -> list[Tensor]:
         """What the stage's head reads, float32 [texts, width] a source, rounded as in the store it was trained from."""
         return [self._matrices[source] for source in stage.sources]
 
@@ -110,8 +116,8 @@ class StageAnswers(NamedTuple):
 class Stages:
     """Candidates with their trained heads, which answer in turn under `thresholds` (see `bench.cascade`)."""
 
-    candidates: Sequence[Candidate]
-    heads: Sequence[FittedHead]
+    candidates: Sequence[AnyCandidate]
+    heads: Sequence[Fitted]
     thresholds: Sequence[float]
     backends: Mapping[str, Backend]
 
@@ -131,10 +137,9 @@ class Stages:
         for number, (candidate, head) in enumerate(zip(self.candidates, self.heads, strict=True)):
             for stretch in plan[number]:
                 reading.run(stretch)
-            features = reading.features(candidate)
-            scores = head.predict(features, np.arange(len(here)))
+            scores, distances = _said(head, reading.features(candidate), reading.texts)
             if found is None:
-                found = StageAnswers(scores, np.zeros(len(texts), dtype=np.int64), head.distances(features))
+                found = StageAnswers(scores, np.zeros(len(texts), dtype=np.int64), distances)
             else:
                 found.scores[here], found.stages[here] = scores, number
             if number == len(self.thresholds):
@@ -158,6 +163,13 @@ class Stages:
                 start, held = row, 0
             held += size
         yield texts[start:]
+
+
+def _said(head: Fitted, features: list[Tensor], texts: list[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scores [rows, outputs] and distances [rows] of texts, or of the features that a head reads instead."""
+    if isinstance(head, FittedHead):
+        return head.predict(features, np.arange(len(texts))), head.distances(features)
+    return np.exp(head.logs(texts)), head.distances(texts)
 
 
 def _held(opened: Backend, text: str) -> int:

@@ -77,10 +77,10 @@ def score_of(study: Study) -> Measure:
 
 def title(entry: Entry) -> str:
     """How an entry is called in a report."""
-    return entry.name if entry.trial is None or entry.kind == "baseline" else f"trial {entry.trial}"
+    return entry.title
 
 
-def lines(study: Study, entries: Sequence[Entry], knee: int | None, chosen: Selected) -> list[Line]:
+def lines(study: Study, entries: Sequence[Entry], knee: str | None, chosen: Selected) -> list[Line]:
     """The entries with their test scores."""
     score = score_of(study)
     return [
@@ -89,8 +89,8 @@ def lines(study: Study, entries: Sequence[Entry], knee: int | None, chosen: Sele
             entry=entry,
             test=entry.confirmed.summary(score),
             interval=entry.tested(score),
-            knee=entry.trial is not None and entry.trial == knee and entry.kind == "front",
-            chosen=entry.kind != "baseline" and title(entry) == chosen.title,
+            knee=entry.name == knee and entry.kind == "front",
+            chosen=title(entry) == chosen.title,
         )
         for entry in entries
     ]
@@ -149,11 +149,12 @@ def spreads(study: Study, chosen: Selected, by: Measure | None = None) -> list[S
 
 
 def _searched(study: Study, entry: Entry) -> Scored:
-    """What was searched of an entry that has a candidate, or is a cascade."""
+    """What was searched of an entry that is no mere reference."""
     if entry.cascade is not None:
         return study.scored(entry.cascade.record, "search")
-    assert entry.candidate is not None
-    return study.scorer.scored(entry.candidate, "search")
+    subject = entry.candidate or entry.text
+    assert subject is not None
+    return study.scorer.scored(subject, "search")
 
 
 def _folds(study: Study) -> dict[int, tuple[Fold, ...]]:

@@ -14,7 +14,7 @@ class Question:
     """An evaluation that a study needs.
 
     Attributes:
-        subject: A candidate, or a text baseline by name.
+        subject: A candidate, or a text classifier or text baseline by name.
         phase: ``"confirm"`` trains on all training rows and scores the test rows, ``"search"`` predicts every
             training row out of fold.
         seeds: One training each; a text baseline has none, it is deterministic.

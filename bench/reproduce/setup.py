@@ -86,10 +86,11 @@ class Setup:
         return Question(candidate, "search", seeds[:1] if once else seeds, self.dataset)
 
     def baselines(self, data: Dataset | None = None) -> dict[str, Question]:
-        """TF-IDF with logistic regression, and the majority class."""
+        """TF-IDF with a linear classifier, tuned, and the majority class."""
+        task = TASKS[self.dataset.task]
         return {
             name: Question(name, "confirm", self.seeds[:1], data or self.dataset)
-            for name in TASKS[self.dataset.task].text_baselines
+            for name in (*task.text_classifiers, *task.text_baselines)
         }
 
     def singles(self) -> dict[tuple[str, str], Question]:

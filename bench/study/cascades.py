@@ -14,6 +14,7 @@ from bench.evaluation.scoring import Scored, Scorer
 from bench.measures import Measure
 from bench.metrics import Interval
 from bench.specs import DEFAULT_TASK, Spec
+from bench.study.baselines import BaselineRecord
 from bench.study.journal import Journal
 from bench.study.record import TrialRecord
 from bench.study.settings import SearchRequest
@@ -30,7 +31,7 @@ class CascadeRecord(Spec):
     Attributes:
         name: Its short name in the study, which it keeps.
         cascade: Thresholds are those by all training rows.
-        trials: Of its stages.
+        trials: Of its stages; of one that is a baseline its name.
         shares: Of what comes to each stage but the last, the share that it is to leave.
         reached: Of all texts, the share that came to each stage but the first, out of fold.
         metrics: Costs, and every aggregation of each measure; out of fold, with cross-fitted thresholds.
@@ -39,7 +40,7 @@ class CascadeRecord(Spec):
 
     name: str
     cascade: Cascade
-    trials: tuple[int, ...]
+    trials: tuple[int | str, ...]
     shares: tuple[float, ...]
     reached: tuple[float, ...]
     metrics: Mapping[str, float]
@@ -59,13 +60,18 @@ class CascadeRecord(Spec):
     @property
     def in_words(self) -> str:
         """Its trials in their order, and the margins below which a text goes on."""
-        later = zip(self.cascade.thresholds, self.trials[1:], strict=True)
-        return f"trial {self.trials[0]}" + "".join(f", below a margin of {limit:.2g} trial {n}" for limit, n in later)
+        later = zip(self.cascade.thresholds, self.stages[1:], strict=True)
+        return self.stages[0] + "".join(f", below a margin of {limit:.2g} {stage}" for limit, stage in later)
 
     @property
     def key(self) -> str:
         """By which its run is found in the tracking store."""
         return run_key(self.cascade.fingerprint())
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """How its stages are called in words."""
+        return tuple(map(_title, self.trials))
 
     @property
     def subject(self) -> Cascade:
@@ -78,7 +84,11 @@ def run_key(fingerprint: str) -> str:
     return f"cascade:{fingerprint}"
 
 
-Selected = TrialRecord | CascadeRecord
+def _title(trial: int | str) -> str:
+    return f"trial {trial}" if isinstance(trial, int) else trial
+
+
+Selected = TrialRecord | CascadeRecord | BaselineRecord
 """What a person may choose of a study: it has an `id`, a `title`, a `subject`, a `key`, `metrics`, and a `run_id`."""
 
 
@@ -164,12 +174,17 @@ def control(
 class Beside:
     """A cascade against the best scored trial of the front, paired by test row: by the task's measure, with 95%.
 
-    `share` is the cascade's cost, as the test set had it, over the trial's.
+    `share` is the cascade's cost, as the test set had it, over the trial's; a baseline goes by its name.
     """
 
-    trial: int
+    trial: int | str
     difference: Interval
     share: float
+
+    @property
+    def title(self) -> str:
+        """How the trial is called in words."""
+        return _title(self.trial)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from bench.cascade import Cascade
-from bench.cost import ModelCost, costs_of_cascade, starts_again
+from bench.cost import Costs, costs_of_cascade, starts_again
 from bench.evaluation.cascades import Masks, Stage, answered, cross_fitted, mixed, reached, thresholds_of
 from bench.evaluation.scoring import Scorer
 from bench.front import could_still_matter, pareto
@@ -23,9 +23,9 @@ from bench.metrics import finite
 from bench.progress import SILENT, Progress
 from bench.space.objectives import Objectives
 from bench.space.schema import Cascades
+from bench.study.baselines import ScoredRecord, scored_records
 from bench.study.cascades import PREFIX, CascadeRecord, Chosen, chosen, keep, row_parts
 from bench.study.journal import Journal
-from bench.study.record import TrialRecord
 from bench.study.settings import Constraints
 
 STAGES = 32
@@ -55,7 +55,7 @@ class Choosing:
 
     Attributes:
         scorer: Of the study.
-        costs: Of the models.
+        costs: Of the models and of text classifiers.
         objectives: Of the study.
         settings: How many stages and cascades.
         limits: What a cascade may cost.
@@ -64,7 +64,7 @@ class Choosing:
     """
 
     scorer: Scorer
-    costs: Mapping[str, ModelCost]
+    costs: Costs
     objectives: Objectives
     settings: Cascades
     limits: Constraints
@@ -72,8 +72,8 @@ class Choosing:
     progress: Progress = SILENT
 
     def run(self, journal: Journal) -> Chosen:
-        """Look at cascades of the scored trials, and keep those that add most to the front."""
-        search = _Search(self, journal.of("complete"))
+        """Look at cascades of the scored trials and baselines, and keep those that add most to the front."""
+        search = _Search(self, scored_records(journal))
         found = search.run()
         before = chosen(journal)
         names = {} if before is None else dict(before.names)
@@ -99,10 +99,10 @@ class _Search:
     """One search for cascades."""
 
     chooser: Choosing
-    trials: Sequence[TrialRecord]
+    trials: Sequence[ScoredRecord]
     considered: int = 0
     on_front: int = 0
-    _records: list[TrialRecord] = field(default_factory=list)
+    _records: list[ScoredRecord] = field(default_factory=list)
     _stages: list[Stage] = field(default_factory=list)
     _front: list[Sequence[float]] = field(default_factory=list)
     _parts: list[np.ndarray] = field(default_factory=list)
@@ -127,13 +127,13 @@ class _Search:
         """The objectives of the trials."""
         return [self.chooser.objectives.point(record.metrics) for record in self.trials]
 
-    def _ladder(self) -> tuple[list[TrialRecord], list[Stage]]:
+    def _ladder(self) -> tuple[list[ScoredRecord], list[Stage]]:
         """Trials that may be stages, the cheapest first.
 
         One whose score is another now was scored by an earlier revision of its head: it is compared with no other.
         """
         by, left, outdated = self.chooser.objectives.single, list(self.trials), 0
-        taken: list[tuple[TrialRecord, Stage]] = []
+        taken: list[tuple[ScoredRecord, Stage]] = []
         while left and len(taken) < STAGES:
             points = [(by.sign * record.metrics[by.name], record.metrics[LATENCY.name]) for record in left]
             front = [left[index] for index in pareto(points, ("maximize", "minimize"))]
@@ -154,7 +154,8 @@ class _Search:
             self.chooser.progress.say(
                 f"{outdated} trials are no stages of cascades: they would be scored otherwise now"
             )
-        taken.sort(key=lambda each: (each[0].metrics[LATENCY.name], each[0].number))
+        order = {record.id: place for place, record in enumerate(self.trials)}
+        taken.sort(key=lambda each: (each[0].metrics[LATENCY.name], order[each[0].id]))
         return [record for record, _ in taken], [stage for _, stage in taken]
 
     def _pairs(self) -> Iterator[_Point]:
@@ -206,7 +207,7 @@ class _Search:
             exact = costs | {each.name: each.value(done) for each in objectives.scores}
             yield _Point(places, shares, share, costs, objectives.point(exact))
 
-    def _tells(self, records: Sequence[TrialRecord], share: Sequence[float], done: Sequence[Predictions]) -> bool:
+    def _tells(self, records: Sequence[ScoredRecord], share: Sequence[float], done: Sequence[Predictions]) -> bool:
         """Whether the cascade is better than its stages mixed at random in the same shares."""
         by = self.chooser.objectives.single
         coming = [1.0, *share, 0.0]
@@ -252,7 +253,7 @@ class _Search:
             cascade=Cascade(
                 stages=tuple(record.candidate for record in records), thresholds=thresholds_of(stages, point.shares)
             ),
-            trials=tuple(record.number for record in records),
+            trials=tuple(record.id for record in records),
             shares=point.shares,
             reached=point.reached,
             metrics=dict(point.costs) | finite(found.scored.metrics(measures)),

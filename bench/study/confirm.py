@@ -1,32 +1,35 @@
 """The front under fresh seeds on the test set, beside what any pipeline has to beat."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from bench.aliases import in_words
 from bench.cascade import Cascade
-from bench.cost import ModelCost, costs_of, costs_of_cascade, latency_estimated
+from bench.cost import Costs, costs_of, costs_of_cascade, latency_estimated
 from bench.evaluation.by_fold import by_seed, redrawn
 from bench.evaluation.scoring import Scored, Scorer
 from bench.front import could_still_matter, pareto
 from bench.measures import LATENCY, Measure, Objective
 from bench.metrics import Redrawn
 from bench.progress import Progress
-from bench.space.candidates import Shapes, canonical
+from bench.space.candidates import Shapes
 from bench.space.objectives import Objectives
-from bench.specs import Candidate, Head, Source
+from bench.specs import AnyCandidate, Candidate, TextCandidate
+from bench.study.baselines import SINGLE, BaselineRecord, ScoredRecord, baselines, best_single, scored_records, subjects
 from bench.study.cascades import Beside, CascadeRecord, Tested, chosen, control
 from bench.study.cascades import confirmed as cascade_confirmed
 from bench.study.cascades import searched as cascade_searched
 from bench.study.journal import Journal
 from bench.study.record import TrialRecord
-from bench.study.singles import best_single, rivals
+from bench.study.singles import rivals
 from bench.study.verdicts import Claim, Comparison, judged
 from bench.tasks import TASKS
 
-BEST_SINGLE, LATE_FUSION = "best-single", "late-fusion"
+BEST_SINGLE = "best-single"
+EARLIER = ("tfidf-logistic",)
+"""Text baselines that studies had before TF-IDF was a candidate."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,11 +39,12 @@ class Entry:
     Attributes:
         objectives: Of the study: they say which measures there are.
         search: Every aggregation of each measure.
-        costs: By measure; none of a baseline on texts.
+        costs: By measure; none of a mere reference.
         interval: 95% of the task's measure on the test set, over its rows.
         comparison: With the single models; None of a baseline, and of an entry that is one of these singles.
         latency_estimated: The latency holds a share that was not measured.
         cascade: What else is known of a cascade, which has neither a candidate nor a trial.
+        text: The candidate that is a classifier of texts, which has no sources.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Entry:
     comparison: Comparison | None = None
     latency_estimated: bool = False
     cascade: Tested | None = None
+    text: TextCandidate | None = None
 
     def __repr__(self) -> str:
         """Its name, what it is, and how it scores."""
@@ -66,13 +71,18 @@ class Entry:
         return f"<{self.name}: {'' if self.subject is None else f'{in_words(self.subject)}; '}{found}>"
 
     @property
-    def subject(self) -> Candidate | Cascade | None:
-        """What was confirmed; None of a baseline on texts."""
-        return self.candidate if self.cascade is None else self.cascade.record.cascade
+    def subject(self) -> AnyCandidate | Cascade | None:
+        """What was confirmed; None of a mere reference, such as the majority class."""
+        return self.candidate or self.text if self.cascade is None else self.cascade.record.cascade
+
+    @property
+    def title(self) -> str:
+        """How it is called in words."""
+        return self.name if self.trial is None or self.kind == "baseline" else f"trial {self.trial}"
 
     @property
     def latency_ms(self) -> float | None:
-        """Milliseconds a text; None of a baseline on texts."""
+        """Milliseconds a text; None of a mere reference."""
         return self.costs.get(LATENCY.name)
 
     def value(self, objective: Objective) -> float:
@@ -87,16 +97,19 @@ class Entry:
         return found.low, found.high
 
 
-def front(journal: Journal, objectives: Objectives) -> list[TrialRecord]:
-    """The scored trials that no other trial dominates, by the last objective."""
-    records = journal.of("complete")
+def front(journal: Journal, objectives: Objectives) -> list[ScoredRecord]:
+    """The scored trials and baselines that no other dominates, by the last objective."""
+    records = scored_records(journal)
     points = [objectives.point(record.metrics) for record in records]
     chosen = [records[index] for index in pareto(points, objectives.directions)]
     return sorted(chosen, key=lambda record: record.metrics[objectives.names[-1]])
 
 
 class Confirmed(NamedTuple):
-    """The confirmed front of the trials and the cascades that stand on it, the cheapest first, and the baselines."""
+    """The confirmed front of trials and baselines, the cascades on it, each the cheapest first, and all baselines.
+
+    A baseline on the front is there twice: it stands among the baselines as well.
+    """
 
     front: list[Entry]
     baselines: list[Entry]
@@ -109,7 +122,7 @@ class Confirmation:
 
     scorer: Scorer
     shapes: Shapes
-    costs: Mapping[str, ModelCost]
+    costs: Costs
     objectives: Objectives
     progress: Progress
     deepest: Mapping[str, int] = field(default_factory=dict)
@@ -121,12 +134,10 @@ class Confirmation:
         found = chosen(journal)
         resumable = () if found is None else found.resumable
         cascades = [] if found is None else self._standing(found.records, records)
-        single = best_single(journal, self.scorer, self.objectives)
         singles = rivals(journal, self.scorer, self.objectives)
         held = [record for record in singles if record not in records]
-        baselines = list(self._baseline_candidates(single))
-        of_texts = TASKS[self.scorer.dataset.task].text_baselines
-        total = len(records) + len(cascades) + len(held) + len(baselines) + len(of_texts)
+        others, references = self._baselines(journal)
+        total = len(records) + len(cascades) + len(held) + len(others) + len(references)
         with self.progress.task("confirm on the test set", total, "candidates") as task:
             confirmed = []
             for record in records:
@@ -141,11 +152,11 @@ class Confirmation:
                 aside.append(self._entry(_name(record), "single", record.candidate, record))
                 task.advance()
             beside = []
-            for name, candidate in baselines:
-                beside.append(self._entry(name, "baseline", candidate, journal.known(candidate)))
+            for name, (candidate, remembered) in others.items():
+                beside.append(self._entry(name, "baseline", candidate, remembered))
                 task.advance()
-            for name in of_texts:
-                beside.append(self._text_entry(name))
+            for name in references:
+                beside.append(self._reference(name))
                 task.advance()
         names = [_name(record) for record in singles]
         known = [each for each in (*confirmed, *aside) if each.name in names]
@@ -153,37 +164,44 @@ class Confirmation:
         compared = self._compared([*confirmed, *deferring], known)
         return Confirmed(compared[: len(confirmed)], beside, compared[len(confirmed) :])
 
-    def _standing(self, cascades: Sequence[CascadeRecord], trials: Sequence[TrialRecord]) -> list[CascadeRecord]:
+    def _baselines(
+        self, journal: Journal
+    ) -> tuple[dict[str, tuple[AnyCandidate, ScoredRecord | None]], tuple[str, ...]]:
+        """Baselines by name with what is known of them, and text baselines that are references alone.
+
+        A study of an earlier bench has none that were remembered, and its TF-IDF as it was.
+        """
+        single = best_single(journal, self.scorer, self.objectives)
+        task = TASKS[self.scorer.dataset.task]
+        of_texts = task.text_baselines
+        found = baselines(journal)
+        known: dict[str, tuple[AnyCandidate, ScoredRecord | None]]
+        if found is None:
+            known = {
+                name: (subject, journal.known(subject))
+                for name, subject in subjects(task, self.shapes, self.deepest, single).items()
+                if isinstance(subject, Candidate)
+            }
+            of_texts = (*EARLIER, *of_texts) if task.text_classifiers else of_texts
+        else:
+            known = {record.name: (record.candidate, record) for record in found.records}
+        if single is not None:
+            # behind the last layers
+            place = sum(name.startswith(SINGLE) for name in known)
+            listed = [*known.items()]
+            listed.insert(place, (BEST_SINGLE, (single, journal.known(single))))
+            known = dict(listed)
+        return known, of_texts
+
+    def _standing(self, cascades: Sequence[CascadeRecord], trials: Sequence[ScoredRecord]) -> list[CascadeRecord]:
         """Those that no trial beats: a study that was killed may have scored trials since it chose its cascades."""
         point, directions = self.objectives.point, self.objectives.directions
         points = [point(record.metrics) for record in trials]
         return [each for each in cascades if could_still_matter(point(each.metrics), points, directions)]
 
-    def _baseline_candidates(self, single: Candidate | None) -> Iterator[tuple[str, Candidate]]:
-        """Every model alone at its last layer, the best searched single model, and late fusion of the former.
-
-        All have the head of the best searched single: a baseline must not lose by a worse learning rate.
-        """
-        head = TASKS[self.scorer.dataset.task].head if single is None else single.head
-        last = {model: self._last_layer(model, head) for model in self.shapes}
-        for model, candidate in last.items():
-            yield f"single:{model}", candidate
-        if single is not None:
-            yield BEST_SINGLE, single
-        if len(last) > 1:
-            sources = tuple(candidate.sources[0] for candidate in last.values())
-            yield LATE_FUSION, canonical(Candidate(sources=sources, fusion="late", head=head), self.shapes)
-
-    def _last_layer(self, model: str, head: Head) -> Candidate:
-        shape = self.shapes[model]
-        pooling = "mean" if "mean" in shape.poolings else shape.poolings[0]
-        return Candidate(
-            sources=(Source(model=model, layer=self.deepest.get(model, shape.layers), pooling=pooling),), head=head
-        )
-
-    def _entry(self, name: str, kind: Any, candidate: Candidate, record: TrialRecord | None) -> Entry:
+    def _entry(self, name: str, kind: Any, candidate: AnyCandidate, record: ScoredRecord | None) -> Entry:
         costs = costs_of(self.costs, candidate)
-        if record is not None and record.state == "complete":
+        if isinstance(record, BaselineRecord) or (record is not None and record.state == "complete"):
             search = {key: value for key, value in record.metrics.items() if key not in costs}
         else:
             search = self.scorer.scored(candidate, "search").metrics(self.objectives.measures)
@@ -191,8 +209,8 @@ class Confirmation:
         return Entry(
             name=name,
             kind=kind,
-            candidate=candidate,
-            trial=None if record is None else record.number,
+            candidate=candidate if isinstance(candidate, Candidate) else None,
+            trial=record.number if isinstance(record, TrialRecord) else None,
             run_id=None if record is None else record.run_id,
             search=search,
             costs=costs,
@@ -200,6 +218,7 @@ class Confirmation:
             interval=self._interval(confirmed),
             objectives=self.objectives,
             latency_estimated=latency_estimated(self.costs, candidate),
+            text=candidate if isinstance(candidate, TextCandidate) else None,
         )
 
     def _cascade(self, record: CascadeRecord, resumable: Collection[str], trials: Sequence[Entry]) -> Entry:
@@ -233,13 +252,13 @@ class Confirmation:
         """A cascade against the trial of the front with the best search score."""
         by, measure = self.objectives.single, self.objectives.kept[0]
         best = max(trials, key=lambda entry: by.sign * entry.value(by), default=None)
-        if best is None or best.trial is None or not best.latency_ms:
+        if best is None or not best.latency_ms:
             return None
         sides = scored.predictions, best.confirmed.predictions
         interval = measure.difference(*sides, seed=self.scorer.protocol.seed)
-        return Beside(best.trial, interval, latency / best.latency_ms)
+        return Beside(best.name if best.trial is None else best.trial, interval, latency / best.latency_ms)
 
-    def _text_entry(self, name: str) -> Entry:
+    def _reference(self, name: str) -> Entry:
         confirmed = self.scorer.scored(name, "confirm")
         search = self.scorer.scored(name, "search").metrics(self.objectives.measures)
         interval = self._interval(confirmed)
@@ -272,12 +291,13 @@ class Confirmation:
         return [replace(entry, comparison=found.get(entry.name)) for entry in entries]
 
     def _searched(self, entry: Entry) -> Scored:
-        """What the search knows of an entry that is no baseline on texts."""
+        """What the search knows of an entry that is no mere reference."""
         if entry.cascade is not None:
             return cascade_searched(self.scorer, entry.cascade.record)
-        assert entry.candidate is not None
-        return self.scorer.scored(entry.candidate, "search")
+        subject = entry.candidate or entry.text
+        assert subject is not None
+        return self.scorer.scored(subject, "search")
 
 
-def _name(record: TrialRecord) -> str:
-    return f"trial-{record.number}"
+def _name(record: ScoredRecord) -> str:
+    return f"trial-{record.number}" if isinstance(record, TrialRecord) else record.name

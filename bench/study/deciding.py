@@ -14,7 +14,7 @@ from bench.home import RUNS
 from bench.measures import LATENCY, Measure
 from bench.metrics import Interval
 from bench.space.objectives import Objectives
-from bench.specs import Candidate
+from bench.specs import Candidate, TextCandidate
 from bench.study.cascades import Selected
 from bench.study.confirm import BEST_SINGLE, Entry
 from bench.study.decision import Decision, Sentence
@@ -155,7 +155,10 @@ class Deciding:
         known = [
             entry
             for entry in self.entries
-            if entry.subject is None and entry.name not in (taken.title, MAJORITY) and not math.isnan(entry.value(by))
+            if entry.candidate is None
+            and entry.cascade is None
+            and entry.name not in (taken.title, MAJORITY)
+            and not math.isnan(entry.value(by))
         ]
         if not known:
             return
@@ -258,7 +261,7 @@ def _what(entry: Entry) -> str:
     if entry.cascade is not None:
         record = entry.cascade.record
         stages = [
-            f"{titled(str(trial))} ({_candidate(stage)})"
+            titled(str(trial)) if isinstance(stage, TextCandidate) else f"{titled(str(trial))} ({_candidate(stage)})"
             for trial, stage in zip(record.trials, record.cascade.stages, strict=True)
         ]
         going = "".join(

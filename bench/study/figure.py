@@ -7,8 +7,9 @@ from typing import Any
 from bench.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Figure, data
 from bench.measures import AGGREGATIONS, Measure, Objective
 from bench.space.objectives import Objectives
+from bench.study.baselines import LATE_FUSION, SINGLE
 from bench.study.cascades import PREFIX
-from bench.study.confirm import BEST_SINGLE, LATE_FUSION, Entry
+from bench.study.confirm import BEST_SINGLE, Entry
 from bench.study.record import TrialRecord
 from bench.study.roles import place
 from bench.study.scale import inside, span_of, text_lines, thin_out
@@ -26,6 +27,7 @@ class Mark(Enum):
     SINGLE = ("one model, last layer", ORANGE, "square")
     BEST = ("best searched single model", PURPLE, "triangle-up")
     LATE = ("late fusion of the last layers", GREEN, "triangle-down")
+    TEXT = ("no language model", BLACK, "square")
 
     def __init__(self, words: str, colour: str, shape: str) -> None:
         self.words, self.colour, self.shape = words, colour, shape
@@ -55,7 +57,7 @@ def front_figure(
     Args:
         trials: Those scored in full.
         front: Confirmed.
-        baselines: Confirmed; those on texts have no cost, and are lines.
+        baselines: Confirmed; mere references have no cost, and are lines.
         objectives: They say what the axes are (see `axes`).
         words: What the scores stand on, for the subtitle: repetitions, folds, seeds, n.
         cascades: Confirmed.
@@ -127,13 +129,13 @@ def front_figure(
         )
     layers += [
         *points(Mark.TEST, xOffset=7, filled=False, size=70, strokeWidth=3),
-        *points(Mark.SINGLE, Mark.BEST, Mark.LATE, filled=True, size=90, opacity=1),
+        *points(Mark.SINGLE, Mark.BEST, Mark.LATE, Mark.TEXT, filled=True, size=90, opacity=1),
         *points(Mark.FRONT, filled=True, size=75, opacity=1),
         *points(Mark.CASCADE, filled=True, size=110, opacity=1, stroke=BLACK, strokeWidth=0.6),
         *numbers(Mark.CASCADE, BLACK),
         *points(Mark.RECOMMENDED, filled=False, size=330, strokeWidth=2),
         *numbers(Mark.FRONT, BLUE),
-        *_named([row for row in rows if row["kind"] == Mark.SINGLE.words], low, high, log),
+        *_named([row for row in rows if row["kind"] in {Mark.SINGLE.words, Mark.TEXT.words}], low, high, log),
     ]
     chart = alt.layer(*layers).resolve_scale(color="shared", shape="shared").properties(height=380)
     return Figure(
@@ -146,12 +148,12 @@ def front_figure(
     )
 
 
-def knee_of(front: Sequence[Entry], objectives: Objectives) -> int | None:
-    """The trial at which a front of several bends most, by its first and last objective; None for a front of one."""
+def knee_of(front: Sequence[Entry], objectives: Objectives) -> str | None:
+    """The entry, by name, at which a front of several bends most, by its ends; None for a front of one."""
     if len(front) < 2:
         return None
     points = [[entry.value(objective) for objective in objectives.each] for entry in front]
-    return front[place(points, objectives, "knee")].trial
+    return front[place(points, objectives, "knee")].name
 
 
 def _caption(front: Sequence[Entry], x: Objective, y: Objective, taken: str | None, cascades: int) -> str:
@@ -189,8 +191,8 @@ def _trial_rows(
 
 def _front_rows(front: Sequence[Entry], x: Objective, y: Objective) -> Iterator[dict[str, Any]]:
     for entry in front:
-        row = _entry_row(entry, f"trial {entry.trial}", x, y)
-        yield row | {"kind": Mark.FRONT.words, "number": f"#{entry.trial}"}
+        row = _entry_row(entry, entry.title, x, y)
+        yield row | {"kind": Mark.FRONT.words, "number": entry.title.replace("trial ", "#")}
         if _on(y):
             yield row | _tested(entry, y)
 
@@ -211,10 +213,12 @@ def _cascade_rows(cascades: Sequence[Entry], x: Objective, y: Objective) -> Iter
 
 def _baseline_rows(baselines: Sequence[Entry], x: Objective, y: Objective) -> Iterator[dict[str, Any]]:
     for entry in baselines:
-        if entry.candidate is None:
+        if entry.subject is None:
             continue
-        kind = {BEST_SINGLE: Mark.BEST, LATE_FUSION: Mark.LATE}.get(entry.name, Mark.SINGLE)
-        yield _entry_row(entry, entry.name.removeprefix("single:"), x, y) | {"kind": kind.words}
+        kind = (
+            Mark.TEXT if entry.text else {BEST_SINGLE: Mark.BEST, LATE_FUSION: Mark.LATE}.get(entry.name, Mark.SINGLE)
+        )
+        yield _entry_row(entry, entry.name.removeprefix(SINGLE), x, y) | {"kind": kind.words}
 
 
 def _entry_row(entry: Entry, name: str, x: Objective, y: Objective) -> dict[str, Any]:
@@ -223,7 +227,7 @@ def _entry_row(entry: Entry, name: str, x: Objective, y: Objective) -> dict[str,
     plain = "" if entry.cascade is None else str(entry.subject)
     return {
         "name": name,
-        "sources": plain if candidate is None else " + ".join(map(str, candidate.sources)),
+        "sources": (plain or str(entry.text or "")) if candidate is None else " + ".join(map(str, candidate.sources)),
         "operator": ("cascade" if plain else "") if candidate is None else candidate.fusion,
         "x": entry.value(x),
         "y": entry.value(y),

@@ -12,9 +12,8 @@ from bench.evaluation.scoring import Scored, Scorer
 from bench.heads import DivergedError
 from bench.measures import Measure
 from bench.metrics import Interval
-from bench.study.cascades import Selected
+from bench.study.cascades import CascadeRecord, Selected
 from bench.study.cascades import searched as cascade_searched
-from bench.study.record import TrialRecord
 
 HALVES = 2
 """Folds."""
@@ -54,7 +53,7 @@ class LearningCurve:
 
 
 def learning_curve(scorer: Scorer, which: Selected, measure: Measure) -> LearningCurve | None:
-    """The curve of a trial or a cascade; None where there are no folds to halve, or the measure has no best of 1."""
+    """The curve of what was chosen; None where there are no folds to halve, or the measure has no best of 1."""
     protocol, rows = scorer.protocol, len(scorer.dataset.train)
     if protocol.name != "cv" or protocol.uses_validation_split(rows) or protocol.folds <= HALVES:
         return None
@@ -71,6 +70,6 @@ def learning_curve(scorer: Scorer, which: Selected, measure: Measure) -> Learnin
 
 
 def _searched(scorer: Scorer, which: Selected) -> Scored:
-    if isinstance(which, TrialRecord):
-        return scorer.scored(which.candidate, "search")
-    return cascade_searched(scorer, which)
+    if isinstance(which, CascadeRecord):
+        return cascade_searched(scorer, which)
+    return scorer.scored(which.candidate, "search")

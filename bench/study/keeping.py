@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from bench.errors import BenchError, nearest
 from bench.files import atomic, size
 from bench.measures import LATENCY
-from bench.specs import Candidate
+from bench.specs import AnyCandidate
 from bench.study.cascades import CascadeRecord, Selected, chosen
 from bench.study.confirm import front
 from bench.study.journal import Journal, check_name, read, studies_folder, study_names
@@ -58,7 +58,7 @@ class Contents:
     files: Mapping[Path, int]
 
     @property
-    def named(self) -> dict[str, Candidate | CascadeRecord]:
+    def named(self) -> dict[str, AnyCandidate | CascadeRecord]:
         """The same by the names that tables have for them."""
         return {str(each.id): each if isinstance(each, CascadeRecord) else each.candidate for each in self.found}
 

@@ -13,6 +13,8 @@ from bench.evaluation.scoring import Scored, Scorer
 from bench.figures import drawn
 from bench.metrics import finite
 from bench.progress import Progress, attempted
+from bench.study.baselines import baselines
+from bench.study.baselines import keep as keep_baselines
 from bench.study.cascades import chosen, keep, run_key
 from bench.study.confirm import Entry
 from bench.study.figure import front_figure
@@ -90,8 +92,7 @@ class Logbook:
             return None
         self._front(study.front, study.journal)
         self._cascades(study.cascades)
-        for entry in study.baselines:
-            self._baseline(entry)
+        self._baselines(study)
         files: dict[str, Callable[[], bytes]] = {
             "front.csv": lambda: entries_csv(study.front),
             "baselines.csv": lambda: entries_csv(study.baselines),
@@ -135,7 +136,8 @@ class Logbook:
         for trial in (before - now) & journal.records.keys():
             self.tracker.update(journal.records[trial].run_id, {}, {"bench.front": "false"})
         for entry in entries:
-            self.tracker.update(entry.run_id, confirmed_metrics(entry), _front_tags(entry))
+            if entry.trial is not None:
+                self.tracker.update(entry.run_id, confirmed_metrics(entry), _front_tags(entry))
         if self.tracker.missing is None:
             journal.keep("front", sorted(now))
 
@@ -165,19 +167,41 @@ class Logbook:
         if runs != made.runs:
             keep(self.journal, made.model_copy(update={"runs": runs}))
 
-    def _baseline(self, entry: Entry) -> None:
-        """A baseline as a run of its own; the best searched single may change, so its candidate is in the key."""
-        candidate = entry.candidate
-        self.tracker.log(
-            Record(
-                key=f"baseline:{entry.name}:{'' if candidate is None else candidate.fingerprint()}",
-                name=entry.name,
-                params={"fusion": "none", "models": entry.name} if candidate is None else candidate_params(candidate),
-                metrics=finite(entry.search) | dict(entry.costs) | confirmed_metrics(entry),
-                tags={"bench.state": "baseline", "bench.kind": "baseline", "bench.front": "false"},
-                artifacts=self._tables(entry.name, entry.confirmed, self.dataset.test),
+    def _baselines(self, study: Study) -> None:
+        """Each baseline as a run of its own; one that is on the front is tagged, and loses the tag when it leaves it.
+
+        The best searched single, and the head of others, may change: what a baseline is stands in its run's key.
+        """
+        made, on_front = baselines(self.journal), {entry.name: entry for entry in study.front if entry.trial is None}
+        runs = {} if made is None else dict(made.runs)
+        standing = set()
+        for entry in study.baselines:
+            subject, there = entry.candidate or entry.text, on_front.get(entry.name)
+            key = f"baseline:{entry.name}:{'' if subject is None else subject.fingerprint()}"
+            tables = self._tables(entry.name, entry.confirmed, self.dataset.test)
+            if subject is not None:
+                tables["candidate.json"] = as_json(subject.model_dump(mode="json"))
+            run = self.tracker.log(
+                Record(
+                    key=key,
+                    name=entry.name,
+                    params={"fusion": "none", "models": entry.name} if subject is None else candidate_params(subject),
+                    metrics=finite(entry.search) | dict(entry.costs) | confirmed_metrics(entry),
+                    tags={"bench.state": "baseline", "bench.kind": "baseline", "bench.front": str(bool(there)).lower()},
+                    artifacts=tables,
+                )
             )
-        )
+            if run is None:
+                continue
+            standing.add(key)
+            runs[key] = run
+            if there is not None:
+                # p is corrected over a front that may be another now
+                self.tracker.update(run, confirmed_metrics(there), {})
+        for key in runs.keys() - standing:
+            self.tracker.update(self.tracker.find(key), {}, {"bench.front": "false"})
+        if made is not None and runs != made.runs:
+            keep_baselines(self.journal, made.model_copy(update={"runs": runs}))
 
 
 def _front_images(study: Study) -> dict[str, bytes]:

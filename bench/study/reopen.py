@@ -7,7 +7,7 @@ from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 from bench.store import Store
 from bench.study import placing
-from bench.study.cascades import chosen
+from bench.study.baselines import all_costs
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, read
 from bench.study.lazy import reduced
@@ -16,7 +16,7 @@ from bench.study.restore import same_settings
 from bench.study.roles import CHOICES
 from bench.study.run import as_searched, kept_costs, prepare
 from bench.study.settings import SearchRequest
-from bench.study.study import Study, choose
+from bench.study.study import Study, by_name, choose
 
 
 def reopen(
@@ -57,7 +57,9 @@ def reopen(
     material.extract(progress)
     scorer = material.scorer(request.protocol, progress)
     rescore(journal, scorer, request.space.objectives, progress)
-    confirmation = Confirmation(scorer, material.models, costs, request.space.objectives, progress, material.deepest)
+    confirmation = Confirmation(
+        scorer, material.models, all_costs(journal, costs), request.space.objectives, progress, material.deepest
+    )
     return Study(name, request, journal, material, costs, scorer, *confirmation.run(journal), home=home)
 
 
@@ -84,7 +86,6 @@ def trial_names(home: Path, name: str) -> list[str]:
     """What `choose` takes for a study; no number where there is no such study."""
     try:
         journal = read(home, name)
-        cascades = [] if (made := chosen(journal)) is None else [record.name for record in made.records]
-        return [*CHOICES, *cascades, *(str(record.number) for record in journal.of("complete"))]
+        return [*CHOICES, *by_name(journal), *(str(record.number) for record in journal.of("complete"))]
     except BenchError:
         return [*CHOICES]

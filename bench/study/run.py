@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.cost import ModelCost
+from bench.cost import Costs, ModelCost
 from bench.datasets.sides import Sides
 from bench.errors import BenchError
 from bench.evaluation.ask import Ask
@@ -25,6 +25,7 @@ from bench.progress import Progress
 from bench.space.schema import Cascades
 from bench.store import Store
 from bench.study import lazy, placing, rungs, screen, selection
+from bench.study.baselines import Baselining, all_costs
 from bench.study.cascades import forget, why_not
 from bench.study.choosing import Choosing
 from bench.study.confirm import Confirmation
@@ -234,17 +235,19 @@ def _run(
         )
     if tracker.missing is not None:
         log.catch_up(scorer)
+    objectives, limits, deepest = request.space.objectives, request.constraints, material.deepest
+    with clock.phase("search"):
+        Baselining(scorer, material.models, costs, objectives, limits, progress, deepest).run(journal)
+    priced = all_costs(journal, costs)
     if request.space.cascade.enabled:
         with clock.phase("cascade"):
-            _choose_cascades(request, journal, scorer, material, costs, progress)
+            _choose_cascades(request, journal, scorer, material, priced, progress)
     else:
         forget(journal)
     with clock.phase("confirm"):
-        confirmation = Confirmation(
-            scorer, material.models, costs, request.space.objectives, progress, material.deepest
-        )
+        confirmation = Confirmation(scorer, material.models, priced, objectives, progress, deepest)
         found = confirmation.run(journal)
-        selection.keep(journal, scorer, request.space.objectives)
+        selection.keep(journal, scorer, objectives)
     shown = [phase for phase in PHASES if phase in clock.seconds or phase not in OPTIONAL]
     seconds = {phase: clock.seconds.get(phase, 0.0) for phase in shown}
     session = Session(seconds, stopped, trials.exhausted, tracker.uri, parent)
@@ -258,10 +261,10 @@ def _choose_cascades(
     journal: Journal,
     scorer: Scorer,
     material: Material,
-    costs: Mapping[str, ModelCost],
+    costs: Costs,
     progress: Progress,
 ) -> None:
-    """Put cascades of the scored trials beside the front, or say why there are none."""
+    """Put cascades of what was scored beside the front, or say why there are none."""
     if (reason := why_not(request, material.dataset.task)) is not None:
         progress.say(f"no cascades: {reason}")
         return

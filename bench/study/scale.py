@@ -30,8 +30,8 @@ def inside(marks: Sequence[dict[str, Any]], span: Span) -> tuple[list[dict[str, 
 
 
 def text_lines(baselines: Sequence[Entry], span: Span, y: Objective) -> tuple[list[dict[str, Any]], list[str]]:
-    """The baselines on texts as horizontal lines, and in words those that would only stretch the axis."""
-    found = [(entry.name, entry.value(y)) for entry in baselines if entry.candidate is None]
+    """Mere references as horizontal lines, and in words those that would only stretch the axis."""
+    found = [(entry.name, entry.value(y)) for entry in baselines if entry.subject is None]
     found = [(name, value) for name, value in found if not math.isnan(value)]
     drawn = [{"name": name, "y": value} for name, value in found if span[0] <= value <= span[1]]
     named = {row["name"] for row in drawn}

@@ -17,6 +17,7 @@ from bench.measures import Measure
 from bench.metrics import Contest, Interval, Resamples, affordable, corrected
 from bench.space.objectives import Objectives
 from bench.specs import Spec
+from bench.study.baselines import scored_records
 from bench.study.cascades import chosen
 from bench.study.cascades import searched as cascade_searched
 from bench.study.journal import Journal
@@ -118,7 +119,7 @@ def _entrants(journal: Journal, scorer: Scorer, objectives: Objectives) -> Itera
     def place(metrics: Mapping[str, float]) -> tuple[float, float]:
         return -cost.sign * metrics[cost.name], by.sign * metrics[by.name]
 
-    for record in journal.of("complete"):
+    for record in scored_records(journal):
         candidate = record.candidate
         yield Entrant(
             str(record.id),

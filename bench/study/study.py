@@ -15,14 +15,14 @@ from bench.evaluation.scoring import Scored, Scorer
 from bench.material import Material
 from bench.progress import Progress
 from bench.screening.table import SeenTable
-from bench.study.cascades import Chosen, Selected, chosen, confirmed, searched
+from bench.study.baselines import BaselineRecord, baselines
+from bench.study.cascades import CascadeRecord, Chosen, Selected, chosen, confirmed, searched
 from bench.study.columns import SearchColumn, search_columns
 from bench.study.confirm import Entry, front
 from bench.study.deciding import Deciding
 from bench.study.decision import Decision
 from bench.study.drops import Lazy, lazy
 from bench.study.journal import Journal
-from bench.study.record import TrialRecord
 from bench.study.result import cascades_json, entry_json
 from bench.study.roles import ALIASES, CHOICES, RECOMMENDED, place, role
 from bench.study.screen import screened
@@ -50,8 +50,8 @@ class Session:
 class Study:
     """A study whose `front`, `baselines` and `cascades` are confirmed.
 
-    The front is that of the trials; the cascades stand on the front of both. `session` is None where the study was
-    opened again. `home` is where its journal lies, for commands that name it.
+    The front is that of the trials and the baselines; the cascades stand on the front of all. `session` is None where
+    the study was opened again. `home` is where its journal lies, for commands that name it.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Study:
 
     @property
     def found(self) -> list[Entry]:
-        """What the search found, the front of the trials and the cascades, the cheapest first."""
+        """What the search found, the front and the cascades, the cheapest first."""
         cost = self.request.space.objectives.cost
         return sorted([*self.front, *self.cascades], key=lambda entry: cost.sign * -entry.value(cost))
 
@@ -134,8 +134,8 @@ class Study:
         return replace(self, material=material, scorer=material.scorer(self.request.protocol, progress))
 
     def scored(self, which: Selected, phase: Phase) -> Scored:
-        """The scores of a trial or a cascade; of a cascade out of fold under thresholds without the scored rows."""
-        if isinstance(which, TrialRecord):
+        """The scores of what was selected; of a cascade out of fold under thresholds without the scored rows."""
+        if not isinstance(which, CascadeRecord):
             return self.scorer.scored(which.candidate, phase)
         if phase == "search":
             return searched(self.scorer, which)
@@ -172,12 +172,12 @@ class Study:
         return self.request.protocol.name == "paper"
 
     def choose(self, which: str) -> Selected:
-        """A scored trial by number, one of the front by a name of `CHOICES`, or a cascade by its name.
+        """A scored trial by number, one of the front by a name of `CHOICES`, or a cascade or a baseline by its name.
 
         Test scores play no part.
 
         Raises:
-            BenchError: there is no such scored trial or cascade.
+            BenchError: there is no such scored trial, cascade or baseline.
         """
         found = self.selection if role(which) == RECOMMENDED else None
         return choose(self.name, self.journal, self.request, which, found)
@@ -196,8 +196,8 @@ class Study:
             "trials": self.trials,
             "limits": {side: each.to_json() for side, each in self.limits.items()},
             "objectives": {"maximize": list(objectives.maximize), "minimize": list(objectives.minimize)},
-            "front": [entry_json(entry) for entry in self.front],
-            "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
+            "front": [{"name": entry.name, **self._entry_json(entry)} for entry in self.front],
+            "baselines": {entry.name: self._entry_json(entry) for entry in self.baselines},
             "selection": self.selection.to_json(),
             "decision": self.decision.to_json(),
             **({} if (made := self.considered) is None else {"cascades": cascades_json(made, self.cascades)}),
@@ -213,6 +213,12 @@ class Study:
             "warnings": list(material.warnings),
             "stopped": session.stopped,
         }
+
+    def _entry_json(self, entry: Entry) -> dict[str, Any]:
+        """An entry; a baseline's run is only known when it is written down, which follows its confirmation."""
+        made = baselines(self.journal)
+        known = None if made is None else made.by_name.get(entry.name)
+        return entry_json(entry) | ({} if entry.trial is not None or known is None else {"run_id": known.run_id})
 
     def dataset_json(self) -> dict[str, Any]:
         """The data set that was searched."""
@@ -237,7 +243,7 @@ def described(request: SearchRequest, dataset: Dataset) -> str:
 def choose(
     name: str, journal: Journal, request: SearchRequest, which: str, found: Recommendation | None = None
 ) -> Selected:
-    """A scored trial or a cascade of the study `name` (see `Study.choose`).
+    """What is to be chosen of the study `name` (see `Study.choose`).
 
     Without the `found` selection, the recommended one is that of the end of the search.
     """
@@ -250,18 +256,24 @@ def choose(
         records = front(journal, objectives)
         points = [objectives.point(record.metrics) for record in records]
         return records[place(points, objectives, role(which))]
-    made = chosen(journal)
-    cascades = {} if made is None else {record.name: record for record in made.records}
-    if which in cascades:
-        return cascades[which]
+    named = by_name(journal)
+    if which in named:
+        return named[which]
     scored = {str(record.number): record for record in journal.of("complete")}
     if which not in scored:
-        shown = ", ".join(str(record.number) for record in front(journal, request.space.objectives))
+        shown = ", ".join(str(record.id) for record in front(journal, request.space.objectives))
         raise BenchError(
             f"'{which}' is no scored trial of the study '{name}'. Give a number (the front has {shown}) or a word: "
-            f"{nearest(which, [*CHOICES, *ALIASES, *cascades])}"
+            f"{nearest(which, [*CHOICES, *ALIASES, *named])}"
         )
     return scored[which]
+
+
+def by_name(journal: Journal) -> dict[str, CascadeRecord | BaselineRecord]:
+    """What has a name instead of a trial's number: the cascades of a study, and its baselines."""
+    made, beside = chosen(journal), baselines(journal)
+    cascades = {} if made is None else {record.name: record for record in made.records}
+    return {**cascades, **({} if beside is None else beside.by_name)}
 
 
 def tracked(name: str, journal: Journal, request: SearchRequest, material: Material) -> TrackedStudy:

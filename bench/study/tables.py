@@ -58,7 +58,7 @@ def _flat(entry: Entry) -> dict[str, Any]:
     values = entry_json(entry)
     test = {f"test_{key}": value for key, value in values["confirm"].items()}
     flat: dict[str, Any] = values["confirm"] | values | test
-    flat |= {"name": entry.name, "sources": "" if entry.candidate is None else str(entry.candidate)}
+    flat |= {"name": entry.name, "sources": str(entry.candidate or entry.text or "")}
     if entry.comparison is not None:
         flat["verdict"] = entry.comparison.verdict
         for each in entry.comparison.by_measure:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from bench.aliases import described
-from bench.specs import Candidate
+from bench.specs import AnyCandidate
 from bench.study.cascades import CascadeRecord
 
 
 def told(
-    named: Mapping[str, Candidate | CascadeRecord],
+    named: Mapping[str, AnyCandidate | CascadeRecord],
     width: int | None = None,
     models: Sequence[str] = (),
     most: int | None = None,
@@ -18,7 +18,7 @@ def told(
     A cascade names the trials of its stages, which are told too. The names stand before, two columns apart. Models'
     names follow from the order of `models`, or that in which they come up; none has more than `most` characters.
     """
-    lines, stages, candidates = dict[str, str](), dict[str, Candidate](), dict[str, Candidate]()
+    lines, stages, candidates = dict[str, str](), dict[str, AnyCandidate](), dict[str, AnyCandidate]()
     for name, each in named.items():
         if isinstance(each, CascadeRecord):
             lines[name] = each.in_words

@@ -12,7 +12,7 @@ from bench.datasets.dataset import Dataset, Split
 from bench.escaping import csv_file, shown_json
 from bench.evaluation.scoring import Scored
 from bench.metrics import finite
-from bench.specs import MLP, Candidate
+from bench.specs import MLP, AnyCandidate, TextCandidate
 from bench.study.cascades import Tested
 from bench.study.record import TrialRecord
 from bench.tasks import TASKS
@@ -61,8 +61,8 @@ def cascade_record(tested: Tested, confirmed: Mapping[str, float], tables: Mappi
             "models": " + ".join(cascade.models),
             "n_models": len(cascade.models),
             "n_sources": len(cascade.sources),
-            "head": " → ".join(stage.head.kind for stage in cascade.stages),
-            "stages": " → ".join(f"trial {number}" for number in record.trials),
+            "head": " → ".join(head_of(stage) for stage in cascade.stages),
+            "stages": " → ".join(record.stages),
             "thresholds": ", ".join(f"{value:g}" for value in cascade.thresholds),
         },
         metrics=dict(record.metrics) | dict(confirmed) | test,
@@ -77,8 +77,21 @@ def cascade_record(tested: Tested, confirmed: Mapping[str, float], tables: Mappi
     )
 
 
-def candidate_params(candidate: Candidate) -> dict[str, str | int | float]:
+def head_of(candidate: AnyCandidate) -> str:
+    """The kind of head; of a text classifier, which is head and all, its name."""
+    return candidate.classifier if isinstance(candidate, TextCandidate) else candidate.head.kind
+
+
+def candidate_params(candidate: AnyCandidate) -> dict[str, str | int | float]:
     """A candidate as flat parameters, the same names in every run, so that runs line up in comparison views."""
+    if isinstance(candidate, TextCandidate):
+        return {
+            "fusion": "none",
+            "models": candidate.classifier,
+            "n_models": 0,
+            "n_sources": 0,
+            "head": head_of(candidate),
+        }
     params: dict[str, str | int | float] = {
         "fusion": candidate.fusion,
         "models": " + ".join(candidate.models),

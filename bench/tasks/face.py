@@ -48,6 +48,7 @@ class Task:
         decide: From a head's scores, float32 [rows, outputs], to the numbers that it predicts, [rows, …].
         head: What a candidate that nobody searched is trained with. A kind of head says itself which tasks it serves.
         text_baselines: What any pipeline has to beat, by their names in `bench.evaluation.baselines`.
+        text_classifiers: Pipelines without a language model that are candidates as any other, by their names there.
         measures: Names of the measures that are kept of every candidate. The first one is what intervals, paired tests
             and checks are about, all of which resample rows; more of it is better, and 0.01 of it matter to a check.
         by_class: Whether a number is one class, so that confusions and scores of each class can be shown.
@@ -73,6 +74,7 @@ class Task:
     by_class: bool
     columns: Mapping[str, Column]
     say: Callable[[np.ndarray, Labels], list[dict[str, Any]]]
+    text_classifiers: tuple[str, ...] = ()
 
     @property
     def measure(self) -> Measure:
