@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -36,19 +37,25 @@ def by_seed(
     """
     if protocol.name == "paper":
         return ()
-    train, found = dataset.train, []
-    strata = TASKS[dataset.task].fold_strata(train.labels)
+    found = []
     for first, second in zip(a.repetitions, b.repetitions, strict=True):
         sides = first.predictions, second.predictions
         parts = []
-        for fold in folds(strata, train.groups, protocol, first.seed):
-            where = np.searchsorted(first.rows, np.sort(fold.predict))
+        for rows in _predicted(dataset, protocol, first.seed):
+            where = np.searchsorted(first.rows, rows)
             scores = [measures[0].compute(each.at(where)) for each in sides]
             parts.append(scores[0] - scores[1])
         whole, *others = [sides[0].value(each) - sides[1].value(each) for each in measures]
         beside = {each.name: value for each, value in zip(measures[1:], others, strict=True)}
         found.append(SeedDifference(first.seed, whole, tuple(parts), beside))
     return tuple(found)
+
+
+@lru_cache(maxsize=32)
+def _predicted(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[np.ndarray, ...]:
+    """The rows of each fold, ascending; groups are placed one by one, and a front asks again for every pair."""
+    strata = TASKS[dataset.task].fold_strata(dataset.train.labels)
+    return tuple(np.sort(fold.predict) for fold in folds(strata, dataset.train.groups, protocol, seed))
 
 
 def redrawn(differences: tuple[SeedDifference, ...], protocol: Protocol, level: float = 0.95) -> Redrawn | None:
