@@ -11,12 +11,12 @@ from pathlib import Path
 
 from bench.evaluation.scoring import Scored, Scorer
 from bench.home import RUNS
-from bench.measures import LATENCY, Measure
+from bench.measures import LATENCY, MEASURES, Measure, Objective
 from bench.metrics import Interval
 from bench.space.objectives import Objectives
 from bench.specs import Candidate, TextCandidate
 from bench.study.cascades import Selected
-from bench.study.confirm import BEST_SINGLE, Entry
+from bench.study.confirm import Entry
 from bench.study.decision import Decision, Sentence
 from bench.study.growth import LearningCurve, learning_curve
 from bench.study.selection import Recommendation, titled
@@ -24,7 +24,6 @@ from bench.study.selection import Recommendation, titled
 MOST_ROWS = 100_000
 """What takes more test rows than this to be told apart is, for all that anybody will label, the same."""
 POINT = 0.01
-LEVEL = 0.05
 MAJORITY = "majority"
 DRAWS = 2000
 
@@ -103,7 +102,9 @@ class Deciding:
 
     def _why(self, taken: _Side, best: _Side) -> str:
         choice, by = self.choice, self.objectives.single
-        words = f"Of {choice.candidates} candidates that were scored to the end, {best.title} has the best {by.label}"
+        words = (
+            f"Of {choice.candidates} candidates that were scored to the end, {best.title} has the best {_in_words(by)}"
+        )
         if choice.candidates == 1:
             return "It is the only candidate that was scored to the end."
         if len(choice.near) == 1:
@@ -124,8 +125,8 @@ class Deciding:
         if (found := self.choice.winning.get(self._score.name)) is None:
             return f"{words} of draws."
         return (
-            f"{words} of draws: as the best of many it looks like {self._score.title} {found.seen:.3f}, and is worth "
-            f"{found.value:.3f}."
+            f"{words} of draws. As the best of many it looks better than it is: {self._score.title} {found.seen:.3f}, "
+            f"of which {found.value:.3f} will be left."
         )
 
     def _cost(self, taken: _Side, best: _Side) -> str:
@@ -134,7 +135,7 @@ class Deciding:
         words = f"{taken.latency:.2f} ms a text on this machine ({self.device}), extracted in batches"
         if taken.title == best.title or not best.latency or not taken.latency:
             return f"{words}."
-        return f"{words}. {best.title[0].upper()}{best.title[1:]} takes {best.latency:.2f}, {self._times(taken, best)}."
+        return f"{words}. {_begun(best.title)} takes {best.latency:.2f}, {self._times(taken, best)}."
 
     @staticmethod
     def _times(taken: _Side, best: _Side) -> str:
@@ -178,23 +179,22 @@ class Deciding:
     def _ahead(self, title: str, found: Interval) -> str:
         """How far what is called so is ahead of what it is compared with."""
         place = "ahead" if self._score.sign * found.value >= 0 else "behind"
-        return f"{title[0].upper()}{title[1:]} is {place}, {_interval(found)}"
+        return f"{_begun(title)} is {place}, {_interval(found)}"
 
     def _single(self, name: str, taken: _Side) -> Iterator[Sentence]:
-        """Whether more than one representation pays: the test that was planned for it."""
+        """Whether more than one representation pays: the verdict beside all that may be the best of one model."""
         entry = next((each for each in self.entries if name in (str(each.trial), each.name)), None)
-        single = next((each for each in self.entries if each.name == BEST_SINGLE), None)
-        if entry is None or entry.comparison is None or single is None:
+        if entry is None or (found := entry.comparison) is None:
             return
-        found = entry.comparison
-        better = self._score.sign * found.difference > 0
-        said = "cannot be told apart from" if found.p >= LEVEL else f"is {'better' if better else 'worse'} than"
-        which = BEST_SINGLE if single.trial is None else titled(str(single.trial))
-        yield Sentence(
-            "One model",
-            f"{taken.title[0].upper()}{taken.title[1:]} {said} {which}, the best candidate of one model, on the test "
-            f"rows ({found.difference:+.3f}, p = {found.p:.3f}).",
+        many = len(found.singles)
+        verb = {"better": "beats", "worse": "is worse than", "open": "is not shown to beat"}[found.verdict]
+        these = "the best candidate of one model" + f", whichever of {many} that is" * (many > 1)
+        beside = " and ".join(
+            f"{MEASURES[each.measure].title} {each.value:+.3f} (95% {each.low:+.3f} to {each.high:+.3f}) beside "
+            f"{titled(each.against.removeprefix('trial-'))}"
+            for each in found.by_measure
         )
+        yield Sentence("One model", f"{_begun(taken.title)} {verb} {these}: {beside}.")
 
     def _open(self, taken: _Side, best: _Side) -> Iterator[Sentence]:
         """How many test rows would settle whether the dearer best is better."""
@@ -265,11 +265,16 @@ def _what(entry: Entry) -> str:
             for trial, stage in zip(record.trials, record.cascade.stages, strict=True)
         ]
         going = "".join(
-            f", then, for the {share:.0%} of texts that leaves unsure, {stage}"
+            f"; the {share:.0%} of texts that this is least sure of go on to {stage}"
             for share, stage in zip(record.reached, stages[1:], strict=True)
         )
         return f"first {stages[0]}{going}"
     return "words alone, no language model" if entry.candidate is None else _candidate(entry.candidate)
+
+
+def _in_words(by: Objective) -> str:
+    how = "" if by.aggregation is None else by.aggregation.words
+    return f"{by.measure.title} in its {how}" if how.startswith("worst") else f"{by.measure.title}, {how}"
 
 
 def _candidate(candidate: Candidate) -> str:
@@ -283,6 +288,11 @@ def _interval(found: Interval) -> str:
 def _open(found: Interval) -> bool:
     """Whether no difference is among what the rows allow."""
     return found.low <= 0 <= found.high
+
+
+def _begun(title: str) -> str:
+    """A name at the beginning of a sentence."""
+    return title[0].upper() + title[1:]
 
 
 def _others(count: int) -> str:
