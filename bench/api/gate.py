@@ -19,6 +19,7 @@ def check(
     *,
     data_home: str | None = None,
     fail_on_latency: float | None = None,
+    history: Path | str | None = None,
     markdown: Path | str | None = None,
     junit: Path | str | None = None,
     trust_remote_code: bool = False,
@@ -31,6 +32,8 @@ def check(
         baseline: The JSON file.
         data_home: Folder of data sets; the baseline's own where it is None.
         fail_on_latency: The growth of a model's relative latency beyond which the check fails; it warns at 1.5.
+        history: A file of JSON lines to which the check is appended, and by which a slow fall is seen; the check fails
+            where past checks and this one show a change point, at most once in a hundred histories by chance.
         markdown: A file for a summary; also written where the check cannot run.
         junit: A file for the comparisons as JUnit XML; likewise.
         trust_remote_code: Run a model's own code, which must be the baseline's; a baseline permits nothing itself.
@@ -42,14 +45,21 @@ def check(
     """
     from bench.gate.baseline import read
     from bench.gate.check import check as run_check
+    from bench.gate.history import noted
+    from bench.gate.history import read as read_history
+    from bench.gate.measure import software
     from bench.gate.reports import Reports
 
     with Reports.to(markdown, junit) as reports:
+        if history is not None:
+            read_history(Path(history))  # what is wrong with it is said before anything is computed
         found = read(Path(baseline)).at_home(data_home)
         store = Home.at(home).store
         verdict = run_check(
             found, store, fail_on_latency=fail_on_latency, trust_remote_code=trust_remote_code, progress=progress
         )
+        if history is not None:
+            verdict = noted(Path(history), found, verdict, software())
         reports.write(verdict)
         return verdict
 

@@ -37,6 +37,11 @@ NAME = 12
     metavar="RATIO",
     help="Fail where a model takes RATIO times as long as before, relative to the reference.  [default: warn at 1.5]",
 )
+@option(
+    "--history",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file of JSON lines to append this check to; fails where checks fall one after the other.",
+)
 @option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Summary for a pull request.")
 @option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="The comparisons as JUnit XML.")
 @option("--update", is_flag=True, help="Measure, show what differs, and write the baseline.")
@@ -62,9 +67,9 @@ def check(file: Path, as_json: bool, update: bool, **params: Any) -> None:
     """Evaluate the candidates of a baseline again and compare, for continuous integration.
 
     Everything is computed anew, from the data and the models' files on. The exit status is 0 where nothing got worse;
-    1 where the macro-F1 of a candidate fell by more than chance explains, or where rows, models, extracted values or
-    counts are not what they were; and 2 where the check could not run. Latency is compared as a ratio to a fixed piece
-    of work timed in the same run, and only warns.
+    1 where the macro-F1 of a candidate fell by more than chance explains, where rows, models, extracted values or
+    counts are not what they were, or where past checks (--history) fall one after the other; and 2 where the check
+    could not run. Latency is compared as a ratio to a fixed piece of work timed in the same run, and only warns.
 
     A baseline is made from a study, and made anew from itself after an intended change:
 
@@ -83,8 +88,9 @@ def _consistent(update: bool, params: dict[str, Any]) -> None:
         raise click.UsageError(f"--{_flag(next(iter(given)))} goes with --update.")
     if update and params["study"] is None and (alone := [name for name in given if name != "yes"]):
         raise click.UsageError(f"--{_flag(alone[0])} goes with --study.")
-    if update and params["fail_on_latency"]:
-        raise click.UsageError("--fail-on-latency goes with a check, not with --update.")
+    for name in ("fail_on_latency", "history"):
+        if update and params[name]:
+            raise click.UsageError(f"--{_flag(name)} goes with a check, not with --update.")
 
 
 def _flag(name: str) -> str:
@@ -94,7 +100,7 @@ def _flag(name: str) -> str:
 def _check(file: Path, params: dict[str, Any], *, as_json: bool) -> None:
     from bench.cli import show
 
-    taken = ("data_home", "fail_on_latency", "markdown", "junit", "trust_remote_code", "home")
+    taken = ("data_home", "fail_on_latency", "history", "markdown", "junit", "trust_remote_code", "home")
     verdict = api.check(file, progress=show.progress(), **{name: params[name] for name in taken})
     terminal.json_out({"baseline": str(file), **verdict.to_json()}) if as_json else _print(verdict)
     if verdict.failed:

@@ -8,7 +8,7 @@ import click
 
 from bench import api
 from bench.cli import options, terminal
-from bench.cli.fields import Number, options_of
+from bench.cli.fields import Number, option, options_of
 
 if TYPE_CHECKING:
     from bench.metrics import Interval
@@ -21,15 +21,15 @@ PAIRS = 10
 
 
 @click.command()
-@click.option(
+@option(
     "--model",
     required=True,
     metavar="URI|FOLDER",
     help="What bench export wrote: a folder, models:/NAME@ALIAS, models:/m-…, or runs:/RUN/NAME.",
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--min-f1", type=Number(min=0, max=1), metavar="F1", help="Exit with status 1 below this macro-F1.")
-@click.option("--min-accuracy", type=Number(min=0, max=1), metavar="SHARE", help="The same below this accuracy.")
+@option("--min-f1", type=Number(min=0, max=1), metavar="F1", help="Exit with status 1 below this macro-F1.")
+@option("--min-accuracy", type=Number(min=0, max=1), metavar="SHARE", help="The same below this accuracy.")
 @options_of(
     api.EXTRACT_SETTINGS,
     *("text_column", "label_column", "id_column", "drop_unlabelled", "delimiter", "encoding", "quoting", "no_texts"),

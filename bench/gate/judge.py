@@ -32,7 +32,7 @@ third, another instruction set by more."""
 class Finding:
     """The outcome of one comparison. `subject` is a model, a candidate, or the thing that was compared."""
 
-    group: Literal["data", "model", "quality", "latency", "software"]
+    group: Literal["data", "model", "quality", "latency", "software", "history"]
     subject: str
     status: Status
     detail: str
@@ -61,6 +61,10 @@ class Verdict(Shown):
             for each in self.findings
         ]
         return pd.DataFrame(rows)
+
+    def beside(self, findings: tuple[Finding, ...]) -> "Verdict":
+        """The same with more findings."""
+        return replace(self, findings=(*self.findings, *findings))
 
     @property
     def failed(self) -> tuple[Finding, ...]:

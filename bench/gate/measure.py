@@ -131,7 +131,7 @@ def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> 
             task.advance()
     return Baseline(
         pinned=pinned,
-        software=_software(),
+        software=software(),
         data=data_of(dataset),
         models=dict(models),
         scores=tuple(scores),
@@ -209,7 +209,8 @@ def _scores(scorer: Scorer, candidate: AnyCandidate, repeats: Repeats) -> Candid
     return CandidateScores(name=describe(candidate), f1=whole, folds=by_fold, predicted=by_row)
 
 
-def _software() -> dict[str, str]:
+def software() -> dict[str, str]:
+    """Versions of what computes, and the kind of machine."""
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},

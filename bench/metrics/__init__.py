@@ -16,6 +16,7 @@ from bench.metrics.intervals import Interval, Statistic, bootstrap_interval, pai
 from bench.metrics.probabilities import brier_scores, calibration_error, log_loss, log_losses
 from bench.metrics.resampling import LEVEL, PairedTest, holm, paired_permutation, row_permutation
 from bench.metrics.selection import Contest, Resamples, affordable, corrected
+from bench.metrics.sequence import capital, change_point, ranks
 from bench.metrics.summary import Summary, finite, summarise
 from bench.metrics.training import Redrawn, corrected_resampled
 
@@ -38,6 +39,8 @@ __all__ = [
     "bootstrap_interval",
     "brier_scores",
     "calibration_error",
+    "capital",
+    "change_point",
     "class_f1",
     "corrected",
     "corrected_resampled",
@@ -51,6 +54,7 @@ __all__ = [
     "matthews",
     "paired_interval",
     "paired_permutation",
+    "ranks",
     "row_interval",
     "row_permutation",
     "score",
