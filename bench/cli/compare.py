@@ -43,8 +43,8 @@ def _print(found: "Compared") -> None:
     terminal.echo(f"A  {_describe(found.a)}")
     terminal.echo(f"B  {_describe(found.b)}\n")
     show.table(
-        f"Test set, {found.test[0].rows} rows, {found.test[0].seeds} seeds (p corrected over all tests shown)",
-        ("score", "A", "B", "A − B", "95%", "p", "resolv-\nable"),
+        f"Test set, {found.test[0].rows} rows, {found.test[0].seeds} seeds (p and interval corrected over the pairs shown)",
+        ("score", "A", "B", "A − B", "interval", "p", "resolv-\nable"),
         [
             (
                 each.title,

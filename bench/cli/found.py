@@ -141,30 +141,37 @@ def _verdicts(study: "Study", names: Mapping[str, str]) -> None:
     compared = [(entry, entry.comparison) for entry in study.found if entry.comparison is not None]
     if not compared:
         return
-    heads = ("trial", "verdict", "score", "against", "test −\nsingle", "interval", "p", "resolv-\nable", "retrained")
-    show.table(
-        "Beside each single model that may be the best: the one told apart from least",
-        heads,
-        [
-            (
-                "" if place else names[entry.name],
-                "" if place else comparison.verdict,
-                each.short,
-                each.against.removeprefix("trial-"),
-                f"{each.value:+.3f}",
-                f"{each.low:+.3f} to {each.high:+.3f}",
-                number(each.p, 3),
-                number(each.resolvable, 3),
-                "–" if each.retrained is None else f"{each.retrained.low:+.3f} to {each.retrained.high:+.3f}",
+    rows = []
+    for entry, comparison in compared:
+        said = [names[entry.name], comparison.verdict]
+        for each in comparison.by_measure:
+            rows.append(
+                [
+                    *(*said, each.short, each.against.removeprefix("trial-"), f"{each.value:+.3f}"),
+                    *(_range(each.low, each.high), number(each.p, 3), number(each.resolvable, 3)),
+                ]
             )
-            for entry, comparison in compared
-            for place, each in enumerate(comparison.by_measure)
-        ],
+            said = ["", ""]
+            if (other := each.retrained) is not None:
+                rows.append([*said, "retrained", "", f"{other.value:+.3f}", _range(other.low, other.high), "", ""])
+    show.table(
+        f"Beside {_these(compared[0][1].singles)}: the one told apart from least",
+        ("trial", "verdict", "score", "against", "trial −\nsingle", "interval", "p", "resolv-\nable"),
+        rows,
         right=(4, 6, 7),
-        spare=(8,),
     )
     terminal.echo(
         "better: than each of these single models, in every score. Interval, p and resolvable difference (80% power) "
         f"hold over the front; they are of these trained pipelines on {len(study.material.dataset.test)} test rows. "
-        "retrained: the difference out of fold, had other rows been trained on.\n"
+        "retrained: the difference out of fold, as wide as other training rows would make it.\n"
     )
+
+
+def _these(singles: Sequence[str]) -> str:
+    return (
+        "the best single model" if len(singles) == 1 else f"each of {len(singles)} single models that may be the best"
+    )
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:+.3f} to {high:+.3f}"
