@@ -43,7 +43,7 @@ def _print(found: "Compared") -> None:
     terminal.echo(f"A  {_describe(found.a)}")
     terminal.echo(f"B  {_describe(found.b)}\n")
     show.table(
-        f"Test set, {found.test[0].rows} rows, {found.test[0].seeds} seeds (p and interval corrected over the pairs shown)",
+        f"Test set, {found.test[0].rows} rows, {found.test[0].seeds} seeds (p and interval corrected over all pairs)",
         ("score", "A", "B", "A − B", "interval", "p", "resolv-\nable"),
         [
             (

@@ -69,7 +69,7 @@ class Difference:
         """What was found, and what could have been."""
         known = "" if math.isnan(self.resolvable) else f"; these rows resolve {self.resolvable:.3f}"
         return (
-            f"{MEASURES[self.measure].title} {self.value:+.4f} against {self.against} "
+            f"{MEASURES[self.measure].title} {self.value:+.4f} against {self.against.replace('trial-', 'trial ')} "
             f"({self.low:+.3f} to {self.high:+.3f}, p = {self.p:.3g}{known})"
         )
 
