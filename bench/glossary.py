@@ -166,13 +166,28 @@ _ROWS = (
     Term(
         "p",
         "How often a difference as large would come about by chance if there were none. Below 0.05 it is called a "
-        "difference; it is corrected for how many are tested (Holm).",
-        also=("p vs best single", "p vs single", "holm", "p value", "significant"),
+        "difference; it is the largest over what is to be beaten, corrected for how many are tested (Holm).",
+        also=("p vs best single", "p vs single", "p vs singles", "holm", "p value", "significant"),
+        see=("verdict",),
+    ),
+    Term(
+        "verdict",
+        "better: ahead of each single model that may be the best, in every score of the task. worse: behind one of "
+        "them in every score. open: neither is shown. It is of the pipelines as they were trained.",
+        also=("better", "worse", "open", "against", "vs singles"),
+        see=("best-single", "retrained", "resolvable"),
+    ),
+    Term(
+        "retrained",
+        "The difference of two candidates out of fold, with an interval as wide as other training rows would make it "
+        "(the corrected resampled t test, Nadeau and Bengio 2003). Folds chose both, so its width counts.",
+        also=("other training rows", "nadeau-bengio"),
+        see=("verdict",),
     ),
     Term(
         "resolvable",
         "The smallest true difference that these test rows would show in four of five cases (80% power). Four times "
-        "the rows halve it.",
+        "the rows halve it. It is of a pair, by one score, at the level that corrections leave.",
         also=("power", "80% power"),
     ),
     Term(
@@ -190,7 +205,8 @@ _ROWS = (
     ),
     Term(
         "best-single",
-        "The best candidate of one model: whoever fuses several has to beat it.",
+        "The best candidate of one model by its search score. Others of one model may truly be the best: whoever fuses "
+        "several has to beat each that cannot be told apart.",
         also=("best single", "one model", "single", "reference"),
     ),
     Term(
