@@ -106,7 +106,7 @@ def row_interval(
 
     def drawn() -> Ints:
         chosen = rng.integers(len(held), size=len(held))
-        return np.concatenate([held[unit] for unit in chosen])
+        return chosen if len(held) == rows else np.concatenate([held[unit] for unit in chosen])
 
     values = [value(drawn()) for _ in range(draws)]
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])

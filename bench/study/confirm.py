@@ -159,8 +159,9 @@ class Confirmation:
                 beside.append(self._reference(name))
                 task.advance()
         names = [_name(record) for record in singles]
-        known = [each for each in (*confirmed, *aside) if each.name in names]
-        known += [each for each in beside if each.name == BEST_SINGLE]
+        # the best single is mostly one of these trials, by whose name it then goes
+        known = [each for each in beside if each.name == BEST_SINGLE]
+        known += [each for each in (*confirmed, *aside) if each.name in names]
         compared = self._compared([*confirmed, *deferring], known)
         return Confirmed(compared[: len(confirmed)], beside, compared[len(confirmed) :])
 
@@ -270,9 +271,9 @@ class Confirmation:
 
     def _compared(self, entries: Sequence[Entry], references: Sequence[Entry]) -> list[Entry]:
         """The entries, those that are none of the single models beside each of these."""
-        distinct = {entry.subject: entry for entry in reversed(references)}
-        singles = {entry.name: entry for entry in reversed(distinct.values())}
-        others = {entry.name: entry for entry in entries if entry.subject not in distinct}
+        singles = {entry.name: entry for entry in {each.subject: each for each in references}.values()}
+        subjects = [entry.subject for entry in singles.values()]
+        others = {entry.name: entry for entry in entries if entry.subject not in subjects}
         if not singles or not others:
             return list(entries)
 
