@@ -127,6 +127,8 @@ def test_every_command(called: Called) -> None:
     run("reproduce", "layers", "--dataset", DATA, *PLAIN, *layers)
     for words in ("models", "datasets", "fusions", "studies"):
         run("list", words)
+    run("explain")
+    run("explain", "floor")
     run("doctor")
     run("space", "check", "space.toml")
     run("store", "list")
