@@ -59,7 +59,7 @@ def described(
 
 
 def in_words(subject: AnyCandidate | Cascade, name: Callable[[str], str] = str) -> str:
-    """``concat: a[0].mean + b[6].last, ridge``; of a cascade its stages, and the margin below which it goes on."""
+    """``concat(a[0].mean + b[6].last), ridge``; of a cascade its stages, and the margin below which it goes on."""
     if isinstance(subject, Cascade):
         stages = list(map(partial(in_words, name=name), subject.stages))
         later = (f" → below {limit:.2g} {stage}" for limit, stage in zip(subject.thresholds, stages[1:], strict=True))
@@ -67,4 +67,5 @@ def in_words(subject: AnyCandidate | Cascade, name: Callable[[str], str] = str) 
     if isinstance(subject, TextCandidate):
         return f"{subject}, without a language model"
     sources = " + ".join(f"{name(each.model)}[{each.layer}].{each.pooling}" for each in subject.sources)
-    return f"{'' if subject.fusion == 'none' else f'{subject.fusion}: '}{sources}, {subject.head.kind}"
+    fused = sources if subject.fusion == "none" else f"{subject.fusion}({sources})"
+    return f"{fused}, {subject.head.kind}"

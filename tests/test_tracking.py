@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.progress import Silent
 from bench.study.journal import read
+from bench.study.writing import scores_first
 from bench.tracking import MlflowTracker, Record, TrackedStudy, redacted, tracker_of
 from bench.tracking.mlflow.database import _upgrade
 from bench.tracking.mlflow.process import interruptible, used
@@ -207,6 +208,22 @@ def test_without_tracking_nothing_of_mlflow_is_loaded_and_a_later_search_writes_
     records = read(tmp_path / "mlruns", second["study"]).records.values()
     assert {record.run_id for record in records if record.state in {"complete", "pruned"}} == written
     assert second["compare_url"] is not None
+    shown_scores(runs, second)
+
+
+def shown_scores(runs: Sequence[Any], found: dict[str, Any]) -> None:
+    """A study's run has what it recommends and that one's scores; all runs have the same parameters, or a dash."""
+    (parent,) = (run for run in runs if run.data.tags["bench.kind"] == "study")
+    nested = [run for run in runs if run is not parent]
+    assert parent.data.tags["bench.recommended"] == found["selection"]["recommended"]
+    own = next(each for each in nested if each.data.tags.get("bench.trial") == parent.data.tags["bench.recommended"])
+    for name in ("f1_mean", "accuracy_mean", "latency_ms", "confirm_f1_mean"):
+        assert parent.data.metrics[name] == own.data.metrics[name]
+    assert len({frozenset(run.data.params) for run in nested}) == 1
+    (text,) = (run for run in nested if run.info.run_name == "majority")
+    assert set(text.data.params.values()) == {"–"}
+    measured = {"f1_floor": 0.5, "latency_ms": 1.0, "memory_gb": 2.0, "f1_mean": 0.6}
+    assert [*scores_first(measured)] == ["f1_floor", "f1_mean", "latency_ms", "memory_gb"]
 
 
 def test_an_address_for_what_is_not_tracked_is_refused(tmp_path: Path) -> None:

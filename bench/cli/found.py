@@ -24,7 +24,7 @@ def print_tables(study: "Study") -> None:
     draft = api.aliases(study.material.models, NAME)
     lines, short = _told(study, draft)
     if draft != short:
-        lines, _ = _told(study, short)
+        lines, short = _told(study, short)
     names = _names(study, short)
     score = study.request.space.objectives.score.measure
     _scores(study, "Front: search scores, then the test set under fresh seeds", study.found, names, compared=True)
@@ -48,7 +48,7 @@ def _told(study: "Study", short: Mapping[str, str]) -> tuple[Mapping[str, str], 
         subject = entry.candidate or entry.text if entry.cascade is None else entry.cascade.record
         if subject is not None:
             named[names[entry.name]] = subject
-    return api.told(named, show.room(), tuple(short), NAME)
+    return api.told(named, show.room(), tuple(short), max(map(len, short.values())))
 
 
 def _names(study: "Study", short: Mapping[str, str]) -> dict[str, str]:

@@ -185,11 +185,7 @@ def _findings(
 def record(ask: Question, scored: Scored) -> Record:
     """An evaluation as a nested run."""
     name = str(ask.subject)
-    params = (
-        candidate_params(ask.subject)
-        if isinstance(ask.subject, Candidate)
-        else {"fusion": "none", "models": name, "head": "none"}
-    )
+    params = candidate_params(ask.subject if isinstance(ask.subject, Candidate) else None)
     identity = ask.subject.fingerprint() if isinstance(ask.subject, Candidate) else name
     return Record(
         key=fingerprint([identity, ask.phase, list(ask.seeds), ask.data.fingerprint]),

@@ -23,7 +23,7 @@ from bench.study.race import searched
 from bench.study.record import TrialRecord
 from bench.study.study import Study
 from bench.study.tables import cascades_csv, costs_csv, entries_csv, screening_csv
-from bench.study.writing import as_json, candidate_params, cascade_record, score_tables, trial_record
+from bench.study.writing import as_json, candidate_params, cascade_record, score_tables, scores_first, trial_record
 from bench.tracking import DESCRIPTION, Record, Tolerant
 from bench.version import __version__
 
@@ -119,7 +119,8 @@ class Logbook:
             tags[DROPS] = "; ".join(map(str, lazily.drops)) or "none"
         if decision := self._made("the decision in words", study.decision.markdown):
             tags[DESCRIPTION] = decision
-        self.tracker.close(counts | seconds, tags)
+        scores, marks = _recommended(study)
+        self.tracker.close(scores | counts | seconds, tags | marks)
         return self.tracker.missing
 
     def _made(self, name: str, make: Callable[[], T]) -> T | None:
@@ -185,7 +186,7 @@ class Logbook:
                 Record(
                     key=key,
                     name=entry.name,
-                    params={"fusion": "none", "models": entry.name} if subject is None else candidate_params(subject),
+                    params=candidate_params(subject),
                     metrics=finite(entry.search) | dict(entry.costs) | confirmed_metrics(entry),
                     tags={"bench.state": "baseline", "bench.kind": "baseline", "bench.front": str(bool(there)).lower()},
                     artifacts=tables,
@@ -202,6 +203,17 @@ class Logbook:
             self.tracker.update(self.tracker.find(key), {}, {"bench.front": "false"})
         if made is not None and runs != made.runs:
             keep_baselines(self.journal, made.model_copy(update={"runs": runs}))
+
+
+def _recommended(study: Study) -> tuple[dict[str, float], dict[str, str]]:
+    """What a study's own run shows of the recommended candidate: its scores by their names, and the verdict on it."""
+    name = study.selection.recommended
+    marks = {"bench.recommended": name}
+    entry = next((each for each in study.found if name in (each.name, str(each.trial))), None)
+    if entry is None:  # another stands on the front that beats it by too little to be told from it
+        return scores_first(study.choose(name).metrics), marks
+    scores = finite(entry.search) | confirmed_metrics(entry) | dict(entry.costs)
+    return scores, marks | {"bench.verdict": _front_tags(entry)["bench.verdict"]}
 
 
 def _front_images(study: Study) -> dict[str, bytes]:

@@ -11,12 +11,21 @@ import numpy as np
 from bench.datasets.dataset import Dataset, Split
 from bench.escaping import csv_file, shown_json
 from bench.evaluation.scoring import Scored
+from bench.measures import cost_names
 from bench.metrics import finite
 from bench.specs import MLP, AnyCandidate, TextCandidate
 from bench.study.cascades import Tested
 from bench.study.record import TrialRecord
 from bench.tasks import TASKS
 from bench.tracking import Record
+
+NONE = "–"
+"""The value of a parameter that a run has none of."""
+PARAMS = (
+    *("fusion", "models", "n_models", "n_sources", "head", "class_weight", "width", "hidden", "learning_rate"),
+    *(f"source_{index}.{what}" for index in (1, 2, 3) for what in ("model", "layer", "pooling")),
+)
+"""What every run of a candidate has; one of more sources has those too."""
 
 
 def trial_record(record: TrialRecord, tables: Mapping[str, bytes]) -> Record:
@@ -25,7 +34,7 @@ def trial_record(record: TrialRecord, tables: Mapping[str, bytes]) -> Record:
         key=record.key,
         name=f"trial-{record.number:04d}",
         params=candidate_params(record.candidate),
-        metrics=dict(record.metrics) | {"seconds": record.seconds},
+        metrics=scores_first(record.metrics) | {"seconds": record.seconds},
         steps=[
             (name, step, value)
             for name, values in record.values.items()
@@ -56,7 +65,8 @@ def cascade_record(tested: Tested, confirmed: Mapping[str, float], tables: Mappi
     return Record(
         key=record.key,
         name=record.name,
-        params={
+        params=candidate_params(None)
+        | {
             "fusion": "cascade",
             "models": " + ".join(cascade.models),
             "n_models": len(cascade.models),
@@ -65,7 +75,7 @@ def cascade_record(tested: Tested, confirmed: Mapping[str, float], tables: Mappi
             "stages": " → ".join(record.stages),
             "thresholds": ", ".join(f"{value:g}" for value in cascade.thresholds),
         },
-        metrics=dict(record.metrics) | dict(confirmed) | test,
+        metrics=scores_first(record.metrics) | dict(confirmed) | test,
         steps=[
             (name, step, value)
             for name, values in record.values.items()
@@ -82,17 +92,18 @@ def head_of(candidate: AnyCandidate) -> str:
     return candidate.classifier if isinstance(candidate, TextCandidate) else candidate.head.kind
 
 
-def candidate_params(candidate: AnyCandidate) -> dict[str, str | int | float]:
-    """A candidate as flat parameters, the same names in every run, so that runs line up in comparison views."""
+def candidate_params(candidate: AnyCandidate | None) -> dict[str, str | int | float]:
+    """A candidate as flat parameters, the same names in every run, so that runs line up in comparison views.
+
+    What a candidate has none of, and all of a baseline that is none (None), is a dash: where one of several runs lacks
+    a number, MLflow's parallel coordinates draw it at a value that no run has.
+    """
+    params: dict[str, str | int | float] = dict.fromkeys(PARAMS, NONE)
+    if candidate is None:
+        return params
     if isinstance(candidate, TextCandidate):
-        return {
-            "fusion": "none",
-            "models": candidate.classifier,
-            "n_models": 0,
-            "n_sources": 0,
-            "head": head_of(candidate),
-        }
-    params: dict[str, str | int | float] = {
+        return params | {"n_models": 0, "n_sources": 0, "head": head_of(candidate)}
+    params |= {
         "fusion": candidate.fusion,
         "models": " + ".join(candidate.models),
         "n_models": len(candidate.models),
@@ -112,6 +123,12 @@ def candidate_params(candidate: AnyCandidate) -> dict[str, str | int | float]:
             f"source_{index}.pooling": source.pooling,
         }
     return params
+
+
+def scores_first(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The same with costs behind scores: MLflow's comparison begins with the first metric."""
+    costs = {name: metrics[name] for name in cost_names() if name in metrics}
+    return {name: value for name, value in metrics.items() if name not in costs} | costs
 
 
 def score_tables(scored: Scored, dataset: Dataset, split: Split) -> dict[str, bytes]:

@@ -176,7 +176,8 @@ class MlflowTracker:
         """
         server = self.store.uri.rstrip("/") if is_server(self.store.uri) else UI
         chosen, within = (quote(json.dumps(list(ids), separators=(",", ":"))) for ids in (runs, [self._experiment]))
-        return f"{server}/#/compare-runs?runs={chosen}&experiments={within}"
+        # else the UI opens on its pages for language-model applications
+        return f"{server}/#/compare-runs?runs={chosen}&experiments={within}&workflowType=machine_learning"
 
     def _experiment_id(self, name: str) -> str:
         client = self._client
