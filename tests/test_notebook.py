@@ -70,7 +70,7 @@ def test_results_show_a_table_and_words_and_never_a_text(found: Searched, rows: 
     check(api.plan(rows, trials=4, **SETTINGS))
     shown = repr(found)
     assert "best-single" in shown
-    assert "Recommended: " in shown
+    assert "Ship: " in shown
     assert "<table" in found._repr_html_()
     frame = found.to_frame()
     assert list(frame.index) == [entry.name for entry in (*found.study.found, *found.study.baselines)]

@@ -153,8 +153,8 @@ class Searched(Shown):
 
     @property
     def shown_words(self) -> str:
-        """What to take, and what is known of that."""
-        return self.study.selection.in_words
+        """What to ship, and why."""
+        return str(self.study.decision)
 
     def to_frame(self) -> pd.DataFrame:
         """The front, the cascades and the baselines by name: search scores, costs, and what the test set says."""

@@ -110,7 +110,9 @@ class Deciding:
         if len(choice.near) == 1:
             words += ", by more than chance would explain."
         elif taken.title == best.title:
-            words += f"; it is also the cheapest of the {len(choice.near)} that cannot be told apart by it."
+            words += (
+                f". Of the {len(choice.near)} that cannot be told apart (by one standard error) it is the cheapest."
+            )
         else:
             words += (
                 f". {_others(len(choice.near) - 1)} cannot be told apart from it (by one standard error), and "
@@ -119,14 +121,15 @@ class Deciding:
         return words + self._worth(best)
 
     def _worth(self, best: _Side) -> str:
-        """What is left of the best score once it was chosen, and how often it is the best."""
-        wins = self.choice.wins.get(self.choice.winner, 0)
-        words = f" Were the {self.choice.rows} training rows drawn again, {best.title} would be the best in {wins:.0%}"
-        if (found := self.choice.winning.get(self._score.name)) is None:
-            return f"{words} of draws."
+        """How often it is the best, and what is left of its score once it was chosen."""
+        choice = self.choice
+        wins = f"{choice.wins.get(choice.winner, 0):.0%}"
+        words = f" Were the {choice.rows} training rows drawn again, {best.title} would be the best in {wins} of draws"
+        if (found := choice.winning.get(self._score.name)) is None:
+            return f"{words}."
         return (
-            f"{words} of draws. As the best of many it looks better than it is: {self._score.title} {found.seen:.3f}, "
-            f"of which {found.value:.3f} will be left."
+            f"{words}: chosen as the best of {choice.candidates}, its {self._score.title} of {found.seen:.3f} is worth "
+            f"{found.value:.3f}."
         )
 
     def _cost(self, taken: _Side, best: _Side) -> str:
@@ -178,8 +181,9 @@ class Deciding:
 
     def _ahead(self, title: str, found: Interval) -> str:
         """How far what is called so is ahead of what it is compared with."""
-        place = "ahead" if self._score.sign * found.value >= 0 else "behind"
-        return f"{_begun(title)} is {place}, {_interval(found)}"
+        if not found.value:
+            return f"{_begun(title)} is no better than it"
+        return f"{_begun(title)} is {'ahead' if self._score.sign * found.value > 0 else 'behind'}, {_interval(found)}"
 
     def _single(self, name: str, taken: _Side) -> Iterator[Sentence]:
         """Whether more than one representation pays: the verdict beside all that may be the best of one model."""

@@ -32,6 +32,10 @@ class Decision:
         """The commands as a shell takes them."""
         return [shlex.join(command) for command in self.next]
 
+    def __str__(self) -> str:
+        """A sentence a line."""
+        return "\n".join(f"{line.about}: {line.words}" for line in self.lines)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {

@@ -73,17 +73,6 @@ class Recommendation(Spec):
     entrants: tuple[str, ...] = Field(default=(), repr=False)
     end: str = Field(default="", repr=False)
 
-    @property
-    def in_words(self) -> str:
-        """What to take, and why."""
-        several = f", the cheapest of {len(self.near)} that cannot be told from the best ({self.winner})"
-        near = several if len(self.near) > 1 else ", the best"
-        worth = next(iter(self.recommending.values()))
-        return (
-            f"Recommended: {self.recommended}{near}. By what was predicted out of fold, and corrected for the choice, "
-            f"it is worth {worth.value:.3f} ({worth.low:.3f} to {worth.high:.3f}); it was seen at {worth.seen:.3f}."
-        )
-
     def to_json(self) -> dict[str, Any]:
         """What is of use outside, as JSON values."""
         return self.model_dump(mode="json", exclude={"entrants", "end"})
