@@ -27,9 +27,12 @@ from safetensors import safe_open
 from test_search import PROTOCOL, cost, request
 
 import bench
+import bench.api
 from bench.backends import transformers as backend
+from bench.backends.base import Backend
 from bench.backends.resolution import resolve as resolve_settings
 from bench.cli.main import cli
+from bench.cost import ModelCost
 from bench.errors import BenchError
 from bench.extraction import identity
 from bench.fusion import FUSIONS
@@ -549,3 +552,33 @@ def test_an_export_is_timed_from_the_text_to_its_answer_one_by_one_and_in_batche
     assert latency.single_p95_ms is not None
     assert 0 < latency.measured_ms < latency.single_p95_ms
     assert latency.predicted_single_ms is not None
+
+
+def test_costs_of_this_machine_redraw_front_and_recommendation_without_a_search(
+    study: Study, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_STORE", str(study.material.store.home))
+    monkeypatch.setattr("bench.study.elsewhere.measure", cost)
+    journal = (home / "mlruns" / "studies" / "s.journal").read_bytes()
+    as_searched, here = (bench.api.cost("s", here=here, home=home / "mlruns") for here in (False, True))
+    assert [each.name for each in as_searched.candidates] == [each.name for each in here.candidates]
+    assert as_searched.recommended == here.recommended == study.selection.recommended
+    assert set(here.front) <= {each.name for each in here.candidates}
+
+    def deeper_is_cheap(backend: Backend, *arguments: Any, **options: Any) -> ModelCost:
+        found = cost(backend, *arguments, **options)
+        return found.model_copy(update={"layer_ms": (9.0,) * (len(found.layer_ms) - 1) + (1.0,)})
+
+    monkeypatch.setattr("bench.study.elsewhere.measure", deeper_is_cheap)
+    moved = bench.api.cost("s", here=True, home=home / "mlruns")
+    last = {each.name for each in moved.candidates if each.costs["latency_ms"] == 1.0}
+    near = set(study.selection.near)
+    assert moved.recommended in (last & near or near)
+    assert {each.name: each.score for each in moved.candidates} == {each.name: each.score for each in here.candidates}
+    (page, *_) = moved.save(tmp_path / "costs")
+    assert page.stat().st_size > 1000
+    assert (home / "mlruns" / "studies" / "s.journal").read_bytes() == journal
+    ran = CliRunner().invoke(cli, ["cost", "s", "--home", str(home / "mlruns")])
+    assert ran.exit_code == 0, ran.output
+    assert "Recommended: " in ran.output
+    assert json.loads(CliRunner().invoke(cli, ["cost", "s", "--home", str(home / "mlruns"), "--json"]).stdout)["front"]

@@ -29,7 +29,7 @@ from bench.api.overview import (
 from bench.api.predictions import evaluate, predict
 from bench.api.reproduction import plan_reproduction, reproduce, reproductions
 from bench.api.states import export_states, extract, remembered, store, verify_store
-from bench.api.study import Searched, compare, export, plan, reopen, report, search
+from bench.api.study import Searched, compare, cost, export, plan, reopen, report, search
 from bench.api.tables import CLOSED, EXTRACT_SETTINGS, KEYWORDS, REPRODUCE_SETTINGS, names
 from bench.home import Home
 from bench.study.settings import SEARCH_SETTINGS
@@ -47,6 +47,7 @@ __all__ = [
     "check_address",
     "compare",
     "compare_backends",
+    "cost",
     "datasets",
     "delete_study",
     "doctor",

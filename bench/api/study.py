@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bench.report import Report
     from bench.study.cascades import Selected
     from bench.study.confirm import Entry
+    from bench.study.elsewhere import StudyCosts
     from bench.study.plan import Plan
     from bench.study.study import Study
     from bench.tracking import Tracker
@@ -334,3 +335,32 @@ def compare(
     names = [each.study.name if isinstance(each, Searched) else each for each in (a, b)]
     found = [comparison.find(name, place.runs, within) for name in names]
     return comparison.compare(*(each.sides(opened) for each in found))
+
+
+def cost(
+    study: str,
+    *,
+    here: bool = False,
+    trust_remote_code: bool = False,
+    home: Home | Path | str | None = None,
+    progress: Progress = SILENT,
+) -> StudyCosts:
+    """What the candidates of a searched study cost, and which to take at these costs; nothing is searched.
+
+    `.front`, `.recommended` and `.figure` follow from the costs; `.save(FOLDER)` writes the figure.
+
+    Args:
+        study: Its name.
+        here: Time its models on this machine; else the costs are those of the search.
+        trust_remote_code: As for `reopen`.
+        home: As for `search`.
+        progress: As for `search`.
+
+    Raises:
+        BenchError: there is no such study, it has no scored trial, or its data or models cannot be had here.
+    """
+    from bench.store import Store
+    from bench.study.elsewhere import study_costs
+
+    place = Home.at(home)
+    return study_costs(place.runs, study, Store(place.store), progress, here=here, trust_remote_code=trust_remote_code)

@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "Check that pinned candidates are as good as a baseline says.",
     "compare": "Two studies, runs or model selections side by side, paired.",
     "completion": "Print the completion script of a shell.",
+    "cost": "What a study's candidates cost, as searched or on this machine.",
     "doctor": "Say what is at hand, and what to fix.",
     "evaluate": "Score an exported candidate on labelled rows, and say what changed.",
     "explain": "What a word of bench's tables and sentences means.",
