@@ -21,6 +21,7 @@ from bench.api import Searched
 from bench.cli import main
 from bench.datasets.load import DatasetRequest
 from bench.evaluation.protocol import Protocol
+from bench.figures.labels import Box, Label, PlacedLabel
 from bench.home import Home
 from bench.progress import SILENT, Silent
 from bench.report import PAGE, Report, write
@@ -34,9 +35,10 @@ from bench.study.confirm import Confirmation
 from bench.study.figure import axes, front_figure, knee_of
 from bench.study.importance import importance
 from bench.study.journal import Journal
+from bench.study.labels import ROOM, Axes, words_of
 from bench.study.reopen import reopen
 from bench.study.run import prepare, search
-from bench.study.scale import inside, span_of, thin_out
+from bench.study.scale import inside, span_of
 from bench.study.study import Study
 from bench.tracking import MlflowTracker, NoTracker
 
@@ -310,12 +312,29 @@ def test_the_command_names_the_nearest_study_and_gives_json(
         assert said in capsys.readouterr().err
 
 
-def test_numbers_in_the_figure_do_not_lie_on_others() -> None:
+def test_words_in_the_figure_lie_on_nothing() -> None:
+    """A crowd of marks: the ends of the front and what is recommended are told, others where there is room."""
     crowd = [{"x": 30.0 + step, "y": 0.80 + step / 1000, "number": f"#{step}"} for step in range(8)]
-    front = [{"x": 0.3, "y": 0.7, "number": "#90"}, {"x": 5.0, "y": 0.75, "number": "#91"}, *crowd]
-    front = [row | {"name": f"trial {row['number'][1:]}"} for row in front]
-    thin_out(front, "trial 4", (0.3, 40.0), (0.5, 1.0), log=True)
-    assert [row["number"] for row in front if row["number"]] == ["#90", "#91", "#4"]
+    front = [{"x": 0.3, "y": 0.7, "number": "#90"}, {"x": 40.0, "y": 0.9, "number": "#91"}, *crowd]
+    front = [row | {"name": f"trial {row['number'][1:]}", "kind": "front"} for row in front]
+    name = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+    single = {"x": 39.0, "y": 0.72, "number": name, "name": name, "kind": "single"}
+    tested = [row | {"number": "", "kind": "test", "low": row["y"] - 0.1, "high": row["y"] + 0.1} for row in front]
+    rows, lines = [*front, single, *tested], [{"name": "tfidf-logistic", "y": 0.71}]
+    axes, radii = Axes.of(rows, lines, cost=True), {"front": 5.0, "single": 5.0, "test": 5.0}
+    assert axes.log
+    beside, levels = words_of(rows, lines, "front", radii, axes, ("trial 90", "trial 91", "trial 4"))
+    assert {"#90", "#91", name} <= {row["words"] for row in beside}
+    assert [row["words"] for row in levels] == ["tfidf-logistic"]
+    points = [Label(row["words"], *axes.at(row["x"], row["y"]), 5.0, 0) for row in beside]
+    boxes = [
+        PlacedLabel(each, row["dx"], row["dy"], row["align"]).box for each, row in zip(points, beside, strict=True)
+    ]
+    marks = [Box.around(*axes.at(row["x"], row["y"]), 4.9) for row in (*front, single)]
+    for place, box in enumerate(boxes):
+        assert not any(box.meets(other) for other in (*boxes[:place], *marks))
+        assert box.left >= 0
+        assert box.right <= ROOM[0]
 
 
 def test_junk_does_not_stretch_the_figure_and_is_named() -> None:

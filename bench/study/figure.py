@@ -5,35 +5,34 @@ from enum import Enum
 from typing import Any
 
 from bench.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Figure, data
+from bench.figures.labels import GAP, Align
 from bench.measures import AGGREGATIONS, Measure, Objective
 from bench.space.objectives import Objectives
 from bench.study.baselines import LATE_FUSION, SINGLE
 from bench.study.cascades import PREFIX
 from bench.study.confirm import BEST_SINGLE, Entry
+from bench.study.labels import Axes, words_of
 from bench.study.record import TrialRecord
 from bench.study.roles import place
-from bench.study.scale import inside, span_of, text_lines, thin_out
+from bench.study.scale import inside, span_of, text_lines
 from bench.study.selection import Recommendation, titled
 
 
 class Mark(Enum):
-    """What a mark stands for, with its words in the legend, its colour and its shape; in the legend's order."""
+    """What a mark stands for, with its words in the legend, its colour, its shape, and how far it reaches in pixels."""
 
-    TRIAL = ("scored candidate", GREY, "circle")
-    FRONT = ("front (# trial)", BLUE, "circle")
-    RECOMMENDED = ("recommended", BLACK, "diamond")
-    CASCADE = ("cascade", SKY, "cross")
-    TEST = ("front on the test set, mean and 95% interval", VERMILION, "stroke")
-    SINGLE = ("one model, last layer", ORANGE, "square")
-    BEST = ("best searched single model", PURPLE, "triangle-up")
-    LATE = ("late fusion of the last layers", GREEN, "triangle-down")
-    TEXT = ("no language model", BLACK, "square")
+    TRIAL = ("scored candidate", GREY, "circle", 4)
+    FRONT = ("front (# trial)", BLUE, "circle", 5)
+    RECOMMENDED = ("recommended", BLACK, "diamond", 10)
+    CASCADE = ("cascade", SKY, "cross", 6)
+    TEST = ("front on the test set, mean and 95% interval", VERMILION, "stroke", 5)
+    SINGLE = ("one model, last layer", ORANGE, "square", 5)
+    BEST = ("best searched single model", PURPLE, "triangle-up", 5)
+    LATE = ("late fusion of the last layers", GREEN, "triangle-down", 5)
+    TEXT = ("no language model", BLACK, "square", 5)
 
-    def __init__(self, words: str, colour: str, shape: str) -> None:
-        self.words, self.colour, self.shape = words, colour, shape
-
-
-RIGHT_END = 0.75
+    def __init__(self, words: str, colour: str, shape: str, radius: float) -> None:
+        self.words, self.colour, self.shape, self.radius = words, colour, shape, radius
 
 
 def axes(objectives: Objectives) -> tuple[str, str]:
@@ -71,20 +70,24 @@ def front_figure(
     span = span_of([row for row in marks if row["name"] in near] or marks)
     marks, off = inside(marks, span)
     taken = None if choice is None else titled(choice.recommended)
-    marks += [row | {"kind": Mark.RECOMMENDED.words} for row in marks if row["name"] == taken and "number" in row]
+    marks += [
+        row | {"kind": Mark.RECOMMENDED.words, "number": ""}
+        for row in marks
+        if row["name"] == taken and "number" in row
+    ]
     trial_rows = [row for row in _trial_rows(trials, front, x, y, objectives.beside) if span[0] <= row["y"] <= span[1]]
     lines, unseen = text_lines(baselines, span, y)
     unseen = [*off, *unseen]
     if hidden := len(trials) - len(front) - len(trial_rows):
         unseen.append(f"dominated candidates off the scale: {hidden}")
     rows = [*trial_rows, *marks]
-    low, high = (pick(row["x"] for row in rows) for pick in (min, max))
-    log = x.is_cost and low > 0 and high > 10 * low
-    numbered = {Mark.FRONT.words, Mark.CASCADE.words}
-    thin_out([row for row in rows if row["kind"] in numbered], taken, (low, high), span, log)
-    scale = alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False) if log else alt.Scale(zero=False)
+    axes = Axes.of(rows, lines, cost=x.is_cost)
+    ends = sorted((row for row in rows if row["kind"] == Mark.FRONT.words), key=lambda row: row["x"])
+    first = {taken, *(row["name"] for row in (ends[:1] + ends[-1:]))}
+    beside, levels = words_of(rows, lines, Mark.FRONT.words, {mark.words: mark.radius for mark in Mark}, axes, first)
+    scale = alt.Scale(type="log" if axes.log else "linear", domain=list(axes.across), nice=False, zero=False)
     across = alt.X("x:Q", title=x.label, scale=scale)
-    up = alt.Y("y:Q", title=y.label, scale=alt.Scale(zero=False))
+    up = alt.Y("y:Q", title=y.label, scale=alt.Scale(domain=list(axes.up), nice=False, zero=False))
     shown = {row["kind"] for row in rows}
     kinds = [mark for mark in Mark if mark.words in shown]
     names = [mark.words for mark in kinds]
@@ -110,17 +113,10 @@ def front_figure(
         """Marks of some kinds; a layer without any would leave its scales without an extent."""
         return [only(*marks).mark_point(**how).encode(color=hue, shape=form)] if {*marks} & {*kinds} else []
 
-    def numbers(mark: Mark, colour: str) -> list[Any]:
-        words = only(mark).mark_text(align="right", dx=-5, dy=-9, fontSize=11, color=colour)
-        return [words.encode(text="number:N")] if mark in kinds else []
-
     layers = points(Mark.TRIAL, filled=True, size=45, opacity=0.35)
     if lines:
         text = alt.Chart(data(lines))
-        layers += [
-            text.mark_rule(strokeDash=[5, 4], color=BLACK, opacity=0.6).encode(y="y:Q"),
-            text.mark_text(align="left", x=4, dy=-6, fontSize=11, color=BLACK).encode(y="y:Q", text="name:N"),
-        ]
+        layers.append(text.mark_rule(strokeDash=[5, 4], color=BLACK, opacity=0.6).encode(y="y:Q"))
     if len(objectives.names) == 2 and Mark.FRONT in kinds:
         layers.append(only(Mark.FRONT).mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5))
     if Mark.TEST in kinds:
@@ -132,10 +128,9 @@ def front_figure(
         *points(Mark.SINGLE, Mark.BEST, Mark.LATE, Mark.TEXT, filled=True, size=90, opacity=1),
         *points(Mark.FRONT, filled=True, size=75, opacity=1),
         *points(Mark.CASCADE, filled=True, size=110, opacity=1, stroke=BLACK, strokeWidth=0.6),
-        *numbers(Mark.CASCADE, BLACK),
         *points(Mark.RECOMMENDED, filled=False, size=330, strokeWidth=2),
-        *numbers(Mark.FRONT, BLUE),
-        *_named([row for row in rows if row["kind"] in {Mark.SINGLE.words, Mark.TEXT.words}], low, high, log),
+        *_words(beside),
+        *_levels(levels),
     ]
     chart = alt.layer(*layers).resolve_scale(color="shared", shape="shared").properties(height=380)
     return Figure(
@@ -218,7 +213,9 @@ def _baseline_rows(baselines: Sequence[Entry], x: Objective, y: Objective) -> It
         kind = (
             Mark.TEXT if entry.text else {BEST_SINGLE: Mark.BEST, LATE_FUSION: Mark.LATE}.get(entry.name, Mark.SINGLE)
         )
-        yield _entry_row(entry, entry.name.removeprefix(SINGLE), x, y) | {"kind": kind.words}
+        name = entry.name.removeprefix(SINGLE)
+        own = {"number": name} if kind in {Mark.SINGLE, Mark.TEXT} else {}
+        yield _entry_row(entry, name, x, y) | {"kind": kind.words} | own
 
 
 def _entry_row(entry: Entry, name: str, x: Objective, y: Objective) -> dict[str, Any]:
@@ -239,17 +236,29 @@ def _entry_row(entry: Entry, name: str, x: Objective, y: Objective) -> dict[str,
     }
 
 
-def _named(rows: Sequence[dict[str, Any]], low: float, high: float, log: bool) -> list[Any]:
-    """Names below points, to their left at the right end, so that they stay inside."""
+def _words(rows: Sequence[dict[str, Any]]) -> list[Any]:
+    """What stands beside points, a layer for each way in which it does."""
     import altair as alt
 
-    border = low * (high / low) ** RIGHT_END if log else low + (high - low) * RIGHT_END
-    right = alt.Chart(data(row for row in rows if row["x"] > border)).mark_text(
-        align="right", dx=-6, dy=15, fontSize=11
-    )
-    left = alt.Chart(data(row for row in rows if row["x"] <= border)).mark_text(align="left", dx=6, dy=15, fontSize=11)
-    sides = (right, left)
-    return [side.encode(x="x:Q", y="y:Q", text="name:N") for side in sides if side.data.values]
+    layers = []
+    for align, dx, dy in dict.fromkeys((row["align"], row["dx"], row["dy"]) for row in rows):
+        own = [row for row in rows if (row["align"], row["dx"], row["dy"]) == (align, dx, dy)]
+        chart = alt.Chart(data(own)).mark_text(align=align, baseline="middle", dx=dx, dy=dy, fontSize=11, color=BLACK)
+        layers.append(chart.encode(x="x:Q", y="y:Q", text="words:N"))
+    return layers
+
+
+def _levels(rows: Sequence[dict[str, Any]]) -> list[Any]:
+    """The names of lines, somewhere along them, above or below."""
+    import altair as alt
+
+    layers = []
+    for row in rows:
+        align: Align = "left" if row["share"] == 0 else "right" if row["share"] == 1 else "center"
+        aside = {"left": GAP, "right": -GAP, "center": 0.0}[align]
+        chart = alt.Chart(data([row])).mark_text(align=align, baseline="middle", dx=aside, dy=row["dy"], fontSize=11)
+        layers.append(chart.encode(x=alt.value(alt.ExprRef(f"width * {row['share']}")), y="y:Q", text="words:N"))
+    return layers
 
 
 def _spread(measure: Measure, metrics: Mapping[str, float]) -> str:

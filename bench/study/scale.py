@@ -7,8 +7,6 @@ from typing import Any
 from bench.measures import Objective
 from bench.study.confirm import Entry
 
-LABEL = (0.05, 0.04)
-"""Shares of the axes that a trial's number takes."""
 Span = tuple[float, float]
 OFF_SCALE = 0.6
 """What lies further from what might be taken and its confirmation than this share of their span is only named."""
@@ -36,22 +34,3 @@ def text_lines(baselines: Sequence[Entry], span: Span, y: Objective) -> tuple[li
     drawn = [{"name": name, "y": value} for name, value in found if span[0] <= value <= span[1]]
     named = {row["name"] for row in drawn}
     return drawn, [f"{name} at {value:.3f} is off the scale" for name, value in found if name not in named]
-
-
-def thin_out(front: list[dict[str, Any]], taken: str | None, reach: Span, span: Span, log: bool) -> None:
-    """Take away numbers that would lie on others; the front's ends and what is recommended come first."""
-
-    def place(row: dict[str, Any]) -> tuple[float, float]:
-        (low, high), value = reach, row["x"]
-        if log:
-            low, high, value = (math.log(each) for each in (low, high, value))
-        return (value - low) / ((high - low) or 1), (row["y"] - span[0]) / ((span[1] - span[0]) or 1)
-
-    ordered = sorted(front, key=lambda row: row["x"])
-    kept: list[tuple[float, float]] = []
-    for row in sorted(ordered, key=lambda row: row not in (ordered[0], ordered[-1]) and row["name"] != taken):
-        across, up = place(row)
-        if any(abs(across - x) < LABEL[0] and abs(up - y) < LABEL[1] for x, y in kept):
-            row["number"] = ""
-        else:
-            kept.append((across, up))

@@ -50,7 +50,8 @@ def entries_frame(entries: Sequence[Entry]) -> "pd.DataFrame":
 def _described(entry: Entry) -> str:
     if entry.cascade is not None:
         return entry.cascade.record.in_words
-    return "" if entry.candidate is None else in_words(entry.candidate)
+    subject = entry.candidate or entry.text
+    return "" if subject is None else in_words(subject)
 
 
 def _flat(entry: Entry) -> dict[str, Any]:
