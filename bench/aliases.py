@@ -65,7 +65,7 @@ def in_words(subject: AnyCandidate | Cascade, name: Callable[[str], str] = str) 
         later = (f" → below {limit:.2g} {stage}" for limit, stage in zip(subject.thresholds, stages[1:], strict=True))
         return stages[0] + "".join(later)
     if isinstance(subject, TextCandidate):
-        return f"{subject}, without a language model"
+        return f"{subject}, {'without a language model' if subject.outside is None else 'predictions from outside'}"
     sources = " + ".join(f"{name(each.model)}[{each.layer}].{each.pooling}" for each in subject.sources)
     fused = sources if subject.fusion == "none" else f"{subject.fusion}({sources})"
     return f"{fused}, {subject.head.kind}"

@@ -211,10 +211,17 @@ class Candidate(Spec):
 class TextCandidate(Spec):
     """A pipeline without a language model: a classifier of the texts themselves (see `bench.evaluation.baselines`).
 
-    It has no sources, and what is asked of a pipeline's sources and models is answered with none.
+    It has no sources, and what is asked of a pipeline's sources and models is answered with none. Of one from `outside`
+    there are predictions alone, which this digest stands for; it cannot be trained.
     """
 
     classifier: str
+    outside: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+
+    @property
+    def asked(self) -> str:
+        """How an ask names it."""
+        return self.classifier if self.outside is None else f"outside {self.classifier} {self.outside}"
 
     @property
     def sources(self) -> tuple[Source, ...]:

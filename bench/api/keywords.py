@@ -34,6 +34,7 @@ class SearchKeywords(TypedDict, total=False):
     workers: int | None
     executor: str | None
     lazy: bool | None
+    against: Sequence[str] | None
     keep: Sequence[str] | None
     protocol: Literal["cv", "paper"] | None
     validation_above: int | None

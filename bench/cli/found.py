@@ -137,8 +137,8 @@ def _left(search: float, test: float) -> str:
 
 
 def _verdicts(study: "Study", names: Mapping[str, str]) -> None:
-    """Every member of the front beside the single models, a line a score."""
-    compared = [(entry, entry.comparison) for entry in study.found if entry.comparison is not None]
+    """Every member of the front, and what is from outside, beside the single models, a line a score."""
+    compared = [(entry, entry.comparison) for entry in (*study.found, *study.baselines) if entry.comparison is not None]
     if not compared:
         return
     rows = []

@@ -12,6 +12,7 @@ from bench.errors import BenchError, nearest
 from bench.evaluation.scoring import Scored
 from bench.space.objectives import Objectives
 from bench.specs import AnyCandidate
+from bench.study.baselines import BaselineRecord
 from bench.study.cascades import Selected
 from bench.study.journal import Journal, read, study_names
 from bench.study.record import TrialRecord
@@ -43,6 +44,11 @@ class Contender:
     def confirmed(self) -> Scored:
         """Its test scores under the confirmation's seeds; computed now where the search did not confirm it."""
         return self.study.scored(self.record, "confirm")
+
+    @property
+    def out_of_fold(self) -> bool:
+        """Whether there are predictions of the training rows; from outside there may be none."""
+        return not isinstance(self.record, BaselineRecord) or bool(self.record.values)
 
     @cached_property
     def searched(self) -> Scored:

@@ -84,7 +84,7 @@ def same_training_rows(a: Contender, b: Contender) -> bool:
 
 def by_seed(a: Contender, b: Contender, measures: Sequence[Measure]) -> tuple[SeedDifference, ...]:
     """Differences over the training rows, out of fold; none where the two were not searched on the same folds."""
-    if not same_training_rows(a, b):
+    if not (same_training_rows(a, b) and a.out_of_fold and b.out_of_fold):
         return ()
     protocol, other = (side.study.request.protocol for side in (a, b))
     if protocol != other:

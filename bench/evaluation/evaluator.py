@@ -174,6 +174,9 @@ class Evaluator:
 
     def _classify(self, ask: Ask) -> Outcome:
         """A text classifier or baseline, in the same folds and with the same test rows as the candidates."""
+        if str(ask.subject).startswith("outside "):
+            _, name, _ = str(ask.subject).split()
+            raise BenchError(f"The predictions of '{name}' are not in this store: search with `against` again.")
         train, test = self._texts(ask)
         texts = [*train, *(test if ask.phase == "confirm" else ())]
         parts = self._parts(ask)
@@ -196,6 +199,10 @@ class Evaluator:
             for _, part in parts
         ]
         return self._in_order(ask, parts, answers)
+
+    def predicted(self, ask: Ask) -> np.ndarray:
+        """The rows that an ask is about, ascending, int64 [rows]."""
+        return np.sort(np.concatenate([part.predict for _, part in self._parts(ask)]))
 
     def fitted_text(self, ask: Ask) -> FittedText:
         """The very text classifier that answers an ask with one fold, or about the test rows."""

@@ -129,7 +129,7 @@ class Scorer:
         if seeds is None:
             seeds = self.protocol.search_seeds if phase == "search" else self.protocol.confirm_seeds
         if isinstance(subject, TextCandidate):
-            subject = subject.classifier
+            subject = subject.asked
         dataset, rows = self.dataset, len(self.dataset.train)
         beside: Literal["same", "shared"] | None = None
         if side_by_side and isinstance(subject, Candidate) and isinstance(subject.head, MLP):

@@ -72,7 +72,8 @@ def measured(
             pinned, recorded or {}, fresh, progress, trust_remote_code=trust_remote_code, placed=placed
         ).whole
         # what `auto` chose here is what a check elsewhere must run; the device stays open
-        extraction = pinned.extraction.model_copy(update={"backend": material.settings.backend})
+        chosen = {"backend": material.settings.backend} if material.needs else {}
+        extraction = pinned.extraction.model_copy(update=chosen)
         return measure(pinned.model_copy(update={"extraction": extraction}), material, progress)
 
 
@@ -93,6 +94,7 @@ def from_study(
         BenchError: there is no such study or trial.
     """
     journal, request = searched(home, study)
+    front_alone = not trials
     if not trials:
         front = front_of(journal, request.space.objectives)
         trials = (
@@ -103,6 +105,10 @@ def from_study(
         record = choose(study, journal, request, which)
         if isinstance(record, CascadeRecord):
             raise BenchError(f"'{which}' is a cascade, and a baseline pins trials: name those of its stages.")
+        if getattr(record.candidate, "outside", None) is not None:
+            if front_alone:
+                continue
+            raise BenchError(f"'{which}' has predictions from outside, which a check cannot make again: leave it out.")
         records[record.id] = record
     smaller = {key: value for key, value in (("max_train", max_train), ("max_test", max_test)) if value is not None}
     return Pinned(

@@ -52,6 +52,8 @@ def build(
     Raises:
         BenchError: the weights cannot be packed, or the pipeline does not predict as the search.
     """
+    if getattr(which.subject, "outside", None) is not None:
+        raise BenchError(f"Of '{which.title}' there are but predictions, from outside: nothing can be exported.")
     folder.mkdir(parents=True)
     study = study.whole(progress)
     protocol, dataset = study.scorer.protocol, study.material.dataset

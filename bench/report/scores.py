@@ -10,8 +10,9 @@ from bench.evaluation.protocol import Fold, folds
 from bench.evaluation.scoring import Scored
 from bench.measures import AGGREGATIONS, Measure, Objective
 from bench.metrics import Summary, summarise
+from bench.study.baselines import BEST_SINGLE
 from bench.study.cascades import Selected
-from bench.study.confirm import BEST_SINGLE, Entry
+from bench.study.confirm import Entry
 from bench.study.study import Study
 from bench.tasks import TASKS
 

@@ -5,7 +5,7 @@ can be chosen by its name. The majority class is none of them: it is but the flo
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -20,12 +20,16 @@ from bench.space.candidates import Shapes, canonical
 from bench.space.objectives import Objectives
 from bench.specs import AnyCandidate, Candidate, Source, Spec, TextCandidate
 from bench.study.journal import Journal
+from bench.study.outside import Outside
 from bench.study.race import searched
 from bench.study.record import TrialRecord
+from bench.study.roles import ALIASES, CHOICES
 from bench.study.settings import Constraints
 from bench.tasks import TASKS, Task
 
 NOTE = "baselines"
+BEST_SINGLE, EARLIER = "best-single", ("tfidf-logistic",)
+"""The best searched candidate of one model, and text baselines that studies had before TF-IDF was a candidate."""
 LATE_FUSION, SINGLE = "late-fusion", "single:"
 """Names; of a model's last layer its beginning."""
 
@@ -38,7 +42,7 @@ class BaselineRecord(Spec):
         candidate: What it is.
         metrics: Costs, and every aggregation of each measure, out of fold.
         values: For each measure a value a repetition.
-        within: Whether it keeps the study's limits.
+        within: Whether it may stand on a front: it keeps the study's limits, and has scores as the search has them.
     """
 
     name: str
@@ -172,6 +176,11 @@ def subjects(
     return found | {name: TextCandidate(classifier=name) for name in task.text_classifiers}
 
 
+def taken(task: Task) -> set[str]:
+    """Names that stand for something in every study, and that predictions from outside cannot have."""
+    return {*CHOICES, *ALIASES, BEST_SINGLE, LATE_FUSION, *EARLIER, *task.text_baselines, *task.text_classifiers}
+
+
 @dataclass(frozen=True)
 class Baselining:
     """Scores the baselines of a study.
@@ -194,19 +203,32 @@ class Baselining:
     progress: Progress = SILENT
     deepest: Mapping[str, int] = field(default_factory=dict)
 
-    def run(self, journal: Journal) -> Baselines:
+    def run(self, journal: Journal, outside: Sequence[Outside] = ()) -> Baselines:
         """Score what is not scored yet, and remember all; with the best searched single their head may change."""
         before = baselines(journal) or Baselines()
         task, single = TASKS[self.scorer.dataset.task], best_single(journal, self.scorer, self.objectives)
         wanted = subjects(task, self.shapes, self.deepest, single)
         texts = [each for each in wanted.values() if isinstance(each, TextCandidate)]
         costs = {text_key(each): before.costs.get(text_key(each)) or self._measured(each) for each in texts}
+        again = {each.candidate.classifier for each in outside}
+        for record in before.records:
+            if isinstance(record.candidate, TextCandidate) and record.candidate.outside and record.name not in again:
+                wanted[record.name] = record.candidate
+                costs[text_key(record.candidate)] = before.costs[text_key(record.candidate)]
+        for each in outside:
+            each.remember(self.scorer)
+            wanted[each.candidate.classifier] = each.candidate
+            costs[text_key(each.candidate)] = each.cost
+        searched_too = {
+            each.candidate for each in outside if each.train is not None or self.scorer.protocol.name != "cv"
+        }
         records = []
         with self.progress.task("baselines", len(wanted), "candidates") as work:
             for name, subject in wanted.items():
                 known = before.by_name.get(name)
                 if known is None or known.candidate != subject:
-                    known = self._record(name, subject, {**self.costs, **costs})
+                    blind = isinstance(subject, TextCandidate) and subject.outside and subject not in searched_too
+                    known = self._record(name, subject, {**self.costs, **costs}, searched=not blind)
                 records.append(known)
                 work.advance()
         found = before.model_copy(update={"records": tuple(records), "costs": costs})
@@ -218,8 +240,10 @@ class Baselining:
         texts, seed = self.scorer.dataset.train.texts, self.scorer.protocol.seed
         return measure_text(candidate.classifier, fitted.logs, fitted.gigabytes, texts, seed)
 
-    def _record(self, name: str, subject: AnyCandidate, costs: Costs) -> BaselineRecord:
+    def _record(self, name: str, subject: AnyCandidate, costs: Costs, *, searched: bool) -> BaselineRecord:
         priced = costs_of(costs, subject)
+        if not searched:
+            return BaselineRecord(name=name, candidate=subject, metrics=priced, within=False)
         scored, measures = self.scorer.scored(subject, "search"), self.objectives.measures
         return BaselineRecord(
             name=name,

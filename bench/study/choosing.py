@@ -132,7 +132,9 @@ class _Search:
 
         One whose score is another now was scored by an earlier revision of its head: it is compared with no other.
         """
-        by, left, outdated = self.chooser.objectives.single, list(self.trials), 0
+        by, outdated = self.chooser.objectives.single, 0
+        # what is from outside could not be shipped as a stage
+        left = [record for record in self.trials if getattr(record.candidate, "outside", None) is None]
         taken: list[tuple[ScoredRecord, Stage]] = []
         while left and len(taken) < STAGES:
             points = [(by.sign * record.metrics[by.name], record.metrics[LATENCY.name]) for record in left]

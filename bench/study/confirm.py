@@ -17,7 +17,17 @@ from bench.progress import Progress
 from bench.space.candidates import Shapes
 from bench.space.objectives import Objectives
 from bench.specs import AnyCandidate, Candidate, TextCandidate
-from bench.study.baselines import SINGLE, BaselineRecord, ScoredRecord, baselines, best_single, scored_records, subjects
+from bench.study.baselines import (
+    BEST_SINGLE,
+    EARLIER,
+    SINGLE,
+    BaselineRecord,
+    ScoredRecord,
+    baselines,
+    best_single,
+    scored_records,
+    subjects,
+)
 from bench.study.cascades import Beside, CascadeRecord, Tested, chosen, control
 from bench.study.cascades import confirmed as cascade_confirmed
 from bench.study.cascades import searched as cascade_searched
@@ -26,10 +36,6 @@ from bench.study.record import TrialRecord
 from bench.study.singles import rivals
 from bench.study.verdicts import Claim, Comparison, judged
 from bench.tasks import TASKS
-
-BEST_SINGLE = "best-single"
-EARLIER = ("tfidf-logistic",)
-"""Text baselines that studies had before TF-IDF was a candidate."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,6 +80,11 @@ class Entry:
     def subject(self) -> AnyCandidate | Cascade | None:
         """What was confirmed; None of a mere reference, such as the majority class."""
         return self.candidate or self.text if self.cascade is None else self.cascade.record.cascade
+
+    @property
+    def outside(self) -> bool:
+        """Whether there are but its predictions."""
+        return self.text is not None and self.text.outside is not None
 
     @property
     def title(self) -> str:
@@ -162,8 +173,15 @@ class Confirmation:
         # the best single is mostly one of these trials, by whose name it then goes
         known = [each for each in beside if each.name == BEST_SINGLE]
         known += [each for each in (*confirmed, *aside) if each.name in names]
-        compared = self._compared([*confirmed, *deferring], known)
-        return Confirmed(compared[: len(confirmed)], beside, compared[len(confirmed) :])
+        # what is from outside has a verdict even where it is not on the front
+        foreign = [each for each in beside if each.outside and each.name not in {one.name for one in confirmed}]
+        compared = {each.name: each for each in self._compared([*confirmed, *deferring, *foreign], known)}
+        judged_too = {each.name for each in foreign}
+        return Confirmed(
+            [compared[each.name] for each in confirmed],
+            [compared[each.name] if each.name in judged_too else each for each in beside],
+            [compared[each.name] for each in deferring],
+        )
 
     def _baselines(
         self, journal: Journal
@@ -278,6 +296,8 @@ class Confirmation:
             return list(entries)
 
         def retrained(name: str, single: str, measure: Measure, level: float) -> Redrawn | None:
+            if not others[name].search:
+                return None
             sides = self._searched(others[name]), self._searched(singles[single])
             protocol = self.scorer.protocol
             return redrawn(by_seed(*sides, (measure,), self.scorer.dataset, protocol), protocol, level)

@@ -24,6 +24,7 @@ from bench.study.selection import Recommendation, titled
 MOST_ROWS = 100_000
 """What takes more test rows than this to be told apart is, for all that anybody will label, the same."""
 POINT = 0.01
+OUTSIDE = "predictions from outside"
 MAJORITY = "majority"
 DRAWS = 2000
 
@@ -135,7 +136,9 @@ class Deciding:
     def _cost(self, taken: _Side, best: _Side) -> str:
         if taken.latency is None:
             return "No language model runs."
-        words = f"{taken.latency:.2f} ms a text on this machine ({self.device}), extracted in batches"
+        words = f"{taken.latency:.2f} ms a text on this machine ({self.device}), in batches"
+        if taken.what == OUTSIDE:
+            words = f"{taken.latency:.2f} ms a text, as its file says"
         if taken.title == best.title or not best.latency or not taken.latency:
             return f"{words}."
         return f"{words}. {_begun(best.title)} takes {best.latency:.2f}, {self._times(taken, best)}."
@@ -161,6 +164,7 @@ class Deciding:
             for entry in self.entries
             if entry.candidate is None
             and entry.cascade is None
+            and not entry.outside
             and entry.name not in (taken.title, MAJORITY)
             and not math.isnan(entry.value(by))
         ]
@@ -227,7 +231,8 @@ class Deciding:
 
     def _commands(self, name: str) -> Iterator[tuple[str, ...]]:
         home = () if self.home in (None, RUNS) else ("--home", str(self.home))
-        yield ("bench", "export", self.study, "--out", "classifier", *home)
+        if getattr(self.find(name).subject, "outside", None) is None:
+            yield ("bench", "export", self.study, "--out", "classifier", *home)
         if name != self.choice.winner:
             yield ("bench", "compare", f"{self.study}:{name}", f"{self.study}:{self.choice.winner}", *home)
 
@@ -273,6 +278,8 @@ def _what(entry: Entry) -> str:
             for share, stage in zip(record.reached, stages[1:], strict=True)
         )
         return f"first {stages[0]}{going}"
+    if entry.outside:
+        return OUTSIDE
     return "words alone, no language model" if entry.candidate is None else _candidate(entry.candidate)
 
 

@@ -247,7 +247,9 @@ def _measured(
     classifiers = [record.candidate for record in (() if made is None else made.records)]
     scorer: Scorer | None = None
     for candidate in classifiers:
-        if isinstance(candidate, TextCandidate):
+        if isinstance(candidate, TextCandidate) and candidate.outside is not None:
+            found[text_key(candidate)] = known[text_key(candidate)]  # as its file says
+        elif isinstance(candidate, TextCandidate):
             scorer = scorer or material.scorer(request.protocol, progress)
             fitted = scorer.fitted(candidate, request.protocol.confirm_seeds[0])
             timed = measure_text(candidate.classifier, fitted.logs, fitted.gigabytes, texts, seed)

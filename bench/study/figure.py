@@ -8,9 +8,9 @@ from bench.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILI
 from bench.figures.labels import GAP, Align
 from bench.measures import AGGREGATIONS, Measure, Objective
 from bench.space.objectives import Objectives
-from bench.study.baselines import LATE_FUSION, SINGLE
+from bench.study.baselines import BEST_SINGLE, LATE_FUSION, SINGLE
 from bench.study.cascades import PREFIX
-from bench.study.confirm import BEST_SINGLE, Entry
+from bench.study.confirm import Entry
 from bench.study.labels import Axes, words_of
 from bench.study.record import TrialRecord
 from bench.study.roles import place
@@ -30,6 +30,7 @@ class Mark(Enum):
     BEST = ("best searched single model", PURPLE, "triangle-up", 5)
     LATE = ("late fusion of the last layers", GREEN, "triangle-down", 5)
     TEXT = ("no language model", BLACK, "square", 5)
+    OUTSIDE = ("predictions from outside", GREY, "diamond", 5)
 
     def __init__(self, words: str, colour: str, shape: str, radius: float) -> None:
         self.words, self.colour, self.shape, self.radius = words, colour, shape, radius
@@ -125,7 +126,7 @@ def front_figure(
         )
     layers += [
         *points(Mark.TEST, xOffset=7, filled=False, size=70, strokeWidth=3),
-        *points(Mark.SINGLE, Mark.BEST, Mark.LATE, Mark.TEXT, filled=True, size=90, opacity=1),
+        *points(Mark.SINGLE, Mark.BEST, Mark.LATE, Mark.TEXT, Mark.OUTSIDE, filled=True, size=90, opacity=1),
         *points(Mark.FRONT, filled=True, size=75, opacity=1),
         *points(Mark.CASCADE, filled=True, size=110, opacity=1, stroke=BLACK, strokeWidth=0.6),
         *points(Mark.RECOMMENDED, filled=False, size=330, strokeWidth=2),

@@ -57,7 +57,7 @@ def learning_curve(scorer: Scorer, which: Selected, measure: Measure) -> Learnin
     protocol, rows = scorer.protocol, len(scorer.dataset.train)
     if protocol.name != "cv" or protocol.uses_validation_split(rows) or protocol.folds <= HALVES:
         return None
-    if measure.best != 1 or measure.sign < 0:
+    if measure.best != 1 or measure.sign < 0 or getattr(which.subject, "outside", None) is not None:
         return None
     halved = replace(scorer, protocol=protocol.model_copy(update={"folds": HALVES}))
     try:

@@ -25,12 +25,13 @@ from bench.progress import Progress
 from bench.space.schema import Cascades
 from bench.store import Store
 from bench.study import lazy, placing, rungs, screen, selection
-from bench.study.baselines import Baselining, all_costs
+from bench.study.baselines import Baselining, all_costs, taken
 from bench.study.cascades import forget, why_not
 from bench.study.choosing import Choosing
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, opened
 from bench.study.logbook import Logbook
+from bench.study.outside import read as read_outside
 from bench.study.rescoring import rescore
 from bench.study.settings import SearchRequest, StudySettings
 from bench.study.study import Session, Study, tracked
@@ -181,6 +182,7 @@ def _run(
     deadline: float | None,
 ) -> Study:
     request, material, clock = prepared.request, prepared.material, Clock()
+    outside = read_outside(request.against or (), material.dataset, taken(TASKS[material.dataset.task]))
 
     def extracted(material: Material) -> dict[str, ModelCost]:
         return extract_and_measure(
@@ -237,7 +239,7 @@ def _run(
         log.catch_up(scorer)
     objectives, limits, deepest = request.space.objectives, request.constraints, material.deepest
     with clock.phase("search"):
-        Baselining(scorer, material.models, costs, objectives, limits, progress, deepest).run(journal)
+        Baselining(scorer, material.models, costs, objectives, limits, progress, deepest).run(journal, outside)
     priced = all_costs(journal, costs)
     if request.space.cascade.enabled:
         with clock.phase("cascade"):

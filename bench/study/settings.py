@@ -93,6 +93,11 @@ class SearchRequest(Spec):
         Field(description="Extract all models on few rows first, and whole only what can still matter."),
         Hint(unset="where extraction is estimated to take more than 30 minutes"),
     ] = None
+    against: Annotated[
+        tuple[str, ...] | None,
+        Field(min_length=1, description="Predictions from outside: a table of id, label or scores, ms."),
+        Hint(value="NAME=FILE", repeated=True, commas=False, unset="none"),
+    ] = None
     keep: Annotated[
         tuple[str, ...] | None,
         Field(min_length=1, description="Models of which a lazy search drops nothing."),
