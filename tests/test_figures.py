@@ -1,6 +1,7 @@
-"""One definition, three forms; text from outside stays text in each."""
+"""One definition, four forms; text from outside stays text in each."""
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from io import BytesIO
 from pathlib import Path
@@ -34,11 +35,25 @@ def figure(text: str = "plain", **changes: Any) -> Figure:
 
 def test_a_figure_gives_a_page_and_images_of_the_size_asked_for_the_same_every_time() -> None:
     files = figure().files()
-    assert sorted(files) == ["demo.html", "demo.png", "demo.svg"]
+    assert sorted(files) == ["demo.html", "demo.pdf", "demo.png", "demo.svg"]
     small, large = (Image.open(BytesIO(figure().png(scale))) for scale in (1.0, 2.0))
     assert large.width == pytest.approx(2 * small.width, abs=2)
     assert len(large.convert("RGB").getcolors(1 << 24) or ()) > 10, "something is drawn"
-    assert figure().files() == files
+    again = figure().files()
+    assert {name: again[name] for name in files if name != "demo.pdf"} == {
+        name: content for name, content in files.items() if name != "demo.pdf"
+    }
+
+
+def test_a_figure_for_a_paper_is_as_wide_as_a_column_or_the_page() -> None:
+    """7.7 and 16 cm, and no title, which stands in the caption."""
+    faceted = figure().chart.encode(column="kind:N")
+    for chart, wanted in ((figure().chart, 218), (faceted, 453)):
+        pdf = Figure("demo", "Title", "n", "caption", chart).pdf()
+        box = re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf)
+        assert box is not None
+        assert float(box[1]) == pytest.approx(wanted, abs=1)
+        assert 50 < float(box[2]) < 500
 
 
 def test_images_carry_title_n_and_units_and_a_page_has_them_as_text() -> None:

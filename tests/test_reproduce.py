@@ -24,11 +24,13 @@ from bench.cli import reproduce as command
 from bench.datasets.dataset import Split
 from bench.datasets.load import DatasetRequest, load
 from bench.datasets.rows import DATASETS
+from bench.errors import BenchError
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.protocol import Protocol
 from bench.heads import Job, fit_predict, predict_subsets
 from bench.models.rows import MODELS
 from bench.reproduce.columns import Column, Kind
+from bench.reproduce.layout import PAPER_TABLES
 from bench.reproduce.noise import NOISES, apply
 from bench.reproduce.published import NAMES, caption, errata, models, printed
 from bench.reproduce.setup import HEADS, Setup
@@ -36,7 +38,7 @@ from bench.reproduce.statistics import choice_spreads, partition, t_interval
 from bench.reproduce.studies.low_resource import nested, sizes
 from bench.reproduce.studies.robustness import stack
 from bench.reproduce.studies.sensitivity import CHOICES, Arm, _notes, _rows
-from bench.reproduce.study import STUDIES, Findings, Steps, study
+from bench.reproduce.study import STUDIES, Findings, Steps, named, study
 from bench.specs import MLP, Candidate, Source
 from bench.tracking import MlflowTracker
 
@@ -51,9 +53,27 @@ FIELDS = {"study", "dataset", "rows", "published", "files", "tracking_uri", "par
 
 def test_the_command_line_knows_the_studies() -> None:
     choices = command.reproduce.params[0].type.choices
-    assert [*STUDIES] == [*choices[:-1]] == PAPER + BEYOND
+    assert [*STUDIES] == [*choices[: len(STUDIES)]] == PAPER + BEYOND
+    assert choices[len(STUDIES) :] == (
+        "table2",
+        "figure2",
+        "figure4",
+        "figure3",
+        "table3",
+        "table4",
+        "figure5",
+        "table1",
+        "all",
+    )
     files = {path.stem for path in Path(bench.reproduce.studies.__file__).parent.glob("[!_]*.py")}
     assert {entry.body.__module__.rpartition(".")[2] for entry in STUDIES.values()} == files
+
+
+def test_studies_go_by_what_the_paper_calls_them() -> None:
+    assert [each.name for each in named(["figure4", "table2", "layers"])] == ["layers", "pooling"]
+    assert named(["all", "table1"]) == tuple(STUDIES.values())
+    with pytest.raises(BenchError, match="layers"):
+        named(["layer"])
 
 
 def test_a_study_is_one_decorated_function(
@@ -74,6 +94,69 @@ def test_a_study_is_one_decorated_function(
     found = json.loads(called("toy", "--dataset", "r8", "--models", models, *ROWS, "--json"))
     assert [row["kind"] for row in found["rows"]] == ["single", "missing", "baseline", "baseline"]
     assert found["rows"][0]["of"] == 1
+
+
+def test_a_table_is_laid_out_as_the_paper_prints_it() -> None:
+    rows = [
+        {
+            "kind": "model",
+            "model": "a_model",
+            "head": "mlp",
+            "last_layer": 6,
+            "last_accuracy_mean": 0.9504,
+            "last_f1_mean": 0.9,
+            "best_accuracy": 0.96,
+            "best_accuracy_layer": 3,
+            "best_f1": 0.91,
+            "best_f1_layer": 2,
+            "cv_layer": 4,
+            "cv_accuracy_mean": 0.955,
+            "cv_f1_mean": 0.905,
+        },
+        {"kind": "baseline", "model": "majority", "head": None, "accuracy_mean": 0.5, "f1_mean": 0.3},
+    ]
+    found = PAPER_TABLES["layers"].files({"sst2": rows, "my & set": rows[1:]})
+    lines = list(csv.DictReader(found["table2.csv"].decode("utf-8-sig").splitlines()))
+    assert lines[0] == {
+        "head": "mlp",
+        "layer": "last",
+        "model": "a_model",
+        "sst2 accuracy": "0.950 (6)",
+        "sst2 F1": "0.900 (6)",
+        "my & set accuracy": "–",
+        "my & set F1": "–",
+    }
+    assert (lines[1]["layer"], lines[1]["sst2 F1"]) == ("best on test", "0.910 (2)")
+    assert (lines[-1]["model"], lines[-1]["my & set F1"]) == ("majority", "0.300")
+    tex = found["table2.tex"].decode()
+    assert r"\multicolumn{2}{c}{my \& set}" in tex
+    assert r"a\_model & 0.950$_{6}$" in tex
+    assert all(rule in tex for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+    assert found["table2.md"].decode().count("\n") == 2 + len(lines)
+    assert PAPER_TABLES["layers"].files({"sst2": []}) == {}
+
+
+def test_a_table_of_differences_has_lines_for_each_data_set() -> None:
+    row = {
+        "kind": "fusion",
+        "head": "mlp",
+        "selection": "cv",
+        "model": "a[1] + b[2]",
+        "fusion": "sum",
+        "accuracy_mean": 0.9,
+        "f1_mean": 0.8,
+        "last_single": "a",
+        "last_delta_accuracy": 1.5,
+        "last_delta_f1": -2.0,
+    }
+    found = PAPER_TABLES["optimal-layers"].files({"r8": [row], "sst2": [row]})
+    lines = list(csv.reader(found["table3.csv"].decode("utf-8-sig").splitlines()))
+    assert lines[1:3] == [
+        ["r8", "mlp", "by CV", "a[last]", "–", "0.885", "0.820", "", ""],
+        ["r8", "mlp", "by CV", "a[1] + b[2]", "sum", "0.900", "0.800", "+1.5", "-2.0"],
+    ]
+    assert [line[0] for line in lines[1:]] == ["r8", "r8", "sst2", "sst2"]
+    assert "& +1.5 & $-$2.0" in found["table3.tex"].decode()
 
 
 def test_a_column_is_written_by_its_kind_whatever_its_name() -> None:

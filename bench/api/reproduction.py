@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.api.keywords import ReproduceKeywords
+    from bench.reproduce.finished import FinishedStudy
     from bench.reproduce.plan import ReproductionPlan
     from bench.reproduce.prepare import ReproductionRequest
-    from bench.reproduce.run import FinishedStudy
 
 
 def reproductions() -> dict[str, str]:
@@ -33,7 +33,7 @@ def reproductions() -> dict[str, str]:
 
 @takes(REPRODUCE_SETTINGS)
 def reproduce(
-    study: str,
+    study: str | Sequence[str],
     datasets: Sequence[str | pd.DataFrame],
     *,
     models: Sequence[str] | None = None,
@@ -47,7 +47,7 @@ def reproduce(
     """Reproduce a table or figure of the paper on data sets and models, the published numbers beside it.
 
     Args:
-        study: One of ``reproductions()``, or ``"all"``.
+        study: One or several of ``reproductions()``, by name or as the paper calls them (``"table2"``), or ``"all"``.
         datasets: Names, hub ids, or files.
         models: Names, hub ids or folders; all of ``names("models")`` that can be had where it is None.
         out: Folder of tables and figures; ``reproduce`` among the runs of `home` where it is None.
@@ -73,7 +73,7 @@ def reproduce(
 
 @takes(REPRODUCE_SETTINGS)
 def plan_reproduction(
-    study: str,
+    study: str | Sequence[str],
     datasets: Sequence[str | pd.DataFrame],
     *,
     models: Sequence[str] | None = None,
@@ -101,12 +101,16 @@ def _named(datasets: Sequence[str | pd.DataFrame], place: Home) -> list[str]:
 
 
 def _request(
-    study: str, datasets: Sequence[str], models: Sequence[str] | None, out: Path | str | None, settings: Any
+    study: str | Sequence[str],
+    datasets: Sequence[str],
+    models: Sequence[str] | None,
+    out: Path | str | None,
+    settings: Any,
 ) -> ReproductionRequest:
     from bench.models.resolve import ModelName
     from bench.models.rows import MODELS
     from bench.reproduce.prepare import ReproductionRequest
-    from bench.reproduce.studies import STUDIES
+    from bench.reproduce.studies import named
 
     refuse_unknown("A reproduction", settings, REPRODUCE_SETTINGS)
     chosen = tuple(models or MODELS)
@@ -114,7 +118,7 @@ def _request(
         # a model that cannot be had is shown as missing; a name that means nothing is a mistake
         ModelName.parse(model)
     return ReproductionRequest(
-        studies=tuple(STUDIES.values()) if study == "all" else (STUDIES[study],),
+        studies=named([study] if isinstance(study, str) else study),
         datasets=tuple(given(DatasetRequest, {**settings, "dataset": name}) for name in dict.fromkeys(datasets)),
         models=chosen,
         extraction=given(ExtractionSettings, settings),

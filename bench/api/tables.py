@@ -83,9 +83,9 @@ def names(
 
             return [*MODELS]
         case "reproductions":
-            from bench.reproduce.studies import STUDIES
+            from bench.reproduce.studies import words
 
-            return [*STUDIES]
+            return words()
         case "samplers":
             from bench.space.samplers import SAMPLERS
 

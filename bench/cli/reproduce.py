@@ -13,15 +13,15 @@ from bench.durations import in_words
 from bench.errors import BenchError, counted
 
 if TYPE_CHECKING:
+    from bench.reproduce.finished import FinishedStudy
     from bench.reproduce.plan import ReproductionPlan
-    from bench.reproduce.run import FinishedStudy
 
 NOTES = 8
 """Sentences that a terminal shows of a study; its page has all of them."""
 
 
 def _studies() -> list[str]:
-    return [*api.names("reproductions"), "all"]
+    return api.names("reproductions")
 
 
 class _Command(click.Command):
@@ -35,7 +35,7 @@ class _Command(click.Command):
 
 
 @click.command(cls=_Command)
-@click.argument("study", type=LazyChoice(_studies))
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY...", type=LazyChoice(_studies))
 @options.models_option(
     "Models by name, hub id or folder. May be repeated.  [default: all of `bench list models` that can be had]"
 )
@@ -51,7 +51,7 @@ class _Command(click.Command):
 @options.json_option
 @options.dry_run_option
 def reproduce(
-    study: str,
+    studies: tuple[str, ...],
     dataset: str,
     out: Path | None,
     home: Path | None,
@@ -63,9 +63,9 @@ def reproduce(
 ) -> None:
     """Reproduce a table or figure of the paper on any data sets and models, the published numbers beside it.
 
-    --dataset takes several names, separated by commas. STUDY is one of those below, or all. Studies share evaluations
-    with each other and with searches; run the same command again after an interruption, and it goes on where it
-    stopped.
+    --dataset takes several names, separated by commas. STUDY is one of those below, or what the paper calls it
+    (table2, figure3), or all; several run in one go. Studies share evaluations with each other and with searches; run
+    the same command again after an interruption, and it goes on where it stopped.
 
     --json gives {study, dataset, rows, published, files, tracking_uri, parent_run_id}; where there are several studies
     or data sets, a list of these under "studies", with what a study says across data sets at its end.
@@ -75,12 +75,12 @@ def reproduce(
     wanted = listed(dataset)
     progress = show.progress()
     if dry_run:
-        plans = api.plan_reproduction(study, wanted, home=home, progress=progress, **params)
+        plans = api.plan_reproduction(studies, wanted, home=home, progress=progress, **params)
         found = [row for each in plans for row in each.to_json()]
         terminal.json_out(found[0] if len(found) == 1 else {"studies": found}) if as_json else _print_plans(plans)
         return
     done = api.reproduce(
-        study,
+        studies,
         wanted,
         out=out,
         home=home,
@@ -95,6 +95,7 @@ def reproduce(
     else:
         for each in done:
             _print_done(each)
+        terminal.echo(f"All of it on one page: {done[0].index}")
         if not no_tracking:
             terminal.echo(f"Compare in the browser: {options.ui_command(home)}")
     if untracked := next((each.untracked for each in done if each.untracked), None):
@@ -105,17 +106,21 @@ def _print_done(done: "FinishedStudy") -> None:
     from bench.cli import show
 
     study, rows = done.study, done.findings.rows
-    columns = [
-        column
-        for column in done.findings.columns or study.columns
-        if any(row.get(column.name) is not None for row in rows)
-    ]
-    show.table(
-        f"{study.name} on {done.dataset}: {done.findings.title or study.summary} ({study.paper})",
-        [column.heading for column in columns],
-        [[column.write(row) for column in columns] for row in rows],
-        right=[index for index, column in enumerate(columns) if column.kind.right],
-    )
+    title = f"{study.name} on {done.dataset}: {done.findings.title or study.summary} ({study.paper})"
+    if rows:
+        columns = [
+            column
+            for column in done.findings.columns or study.columns
+            if any(row.get(column.name) is not None for row in rows)
+        ]
+        show.table(
+            title,
+            [column.heading for column in columns],
+            [[column.write(row) for column in columns] for row in rows],
+            right=[index for index, column in enumerate(columns) if column.kind.right],
+        )
+    else:
+        terminal.echo(title)
     notes, published = done.findings.notes, done.findings.published
     for note in notes[:NOTES]:
         terminal.echo(f"- {in_options(note)}")
@@ -128,8 +133,8 @@ def _print_done(done: "FinishedStudy") -> None:
             f"- The paper's numbers ({len(published)} rows) are in published.csv"
             + (f"; of its {len(theirs)} models, {len(run)} were run here." if theirs else ".")
         )
-    if wrong := done.errata:
-        terminal.echo(f"- The paper contradicts itself here in {wrong} places: see {study.name}.md.")
+    if rows and (wrong := done.errata):
+        terminal.echo(f"- The paper contradicts itself here in {counted(wrong, 'place')}: see {study.name}.md.")
     terminal.echo(f"Files: {done.files[0].parent}\n")
 
 

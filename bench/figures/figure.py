@@ -1,4 +1,4 @@
-"""A figure and its forms: PNG, SVG, and a page of its own."""
+"""A figure and its forms: PNG, SVG, PDF for a paper, and a page of its own."""
 
 import math
 import re
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -23,9 +24,13 @@ Chart = Any
 """Any of Altair's charts: altair has no common base that carries `to_dict` with its types."""
 CHARACTER, TITLE_CHARACTER = 6.2, 8.4
 """Pixels that a character of a subtitle and of a title takes, about."""
+PRINTED = 260
+"""Pixels between the axes of a figure for a column: its letters then come out at about eight points."""
 UNDRAWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 PAIRED = re.compile(r"[\U00010000-\U0010ffff]")
 """What UTF-16 writes as two units."""
+COLUMN, PAGE = 218.0, 453.0
+"""Points: a column of a paper in two columns and its whole width, 7.7 and 16 cm as the ACL's style has them."""
 COMPOSED = ("facet", "repeat", "concat", "hconcat", "vconcat")
 
 
@@ -85,6 +90,22 @@ class Figure:
 
         return bytes(svg_to_png(self._svg, scale=scale))
 
+    def pdf(self) -> bytes:
+        """A PDF page for a paper, without title and subtitle, which a caption says there.
+
+        As wide as a column, or, where the chart is of several views, as the page.
+        """
+        from vl_convert import svg_to_pdf
+
+        spec = self._plain()
+        composed = _composed(spec)
+        svg = ElementTree.fromstring(_drawn({**spec, **self._sized(spec, PRINTED)}))  # noqa: S314 - our own
+        wide, high = float(svg.attrib["width"]), float(svg.attrib["height"])
+        scale = (PAGE if composed else COLUMN) / wide
+        # what is drawn keeps its own units, which the view box says
+        svg.attrib |= {"width": f"{scale * wide:g}", "height": f"{scale * high:g}", "viewBox": f"0 0 {wide:g} {high:g}"}
+        return bytes(svg_to_pdf(ElementTree.tostring(svg, encoding="unicode")))
+
     def _repr_svg_(self) -> str:
         """What a notebook shows."""
         return self._svg
@@ -98,11 +119,12 @@ class Figure:
         return template("figure.html", figure=self)
 
     def files(self) -> dict[str, bytes]:
-        """File name → content: the page, the PNG and the SVG."""
+        """File name → content: the page, the PNG, the SVG and the PDF."""
         return {
             f"{self.name}.html": self.html().encode(),
             f"{self.name}.png": self.png(),
             f"{self.name}.svg": self.svg(),
+            f"{self.name}.pdf": self.pdf(),
         }
 
     def _plain(self) -> dict[str, Any]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
+NOTHING = "'none'"
+
+
 @functools.cache
 def _environment(package: str = "bench.figures") -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -37,12 +40,15 @@ def template(name: str, *, package: str = "bench.figures", **values: Any) -> "Ma
     return Markup(_environment(package).get_template(name).render(values))  # noqa: S704 - the templates escape
 
 
-def page(title: str, body: "Markup", style: str = "") -> str:
-    """A whole HTML page around `body`, whose figures come from `Figure.embed`. `style` is more CSS."""
-    scripts = _scripts()
+def page(title: str, body: "Markup", style: str = "", *, live: bool = True) -> str:
+    """A whole HTML page around `body`, whose figures come from `Figure.embed`, unless none is `live`.
+
+    `style` is more CSS.
+    """
+    scripts = _scripts() if live else ()
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'; "
-        f"script-src {' '.join(_digest(script) for script in scripts)}"
+        f"script-src {' '.join(map(_digest, scripts)) or NOTHING}"
     )
     return template("page.html", title=title, body=body, policy=policy, scripts=scripts, style=style)
 

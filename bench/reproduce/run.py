@@ -2,80 +2,28 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.cost import ModelCost
-from bench.errors import BenchError, unreadable
+from bench.errors import unreadable
 from bench.evaluation.scoring import Scored
-from bench.files import atomic, write_json
+from bench.files import write_json
 from bench.metrics import finite
-from bench.notebook import Shown
 from bench.preparation import Clock, extract_and_measure
 from bench.progress import Progress
-from bench.reproduce.columns import Row
 from bench.reproduce.evaluations import Evaluations
+from bench.reproduce.finished import FinishedStudy, indexed, write
+from bench.reproduce.layout import PAPER_TABLES
 from bench.reproduce.place import held
 from bench.reproduce.prepare import PreparedDataset
-from bench.reproduce.published import errata
 from bench.reproduce.questions import Question
 from bench.reproduce.study import Findings, PaperStudy
 from bench.reproduce.writing import files
 from bench.specs import Candidate, fingerprint
 from bench.study.writing import candidate_params
 from bench.tracking import Record, Tolerant, TrackedStudy, Tracker
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True, repr=False)
-class FinishedStudy(Shown):
-    """A study on a data set, finished. `dataset` joins the names where it is across several.
-
-    `untracked` says why the tracking store lacks something of it.
-    """
-
-    study: PaperStudy
-    dataset: str
-    findings: Findings
-    files: tuple[Path, ...]
-    tracking_uri: str | None
-    parent_run_id: str | None
-    untracked: str | None
-
-    @property
-    def shown_words(self) -> str:
-        """The findings in sentences."""
-        return "\n".join(self.findings.notes)
-
-    def to_frame(self) -> "pd.DataFrame":
-        """The rows of the study's table."""
-        import pandas as pd
-
-        return pd.DataFrame(self.findings.rows)
-
-    @property
-    def errata(self) -> int:
-        """In how many places the paper contradicts itself here."""
-        return len(errata(self.study.name))
-
-    def to_json(self) -> dict[str, Any]:
-        """As `--json` gives it."""
-        return {
-            "study": self.study.name,
-            "dataset": self.dataset,
-            "rows": [_plain(row) for row in self.findings.rows],
-            "published": [_plain(row) for row in self.findings.published],
-            "files": [str(path) for path in self.files],
-            "tracking_uri": self.tracking_uri,
-            "parent_run_id": self.parent_run_id,
-        } | ({} if self.untracked is None else {"untracked": self.untracked})
-
-
-def _plain(row: Row) -> Row:
-    return {name: None if value != value else value for name, value in row.items()}
 
 
 def reproduce(
@@ -90,7 +38,29 @@ def reproduce(
         done += [_study(study, each, evaluations, home, tracking, progress) for study in each.request.studies]
     if len(prepared) > 1:
         done += _across(prepared, done, home, tracking, progress)
-    return done
+    return indexed(done, _folder(prepared, home), _about_all(prepared))
+
+
+def _folder(prepared: Sequence[PreparedDataset], home: Path) -> Path:
+    """Of what is said of all data sets together, or of the only one."""
+    root = prepared[0].request.out or home / "reproduce"
+    return root / (prepared[0].name() if len(prepared) == 1 else f"across-{_key(prepared)}")
+
+
+def _key(prepared: Sequence[PreparedDataset]) -> str:
+    return fingerprint([each.key() for each in prepared], length=8)
+
+
+def _about_all(prepared: Sequence[PreparedDataset]) -> dict[str, Any]:
+    """What all numbers of a run stand on."""
+    first = prepared[0]
+    told = describe(first.request.studies[0], first)
+    kept = ("models", "missing models", "seeds on the test set", "heads", "backend", "device", "dtype", "max_length")
+    rows = ", ".join(
+        f"{each.material.dataset.name} {len(each.material.dataset.train):,} + {len(each.material.dataset.test):,}"
+        for each in prepared
+    )
+    return {"training and test rows": rows, **{name: told[name] for name in kept}}
 
 
 def _extracted(prepared: PreparedDataset, home: Path, progress: Progress) -> PreparedDataset:
@@ -139,7 +109,9 @@ def _study(
     with _opened(tracker, home, dataset, name, about, prepared.material.tags) as parent:
         findings = _findings(study, prepared, evaluations, tracker, progress)
         written = files(study, findings, about, progress)
-        paths = _write((prepared.request.out or home / "reproduce") / name / study.name, written)
+        if (layout := PAPER_TABLES.get(study.name)) is not None:
+            written |= layout.files({dataset: findings.rows})
+        paths = write((prepared.request.out or home / "reproduce") / name / study.name, written)
         tracker.attach(written)
         tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
     return FinishedStudy(study, prepared.material.dataset.title, findings, paths, tracker.uri, parent, tracker.missing)
@@ -238,19 +210,6 @@ def _params(about: Mapping[str, Any]) -> dict[str, str | int | float]:
     }
 
 
-def _write(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
-    paths = []
-    for name, content in contents.items():
-        path = folder / name
-        try:
-            with atomic(path) as temporary:
-                temporary.write_bytes(content)
-        except OSError as error:
-            raise BenchError(f"{path} cannot be written: {error.strerror}. Name another folder with `out`.") from error
-        paths.append(path)
-    return tuple(paths)
-
-
 def _across(
     prepared: Sequence[PreparedDataset],
     done: Sequence[FinishedStudy],
@@ -258,20 +217,23 @@ def _across(
     tracker: Tolerant,
     progress: Progress,
 ) -> list[FinishedStudy]:
-    """What studies say of all data sets together."""
+    """What studies say of all data sets together, and their tables as the paper lays them out."""
     found = []
     names = ", ".join(dict.fromkeys(each.dataset for each in done))
-    key = fingerprint([each.key() for each in prepared], length=8)
+    key = _key(prepared)
     tags = {name: value for each in prepared for name, value in each.material.tags.items()}
     for study in prepared[0].request.studies:
-        if study.across is None:
+        layout = PAPER_TABLES.get(study.name)
+        if study.across is None and layout is None:
             continue
         mine = {each.dataset: each.findings for each in done if each.study is study}
-        findings = study.across(mine)
+        findings = Findings([], title="As the paper lays it out") if study.across is None else study.across(mine)
         about = {"study": study.name, "dataset": names, "fingerprint": key}
         with _opened(tracker, home, "across", f"across-{key}", about, tags) as parent:
-            written = files(study, findings, about, progress)
-            paths = _write((prepared[0].request.out or home / "reproduce") / f"across-{key}" / study.name, written)
+            written = files(study, findings, about, progress) if study.across is not None else {}
+            if layout is not None:
+                written |= layout.files({dataset: each.rows for dataset, each in mine.items()})
+            paths = write(_folder(prepared, home) / study.name, written)
             tracker.attach(written)
             tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
         found.append(FinishedStudy(study, names, findings, paths, tracker.uri, parent, tracker.missing))

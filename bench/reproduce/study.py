@@ -64,6 +64,7 @@ class PaperStudy:
         selects: Whether it selects on the training rows.
         others: Whether its numbers depend on the other data sets of the command.
         intervals: What its intervals are.
+        aliases: What the paper calls what it shows: ``table2``.
         across: From the findings on several data sets, by name, to those across them; None where there are none.
     """
 
@@ -80,6 +81,7 @@ class PaperStudy:
     selects: bool
     others: bool
     intervals: str
+    aliases: tuple[str, ...] = ()
     across: Callable[[Mapping[str, Findings]], Findings] | None = None
 
     def steps(self, setup: Setup) -> Steps:
@@ -131,6 +133,23 @@ def _baseline_rows(setup: Setup, scores: Mapping[str, Scored], beside: Mapping[s
 
 
 STUDIES: Registry[PaperStudy] = Registry("study", order=lambda study: study.order)
+ALL = "all"
+
+
+def words() -> list[str]:
+    """Every word that `named` takes: the studies, what the paper calls what they show, and all of them."""
+    return [*STUDIES, *(alias for each in STUDIES.values() for alias in each.aliases), ALL]
+
+
+def named(given: Sequence[str]) -> tuple[PaperStudy, ...]:
+    """The studies that words name, each once, in the order in which they are shown.
+
+    Raises:
+        BenchError: a word names none.
+    """
+    aliases = {alias: each.name for each in STUDIES.values() for alias in each.aliases}
+    wanted = {STUDIES[aliases.get(word, word)].name for word in given if word != ALL}
+    return tuple(each for each in STUDIES.values() if ALL in given or each.name in wanted)
 
 
 def study(
@@ -146,6 +165,7 @@ def study(
     selects: bool = False,
     others: bool = False,
     intervals: str = "95%, bootstrap over test rows, runs averaged",
+    aliases: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Setup], Steps]], PaperStudy]:
     """Enter the decorated function in `STUDIES`; its docstring's first line is the summary.
 
@@ -155,7 +175,20 @@ def study(
     def register(body: Callable[[Setup], Steps]) -> PaperStudy:
         summary = (body.__doc__ or name).splitlines()[0].rstrip(".")
         entry = PaperStudy(
-            name, order, paper, summary, body, columns, table, baselines, costs, stages, selects, others, intervals
+            name,
+            order,
+            paper,
+            summary,
+            body,
+            columns,
+            table,
+            baselines,
+            costs,
+            stages,
+            selects,
+            others,
+            intervals,
+            aliases,
         )
         return STUDIES.add(name, entry)
 

@@ -9,6 +9,7 @@ from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
+from bench.reproduce.layout import TableLine, baselines, extremes, laid_out
 from bench.reproduce.published import models as papers_models
 from bench.reproduce.published import printed
 from bench.reproduce.questions import Answers, Question
@@ -24,6 +25,7 @@ Scores = Mapping[Subset, Scored]
     "combinations",
     order=5,
     paper="table 4 (its 99 subsets are sizes 3 to 7 of seven)",
+    aliases=("table4",),
     table="table4",
     columns=(
         Column("size", "\nsize", Kind.COUNT),
@@ -161,3 +163,14 @@ def _notes(rows: Sequence[Row]) -> list[str]:
                 f"{first['subset_f1_max']:.3f} to {last['subset_f1_max']:.3f}."
             )
     return notes
+
+
+@laid_out(combinations, "table4", about=("head", "models"), columns=("accuracy", "F1"))
+def table4(rows: Sequence[Row]) -> Iterator[TableLine]:
+    """The lowest and the highest score of a size, over subsets and over runs, as the paper prints them."""
+    for row in rows:
+        if row["kind"] == "size":
+            words = "single" if row["size"] == 1 else f"{row['size']} ({row['subsets']})"
+            ends = (extremes(row[f"mixed_{name}_min"], row[f"mixed_{name}_max"]) for name in ("accuracy", "f1"))
+            yield TableLine((row["head"], words), tuple(ends))
+    yield from baselines(rows, 2)

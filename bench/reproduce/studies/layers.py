@@ -1,6 +1,6 @@
 """Every layer of every model (table 2, figure 2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -8,6 +8,8 @@ from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.layout import TableLine, baselines, laid_out
+from bench.reproduce.layout import score as cell
 from bench.reproduce.published import printed
 from bench.reproduce.questions import Answers
 from bench.reproduce.scores import score_columns
@@ -43,6 +45,10 @@ class Best(NamedTuple):
     "layers",
     order=1,
     paper="table 2 and figure 2",
+    aliases=(
+        "table2",
+        "figure2",
+    ),
     table="table2",
     selects=True,
     columns=(
@@ -244,3 +250,20 @@ def whose_variance(findings: Mapping[str, Findings]) -> Findings:
     notes.append("Chance and p are from permutations within the other factor.")
     title = "How much of the variance of the best layer is the data set's, and how much the model's"
     return Findings(rows, notes=notes, title=title, columns=VARIANCE)
+
+
+@laid_out(layers, "table2", about=("head", "layer", "model"), columns=("accuracy", "F1"))
+def table2(rows: Sequence[Row]) -> Iterator[TableLine]:
+    """Each model at its last layer, at its best on test as in the paper, and at that of cross-validation."""
+    for head in HEADS:
+        mine = [row for row in rows if row["kind"] == "model" and row["head"] == head]
+        for row in mine:
+            scores = (row["last_accuracy_mean"], row["last_f1_mean"])
+            yield TableLine((head, "last", row["model"]), tuple(cell(value, row["last_layer"]) for value in scores))
+        for row in mine:
+            best = (cell(row[f"best_{name}"], row[f"best_{name}_layer"]) for name in ("accuracy", "f1"))
+            yield TableLine((head, "best on test", row["model"]), tuple(best))
+        for row in mine:
+            scores = (row["cv_accuracy_mean"], row["cv_f1_mean"])
+            yield TableLine((head, "by CV", row["model"]), tuple(cell(value, row["cv_layer"]) for value in scores))
+    yield from baselines(rows, 3)

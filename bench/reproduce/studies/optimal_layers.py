@@ -8,8 +8,10 @@ from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
+from bench.reproduce.layout import Cell, TableLine, laid_out
+from bench.reproduce.layout import score as cell
 from bench.reproduce.questions import Answers
-from bench.reproduce.scores import difference_columns, score_columns
+from bench.reproduce.scores import POINTS, difference_columns, score_columns
 from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.studies.layers import best
 from bench.reproduce.studies.pairs import OPERATORS
@@ -25,6 +27,7 @@ Scores = dict[Key, dict[int, Scored]]
     "optimal-layers",
     order=4,
     paper="table 3",
+    aliases=("table3",),
     table="table3",
     selects=True,
     stages=2,
@@ -189,3 +192,25 @@ def _notes(setup: Setup, rows: Sequence[Row]) -> list[str]:
         if row["kind"] == "fusion"
     ]
     return notes
+
+
+@laid_out(
+    optimal_layers,
+    "table3",
+    about=("head", "selected", "models"),
+    columns=("operator", "accuracy", "F1", "Δ accuracy", "Δ F1"),
+    side_by_side=False,
+)
+def table3(rows: Sequence[Row]) -> Iterator[TableLine]:
+    """The chosen pair below the best single model at its last layer; differences are in points."""
+    for row in rows:
+        if row["kind"] != "fusion":
+            continue
+        about = row["head"], {"test": "on test", "cv": "by CV"}[row["selection"]]
+        change = {name: row[f"last_delta_{name}"] for name in ("accuracy", "f1")}
+        single = [cell(row[f"{name}_mean"] - change[name] / POINTS) for name in change]
+        yield TableLine((*about, f"{row['last_single']}[last]"), (Cell(), *single, Cell(""), Cell("")))
+        fused = [cell(row[f"{name}_mean"]) for name in change]
+        yield TableLine(
+            (*about, row["model"]), (Cell(row["fusion"]), *fused, *(Cell(f"{value:+.1f}") for value in change.values()))
+        )

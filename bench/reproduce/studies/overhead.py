@@ -18,6 +18,7 @@ MEGABYTE = 1e6
     "overhead",
     order=8,
     paper="the preprint's discussion of overhead, without numbers; table 1",
+    aliases=("table1",),
     costs=True,
     intervals="95%, bootstrap over test rows, runs averaged; none for times",
     columns=(

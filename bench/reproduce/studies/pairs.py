@@ -31,6 +31,7 @@ Pair = tuple[str, str]
     "pairs",
     order=3,
     paper="figure 3 (published as colours, without numbers)",
+    aliases=("figure3",),
     columns=(
         Column("model", "pair"),
         Column("head", "head"),

@@ -1,11 +1,13 @@
 """Poolings at the last layer (figure 4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.layout import TableLine, baselines, laid_out
+from bench.reproduce.layout import score as cell
 from bench.reproduce.published import printed
 from bench.reproduce.questions import Answers
 from bench.reproduce.scores import POINTS, difference_columns, score_columns
@@ -21,6 +23,7 @@ POOLINGS = ("last", "mean", "first")
     "pooling",
     order=2,
     paper="figure 4",
+    aliases=("figure4",),
     table="figure4",
     columns=(
         Column("model", "model"),
@@ -135,3 +138,14 @@ def _notes(rows: Sequence[Row]) -> list[str]:
         ),
         "A causal model's first token sees itself alone: models where `first` says nothing leave it out.",
     ]
+
+
+@laid_out(pooling, "figure4", about=("head", "model", "pooling"), columns=("accuracy", "F1"))
+def figure4(rows: Sequence[Row]) -> Iterator[TableLine]:
+    """What the paper's blocks hold: each model's last layer under each pooling."""
+    for row in rows:
+        for name in POOLINGS if row["kind"] == "model" else ():
+            if f"{name}_f1_mean" in row:
+                scores = (row[f"{name}_accuracy_mean"], row[f"{name}_f1_mean"])
+                yield TableLine((row["head"], row["model"], name), tuple(map(cell, scores)))
+    yield from baselines(rows, 3)

@@ -21,6 +21,7 @@ from bench.specs import Candidate
     "trade-off",
     order=6,
     paper="figure 5 (published without numbers)",
+    aliases=("figure5",),
     costs=True,
     columns=(
         Column("size", "\nsize", Kind.COUNT),
