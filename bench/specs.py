@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -134,16 +134,20 @@ ClassWeight = Literal["none", "sqrt", "balanced"]
 class's frequency, or so that all classes count the same (scikit-learn's `class_weight`). Rows weigh 1 on average."""
 
 
+TUNED: Final = "tuned"
+"""In place of a number: found on the training rows of each fit."""
+
+
 class MLP(HeadSettings):
     """The paper's head: one hidden layer, Adam, a fixed number of epochs (section 4).
 
-    The paper leaves the hidden width open; 256 is ours.
+    The paper leaves the hidden width open; 256 is ours. A learning rate may be ``"tuned"`` (see `bench.heads.mlp`).
     """
 
     later: ClassVar[frozenset[str]] = frozenset({"class_weight"})
     kind: Literal["mlp"] = "mlp"
     hidden: Annotated[int, Field(ge=1)] = 256
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0)] | Literal["tuned"] = 1e-4
     epochs: Annotated[int, Field(ge=1)] = 120
     batch_size: Annotated[int, Field(ge=1)] = 1024
     class_weight: ClassWeight = "none"

@@ -12,7 +12,7 @@ from bench.evaluation.baselines import TEXT_BASELINES
 from bench.evaluation.inputs import Input
 from bench.evaluation.protocol import FoldRule
 from bench.foreign import foreign_parts_of, with_foreign
-from bench.specs import DEFAULT_TASK, MLP, Candidate, Spec, fingerprint
+from bench.specs import DEFAULT_TASK, MLP, TUNED, Candidate, Spec, fingerprint
 
 ALGORITHM = 3
 """To be raised when operators, baselines or all heads compute something else: remembered outcomes are then not used.
@@ -64,9 +64,11 @@ class Ask(Spec):
 
     @property
     def _joins(self) -> bool:
-        """Whether the subject is an MLP on sources as they are."""
+        """Whether the subject is an MLP on sources as they are, at a rate that is given."""
         subject = self.subject
-        return isinstance(subject, Candidate) and isinstance(subject.head, MLP) and subject.fusion in {"none", "concat"}
+        if not isinstance(subject, Candidate) or not isinstance(subject.head, MLP):
+            return False
+        return subject.fusion in {"none", "concat"} and subject.head.learning_rate != TUNED
 
     @property
     def phase(self) -> Phase:

@@ -163,7 +163,10 @@ def describe(candidate: AnyCandidate) -> str:
     if isinstance(candidate, TextCandidate):
         return f"{candidate}, tuned on the training rows"
     head = candidate.head
-    words = f"mlp {head.hidden}, learning rate {head.learning_rate:g}" if isinstance(head, MLP) else head.kind
+    words = head.kind
+    if isinstance(head, MLP):
+        rate = head.learning_rate if isinstance(head.learning_rate, str) else f"{head.learning_rate:g}"
+        words = f"mlp {head.hidden}, learning rate {rate}"
     setting = type(head).model_fields.get("class_weight")
     if setting is not None and (weight := getattr(head, "class_weight", None)) != setting.default:
         words += f", class weight {weight}"

@@ -1,225 +1,125 @@
-"""The paper's head, trained for all jobs at once: batched products, one flat vector of parameters, fused Adam.
+"""The paper's head: one hidden layer, Adam, a fixed number of epochs; its learning rate is given or tuned.
 
-What costs time in training many small heads is memory traffic and the calls around the products, so:
-
-- heads advance together, as many as keep Adam's state within `TOGETHER_BYTES`;
-- the weights of all layers of all heads are one vector, and so are their gradients: Adam is one fused call;
-- `_Product` writes a layer's gradient straight to where Adam reads it, and none is computed for the features;
-- the loss is never computed: its gradient at the logits, softmax minus one-hot, is where the backward pass begins.
-
-The loss is the mean of cross-entropies, each times its row's weight by class (`MLP.class_weight`).
+Where it is ``"tuned"``, it is found on the training rows. How far Adam has gone (rate times steps) decides nearly alone
+how much a head has learned and when it begins to learn by heart; whether it goes there in many small steps or in few
+larger ones matters little (docs/design/mlp.md has the tables). So three inner folds are trained side by side, for a
+third of the epochs at most, which costs about one fit, at rates that grow from `RATES[0]` to `RATES[1]`; once they have
+gone `BEYOND` times as far as where the log-loss of the held-out rows was least, they stop. The head then goes that far
+on all training rows in all of its epochs. Rows of one group are held out together.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from bench.heads.batches import Batches, padded
+from bench.heads.inner import inner_folds
 from bench.heads.kinds import Job, Problem, Trained, head
-from bench.heads.parameters import TOGETHER_BYTES, Parameters, Shape, draw, state_bytes
-from bench.heads.pipeline import Affine, Pipeline, Scaling, standardisations
+from bench.heads.perceptrons import Perceptrons, at_once, side_by_side
 from bench.heads.weights import class_weights
-from bench.specs import MLP
+from bench.specs import MLP, TUNED
 
-# A weight of a scalar mix is the softmax of this many times its parameter: in the paper's 120 steps of 1e-4 a bare
-# parameter would not get anywhere.
-MIX_RATE = 100.0
+INNER_FOLDS = 3
+RATES = 4e-4, 1.6e-2
+"""Of the first and of the last epoch of a search for the rate; each epoch between grows by the same factor."""
+
+BEYOND = 1.5
+UNTUNED = 1e-4
+"""The rate where no row can be held out: the paper's."""
 
 
 @head(MLP)
 def train(problem: Problem) -> list[Trained]:
     """One hidden layer, Adam, a fixed number of epochs (the paper's head)."""
-    batch_size = problem.settings.batch_size
-    groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for number, job in enumerate(problem.jobs):
-        full = (len(job.train) - 1) // batch_size
-        groups[full, padded(len(job.train) - full * batch_size)].append(number)
+    settings: MLP = problem.settings
+    weights = [_weights(problem, job) for job in problem.jobs]
+    if settings.learning_rate == TUNED:
+        rates = _tuned(problem, weights)
+        reports: list[dict[str, float]] = [{"learning_rate": rate} for rate in rates]
+    else:
+        rates, reports = [settings.learning_rate] * len(weights), [{}] * len(weights)
     trained: dict[int, Trained] = {}
-    for numbers in groups.values():
-        size = _together(problem)
-        for start in range(0, len(numbers), size):
-            chosen = numbers[start : start + size]
-            trained.update(zip(chosen, _train(problem, [problem.jobs[number] for number in chosen]), strict=True))
+    for rate in dict.fromkeys(rates):
+        alike = [number for number, each in enumerate(rates) if each == rate]
+        for places in side_by_side(problem, [problem.jobs[number] for number in alike]):
+            numbers = [alike[place] for place in places]
+            heads = Perceptrons(
+                problem, [problem.jobs[number] for number in numbers], [weights[number] for number in numbers]
+            )
+            for _ in range(settings.epochs):
+                heads.epoch(rate)
+            for number, pipeline in zip(numbers, heads.pipelines(), strict=True):
+                trained[number] = Trained(pipeline, reports[number])
     return [trained[number] for number in range(len(problem.jobs))]
 
 
-def _train(problem: Problem, jobs: Sequence[Job]) -> list[Trained]:
-    """Train heads whose batches have equal shapes."""
+def _weights(problem: Problem, job: Job) -> Tensor:
+    """Weights by class of a job's training rows at their places among all, float64 [n]; 0 elsewhere."""
+    rows = problem.rows(job)
+    found = torch.zeros(len(problem.labels), dtype=torch.float64, device=problem.device)
+    found[rows] = class_weights(problem.labels[rows], problem.settings.class_weight)
+    return found
+
+
+def _tuned(problem: Problem, weights: list[Tensor]) -> list[float]:
+    """Each job's learning rate."""
+    found: list[float] = []
+    size = max(1, at_once(problem) // INNER_FOLDS)
+    for start in range(0, len(weights), size):
+        jobs = problem.jobs[start : start + size]
+        found += _tuned_together(problem, jobs, weights[start : start + size])
+    return found
+
+
+def _tuned_together(problem: Problem, jobs: tuple[Job, ...], weights: list[Tensor]) -> list[float]:
     settings: MLP = problem.settings
-    rows = [problem.rows(job) for job in jobs]
-    scalings = [standardisations(problem.features, chosen) for chosen in rows]
-    generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
-    parameters, layers, mix = _initialise(problem, generators)
-    batches = Batches(
-        problem.features,
-        problem.labels,
-        rows,
-        scalings,
-        join=None if problem.width or mix else problem.operator,
-        size=settings.batch_size,
-        dtype=torch.bfloat16 if problem.precision == "fast" else torch.float32,
-        room=problem.memory_bytes - len(jobs) * _head_bytes(problem),
-        weights=[class_weights(problem.labels[chosen], settings.class_weight) for chosen in rows],
-    )
-    adam = torch.optim.Adam([parameters], lr=settings.learning_rate, fused=True)
-    for _ in range(settings.epochs):
-        for batch in batches.epoch(generators):
-            logits = _logits(problem, layers, mix, batch.inputs)
-            with torch.no_grad():
-                gradient = logits.softmax(-1)
-                gradient.scatter_add_(-1, batch.labels, gradient.new_full(batch.labels.shape, -1)).mul_(batch.weights)
-            torch.autograd.backward(logits, gradient)
-            adam.step()
-    trained = []
-    if mix is not None:
-        scalings = _weighted(scalings, mix)
-    for number in range(len(jobs)):
-        affine = [
-            Affine(layer.weight[number].detach().clone(), layer.bias[number].detach().clone()) for layer in layers
-        ]
-        pipeline = Pipeline(scalings[number], tuple(affine[:-2]), problem.operator, tuple(affine[-2:]))
-        trained.append(Trained(pipeline, {}))
-    return trained
+    owners, parts = [], []
+    for owner, job in enumerate(jobs):
+        for part in _parts(problem, job):
+            owners.append(owner)
+            parts.append(part)
+    runs = []
+    for numbers in side_by_side(problem, parts):
+        heads = Perceptrons(problem, [parts[n] for n in numbers], [weights[owners[n]] for n in numbers])
+        held_out = [torch.from_numpy(parts[n].predict).to(problem.device) for n in numbers]
+        runs.append((torch.tensor([owners[n] for n in numbers]), heads, heads.held_out(held_out)))
+    rates = np.geomspace(*RATES, max(1, settings.epochs // INNER_FOLDS)).tolist()
+    gone = np.cumsum(rates).tolist()
+    losses = torch.zeros(len(jobs), len(rates), dtype=torch.float64)
+    best = [0] * len(jobs)
+    for epoch, rate in enumerate(rates):
+        for places, heads, rows in runs:
+            heads.epoch(rate)
+            losses[:, epoch].index_add_(0, places, heads.losses(rows).cpu())
+        for number, curve in enumerate(losses.tolist()):
+            # what has ended stays as it is, although those beside it go on
+            if not _ended(gone, best[number], epoch) and curve[epoch] < curve[best[number]]:
+                best[number] = epoch
+        if all(_ended(gone, each, epoch) for each in best):
+            break
+
+    def rate_of(owner: int) -> float:
+        """At which the head goes as far in all of its epochs: those of a part may have fewer batches."""
+        if owner not in owners:
+            return UNTUNED
+        part = parts[owners.index(owner)]
+        batches = [-(-len(each.train) // settings.batch_size) for each in (part, jobs[owner])]
+        return float(gone[best[owner]]) * batches[0] / (settings.epochs * batches[1])
+
+    return list(map(rate_of, range(len(jobs))))
 
 
-def _weighted(scalings: Sequence[Sequence[Scaling]], mix: "_Mix") -> list[tuple[Scaling, ...]]:
-    """The learned weights as part of each source's scaling, so that a trained pipeline needs nothing new."""
-    with torch.no_grad():
-        shares = mix.shares
-    return [
-        tuple(Scaling(mean, scale * share) for (mean, scale), share in zip(each, row, strict=True))
-        for each, row in zip(scalings, shares, strict=True)
-    ]
+def _ended(gone: Sequence[float], best: int, epoch: int) -> bool:
+    """Whether it has gone well beyond what was best, and a few epochs on: the first ones double the way each."""
+    return epoch >= best + 3 and gone[epoch] >= BEYOND * gone[best]
 
 
-def _logits(problem: Problem, layers: "Sequence[_Layer]", mix: "_Mix | None", inputs: list[Tensor]) -> Tensor:
-    *projections, hidden, output = layers
-    fused = inputs[0] if mix is None else mix(inputs)
-    if projections:
-        assert problem.operator is not None
-        fused = problem.operator.fuse([project(x) for project, x in zip(projections, inputs, strict=True)])
-    return output(torch.relu_(hidden(fused)))
-
-
-def _shapes(problem: Problem) -> list[Shape]:
-    """(out, in) of every affine layer: projections, hidden, output."""
-    widths = [x.shape[1] for x in problem.features]
-    operator, hidden = problem.operator, problem.settings.hidden
-    fused = sum(widths)
-    projections: list[Shape] = []
-    if operator is not None and problem.width:
-        projections, fused = [(operator.parts * problem.width, width) for width in widths], problem.width
-    elif operator is not None and operator.weighted:
-        fused = widths[0]
-    return [*projections, (hidden, fused), (problem.classes, hidden)]
-
-
-def _head_bytes(problem: Problem) -> int:
-    """About the bytes that one head takes at work: its state, a batch, and what the backward pass needs of it."""
-    batch = padded(min(problem.settings.batch_size, max(len(job.train) for job in problem.jobs)))
-    values = 3 * sum(x.shape[1] for x in problem.features) + 4 * (problem.settings.hidden + problem.classes)
-    if problem.width:
-        # The Hamilton product keeps most: a dozen quarters a step, and what holds the rows to their limit.
-        values += 12 * len(problem.features) * problem.width
-    workspace: int = 4 * batch * values
-    return state_bytes(_shapes(problem)) + workspace
-
-
-def _together(problem: Problem) -> int:
-    """How many heads advance together."""
-    return max(1, min(TOGETHER_BYTES // state_bytes(_shapes(problem)), problem.memory_bytes // _head_bytes(problem)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """One affine layer of every head, as views into the flat parameters and gradients; weight is [heads, out, in]."""
-
-    weight: Tensor
-    bias: Tensor
-    weight_gradient: Tensor
-    bias_gradient: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Float32 [heads, rows, out] of x [heads, rows, in]."""
-        return _Product.apply(x, self.weight, self)  # type: ignore[no-any-return]
-
-
-class _Product(torch.autograd.Function):
-    """x · weightᵀ + bias, whose backward pass fills the layer's own gradient buffers."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, layer: _Layer) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.layer = layer
-        return torch.bmm(x, weight.to(x.dtype).mT).float().add_(layer.bias.unsqueeze(1))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:
-        (x,), layer, (gradient,) = ctx.saved_tensors, ctx.layer, gradients
-        torch.sum(gradient, 1, out=layer.bias_gradient)
-        if x.dtype == torch.float32:
-            torch.bmm(gradient.mT, x, out=layer.weight_gradient)
-        else:
-            layer.weight_gradient.copy_(torch.bmm(gradient.to(x.dtype).mT, x))
-        return torch.bmm(gradient, layer.weight) if ctx.needs_input_grad[0] else None, None, None
-
-
-@dataclass(frozen=True, eq=False)
-class _Mix:
-    """One weight a source of every head, as views into the flat parameters and gradients, [heads, sources]."""
-
-    numbers: Tensor
-    gradient: Tensor
-
-    @property
-    def shares(self) -> Tensor:
-        """The weights, which sum to one over the sources."""
-        return (MIX_RATE * self.numbers).softmax(-1)
-
-    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Float32 [heads, rows, d] of as many inputs [heads, rows, d] as there are sources."""
-        return _WeightedSum.apply(self.numbers, self, *inputs)  # type: ignore[no-any-return]
-
-
-class _WeightedSum(torch.autograd.Function):
-    """Σ share · input, whose backward pass fills the mix's own gradient buffer."""
-
-    @staticmethod
-    def forward(ctx: Any, numbers: Tensor, mix: _Mix, *inputs: Tensor) -> Tensor:  # noqa: ARG004 - asks for a gradient
-        ctx.mix, ctx.inputs, ctx.shares = mix, inputs, mix.shares
-        total = torch.zeros_like(inputs[0], dtype=torch.float32)
-        for share, x in zip(ctx.shares.unbind(1), inputs, strict=True):
-            total.add_(x * share[:, None, None])
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, ...]:
-        (gradient,), shares = gradients, ctx.shares
-        slopes = torch.stack([(gradient * x).sum((1, 2)) for x in ctx.inputs], 1)
-        ctx.mix.gradient.copy_(MIX_RATE * shares * (slopes - (shares * slopes).sum(1, keepdim=True)))
-        return (None,) * (2 + len(ctx.inputs))
-
-
-def _initialise(problem: Problem, generators: Sequence[torch.Generator]) -> tuple[Tensor, list[_Layer], _Mix | None]:
-    """The flat parameters (with their gradient) and the layers in them, each head drawn as `torch.nn.Linear` does.
-
-    A mix begins with equal weights.
-    """
-    shapes, heads = _shapes(problem), len(generators)
-    drawn = [draw(shapes, generator) for generator in generators]
-    starts = [torch.stack(values) for layer in zip(*drawn, strict=True) for values in zip(*layer, strict=True)]
-    mixed = problem.operator is not None and problem.operator.weighted
-    if mixed:
-        starts.append(torch.zeros(heads, len(problem.features)))
-    parameters = Parameters.of(starts, problem.device)
-    numbers, gradients = parameters.parts, parameters.gradients
-    layers = [
-        _Layer(numbers[i].requires_grad_(), numbers[i + 1], gradients[i], gradients[i + 1])
-        for i in range(0, 2 * len(shapes), 2)
-    ]
-    mix = _Mix(numbers[-1].requires_grad_(), gradients[-1]) if mixed else None
-    return parameters.vector, layers, mix
+def _parts(problem: Problem, job: Job) -> list[Job]:
+    """A job's training rows without those of an inner fold, which are predicted; none where none can be held out."""
+    rows = problem.rows(job)
+    folds = inner_folds(
+        problem.labels[rows].unique(return_inverse=True)[1], problem.groups_of(rows), INNER_FOLDS, job.seed
+    ).numpy(force=True)
+    places = [folds == fold for fold in range(INNER_FOLDS)]
+    return [Job(job.train[~held], job.train[held], job.seed) for held in places if held.any()]

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.errors import BenchError
 from bench.heads.kinds import Job
 from bench.heads.parameters import TOGETHER_BYTES, Parameters, Shape, draw, state_bytes
 from bench.heads.pipeline import DivergedError, Prediction, standardisations
 from bench.heads.products import fast_exact_products
 from bench.heads.weights import class_weights
-from bench.specs import MLP
+from bench.specs import MLP, TUNED
 
 Subset = tuple[int, ...]
 
@@ -40,7 +41,7 @@ def predict_subsets(
         What each subset's head says of `job.predict`.
 
     Raises:
-        BenchError: Training features are not finite, or training diverged.
+        BenchError: Training features are not finite, training diverged, or the learning rate is to be tuned.
     """
     device = features[0].device
     train, predict = (torch.from_numpy(np.ascontiguousarray(rows)).to(device) for rows in (job.train, job.predict))
@@ -129,6 +130,8 @@ class _Head:
 def _train(
     x: Tensor, targets: Tensor, blocks: Sequence[list[tuple[int, int]]], classes: int, seed: int, settings: MLP
 ) -> list[_Head]:
+    if settings.learning_rate == TUNED:
+        raise BenchError("Heads on subsets are trained under one learning rate: give a number, it cannot be tuned.")
     parameters, heads = _initialise(blocks, classes, seed, settings, x.device)
     adam = torch.optim.Adam([parameters], lr=settings.learning_rate, fused=True)
     labels, order = targets.unsqueeze(1), torch.Generator().manual_seed(seed)

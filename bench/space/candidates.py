@@ -142,7 +142,7 @@ def _hidden(chooser: Chooser, heads: Heads) -> int:
     return int(_number(chooser, "hidden", heads.hidden))
 
 
-def _number(chooser: Chooser, name: str, setting: float | Choices | Range) -> float:
+def _number(chooser: Chooser, name: str, setting: float | str | Choices | Range) -> float | str:
     if isinstance(setting, Choices):
         return float(chooser.suggest_categorical(name, setting.choices))
     if isinstance(setting, Range):

@@ -197,7 +197,7 @@ def typical_heads(space: SearchSpace) -> list[HeadSettings]:
     return [choose_head(_Preferring({"head": kind, **middle}), heads) for kind in heads.kinds]
 
 
-def _middle(setting: float | Choices | Range) -> float | None:
+def _middle(setting: float | str | Choices | Range) -> float | None:
     """None where there is nothing to choose."""
     if isinstance(setting, Choices):
         return setting.choices[len(setting.choices) // 2]

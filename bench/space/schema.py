@@ -21,7 +21,7 @@ from bench.pooling import POOLINGS
 from bench.registry import Registry
 from bench.space.objectives import Objectives
 from bench.space.samplers import SAMPLERS
-from bench.specs import HEAD_SETTINGS, ClassWeight, Hint, Ridge, Spec
+from bench.specs import HEAD_SETTINGS, TUNED, ClassWeight, Hint, Ridge, Spec
 
 MOST_LAYERS = 3
 """Layers of one model in a candidate, poolings included."""
@@ -83,13 +83,20 @@ WholeOrChoices = Annotated[
     | Annotated[Range, Tag("range")],
     Discriminator(_form),
 ]
-Number = Annotated[
+
+
+def _form_of_rate(value: Any) -> str:
+    return TUNED if value == TUNED else _form(value)
+
+
+Rate = Annotated[
     Annotated[Annotated[float, Field(gt=0)], Tag("number")]
     | Annotated[Choices, Tag("choices")]
-    | Annotated[Range, Tag("range")],
-    Discriminator(_form),
+    | Annotated[Range, Tag("range")]
+    | Annotated[Literal["tuned"], Tag(TUNED)],
+    Discriminator(_form_of_rate),
 ]
-FORMS, FORMED = {"number", "choices", "range"}, {"hidden", "learning_rate"}
+FORMS, FORMED = {"number", "choices", "range", TUNED}, {"hidden", "learning_rate"}
 
 
 class Depth(Spec):
@@ -154,12 +161,12 @@ class Heads(Spec):
 
     `class_weight` holds the ways in which training rows may weigh by their class, see `bench.specs.ClassWeight`; None
     leaves each kind of head its own (ridge's is `sqrt`, others' `none`). `weighting` is what earlier spaces have in its
-    place, for ridge alone.
+    place, for ridge alone. A `learning_rate` may be "tuned": found on the training rows of each fit.
     """
 
     kinds: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("mlp",)
     hidden: WholeOrChoices = 256
-    learning_rate: Number = 1e-4
+    learning_rate: Rate = 1e-4
     epochs: Annotated[int, Field(ge=1)] = 120
     batch_size: Annotated[int, Field(ge=1)] = 1024
     class_weight: Annotated[tuple[ClassWeight, ...], Field(min_length=1)] | None = None
@@ -204,15 +211,17 @@ class Heads(Spec):
 
     @field_validator("learning_rate")
     @classmethod
-    def _positive(cls, value: float | Choices | Range) -> float | Choices | Range:
+    def _positive(cls, value: float | str | Choices | Range) -> float | str | Choices | Range:
         if any(number <= 0 for number in _numbers(value)):
             raise ValueError("learning rates are above 0")
         return value
 
 
-def _numbers(setting: float | Choices | Range) -> tuple[float, ...]:
+def _numbers(setting: float | str | Choices | Range) -> tuple[float, ...]:
     if isinstance(setting, Choices):
         return setting.choices
+    if isinstance(setting, str):
+        return ()
     return (setting.low, setting.high) if isinstance(setting, Range) else (setting,)
 
 
