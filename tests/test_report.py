@@ -113,7 +113,7 @@ def test_the_folder_holds_the_page_and_every_figure_twice_and_so_does_the_run(ho
     assert logged == set(report.files)
     run = client.get_run(report.parent_run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.tags["mlflow.note.content"].startswith("- **Ship**: trial")
+    assert run.data.tags["mlflow.note.content"].startswith("- **Ship**: ")
     assert json.dumps(report.to_json(), allow_nan=False)
 
 

@@ -14,9 +14,9 @@ from bench.progress import SILENT
 from bench.space.objectives import Objectives
 from bench.store import Store
 from bench.study.baselines import scored_records
-from bench.study.deciding import in_words, needed
 from bench.study.decision import Decision, Sentence
 from bench.study.growth import LearningCurve
+from bench.study.phrases import in_words, needed
 from bench.study.reopen import reopen
 from bench.study.run import prepare, search
 from bench.study.selection import Entrant, select

@@ -16,6 +16,7 @@ from bench.measures import Measure
 from bench.progress import SILENT, Progress
 from bench.report.cards import class_rows, dataset_card, environment_card, model_rows
 from bench.report.choices import importance_chart, layer_chart, operator_chart, pooling_chart, source_rows
+from bench.report.choosing import standings
 from bench.report.confirmation import confirmation_chart, spread_chart
 from bench.report.mistakes import class_names, confusion, confusion_chart, examples, pairs
 from bench.report.scores import Gap, Spread, gaps, in_words, lines, score_of, spreads
@@ -199,6 +200,10 @@ def render(
         package="bench.report",
         study=study,
         decision=study.decision,
+        by=study.request.space.objectives.single,
+        price=study.request.space.objectives.cost,
+        choice=study.selection,
+        standings=standings(study),
         figures=figures,
         chosen=chosen,
         words=in_words(study, chosen, kind),

@@ -18,12 +18,10 @@ from bench.specs import Candidate, TextCandidate
 from bench.study.cascades import Selected
 from bench.study.confirm import Entry
 from bench.study.decision import Decision, Sentence
-from bench.study.growth import LearningCurve, learning_curve
+from bench.study.growth import learning_curve
+from bench.study.phrases import begun, in_words, interval, is_open, listed, needed, others
 from bench.study.selection import Recommendation, titled
 
-MOST_ROWS = 100_000
-"""What takes more test rows than this to be told apart is, for all that anybody will label, the same."""
-POINT = 0.01
 OUTSIDE = "predictions from outside"
 MAJORITY = "majority"
 DRAWS = 2000
@@ -116,7 +114,7 @@ class Deciding:
             )
         else:
             words += (
-                f". {_others(len(choice.near) - 1)} cannot be told apart from it (by one standard error), and "
+                f". {others(len(choice.near) - 1)} cannot be told apart from it (by one standard error), and "
                 f"{taken.title} is the cheapest of these."
             )
         return words + self._worth(best)
@@ -125,7 +123,8 @@ class Deciding:
         """How often it is the best, and what is left of its score once it was chosen."""
         choice = self.choice
         wins = f"{choice.wins.get(choice.winner, 0):.0%}"
-        words = f" Were the {choice.rows} training rows drawn again, {best.title} would be the best in {wins} of draws"
+        rows = f"{choice.rows} {'test' if self.scorer.protocol.name == 'paper' else 'training'} rows"
+        words = f" Were the {rows} drawn again, {best.title} would be the best in {wins} of draws"
         if (found := choice.winning.get(self._score.name)) is None:
             return f"{words}."
         return (
@@ -141,7 +140,7 @@ class Deciding:
             words = f"{taken.latency:.2f} ms a text, as its file says"
         if taken.title == best.title or not best.latency or not taken.latency:
             return f"{words}."
-        return f"{words}. {_begun(best.title)} takes {best.latency:.2f}, {self._times(taken, best)}."
+        return f"{words}. {begun(best.title)} takes {best.latency:.2f}, {self._times(taken, best)}."
 
     @staticmethod
     def _times(taken: _Side, best: _Side) -> str:
@@ -154,7 +153,7 @@ class Deciding:
             found = measure.interval(side.confirmed.predictions, self.scorer.protocol.seed)
             shown.append(f"{measure.title} {found.value:.3f} (95% {found.low:.3f} to {found.high:.3f})")
         seen = "by which it was chosen" if self.scorer.protocol.name == "paper" else "which the search never saw"
-        return f"On the {self._rows} test rows, {seen}: {' and '.join(shown)}."
+        return f"On the {self._rows} test rows, {seen}: {listed(shown)}."
 
     def _free(self, taken: _Side) -> Iterator[Sentence]:
         """Against the best baseline that runs no language model, by its search score too."""
@@ -172,22 +171,22 @@ class Deciding:
             return
         free = max(known, key=lambda entry: by.sign * entry.value(by))
         found = self._difference(taken.confirmed, free.confirmed)
-        scores = " and ".join(
-            f"{each.title} {free.confirmed.summary(each).mean:.3f}" for each in (self._score, *self.objectives.beside)
-        )
+        measures = (self._score, *self.objectives.beside)
+        scores = listed([f"{each.title} {free.confirmed.summary(each).mean:.3f}" for each in measures])
         ahead = self._score.sign * found.value
-        if _open(found):
+        if is_open(found):
             verdict = "these rows do not show that a language model pays"
         else:
             verdict = "a language model pays" if ahead > 0 else f"ship {free.name} instead"
         words = f"{free.name} needs no language model, and has {scores} on the test rows."
-        yield Sentence("Baseline", f"{words} {self._ahead(taken.title, found)}: {verdict}.")
+        wanted = f" {self._needed(taken.confirmed, free.confirmed, found)}" if is_open(found) and found.value else ""
+        yield Sentence("Baseline", f"{words} {self._ahead(taken.title, found)}: {verdict}.{wanted}")
 
     def _ahead(self, title: str, found: Interval) -> str:
         """How far what is called so is ahead of what it is compared with."""
         if not found.value:
-            return f"{_begun(title)} is no better than it"
-        return f"{_begun(title)} is {'ahead' if self._score.sign * found.value > 0 else 'behind'}, {_interval(found)}"
+            return f"{begun(title)} is no better than it"
+        return f"{begun(title)} is {'ahead' if self._score.sign * found.value > 0 else 'behind'}, {interval(found)}"
 
     def _single(self, name: str, taken: _Side) -> Iterator[Sentence]:
         """Whether more than one representation pays: the verdict beside all that may be the best of one model."""
@@ -202,7 +201,7 @@ class Deciding:
             f"{titled(each.against.removeprefix('trial-'))}"
             for each in found.by_measure
         )
-        yield Sentence("One model", f"{_begun(taken.title)} {verb} {these}: {beside}.")
+        yield Sentence("One model", f"{begun(taken.title)} {verb} {these}: {beside}.")
 
     def _open(self, taken: _Side, best: _Side) -> Iterator[Sentence]:
         """How many test rows would settle whether the dearer best is better."""
@@ -212,18 +211,22 @@ class Deciding:
         question = f"Is {best.title} better than {taken.title}"
         if taken.latency and best.latency:
             question += f", for which it takes {self._times(taken, best)}"
-        if not _open(found):
+        if not is_open(found):
             answer = "Yes" if self._score.sign * found.value > 0 else "No"
-            yield Sentence("Settled", f"{question}? {answer}, on the test rows: {_interval(found)}.")
+            yield Sentence("Settled", f"{question}? {answer}, on the test rows: {interval(found)}.")
             return
-        test = self._score.paired(best.confirmed.predictions, taken.confirmed.predictions, draws=DRAWS)
-        wanted = needed(self._rows, found.value, test.resolvable)
-        yield Sentence("Open", f"{question}? The {self._rows} test rows cannot say: {_interval(found)}. {wanted}")
+        wanted = self._needed(best.confirmed, taken.confirmed, found)
+        yield Sentence("Open", f"{question}? The {self._rows} test rows cannot say: {interval(found)}. {wanted}")
 
     def _labels(self, name: str) -> Iterator[Sentence]:
         record = self.find(name)
         if (found := learning_curve(self.scorer, record, self._score)) is not None:
             yield Sentence("Labels", in_words(found, self._score))
+
+    def _needed(self, a: Scored, b: Scored, found: Interval) -> str:
+        seeds = min(len(a.repetitions), len(b.repetitions))
+        test = self._score.paired(a.predictions[:seeds], b.predictions[:seeds], draws=DRAWS)
+        return needed(self._rows, found.value, test.resolvable)
 
     def _difference(self, a: Scored, b: Scored) -> Interval:
         seeds = min(len(a.repetitions), len(b.repetitions))
@@ -235,35 +238,6 @@ class Deciding:
             yield ("bench", "export", self.study, "--out", "classifier", *home)
         if name != self.choice.winner:
             yield ("bench", "compare", f"{self.study}:{name}", f"{self.study}:{self.choice.winner}", *home)
-
-
-def needed(rows: int, difference: float, resolvable: float) -> str:
-    """How many test rows would show a difference, of which so many have shown what they can resolve.
-
-    Standard errors fall with the square root of the rows.
-    """
-    if not difference or math.isnan(resolvable):
-        return "They say the same of every one."
-    wanted = rows * (resolvable / difference) ** 2
-    if wanted > MOST_ROWS:
-        return f"To show one this small would take more than {MOST_ROWS:,}: they are as good as each other."
-    return f"If the difference is what it looks like, about {_round(wanted):,} would show it (80% power)."
-
-
-def in_words(curve: LearningCurve, measure: Measure) -> str:
-    """What a learning curve says."""
-    points = (
-        f"Trained on {curve.few} labels its {measure.title} is {curve.low:.3f} out of fold, on {curve.many} "
-        f"{curve.high:.3f}: {_interval(curve.gain)}"
-    )
-    if not curve.rises or not curve.high < 1:
-        return f"{points}. These rows do not show that more labels help."
-    double = curve.error(curve.rows) - curve.error(2 * curve.rows)
-    further = curve.rows_for(POINT) - curve.rows
-    words = f"{points}. If it goes on so, twice the {curve.rows} labels bring about {double:+.3f}"
-    if further < MOST_ROWS:
-        words += f", and {_round(further):,} more bring {POINT:+.2f}"
-    return f"{words}."
 
 
 def _what(entry: Entry) -> str:
@@ -290,27 +264,3 @@ def _in_words(by: Objective) -> str:
 
 def _candidate(candidate: Candidate) -> str:
     return f"{candidate}, {candidate.head.kind} head"
-
-
-def _interval(found: Interval) -> str:
-    return f"{found.value:+.3f} (95% {found.low:+.3f} to {found.high:+.3f})"
-
-
-def _open(found: Interval) -> bool:
-    """Whether no difference is among what the rows allow."""
-    return found.low <= 0 <= found.high
-
-
-def _begun(title: str) -> str:
-    """A name at the beginning of a sentence."""
-    return title[0].upper() + title[1:]
-
-
-def _others(count: int) -> str:
-    return "One other" if count == 1 else f"{count} others"
-
-
-def _round(value: float) -> int:
-    """Two digits, upwards: more would be false precision."""
-    unit = int(10 ** max(0, math.floor(math.log10(value)) - 1))
-    return math.ceil(value / unit) * unit
