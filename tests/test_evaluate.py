@@ -189,3 +189,32 @@ def test_options_are_checked_before_a_model_is_opened(tmp_path: Path) -> None:
     ran: Any = CliRunner().invoke(cli, ["evaluate", "--model", "nowhere", "rows.csv", "--min-f1", "90"])
     assert ran.exit_code == 2
     assert "0<=x<=1" in ran.output
+
+
+def test_rows_of_a_group_count_together() -> None:
+    random = np.random.default_rng(5)
+    rows = rows_of(random, 400, right=0.8)
+    alone = evaluated(reference(random), rows)
+    # ten rows a group, right or wrong together
+    single = rows_of(random, 40, right=0.8)
+    ten = Rows(
+        [str(row) for row in range(400)],
+        [f"{text}{copy}" for text in single.texts for copy in range(10)],
+        [label for label in single.labels for _ in range(10)],
+        [name for name in single.ids for _ in range(10)],
+    )
+    together = evaluated(reference(random), ten)
+    wide, narrow = (each.scores["accuracy"].high - each.scores["accuracy"].low for each in (together, alone))
+    assert wide > 2 * narrow
+    assert not any(each.shifted for each in together.drift), "forty texts, and not four hundred"
+
+
+def test_rare_classes_are_what_the_search_made_of_them() -> None:
+    random = np.random.default_rng(6)
+    rows = rows_of(random, 60)
+    rows = Rows(rows.ids, rows.texts, ["kitten", "cow", *rows.labels[2:]], rows.groups)
+    made = reference(random).model_copy(update={"rare": {"kitten": "cat", "cow": None}})
+    found = evaluated(made, rows)
+    assert found.labels == LABELS
+    assert found.rows == 59
+    assert any("left out as rare" in note for note in found.notes)

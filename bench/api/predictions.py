@@ -96,6 +96,7 @@ def evaluate(
     min_accuracy: float | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    group_column: str | None = None,
     id_column: str | None = None,
     drop_unlabelled: bool = False,
     delimiter: str | None = None,
@@ -120,6 +121,7 @@ def evaluate(
         min_accuracy: The least accuracy.
         text_column: As for `search`.
         label_column: As for `search`.
+        group_column: As for `search`: rows of a group are drawn together for intervals, and count as one for drift.
         id_column: As for `search`.
         drop_unlabelled: As for `search`.
         delimiter: As for `search`.
@@ -147,6 +149,7 @@ def evaluate(
     columns = Columns(
         told.text_column or "text",
         told.label_column or "label",
+        group=group_column,
         ids=told.id_column,
         drop_unlabelled=drop_unlabelled,
         no_texts=no_texts,

@@ -32,8 +32,10 @@ PAIRS = 10
 @option("--min-accuracy", type=Number(min=0, max=1), metavar="SHARE", help="The same below this accuracy.")
 @options_of(
     api.EXTRACT_SETTINGS,
-    *("text_column", "label_column", "id_column", "drop_unlabelled", "delimiter", "encoding", "quoting", "no_texts"),
+    *("text_column", "label_column", "group_column", "id_column", "drop_unlabelled"),
+    *("delimiter", "encoding", "quoting", "no_texts"),
     text_column="Column of the texts.  [default: text]",
+    group_column="Rows with one value here belong together (a document, an author …).",
 )
 @options.trust_option
 @options.home_option

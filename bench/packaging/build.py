@@ -184,6 +184,11 @@ def _remembered_of(study: Study, which: Selected, heads: Sequence[Fitted]) -> Re
         by_class=f1_by_class(found, len(dataset.labels), seed) if task.by_class else (),
         confusion=tuple(map(tuple, found.scores.confusion.tolist())) if task.by_class else (),
         classes=tuple(np.bincount(train.labels, minlength=len(dataset.labels)).tolist()) if task.by_class else (),
+        rare={} if dataset.rare is None else dict.fromkeys(dataset.rare.classes, dataset.rare.merged),
+        units={
+            side: len(np.unique(split.groups)) / len(split)
+            for side, split in (("train", dataset.train), ("test", dataset.test))
+        },
         inputs={
             CHARACTERS: Distribution.of(characters(train.texts)),
             DISTANCE: Distribution.of(_distances(study, first, heads[0], rows)),

@@ -151,8 +151,17 @@ def _spelled(rows: Rows, pipeline: PackagedPipeline, title: str) -> tuple[Rows, 
     known = Rows([""] * count, [""] * count, list(pipeline.labels), [None] * count)
     (spelled, found), alike = fold([known, cleaned.rows])
     back = dict(zip(spelled.labels, pipeline.labels, strict=True))
-    found = replace(found, labels=[back.get(label, label) for label in found.labels])
-    return found, (*rows.notes, *cleaned.warnings, *alike)
+    labels = [back.get(label, label) for label in found.labels]
+    notes = [*rows.notes, *cleaned.warnings, *alike]
+    few = {} if pipeline.remembered is None else pipeline.remembered.rare
+    kept = [row for row, label in enumerate(labels) if few.get(label, label) is not None]
+    if not kept:
+        raise BenchError(f"All rows of {title} are of classes that the search left out as rare.")
+    if len(kept) < len(labels):
+        notes.append(
+            f"{counted(len(labels) - len(kept), 'row')} of classes that the search left out as rare, left out."
+        )
+    return replace(found, labels=[few.get(label) or label for label in labels]).take(kept), tuple(notes)
 
 
 def evaluate(
@@ -254,7 +263,12 @@ def _drift(
     looked.append(("answers", "test rows", (), answers, np.bincount(said.predicted, minlength=len(answers))))
     classes = np.pad(reference.classes, (0, len(support) - len(reference.classes)))
     looked.append(("labels", "training rows", (), classes, support))
-    shifts = [shift(before, now) for *_, before, now in looked]
+    units = {"training rows": reference.units.get("train", 1.0), "test rows": reference.units.get("test", 1.0)}
+    own = 1.0 if said.groups is None else len(np.unique(said.groups)) / len(said.groups)
+    # rows of a group may say the same: together they count as one
+    shifts = [
+        shift(units[against] * np.asarray(before), own * np.asarray(now)) for _, against, _, before, now in looked
+    ]
     corrected = holm([each.p for each in shifts])
     return tuple(
         Drift(name, against, each, p, edges, _shares(before), _shares(now))

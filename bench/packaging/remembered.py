@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from pydantic import Field
 
 from bench.measures import Measure, Predictions
 from bench.metrics import Interval, binned, bootstrap_interval, class_f1, edges_of
@@ -33,6 +34,8 @@ class Remembered(Spec):
         by_class: F1 of each label in their order; empty where labels are no classes, as `confusion` and `classes`.
         confusion: Test rows, [label, answer]. A label that training lacks comes after the others.
         classes: Training rows of each label.
+        rare: Labels that had too few training rows, and the label that they became; None where they were left out.
+        units: Groups a row by side, where rows belong together: so much counts a row where the two are compared.
         inputs: By name: the length of the training texts in characters, and their distance from the middle of the
             training rows as the head sees them.
         confidence: Of the answers to test rows, whose labels the heads were not trained on: of their own training rows
@@ -44,6 +47,8 @@ class Remembered(Spec):
     by_class: tuple[Interval, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     classes: tuple[int, ...] = ()
+    rare: Mapping[str, str | None] = Field(default_factory=dict)
+    units: Mapping[str, float] = Field(default_factory=dict)
     inputs: Mapping[str, Distribution]
     confidence: Distribution | None = None
 
@@ -58,7 +63,8 @@ def f1_by_class(said: Predictions, labels: int, seed: int) -> tuple[Interval, ..
     """F1 of each of the first classes, with its 95% interval over rows."""
     classes = len(said.labels)
     return tuple(
-        bootstrap_interval(said.truth, said.predicted, classes, class_f1(place), seed=seed) for place in range(labels)
+        bootstrap_interval(said.truth, said.predicted, classes, class_f1(place), seed=seed, groups=said.groups)
+        for place in range(labels)
     )
 
 
