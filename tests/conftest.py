@@ -22,6 +22,11 @@ from bench.models.resolve import ResolvedModel, resolve
 
 pytest.register_assert_rewrite("contracts")
 
+# Python's readline, which pytest loads, puts the terminal's size into what processes inherit, and past os.environ:
+# commands that tests start would fold their lines to it
+os.environ.pop("COLUMNS", None)
+os.unsetenv("COLUMNS")
+
 # What is started behind a shell's & ignores Ctrl-C, and hands that on: commands that tests interrupt would not hear it.
 for each in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(each) is signal.SIG_IGN:

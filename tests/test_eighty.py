@@ -1,5 +1,6 @@
 """What commands say on a terminal of 80 columns, of the longest names: no line is longer, and no word is cut."""
 
+import io
 import json
 import logging
 import random
@@ -13,8 +14,10 @@ import click
 import pytest
 from formats.make import COMMON, SPACE, WORDS, make_model
 from rich.cells import cell_len
+from rich.console import Console
 
 from bench.cli import main
+from bench.cli.progress import TerminalProgress, pace
 from bench.study.journal import read
 
 COLUMNS = 80
@@ -107,15 +110,17 @@ def test_every_command(called: Called) -> None:
     run(*SEARCH, "--trials", "10", "--dry-run")
     out = run(*SEARCH, "--trials", "10")
     front = out.partition("Front")[2].partition("\n\n")[0].splitlines()
-    rows = [line for line in front if re.match(r"(\d+|cascade-\d+) ", line)]
+    rows = [line for line in front[3:] if not line.startswith("(no room")]
     assert rows
-    assert len(front) == 3 + len(rows) + ("(no room" in front[-1]), "a line a candidate, below two lines of headings"
+    assert all(re.match(r"\S+ +\d\.\d{4} ", line) for line in rows), "a line a candidate, below two of headings"
     what = out.partition("What they are\n")[2].partition("\n\n")[0].splitlines()
     named = [line.split()[0] for line in rows]
     assert [line.split()[0] for line in what][: len(named)] == named, "a line each"
     assert any(line.endswith(f" is ./{MODELS[0]}") for line in what), "aliases are explained"
     numbers = [str(record.number) for record in read(Path("mlruns"), STUDY).of("complete")]
     run("study", "show", STUDY)
+    run("cost", STUDY)
+    run("cost", STUDY, "--here")
     run("report", STUDY, "--trial", "best")
     run("compare", f"{STUDY}:best", f"{STUDY}:{numbers[0]}")
     run("export", STUDY, "--trial", numbers[0], "--out", "exported to a folder with a long name")
@@ -158,3 +163,22 @@ def test_every_command(called: Called) -> None:
 )
 def test_what_is_refused(called: Called, words: tuple[str, ...]) -> None:
     called(*words, status=2)
+
+
+def test_bars_are_whole_whatever_they_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = io.StringIO()
+    progress = TerminalProgress()
+    monkeypatch.setattr(progress, "_console", Console(file=drawn, force_terminal=True, width=COLUMNS, highlight=False))
+    for title, total, note in (("search", 200, "best f1_floor 0.5077"), (f"extract ./{MODELS[0]}", 110_000, "")):
+        with progress.task(title, total, "candidates", total // 2) as task:
+            task.note(note)
+            task.advance(total // 2)
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.getvalue()))
+    assert max(map(cell_len, lines)) <= COLUMNS
+    assert "…" not in drawn.getvalue()
+    assert any("200/200" in line for line in lines)
+
+
+@pytest.mark.parametrize(("speed", "words"), [(12.5, "12.5 texts/s"), (0.4, "2.5 s each"), (1 / 90, "90 s each")])
+def test_slow_work_says_seconds_each(speed: float, words: str) -> None:
+    assert pace(speed, "texts") == words

@@ -143,3 +143,15 @@ def test_mistakes_are_errors_for_people(rows: pd.DataFrame, call: Any, words: st
 
 def test_json_of_results_has_no_text(found: Searched) -> None:
     assert MARK not in json.dumps(found.study.to_json())
+
+
+def test_rows_are_deleted_with_their_last_study(rows: pd.DataFrame) -> None:
+    settings = SETTINGS | {"trials": 1, "home": "other", "tracking": False}
+    for study in ("one", "two"):
+        bench.search(rows, study=study, **settings)
+    (file,) = Path("other/data").iterdir()
+    api.delete_study("one", home="other")
+    assert file.exists()
+    assert file in api.study_files("two", home="other")
+    api.delete_study("two", home="other")
+    assert not file.exists()

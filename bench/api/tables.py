@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 K = TypeVar("K")
+FRAMES = "data"
+"""The folder of a home that holds the rows of DataFrames."""
 EXTRACT_SETTINGS = {**settings_of(DatasetRequest), **settings_of(ExtractionSettings)}
 REPRODUCE_SETTINGS = {**EXTRACT_SETTINGS, **settings_of(Protocol, "repetitions", "folds")}
 KEYWORDS = {
@@ -50,7 +52,7 @@ def on_disk(settings: Mapping[K, Any], home: Home) -> dict[K, Any]:
     """
     from bench.datasets.frames import is_frame, kept
 
-    return {name: kept(each, home.runs / "data") if is_frame(each) else each for name, each in settings.items()}
+    return {name: kept(each, home.runs / FRAMES) if is_frame(each) else each for name, each in settings.items()}
 
 
 def names(

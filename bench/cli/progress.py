@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
@@ -18,19 +19,21 @@ from bench.durations import in_words
 from bench.escaping import shown
 from bench.progress import Progress, Work
 
+BESIDE = 56
+"""Columns that stand beside a title and its bar: what is done, how fast, the time left, and a few words."""
 PLAIN_EVERY = 10.0
 """Seconds between lines where there is no terminal."""
 
 
-def pace(speed: float, unit: str) -> str:
+def pace(speed: float, unit: str = "") -> str:
     """How fast it goes, of `speed` units a second: slow work in seconds each."""
-    return f"{speed:.3g} {unit}/s" if speed >= 1 else f"{1 / speed:.3g} s each"
+    return f"{speed:.3g} {unit}/s".replace(" /", "/") if speed >= 1 else f"{1 / speed:.3g} s each"
 
 
 class _Pace(ProgressColumn):
     def render(self, task: RichTask) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(pace(speed, task.fields["unit"]) if speed else "", style="cyan")
+        return Text(pace(speed) if speed else "", style="cyan")
 
 
 class TerminalProgress:
@@ -41,17 +44,21 @@ class TerminalProgress:
 
     @contextmanager
     def task(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Work]:
-        """A bar."""
+        """A bar; a title that leaves it no room stands above it, and its first word before it."""
+        title, room = shown(title), self._console.width - BESIDE
+        if cell_len(title) > room:
+            self.say(title)
+            title = title.split()[0]
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(bar_width=max(4, min(28, self._console.width - 72))),
+            BarColumn(bar_width=max(4, min(28, room - cell_len(title)))),
             MofNCompleteColumn(),
             _Pace(),
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[note]}", style="dim"),
         )
         with RichProgress(*columns, console=self._console, speed_estimate_period=60) as bars:
-            bar = bars.add_task(escape(shown(title)), total=total, completed=done, unit=unit, note="")
+            bar = bars.add_task(escape(title), total=total, completed=done, unit=unit, note="")
 
             class Bar:
                 def advance(self, amount: int = 1) -> None:

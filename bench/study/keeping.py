@@ -23,7 +23,7 @@ from bench.study.settings import SearchRequest
 from bench.study.study import choose
 from bench.tracking import TrackedStudy
 
-REPORTS = "reports"
+REPORTS, FRAMES = "reports", "data"
 COUNTED: tuple[State, ...] = ("complete", "pruned", "failed", "infeasible", "repeat")
 
 
@@ -110,11 +110,30 @@ def look(home: Path, name: str) -> Contents:
 
 
 def files(home: Path, name: str) -> list[Path]:
-    """The files and folders that are a study's alone: its report, its journal, what was set aside of a damaged one."""
+    """What is a study's alone: report, rows of a DataFrame, what a damaged journal left, and the journal."""
     folder = studies_folder(home)
     journal = folder / f"{name}.journal"
     aside = sorted(path for path in folder.glob("*.journal.damaged*") if path.name.startswith(f"{journal.name}."))
-    return [path for path in (home / REPORTS / name, *aside, journal) if path.exists()]
+    return [path for path in (home / REPORTS / name, *_frames(home, name), *aside, journal) if path.exists()]
+
+
+def _frames(home: Path, name: str) -> set[Path]:
+    """The files that hold rows of DataFrames which no other study was made of."""
+    folder, of = home / FRAMES, dict[str, set[Path]]()
+    if folder.exists():
+        for study in study_names(home):
+            asked = _asked(home, study).get("dataset", {})
+            paths = (Path(each) for key in ("name", "test_file") if (each := asked.get(key)) is not None)
+            of[study] = {path for path in paths if path.parent == folder}
+    return of.pop(name, set()).difference(*of.values())
+
+
+def _asked(home: Path, name: str) -> Mapping[str, Any]:
+    """What was asked of a study's search, as far as that can be read."""
+    try:
+        return read(home, name).note("request") or {}
+    except BenchError:
+        return {}
 
 
 def delete(home: Path, name: str, runs: Runs | None) -> int:
