@@ -211,11 +211,11 @@ def _baseline_rows(baselines: Sequence[Entry], x: Objective, y: Objective) -> It
     for entry in baselines:
         if entry.subject is None:
             continue
-        kind = (
-            Mark.TEXT if entry.text else {BEST_SINGLE: Mark.BEST, LATE_FUSION: Mark.LATE}.get(entry.name, Mark.SINGLE)
-        )
+        kind = {BEST_SINGLE: Mark.BEST, LATE_FUSION: Mark.LATE}.get(entry.name, Mark.SINGLE)
+        if entry.text is not None:
+            kind = Mark.OUTSIDE if entry.outside else Mark.TEXT
         name = entry.name.removeprefix(SINGLE)
-        own = {"number": name} if kind in {Mark.SINGLE, Mark.TEXT} else {}
+        own = {"number": name} if kind in {Mark.SINGLE, Mark.TEXT, Mark.OUTSIDE} else {}
         yield _entry_row(entry, name, x, y) | {"kind": kind.words} | own
 
 
