@@ -86,7 +86,8 @@ def front_figure(
     ends = sorted((row for row in rows if row["kind"] == Mark.FRONT.words), key=lambda row: row["x"])
     first = {taken, *(row["name"] for row in (ends[:1] + ends[-1:]))}
     beside, levels = words_of(rows, lines, Mark.FRONT.words, {mark.words: mark.radius for mark in Mark}, axes, first)
-    scale = alt.Scale(type="log" if axes.log else "linear", domain=list(axes.across), nice=False, zero=False)
+    kind = alt.Scale(type="log") if axes.log else alt.Scale(zero=False)
+    scale = alt.Scale(domain=list(axes.across), nice=False, **kind.to_dict())
     across = alt.X("x:Q", title=x.label, scale=scale)
     up = alt.Y("y:Q", title=y.label, scale=alt.Scale(domain=list(axes.up), nice=False, zero=False))
     shown = {row["kind"] for row in rows}
