@@ -205,3 +205,4 @@ def test_a_decision_is_markdown_that_names_do_not_break() -> None:
     assert said.commands == ["bench export 'my study'"]
     assert "**Ship**: trial 5: a\\*b\\[0\\].mean \\<b\\>, \\`x\\`" in said.markdown()
     assert "    bench export 'my study'" in said.markdown()
+    assert "Next" not in Decision("x", (), ()).markdown()

@@ -168,7 +168,8 @@ def decision(found: "Decision") -> None:
     """What to do, in words, and the next command."""
     terminal.echo()
     facts({line.about: line.words for line in found.lines})
-    terminal.echo("next, or to look closer:" if len(found.next) > 1 else "next:")
+    if found.next:
+        terminal.echo("next, or to look closer:" if len(found.next) > 1 else "next:")
     for words in found.next:
         terminal.command(*words)
     terminal.echo("bench explain WORD says what a word means.")

@@ -48,7 +48,7 @@ class Decision:
         """For a place that shows Markdown."""
         said = "\n".join(f"- **{line.about}**: {_plain(line.words)}" for line in self.lines)
         commands = "\n".join(f"    {command}" for command in self.commands)
-        return f"{said}\n\nNext:\n\n{commands}\n"
+        return f"{said}\n\nNext:\n\n{commands}\n" if commands else f"{said}\n"
 
 
 def _plain(text: str) -> str:
