@@ -78,7 +78,7 @@ def _print_study(study: "Study") -> None:
         terminal.echo(f"Screened before: {study.screening.header()}")
     if session.stopped:
         terminal.echo(f"Stopped: {session.stopped}.")
-    terminal.echo(f"Data: {dataset.title}, {len(dataset.train)} training and {len(dataset.test)} test rows.")
+    terminal.echo(f"Data: {dataset.name}, {len(dataset.train)} training and {len(dataset.test)} test rows.")
     terminal.echo(f"Protocol: {study.protocol}.")
     if study.optimistic:
         terminal.echo("OPTIMISTIC: candidates were selected on the test set, as in the paper.")

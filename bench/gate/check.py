@@ -47,7 +47,7 @@ def check(
         data = [*judge_data(baseline.data, data_of(material.dataset)), *moved]
         if any(finding.status == "failed" for finding in data) and baseline.rows is None:
             left = Finding("quality", "candidates", "skipped", "not evaluated: the rows are not the baseline's")
-            return Verdict((*data, left), baseline.measure.title)
+            return Verdict((*data, left), baseline.measure.title, baseline.pinned.dataset.title)
         return judge(baseline, measure(baseline.pinned, material, progress), fail_on_latency, moved)
 
 
