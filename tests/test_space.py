@@ -281,3 +281,9 @@ def test_a_layer_that_tells_nothing_is_left_out_as_a_whole() -> None:
     shape = Shape(3, 64, ("first",), same=frozenset({(0, "first"), (1, "first")}))
     layers = [member.candidate.sources[0].layer for member in members(space, {"a": shape})]
     assert layers == [3, 2]
+
+
+def test_a_space_is_written_without_what_is_none() -> None:
+    """As the study's run has it, in space.json."""
+    space = load("quickstart")
+    assert SearchSpace.model_validate(space.model_dump(mode="json", exclude_none=True)) == space
