@@ -386,6 +386,25 @@ def test_folds_that_lack_a_class_are_scored_as_the_baseline_was(pipeline: Path) 
         assert ("classes" in json.loads((pipeline / "b.json").read_text())["pinned"]["protocol"]) == (classes == "held")
 
 
+def test_accuracy_stands_beside_and_another_measure_may_be_pinned(pipeline: Path, called: Called) -> None:
+    """A baseline of before has no accuracy, and is checked as it was."""
+    edited(pipeline, lambda content: [scores.pop("beside") for scores in content["scores"]])
+    status, out, _ = called(*CHECK, "--json")
+    beside = [each["beside"]["accuracy"] for each in json.loads(out)["findings"] if each["group"] == "quality"]
+    assert status == 0
+    assert [then for then, _ in beside] == [None, None]
+    assert all(0.5 < now <= 1 for _, now in beside)
+
+    pinned = _baselines[0].pinned.model_copy(update={"measure": "balanced_accuracy"})
+    found = measured(pinned, store_home())
+    assert found.measure.title == "balanced accuracy"
+    assert [each.title for each in found.pinned.beside] == ["macro-F1", "accuracy"]
+    write(pipeline / "baseline.json", found)
+    status, out, _ = called(*CHECK)
+    assert status == 0
+    assert "Balanced accuracy, paired by seed" in out
+
+
 def test_values_may_differ_by_rounding_and_no_more() -> None:
     values = np.random.default_rng(0).normal(size=(4, 4))
     values[:, 1] *= 1e4  # a massive activation

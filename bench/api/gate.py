@@ -71,6 +71,7 @@ def new_baseline(
     trials: Sequence[str] = (),
     max_train: int | None = None,
     max_test: int | None = None,
+    measure: str | None = None,
     data_home: str | None = None,
     markdown: Path | str | None = None,
     junit: Path | str | None = None,
@@ -86,6 +87,8 @@ def new_baseline(
         trials: Numbers of trials, or names as `Searched.choose` has them; the study's front by default.
         max_train: A subset of the study's training rows.
         max_test: A subset of its test rows.
+        measure: By what candidates of the study are compared from now on, ``"balanced_accuracy"`` say; macro-F1 by
+            default. Accuracy is shown beside it.
         data_home: As for `check`.
         markdown: As for `check`.
         junit: As for `check`.
@@ -108,6 +111,7 @@ def new_baseline(
             study=study,
             trials=trials,
             subset=(max_train, max_test),
+            measure=measure,
             data_home=data_home,
             trust_remote_code=trust_remote_code,
             progress=progress,

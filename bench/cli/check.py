@@ -59,6 +59,11 @@ NAME = 12
     max_train="With --study: a subset of the study's training rows.",
     max_test="With --study: a subset of its test rows.",
 )
+@option(
+    "--measure",
+    metavar="NAME",
+    help="With --study: by what candidates are compared from then on, as objectives call it.  [default: f1]",
+)
 @option("--yes", is_flag=True, help="With --update: write without asking.")
 @options.trust_option
 @options.home_option
@@ -67,9 +72,10 @@ def check(file: Path, as_json: bool, update: bool, **params: Any) -> None:
     """Evaluate the candidates of a baseline again and compare, for continuous integration.
 
     Everything is computed anew, from the data and the models' files on. The exit status is 0 where nothing got worse;
-    1 where the macro-F1 of a candidate fell by more than chance explains, where rows, models, extracted values or
-    counts are not what they were, or where past checks (--history) fall one after the other; and 2 where the check
-    could not run. Latency is compared as a ratio to a fixed piece of work timed in the same run, and only warns.
+    1 where the macro-F1 of a candidate (or another --measure) fell by more than chance explains, where rows, models,
+    extracted values or counts are not what they were, or where past checks (--history) fall one after the other; and
+    2 where the check could not run. Latency is compared as a ratio to a fixed piece of work timed in the same run, and
+    only warns.
 
     A baseline is made from a study, and made anew from itself after an intended change:
 
@@ -83,7 +89,9 @@ def check(file: Path, as_json: bool, update: bool, **params: Any) -> None:
 
 def _consistent(update: bool, params: dict[str, Any]) -> None:
     """Refuse options that would have no effect."""
-    given = {name: params[name] for name in ("study", "yes", "trials", "max_train", "max_test") if params[name]}
+    given = {
+        name: params[name] for name in ("study", "yes", "trials", "max_train", "max_test", "measure") if params[name]
+    }
     if not update and given:
         raise click.UsageError(f"--{_flag(next(iter(given)))} goes with --update.")
     if update and params["study"] is None and (alone := [name for name in given if name != "yes"]):
@@ -110,7 +118,10 @@ def _check(file: Path, params: dict[str, Any], *, as_json: bool) -> None:
 def _update(file: Path, params: dict[str, Any], *, as_json: bool) -> None:
     from bench.cli import show
 
-    taken = ("study", "trials", "max_train", "max_test", "data_home", "markdown", "junit", "trust_remote_code", "home")
+    taken = (
+        *("study", "trials", "max_train", "max_test", "measure", "data_home"),
+        *("markdown", "junit", "trust_remote_code", "home"),
+    )
     update = api.new_baseline(file, progress=show.progress(), **{name: params[name] for name in taken})
     if not as_json:
         _print_update(update)
@@ -149,12 +160,19 @@ def _print_update(update: "Update") -> None:
     terminal.echo(
         f"A new baseline of {new.pinned.dataset.title}, {new.data.train.rows} training rows, {new.pinned.origin}."
     )
-    summaries = [(each.name, each.summary) for each in new.scores]
+    beside = [each.title for each in new.pinned.beside]
     show.table(
         "",
-        ("candidate", f"{new.measure.title} mean ± std", "seeds"),
-        [(name, f"{show.number(f1.mean)} ± {show.number(f1.std)}", f1.n) for name, f1 in summaries],
-        right=(1, 2),
+        ("candidate", f"{new.measure.title} mean ± std", *beside, "seeds"),
+        [
+            (
+                *(each.name, f"{show.number(each.summary.mean)} ± {show.number(each.summary.std)}"),
+                *map(show.number, each.means.values()),
+                each.summary.n,
+            )
+            for each in new.scores
+        ],
+        right=range(1, 3 + len(beside)),
     )
 
 
@@ -173,9 +191,14 @@ def _print(verdict: "Verdict") -> None:
         terminal.echo(f"Data: {verdict.data}\n")
     models = [each.subject.rpartition(":")[0] for each in verdict.findings if each.group == "model"]
     short = api.aliases(models, NAME)
+    beside = next((list(each.beside) for each in verdict.findings if each.change is not None), [])
     show.table(
         f"{verdict.measure[:1].upper()}{verdict.measure[1:]}, paired by seed",
-        ("", "candidate", "before", "now", "differ-\nence", "p", "± std\nnow", "detect-\nable"),
+        (
+            *("", "candidate", "before", "now", "differ-\nence", "p"),
+            *(f"{title}\nnow" for title in beside),
+            *("± std\nnow", "detect-\nable"),
+        ),
         [
             (
                 finding.status,
@@ -184,14 +207,15 @@ def _print(verdict: "Verdict") -> None:
                 show.number(change.after.mean),
                 f"{change.difference:+.4f}",
                 show.number(change.p, 3),
+                *(show.number(mean) for _, mean in finding.beside.values()),
                 show.number(change.after.std),
                 show.number(change.detectable, 3),
             )
             for finding in verdict.findings
             if (change := finding.change) is not None
         ],
-        right=range(2, 8),
-        spare=(6, 7),
+        right=range(2, 8 + len(beside)),
+        spare=(6 + len(beside), 7 + len(beside)),
         prose=1,
     )
     show.table(

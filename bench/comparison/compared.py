@@ -147,7 +147,7 @@ def _check(a: Contender, b: Contender) -> None:
 def _compared(a: Contender, b: Contender, found: Comparison, first: Scored, second: Scored) -> Compared:
     left, right = a.study.material.dataset, b.study.material.dataset
     rules = dict.fromkeys(each.rare.words for each in (left, right) if each.rare is not None)
-    notes = list(rules)
+    notes = [*rules, *a.study.limits["test"].words()] if TASKS[left.task].by_class else list(rules)
     if not same_training_rows(a, b):
         notes.append("The two were trained on different rows, so only the test set pairs them.")
     notes += [

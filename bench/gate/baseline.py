@@ -13,7 +13,7 @@ from bench.evaluation.protocol import Protocol
 from bench.files import atomic
 from bench.gate.rows import PinnedRows
 from bench.identity import PINNED, KeyGroup, only
-from bench.measures import Measure
+from bench.measures import Measure, score
 from bench.metrics import Summary, summarise
 from bench.specs import DEFAULT_TASK, MLP, AnyCandidate, ExtractionSettings, Spec, TextCandidate
 from bench.tasks import TASKS
@@ -47,13 +47,27 @@ class Repeats(Spec):
 
 
 class Pinned(Spec):
-    """What is checked. `origin` says where the candidates came from, in words."""
+    """What is checked. `origin` says where the candidates came from, in words.
+
+    `measure` is by what they are compared, by name; None is the first of the data set's task.
+    """
 
     origin: str
     dataset: DatasetRequest
     extraction: ExtractionSettings
     protocol: Repeats
     candidates: Annotated[tuple[AnyCandidate, ...], Field(min_length=1)]
+    measure: str | None = None
+
+    @property
+    def score(self) -> Measure:
+        """By what they are compared."""
+        return TASKS[self.dataset.task].measure if self.measure is None else score(self.measure)
+
+    @property
+    def beside(self) -> tuple[Measure, ...]:
+        """What is shown beside it: the task's other measures."""
+        return tuple(each for name in TASKS[self.dataset.task].measures if (each := score(name)) != self.score)
 
     def at_home(self, data_home: str | None) -> "Pinned":
         """The same with another folder of data sets; as it is where it is None."""
@@ -115,7 +129,8 @@ class ModelFacts(Spec):
 class CandidateScores(Spec):
     """Scores by seed over all rows, and by seed and fold; empty where its training diverged.
 
-    They are by the first measure of the data set's task, which is macro-F1 in classification.
+    They are by the measure that is pinned, which is macro-F1 in classification unless another was asked for; `beside`
+    holds scores by seed of measures that are only shown, by name.
 
     `predicted` are the classes that each seed gave the rows, where those are pinned one by one (see `bench.gate.rows`).
     `name` describes the candidate for the reader of the file; the order is that of the pinned candidates.
@@ -125,6 +140,12 @@ class CandidateScores(Spec):
     f1: tuple[Finite, ...]
     folds: tuple[tuple[Finite, ...], ...]
     predicted: tuple[str, ...] = ()
+    beside: dict[str, tuple[Finite, ...]] = Field(default_factory=dict)
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Over seeds, of the measures that are only shown."""
+        return {name: summarise(values).mean for name, values in self.beside.items()}
 
     @property
     def summary(self) -> Summary:
@@ -146,7 +167,7 @@ class Baseline(Spec):
     @property
     def measure(self) -> Measure:
         """What the scores are."""
-        return TASKS[self.pinned.dataset.task].measure
+        return self.pinned.score
 
     def at_home(self, data_home: str | None) -> "Baseline":
         """See `Pinned.at_home`."""
@@ -261,6 +282,8 @@ def write(path: Path, baseline: Baseline) -> None:
     }
     if baseline.pinned.protocol.classes == "all":
         del content["pinned"]["protocol"]["classes"]
+    if baseline.pinned.measure is None:
+        del content["pinned"]["measure"]
     with atomic(path) as temporary:
         temporary.write_text(_text(content) + "\n", encoding="utf-8")
 

@@ -9,6 +9,7 @@ from bench.errors import BenchError
 from bench.gate.baseline import Baseline, Pinned, Repeats
 from bench.gate.judge import Finding, Verdict, judge, judge_data, judge_rows
 from bench.gate.measure import data_of, fresh_store, look, measure
+from bench.measures import score
 from bench.progress import SILENT, Progress
 from bench.study.baselines import ScoredRecord
 from bench.study.cascades import CascadeRecord
@@ -78,7 +79,13 @@ def measured(
 
 
 def from_study(
-    home: Path, study: str, trials: Sequence[str] = (), max_train: int | None = None, max_test: int | None = None
+    home: Path,
+    study: str,
+    trials: Sequence[str] = (),
+    max_train: int | None = None,
+    max_test: int | None = None,
+    *,
+    measure: str | None = None,
 ) -> Pinned:
     """What a check of a study's candidates needs; no data is loaded.
 
@@ -89,10 +96,18 @@ def from_study(
             front of more than five what has such a name: for a cascade that is recommended, its stages.
         max_train: A subset of the study's training rows.
         max_test: A subset of its test rows, whose fingerprint alone is checked.
+        measure: By what candidates are compared; None is the first of the data set's task.
 
     Raises:
-        BenchError: there is no such study or trial.
+        BenchError: there is no such study, trial or measure.
     """
+    if measure is not None:
+        asked = score(measure)
+        if asked.counted is None or asked.sign < 0:
+            raise BenchError(
+                f"A check compares predicted classes, of which more is better by its measure: {asked.title} is none."
+            )
+        measure = asked.name
     journal, request = searched(home, study)
     front_alone = not trials
     if not trials:
@@ -122,6 +137,7 @@ def from_study(
             classes="held",
         ),
         candidates=tuple(record.candidate for record in records.values()),
+        measure=measure,
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -37,6 +37,8 @@ class Finding:
     status: Status
     detail: str
     change: Change | None = None
+    beside: Mapping[str, tuple[float | None, float]] = field(default_factory=dict)
+    """Means of measures that are only shown, by title: of the baseline (None of earlier versions'), and now."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,7 +115,8 @@ def judge(
         of_model = _model(name, baseline.models[name], now.models[name], tolerance, fail_on_latency)
         findings += map(_of_other_rows, of_model) if rows_went else of_model
     findings.sort(key=lambda finding: ("data", "model", "latency").index(finding.group))
-    same_rows = baseline.data.train == now.data.train and baseline.pinned.protocol == now.pinned.protocol
+    same = [(each.data.train, each.pinned.protocol, each.measure) for each in (baseline, now)]
+    same_rows = same[0] == same[1]
     findings += _quality(baseline, now, same_rows=same_rows)
     software = _changed(baseline.software, now.software)
     findings.append(Finding("software", "versions", "note" if software else "passed", software or "equal"))
@@ -216,16 +219,22 @@ def _quality(baseline: Baseline, now: Baseline, *, same_rows: bool) -> list[Find
     if not same_rows:
         old, new, protocol = baseline.rows, now.rows, now.pinned.protocol
         rows = 0 if old is None or new is None else len(stayed(old, new)[0])
-        if old is None or new is None or baseline.pinned.protocol != protocol or 2 * rows < baseline.data.train.rows:
-            words = "not compared: the rows or the folds are others than the baseline's"
+        if (
+            old is None
+            or new is None
+            or baseline.pinned.protocol != protocol
+            or baseline.measure != now.measure
+            or 2 * rows < baseline.data.train.rows
+        ):
+            words = "not compared: the rows, the folds or the measure are others than the baseline's"
             return [Finding("quality", describe(each), "skipped", words) for each in pairs]
-        score = score_by(now.pinned.dataset.task, protocol.classes)
+        score = score_by(now.measure, protocol.classes)
         both = [(before, after) for before, after in pairs.values() if after.f1]
         trained = [on_stayed(old, new, before.predicted, after.predicted, score) for before, after in both]
         where = f" on the {rows} of {baseline.data.train.rows} rows that stayed"
     found = iter(changes(trained, rows))
     findings = []
-    for candidate, (_, after) in pairs.items():
+    for candidate, (before, after) in pairs.items():
         if not after.f1:
             findings.append(Finding("quality", describe(candidate), "failed", "its training diverges"))
             continue
@@ -233,7 +242,10 @@ def _quality(baseline: Baseline, now: Baseline, *, same_rows: bool) -> list[Find
         # what cannot be compared has not been shown to hold
         status: Status = "passed" if math.isfinite(change.difference) and not change.fell else "failed"
         words = in_words(change, now.measure.title + where)
-        findings.append(Finding("quality", describe(candidate), status, words, change))
+        beside = {each.title: (before.means.get(each.name), after.means[each.name]) for each in now.pinned.beside}
+        for title, (then_mean, mean) in beside.items():
+            words += f"; {title} {'–' if then_mean is None else f'{then_mean:.4f}'} → {mean:.4f}"
+        findings.append(Finding("quality", describe(candidate), status, words, change, beside))
     return findings
 
 

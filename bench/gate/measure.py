@@ -28,7 +28,6 @@ from bench.gate.baseline import (
     Data,
     ModelFacts,
     Pinned,
-    Repeats,
     RowsDigest,
     describe,
     slots_by_model,
@@ -127,7 +126,7 @@ def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> 
     with progress.task("train", len(pinned.candidates), "candidates") as task:
         scores = []
         for candidate in pinned.candidates:
-            scores.append(_scores(scorer, candidate, pinned.protocol))
+            scores.append(_scores(scorer, candidate, pinned))
             task.advance()
     return Baseline(
         pinned=pinned,
@@ -184,15 +183,14 @@ def _sketch(
     return tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in values)
 
 
-def _scores(scorer: Scorer, candidate: AnyCandidate, repeats: Repeats) -> CandidateScores:
+def _scores(scorer: Scorer, candidate: AnyCandidate, pinned: Pinned) -> CandidateScores:
     try:
         repetitions = scorer.scored(candidate, "search").repetitions
     except DivergedError:
         return CandidateScores(name=describe(candidate), f1=(), folds=())
     dataset, protocol = scorer.dataset, scorer.protocol
     task, train = TASKS[dataset.task], dataset.train
-
-    score = score_by(dataset.task, repeats.classes)
+    score = score_by(pinned.score, pinned.protocol.classes)
 
     def value(rows: np.ndarray, predicted: np.ndarray) -> float:
         return round(score(train.labels[rows], predicted, dataset.labels), DIGITS)
@@ -205,8 +203,12 @@ def _scores(scorer: Scorer, candidate: AnyCandidate, repeats: Repeats) -> Candid
         for repetition in repetitions
     )
     whole = tuple(value(repetition.rows, repetition.predicted) for repetition in repetitions)
+    beside = {
+        each.name: tuple(round(repetition.predictions.value(each), DIGITS) for repetition in repetitions)
+        for each in pinned.beside
+    }
     by_row = () if dataset.sides is None else tuple(written(each.predicted) for each in repetitions)
-    return CandidateScores(name=describe(candidate), f1=whole, folds=by_fold, predicted=by_row)
+    return CandidateScores(name=describe(candidate), f1=whole, folds=by_fold, predicted=by_row, beside=beside)
 
 
 def software() -> dict[str, str]:

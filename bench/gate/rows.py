@@ -14,7 +14,7 @@ from bench.datasets.dataset import Dataset
 from bench.datasets.sides import Sides, joined, parted
 from bench.evaluation.protocol import Protocol, folds
 from bench.gate.rule import RepeatedF1
-from bench.measures import F1, Predictions
+from bench.measures import F1, Measure, Predictions
 from bench.specs import Spec
 from bench.tasks import TASKS
 
@@ -96,9 +96,8 @@ Score = Callable[[np.ndarray, np.ndarray, tuple[str, ...]], float]
 """From classes, predicted classes and the names of classes to a score."""
 
 
-def score_by(task: str, classes: Literal["all", "held"]) -> Score:
-    """The first measure of a task; of macro-F1, over all classes that are named or over those that rows hold."""
-    measure = TASKS[task].measure
+def score_by(measure: Measure, classes: Literal["all", "held"]) -> Score:
+    """Scores by a measure; macro-F1 over all classes that are named, or over those that rows or predictions hold."""
 
     def score(truth: np.ndarray, predicted: np.ndarray, names: tuple[str, ...]) -> float:
         said = Predictions(truth, predicted, names)

@@ -50,6 +50,7 @@ def update(
     study: str | None = None,
     trials: Sequence[str] = (),
     subset: tuple[int | None, int | None] = (None, None),
+    measure: str | None = None,
     data_home: str | None = None,
     trust_remote_code: bool = False,
     progress: Progress = SILENT,
@@ -66,7 +67,7 @@ def update(
         sides = None if old.rows is None else old.rows.sides
     else:
         journal = searched(home, study)[0]
-        pinned, recorded = from_study(home, study, trials, *subset), journal.settings["models"]
+        pinned, recorded = from_study(home, study, trials, *subset, measure=measure), journal.settings["models"]
         sides = placing.placed(journal.note(placing.NOTE))
     new = measured(
         pinned.at_home(data_home),

@@ -261,6 +261,19 @@ def _measure(name: str) -> Measure | None:
     return replace(row, name=f"{row.name}.{only}", title=label, heading=label, only=only)
 
 
+def score(name: str) -> Measure:
+    """The measure of that name that is no cost, ``MEASURE`` or ``MEASURE.CLASS``.
+
+    Raises:
+        BenchError: there is none.
+    """
+    found = _measure(name)
+    if found is None or found.is_cost:
+        known = (each.name for each in MEASURES.values() if not each.is_cost)
+        raise BenchError(f"There is no measure '{name}' of predictions: {nearest(name, known)}")
+    return found
+
+
 def check_classes(objectives: Iterable[Objective], labels: Sequence[str]) -> None:
     """Raise BenchError where an objective is of a class that the data has not."""
     for each in objectives:
