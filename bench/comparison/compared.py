@@ -146,8 +146,7 @@ def _check(a: Contender, b: Contender) -> None:
 
 def _compared(a: Contender, b: Contender, found: Comparison, first: Scored, second: Scored) -> Compared:
     left, right = a.study.material.dataset, b.study.material.dataset
-    rules = dict.fromkeys(each.rare.words for each in (left, right) if each.rare is not None)
-    notes = [*rules, *a.study.limits["test"].words()] if TASKS[left.task].by_class else list(rules)
+    notes = []
     if not same_training_rows(a, b):
         notes.append("The two were trained on different rows, so only the test set pairs them.")
     notes += [
@@ -158,6 +157,9 @@ def _compared(a: Contender, b: Contender, found: Comparison, first: Scored, seco
     backends = {str(identity.get("backend")) for side in (a, b) for identity in side.study.material.identities.values()}
     if len(backends) > 1:
         notes.append(f"The hidden states come from different backends: {', '.join(sorted(backends))}.")
+    notes += dict.fromkeys(each.rare.words for each in (left, right) if each.rare is not None)
+    if "test" in a.study.limits:
+        notes += a.study.limits["test"].words()
     test = tuple(paired(each, first, second) for each in found.by_measure)
     task, told_apart = _task(a), None
     if task.by_class:
