@@ -85,6 +85,12 @@ _ROWS = (
         see=("interval",),
     ),
     Term(
+        "lower end",
+        "What a score keeps in 95 of 100 draws of the predicted rows and of a repetition: an interval's lower end.",
+        also=("low", "f1_low"),
+        see=("interval", "redraw"),
+    ),
+    Term(
         "mean ± std",
         "Over repetitions (search) or seeds (test): the mean, and the standard deviation with n − 1.",
         also=("mean", "std", "±", "spread"),
