@@ -26,6 +26,8 @@ NAMED: dict[str, Callable[[Counts], Floats]] = {"f1": macro_f1, "accuracy": accu
 
 LEAST, MOST = 2_000, 20_000
 """Draws of an interval."""
+WIDEST = 0.7
+"""The least shape of a unit's weight."""
 # About how many numbers a block of draws may hold.
 BLOCK = 1 << 22
 
@@ -133,28 +135,26 @@ def _interval(
         sign * np.mean([value(patterns.counted(said, rows))[0] for said in system])
         for sign, system in zip(signs, patterns.predictions, strict=True)
     )
-    values = [
-        _drawn(patterns, signs, value, unseen, rng, size, _shape(patterns.units, level))
-        for size in blocks(draws, patterns.size)
-    ]
+    shapes = _shapes(patterns.units_by_class, level)
+    values = [_drawn(patterns, signs, value, unseen, rng, size, shapes) for size in blocks(draws, patterns.size)]
     one = float(observed)
     low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
     # unseen rows pull a statistic away from its bounds, which all rows together may have reached
     return Interval(one, min(one, float(low)), max(one, float(high)))
 
 
-def _shape(units: int, level: float) -> float:
-    """The shape of the gamma distribution by which each unit is weighed.
+def _shapes(units: Floats, level: float) -> Floats:
+    """The shape of the gamma distribution by which each unit is weighed, by class, from units of each class [classes].
 
     A mean under Dirichlet(a, …, a) weights of n units has the variance s²(n − 1)/n / (na + 1): this a makes the
-    interval as wide as that of Student's t, which matters below a hundred units.
+    interval as wide as that of Student's t, which matters below a hundred units; below eight it is held at `WIDEST`.
     """
     from scipy.stats import norm, t
 
-    if units < 3:
-        return 1.0
-    wider = float(t.ppf((1 + level) / 2, units - 1) / norm.ppf((1 + level) / 2)) ** 2
-    return max(((units - 1) / wider - 1) / units, 0.05)
+    several = np.maximum(units, 2)
+    wider = (t.ppf((1 + level) / 2, several - 1) / norm.ppf((1 + level) / 2)) ** 2
+    shapes: Floats = np.clip(((several - 1) / wider - 1) / several, WIDEST, 1)
+    return shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +177,7 @@ class _Unseen:
     def of(cls, patterns: Patterns) -> "_Unseen":
         """Half of it is as rows are in the mean over classes; half may as well have any outcome."""
         onehot, counts = patterns.onehot, patterns.counts.astype(np.float64)
-        rows = counts @ onehot
+        rows = patterns.rows_by_class
         there = rows > 0
         hit = np.stack([each == patterns.labels for each in patterns.predictions])  # [systems, seeds, P]
         right = np.array(list(product((True, False), repeat=len(hit))))
@@ -189,7 +189,8 @@ class _Unseen:
         elsewhere = np.tile(rows * hit.shape[0] * hit.shape[1] + said, (len(rows), 1))
         np.fill_diagonal(elsewhere, 0)
         elsewhere /= np.maximum(elsewhere.sum(1, keepdims=True), 1)
-        return cls(right, shapes, patterns.rows_by_unit, elsewhere)
+        size = rows / np.maximum(patterns.units_by_class, 1)
+        return cls(right, shapes, size, elsewhere)
 
 
 def _drawn(
@@ -199,10 +200,10 @@ def _drawn(
     unseen: _Unseen,
     rng: np.random.Generator,
     draws: int,
-    shape: float,
+    shapes: Floats,
 ) -> Floats:
     """The sum of the systems' statistics of so many draws, each with its sign."""
-    weights = patterns.weighed(rng, draws, shape)
+    weights = patterns.weighed(rng, draws, shapes)
     cells = unseen.size * rng.standard_gamma(unseen.shapes, size=(draws, *unseen.shapes.shape))
     # what is not seen says how a class is predicted, and nothing of how frequent it is
     rows = weights @ patterns.onehot

@@ -63,13 +63,18 @@ class Patterns:
         return max(len(self.counts), 0 if self.groups is None else self.units)
 
     @property
-    def rows_by_unit(self) -> Floats:
-        """Rows of each class in a unit that has any of it, in the mean, [classes]."""
+    def rows_by_class(self) -> Floats:
+        """Rows of each class, [classes]."""
+        rows: Floats = self.counts @ self.onehot
+        return rows
+
+    @property
+    def units_by_class(self) -> Floats:
+        """Units that have a row of each class, [classes]."""
         if self.groups is None:
-            return np.ones(self.classes)
-        held = self.groups @ self.onehot
-        mean: Floats = held.sum(0) / np.maximum((held > 0).sum(0), 1)
-        return mean
+            return self.rows_by_class
+        held: Floats = (self.groups @ self.onehot > 0).sum(axis=0)
+        return held
 
     @property
     def onehot(self) -> Floats:
@@ -81,12 +86,18 @@ class Patterns:
         table: Floats = np.eye(self.classes)[chosen]
         return table
 
-    def weighed(self, rng: np.random.Generator, draws: int, shape: float) -> Floats:
-        """Rows that each pattern stands for where every unit's weight is drawn from Gamma(shape), [draws, P]."""
+    def weighed(self, rng: np.random.Generator, draws: int, shapes: Floats) -> Floats:
+        """Rows that each pattern stands for where units have random weights, [draws, P].
+
+        A unit's weight is 1 in the mean and drawn from a gamma distribution of its class's shape, [classes]; of a group
+        of several classes, of the mean over its rows.
+        """
+        own = shapes[self.labels]
         if self.groups is None:
             # the sum of so many gammas is one gamma
-            return rng.standard_gamma(shape * self.counts, size=(draws, len(self.counts))) / shape
-        return self._of_groups(rng.standard_gamma(shape, size=(draws, self.units)) / shape)
+            return rng.standard_gamma(own * self.counts, size=(draws, len(self.counts))) / own
+        of_groups = (self.groups @ own) / self.groups.sum(axis=1)
+        return self._of_groups(rng.standard_gamma(of_groups, size=(draws, self.units)) / of_groups)
 
     def swapped(self, rng: np.random.Generator, draws: int) -> Floats:
         """Rows of each pattern that are swapped where every unit is with probability one half, [draws, P]."""

@@ -19,7 +19,7 @@ Every share has a 95 % interval (Clopper and Pearson).
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,6 @@ BETTER = tuple(
     Setting(f"four classes, 600 + {test:,}, fusions see {gain:.0%} less noise", FOUR, 600, test, gain=gain)
     for test, gain in ((600, 0.1), (600, 0.2), (2000, 0.1))
 )
-TIMES = 2
-"""So many times as many draws of test sets as searches: they take milliseconds."""
 
 
 def share(held: list[bool]) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def share(held: list[bool]) -> dict[str, Any]:
 
 def covered(world: World, simulations: int) -> dict[str, Any]:
     held: dict[str, list[bool]] = defaultdict(list)
-    for seed in range(simulations * TIMES):
+    for seed in range(simulations):
         drawn = world.drawn(seed)
         rows, options = (drawn.labels, drawn.a), {"seed": seed, "groups": drawn.groups}
         found = bootstrap_interval(*rows, world.classes, "f1", **options)
@@ -128,19 +126,23 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=400)
+    parser.add_argument("--parts", nargs="+", default=["coverage", "searches", "power"], help="others stay as they are")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    found: dict[str, Any] = {"simulations": given.simulations, "level": LEVEL}
-    for part, way, worlds in (
-        ("coverage", covered, (*WORLDS, *other_profiles())),
-        ("searches", searched, EQUAL),
-        ("power", searched, BETTER),
-    ):
-        found[part] = {}
+    found: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
+    found |= {"simulations": given.simulations, "level": LEVEL}
+    parts: dict[str, tuple[Any, Sequence[World | Setting]]] = {
+        "coverage": (covered, (*WORLDS, *other_profiles())),
+        "searches": (searched, EQUAL),
+        "power": (searched, BETTER),
+    }
+    for part in given.parts:
+        way, worlds = parts[part]
         simulations = given.simulations if part != "power" else max(1, given.simulations // 4)
+        found[part] = {}
         for world in worlds:
             name = world.name + (", other profiles" if isinstance(world, World) and world.others else "")
-            found[part][name] = way(world, simulations)  # type: ignore[operator]
+            found[part][name] = way(world, simulations)
             # a run that is cut off leaves what it had
             given.out.write_text(json.dumps(found, indent=2) + "\n")
     print("\n".join(lines(found)))
