@@ -94,7 +94,7 @@ def test_equal_groups_swap_as_rows_do() -> None:
     assert other.error == pytest.approx(one.error, rel=0.1)
     first = paired_interval(labels, a, b, 3, seed=0)
     second = paired_interval(*many, 3, seed=1, groups=np.repeat(np.arange(20), 10))
-    assert (second.low, second.high) == pytest.approx((first.low, first.high), abs=0.02)
+    assert (second.low, second.high) == pytest.approx((first.low, first.high), abs=0.05)
 
 
 def test_what_is_no_function_of_counts_takes_groups_whole() -> None:

@@ -1,6 +1,6 @@
 """How often intervals hold the truth, and how often a search of equal candidates calls one better. Writes, prints.
 
-    python tests/perf/verdicts.py --simulations 400     # writes docs/design/verdicts.json, in twenty minutes
+    python tests/perf/verdicts.py --simulations 400     # writes docs/design/verdicts.json, in an hour of a busy core
     python tests/perf/verdicts.py --simulations 20 --out FILE
 
 `coverage`: of 95 % intervals over test rows or groups (`worlds.py`), of macro-F1, of accuracy, and of the difference of
