@@ -5,6 +5,7 @@ it gives. `home` is a folder of runs, or a `Home` that also says where the store
 what a call needs is imported when it is called.
 """
 
+from bench.api.bundles import bundle, verify_bundle
 from bench.api.gate import check, new_baseline
 from bench.api.overview import (
     aliases,
@@ -43,6 +44,7 @@ __all__ = [
     "Home",
     "Searched",
     "aliases",
+    "bundle",
     "check",
     "check_address",
     "compare",
@@ -79,5 +81,6 @@ __all__ = [
     "study_overview",
     "terms",
     "told",
+    "verify_bundle",
     "verify_store",
 ]

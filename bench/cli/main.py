@@ -30,8 +30,9 @@ COMMANDS = {
     "search": "Search, and confirm the front on the test set.",
     "space": "Check search spaces.",
     "store": "List, verify, prune or export what is stored.",
-    "study": "Show, rename or delete a study.",
+    "study": "Show, rename, delete or bundle a study.",
     "ui": "Open MLflow's UI on the tracking store.",
+    "verify": "Compute the tables of a bundled study again.",
 }
 """What each does. It stands in the module of its name, which is imported when the command is asked for."""
 MODULES = {"list": "listing"}

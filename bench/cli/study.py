@@ -18,7 +18,7 @@ AGREE = option("--yes", is_flag=True, help="Do not ask.")
 
 @click.group()
 def study() -> None:
-    """Look at a study, rename or delete it; bench list studies has all."""
+    """Look at a study, rename, delete or bundle it; bench list studies has all."""
 
 
 @study.command("show")
@@ -117,3 +117,24 @@ def rename(name: str, new: str, home: Path | None, tracking_uri: str | None, no_
         terminal.json_out({"study": new, "before": name, "runs": runs})
     else:
         terminal.echo(f"'{name}' is '{new}' now, in {counted(runs, 'run')} of the tracking store as well.")
+
+
+@study.command()
+@click.argument("name", metavar="STUDY", shell_complete=completers.studies)
+@option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file.  [default: STUDY.zip]")
+@options.home_option
+@options.json_option
+def bundle(name: str, out: Path | None, home: Path | None, as_json: bool) -> None:
+    """Write STUDY as one file that `bench verify` computes again, without models and texts.
+
+    In it: settings and journal, what every classifier said of every row, labels and groups, versions, tables, hashes.
+    The journal names the data file and what its rows are called, as the search did.
+    """
+    from bench.cli import show
+
+    path = api.bundle(name, out, home=home, progress=show.progress())
+    if as_json:
+        terminal.json_out({"study": name, "file": str(path)})
+        return
+    terminal.echo(f"{path}: whoever has it can compute its tables again:")
+    terminal.command("bench", "verify", str(path))
