@@ -38,7 +38,7 @@ def _print(found: "Contents", home: Path | None) -> None:
     tried = sum(counts[state] for state in ("complete", "pruned", "failed"))
     lines = {
         "study": found.name,
-        "data": request.dataset.name,
+        "data": request.dataset.title,
         "models": ", ".join(found.models),
         "space": f"{request.space_name}, sampler {request.space.sampler.name}",
         "candidates": f"{tried} tried of {request.trials}: {counts['complete']} scored, {counts['pruned']} pruned, "
@@ -50,20 +50,21 @@ def _print(found: "Contents", home: Path | None) -> None:
     lines["files"] = ", ".join(f"{path} ({show.size(count)})" for path, count in found.files.items())
     show.facts(lines)
     terminal.echo()
-    score = request.space.objectives.score
+    score, beside = request.space.objectives.score, request.space.objectives.beside
     show.table(
         "Front, by search scores",
-        ("trial", "which is", score.short, "ms/text"),
+        ("trial", "which is", score.short, *(f"{each.short} mean" for each in beside), "ms/text"),
         [
             (
                 each.id,
                 ", ".join(role for role, which in found.roles.items() if which == each.id),
                 score.measure.shown(each.metrics.get(score.name)),
+                *(one.shown(each.metrics.get(f"{one.name}_mean")) for one in beside),
                 f"{each.metrics['latency_ms']:.2f}",
             )
             for each in found.found
         ],
-        right=(2, 3),
+        right=range(2, 4 + len(beside)),
     )
     show.candidates("What they are", *api.told(found.named, show.room(), found.models))
     terminal.echo("Test scores, figures and mistakes:")
