@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from bench.gate.baseline import describe
 from bench.heads import Job, fit, predict_subsets
 from bench.heads.inner import inner_folds
-from bench.heads.mlp import BEYOND, INNER_FOLDS, RATES, UNTUNED
+from bench.heads.mlp import BEYOND, INNER_FOLDS, RATE, UNTUNED
 from bench.space.candidates import Shape
 from bench.space.enumeration import is_finite, members
 from bench.space.files import load, spaces_folder
@@ -53,7 +53,7 @@ def by_plain_loops(x: torch.Tensor, labels: np.ndarray, job: Job, head: MLP) -> 
     """The rate as one would write it first."""
     train, known = x[job.train].double(), torch.from_numpy(labels[job.train])
     folds = inner_folds(known, None, INNER_FOLDS, job.seed)
-    rates = np.geomspace(*RATES, head.epochs // INNER_FOLDS)
+    rates = np.full(head.epochs // INNER_FOLDS, RATE)
     losses = np.zeros(len(rates))
     for fold in range(INNER_FOLDS):
         inside, outside = folds != fold, folds == fold
@@ -146,7 +146,7 @@ def test_where_nothing_can_be_held_out_the_rate_is_the_papers() -> None:
 
 def test_every_source_of_late_fusion_has_a_rate_of_its_own() -> None:
     x, labels = data(2.0)
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(ROWS, 200, generator=torch.Generator().manual_seed(0))
     sources = (SOURCE, Source(model="n", layer=0, pooling="mean"))
     candidate = Candidate(sources=sources, fusion="late", head=TUNED)
     (found,) = fit([x, noise], labels, CLASSES, [JOB], candidate)

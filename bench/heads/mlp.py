@@ -2,15 +2,14 @@
 
 Where it is ``"tuned"``, it is found on the training rows. How far Adam has gone (rate times steps) decides nearly alone
 how much a head has learned and when it begins to learn by heart; whether it goes there in many small steps or in few
-larger ones matters little (docs/design/mlp.md has the tables). So three inner folds are trained side by side, for a
-third of the epochs at most, which costs about one fit, at rates that grow from `RATES[0]` to `RATES[1]`; once they have
-gone `BEYOND` times as far as where the log-loss of the held-out rows was least, they stop. The head then goes that far
-on all training rows in all of its epochs. Rows of one group are held out together.
+larger ones matters little (docs/design/mlp.md has the tables). So three inner folds are trained side by side at `RATE`,
+for a third of the epochs at most, which costs about one fit; once they have gone `BEYOND` times as far as where the
+log-loss of the held-out rows was least, they stop. The head then goes that far on all training rows in all of its
+epochs. Rows of one group are held out together.
 """
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,9 +20,7 @@ from bench.heads.weights import class_weights
 from bench.specs import MLP, TUNED
 
 INNER_FOLDS = 3
-RATES = 4e-4, 1.6e-2
-"""Of the first and of the last epoch of a search for the rate; each epoch between grows by the same factor."""
-
+RATE = 4e-3
 BEYOND = 1.5
 UNTUNED = 1e-4
 """The rate where no row can be held out: the paper's."""
@@ -84,13 +81,12 @@ def _tuned_together(problem: Problem, jobs: tuple[Job, ...], weights: list[Tenso
         heads = Perceptrons(problem, [parts[n] for n in numbers], [weights[owners[n]] for n in numbers])
         held_out = [torch.from_numpy(parts[n].predict).to(problem.device) for n in numbers]
         runs.append((torch.tensor([owners[n] for n in numbers]), heads, heads.held_out(held_out)))
-    rates = np.geomspace(*RATES, max(1, settings.epochs // INNER_FOLDS)).tolist()
-    gone = np.cumsum(rates).tolist()
-    losses = torch.zeros(len(jobs), len(rates), dtype=torch.float64)
+    gone = [RATE * (epoch + 1) for epoch in range(max(1, settings.epochs // INNER_FOLDS))]
+    losses = torch.zeros(len(jobs), len(gone), dtype=torch.float64)
     best = [0] * len(jobs)
-    for epoch, rate in enumerate(rates):
+    for epoch in range(len(gone)):
         for places, heads, rows in runs:
-            heads.epoch(rate)
+            heads.epoch(RATE)
             losses[:, epoch].index_add_(0, places, heads.losses(rows).cpu())
         for number, curve in enumerate(losses.tolist()):
             # what has ended stays as it is, although those beside it go on
@@ -111,7 +107,7 @@ def _tuned_together(problem: Problem, jobs: tuple[Job, ...], weights: list[Tenso
 
 
 def _ended(gone: Sequence[float], best: int, epoch: int) -> bool:
-    """Whether it has gone well beyond what was best, and a few epochs on: the first ones double the way each."""
+    """Whether it has gone well beyond what was best, and a few epochs on."""
     return epoch >= best + 3 and gone[epoch] >= BEYOND * gone[best]
 
 
