@@ -197,6 +197,18 @@ _ROWS = (
         also=("power", "80% power"),
     ),
     Term(
+        "verdict",
+        "Beside each single model that may be the best: better than all of them in every score, worse than one of "
+        "them, or open, which is all that these test rows can say.",
+        also=("better", "open", "against"),
+        see=("best-single", "p"),
+    ),
+    Term(
+        "retrained",
+        "A difference out of fold, as wide as models trained on other such rows would have it; the test set's is of "
+        "these trained pipelines.",
+    ),
+    Term(
         "labels",
         "What more labels would bring: the candidate trained on half of the rows, and on what the search trained it "
         "on, scored on the same rows; beyond these the error is taken to fall by a power of the number of rows.",
