@@ -19,7 +19,7 @@ TEX = str.maketrans(
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
-        "–": "--",
+        "–": 2 * "-",
         "−": "$-$",
         "Δ": r"$\Delta$",
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
