@@ -119,8 +119,6 @@ def test_every_command(called: Called) -> None:
     assert any(line.endswith(f" is ./{MODELS[0]}") for line in what), "aliases are explained"
     numbers = [str(record.number) for record in read(Path("mlruns"), STUDY).of("complete")]
     run("study", "show", STUDY)
-    run("cost", STUDY)
-    run("cost", STUDY, "--here")
     run("report", STUDY, "--trial", "best")
     run("compare", f"{STUDY}:best", f"{STUDY}:{numbers[0]}")
     run("export", STUDY, "--trial", numbers[0], "--out", "exported to a folder with a long name")
@@ -134,6 +132,8 @@ def test_every_command(called: Called) -> None:
     run("reproduce", "layers", "--dataset", DATA, *PLAIN, *layers)
     for words in ("models", "datasets", "fusions", "studies"):
         run("list", words)
+    run("study", "bundle", STUDY, "--out", "the study in one file, for whoever doubts a number.zip")
+    run("verify", "the study in one file, for whoever doubts a number.zip")
     run("explain")
     run("explain", "floor")
     run("doctor")
