@@ -57,7 +57,7 @@ def test_a_study_over_data_that_changed_is_refused(run: Run, store: Store, tmp_p
     run(dataset=request().dataset.model_copy(update={"name": str(file)}), trials=2)
     reopen(tmp_path, "s", store)
     file.write_text("text,label\n" + "\n".join(lines[:-1]))
-    with pytest.raises(BenchError, match="dataset_fingerprint"):
+    with pytest.raises(BenchError, match="lacks 1 row that the study has searched"):
         reopen(tmp_path, "s", store)
     with pytest.raises(BenchError, match="There is no study"):
         reopen(tmp_path, "t", store)

@@ -297,7 +297,11 @@ def record(number: int, candidate: Candidate, floor: float, ms: float, state: An
 
 
 @pytest.mark.parametrize(
-    ("by", "columns"), [("f1_floor", "f1_mean,f1_floor"), ("log_loss_worst", "log_loss_mean,log_loss_worst")]
+    ("by", "columns"),
+    [
+        ("f1_floor", "f1_mean,f1_floor,accuracy_mean"),
+        ("log_loss_worst", "log_loss_mean,log_loss_worst,f1_mean,accuracy_mean"),
+    ],
 )
 def test_the_screenings_columns_are_called_as_objectives_are(by: str, columns: str) -> None:
     table = SeenTable(objective(by), (seen(Source(model="a", layer=1, pooling="mean"), values=(0.7, 0.8)),), 10, 10)

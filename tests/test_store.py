@@ -7,7 +7,6 @@ import resource
 import shutil
 import signal
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from bench.cli import terminal
 from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.evaluation.ask import Ask
@@ -491,7 +491,7 @@ def test_a_shelf_that_fills_while_prune_asks_is_kept(tmp_path: Path, monkeypatch
         fill(shelf, [1])
         return True
 
-    monkeypatch.setattr(import_module("bench.cli.store"), "_agreed", agreed)
+    monkeypatch.setattr(terminal, "agreed", agreed)
     assert Store(tmp_path).prunable()
     assert CliRunner().invoke(cli, ["store", "prune"]).exit_code == 0
     assert shelf.rows() == 1

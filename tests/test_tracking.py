@@ -216,7 +216,9 @@ def shown_scores(runs: Sequence[Any], found: dict[str, Any]) -> None:
     (parent,) = (run for run in runs if run.data.tags["bench.kind"] == "study")
     nested = [run for run in runs if run is not parent]
     assert parent.data.tags["bench.recommended"] == found["selection"]["recommended"]
-    own = next(each for each in nested if each.data.tags.get("bench.trial") == parent.data.tags["bench.recommended"])
+    entries = [*found["front"], *found.get("cascades", {}).get("confirmed", ())]
+    recommended = next(each for each in entries if each["name"] == parent.data.tags["bench.recommended"])
+    own = next(each for each in nested if each.info.run_id == recommended["run_id"])
     for name in ("f1_mean", "accuracy_mean", "latency_ms", "confirm_f1_mean"):
         assert parent.data.metrics[name] == own.data.metrics[name]
     assert len({frozenset(run.data.params) for run in nested}) == 1

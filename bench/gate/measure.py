@@ -207,7 +207,9 @@ def _scores(scorer: Scorer, candidate: AnyCandidate, pinned: Pinned) -> Candidat
         each.name: tuple(round(repetition.predictions.value(each), DIGITS) for repetition in repetitions)
         for each in pinned.beside
     }
-    by_row = () if dataset.sides is None else tuple(written(each.predicted) for each in repetitions)
+    # rows come and go in files of classes (see `PinnedRows.of`)
+    told = dataset.sides is not None and task.by_class
+    by_row = tuple(written(each.predicted) for each in repetitions) if told else ()
     return CandidateScores(name=describe(candidate), f1=whole, folds=by_fold, predicted=by_row, beside=beside)
 
 

@@ -23,7 +23,15 @@ from bench.study.race import searched
 from bench.study.record import TrialRecord
 from bench.study.study import Study
 from bench.study.tables import cascades_csv, costs_csv, entries_csv, screening_csv
-from bench.study.writing import as_json, candidate_params, cascade_record, score_tables, scores_first, trial_record
+from bench.study.writing import (
+    as_json,
+    candidate_params,
+    cascade_record,
+    score_tables,
+    scores_first,
+    steps_of,
+    trial_record,
+)
 from bench.tracking import DESCRIPTION, Record, Tolerant
 from bench.version import __version__
 
@@ -180,6 +188,7 @@ class Logbook:
             subject, there = entry.candidate or entry.text, on_front.get(entry.name)
             key = f"baseline:{entry.name}:{'' if subject is None else subject.fingerprint()}"
             tables = self._tables(entry.name, entry.confirmed, self.dataset.test)
+            known = None if made is None else made.by_name.get(entry.name)
             if subject is not None:
                 tables["candidate.json"] = as_json(subject.model_dump(mode="json"))
             run = self.tracker.log(
@@ -188,6 +197,7 @@ class Logbook:
                     name=entry.name,
                     params=candidate_params(subject),
                     metrics=finite(entry.search) | dict(entry.costs) | confirmed_metrics(entry),
+                    steps=() if known is None else steps_of(known.values),
                     tags={"bench.state": "baseline", "bench.kind": "baseline", "bench.front": str(bool(there)).lower()},
                     artifacts=tables,
                 )

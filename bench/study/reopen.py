@@ -60,7 +60,8 @@ def reopen(
     confirmation = Confirmation(
         scorer, material.models, all_costs(journal, costs), request.space.objectives, progress, material.deepest
     )
-    return Study(name, request, journal, material, costs, scorer, *confirmation.run(journal), home=home)
+    found = confirmation.run(journal)
+    return Study(name, request, journal, material, costs, scorer, *found, home=home).closed(None)
 
 
 def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:

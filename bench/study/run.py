@@ -255,7 +255,8 @@ def _run(
     session = Session(seconds, stopped, trials.exhausted, tracker.uri, parent)
     asked = as_searched(request, prepared.study, material.models)
     study = Study(prepared.study, asked, journal, material, costs, scorer, *found, session=session, home=home)
-    return replace(study, session=replace(session, untracked=log.study(study)))
+    untracked = log.study(study)
+    return study.closed(replace(session, untracked=untracked))
 
 
 def _choose_cascades(

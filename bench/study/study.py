@@ -46,6 +46,10 @@ class Session:
     untracked: str | None = None
 
 
+COMPUTED = ("decision", "limits", "selection")
+"""What a study computes when it is first asked for, which takes its time."""
+
+
 @dataclass(frozen=True, repr=False)
 class Study:
     """A study whose `front`, `baselines` and `cascades` are confirmed.
@@ -126,6 +130,26 @@ class Study:
         cost = self.request.space.objectives.cost
         return sorted([*self.front, *self.cascades], key=lambda entry: cost.sign * -entry.value(cost))
 
+    def closed(self, session: Session | None) -> "Study":
+        """The same at its end: each entry has the run that was written of it after its confirmation.
+
+        What was computed of the study stays, since no score depends on this.
+        """
+        made, cascades = baselines(self.journal), chosen(self.journal)
+        runs = {} if made is None else {name: record.run_id for name, record in made.by_name.items()}
+        runs |= {} if cascades is None else cascades.runs
+
+        def known(entries: Sequence[Entry]) -> list[Entry]:
+            return [
+                replace(entry, run_id=runs[entry.name]) if entry.trial is None and entry.name in runs else entry
+                for entry in entries
+            ]
+
+        front, others, below = map(known, (self.front, self.baselines, self.cascades))
+        end = replace(self, session=session, front=front, baselines=others, cascades=below)
+        end.__dict__.update({name: self.__dict__[name] for name in COMPUTED if name in self.__dict__})
+        return end
+
     def whole(self, progress: Progress) -> "Study":
         """The same with all training rows that there are by now, to be trained on and not to be searched."""
         material = self.material.whole
@@ -196,8 +220,8 @@ class Study:
             "trials": self.trials,
             "limits": {side: each.to_json() for side, each in self.limits.items()},
             "objectives": {"maximize": list(objectives.maximize), "minimize": list(objectives.minimize)},
-            "front": [{"name": entry.name, **self._entry_json(entry)} for entry in self.front],
-            "baselines": {entry.name: self._entry_json(entry) for entry in self.baselines},
+            "front": [{"name": entry.name, **entry_json(entry)} for entry in self.front],
+            "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
             "selection": self.selection.to_json(),
             "decision": self.decision.to_json(),
             **({} if (made := self.considered) is None else {"cascades": cascades_json(made, self.cascades)}),
@@ -213,12 +237,6 @@ class Study:
             "warnings": list(material.warnings),
             "stopped": session.stopped,
         }
-
-    def _entry_json(self, entry: Entry) -> dict[str, Any]:
-        """An entry; a baseline's run is only known when it is written down, which follows its confirmation."""
-        made = baselines(self.journal)
-        known = None if made is None else made.by_name.get(entry.name)
-        return entry_json(entry) | ({} if entry.trial is not None or known is None else {"run_id": known.run_id})
 
     def dataset_json(self) -> dict[str, Any]:
         """The data set that was searched."""

@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,16 @@ PARAMS = (
 """What every run of a candidate has; one of more sources has those too."""
 
 
+def steps_of(values: Mapping[str, Sequence[float]]) -> list[tuple[str, int, float]]:
+    """Measures' values in each repetition as steps of a run; what is not a number is left out."""
+    return [
+        (name, step, value)
+        for name, found in values.items()
+        for step, value in enumerate(found)
+        if math.isfinite(value)
+    ]
+
+
 def trial_record(record: TrialRecord, tables: Mapping[str, bytes]) -> Record:
     """A finished trial as one run: repetitions as steps, its `score_tables` as files."""
     return Record(
@@ -35,12 +45,7 @@ def trial_record(record: TrialRecord, tables: Mapping[str, bytes]) -> Record:
         name=f"trial-{record.number:04d}",
         params=candidate_params(record.candidate),
         metrics=scores_first(record.metrics) | {"seconds": record.seconds},
-        steps=[
-            (name, step, value)
-            for name, values in record.values.items()
-            for step, value in enumerate(values)
-            if math.isfinite(value)
-        ],
+        steps=steps_of(record.values),
         tags={
             "bench.state": record.state,
             "bench.trial": str(record.number),
