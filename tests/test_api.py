@@ -26,7 +26,8 @@ def test_the_readme_runs(tmp_path: Path, in_model_store: None, monkeypatch: pyte
     (study,) = study_names(tmp_path / "mlruns")
     found = bench.reopen(study)
     assert [entry.trial for entry in found.front] == [entry.trial for entry in names["found"].front]
-    assert found.choose("cheapest").number == found.front[0].trial
+    assert found.choose("cheapest").subject == found.front[0].candidate
+    assert all(entry.candidate is not None and entry.latency_ms > 0 for entry in found.front)
     assert set(found.baselines) >= {"best-single", "tfidf", "majority"}
     assert (tmp_path / "classifier" / "MLmodel").exists()
     assert found.report().page.exists()

@@ -109,7 +109,7 @@ def test_tfidf_is_on_the_front_is_chosen_compared_shipped_pinned_and_checked(
     monkeypatch.setattr("bench.packaging.timing.SECONDS", 0.2)
     study = run(MlflowTracker(tmp_path), trials=3, space=CASCADING)
     entry = study.front[0]
-    assert (entry.name, entry.trial, entry.text, entry.latency_ms) == ("tfidf", None, TFIDF, 0.1)
+    assert (entry.name, entry.trial, entry.candidate, entry.latency_ms) == ("tfidf", None, TFIDF, 0.1)
     assert study.trials["tried"] == 3, "it counts for no trial"
     beaten = [
         record for record in study.journal.of("complete") if record.metrics["f1_floor"] <= entry.search["f1_floor"]

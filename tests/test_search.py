@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.progress import SILENT
 from bench.space.schema import Choices, Screen, SearchSpace
-from bench.specs import MLP, ExtractionSettings, Ridge, fingerprint
+from bench.specs import MLP, Candidate, ExtractionSettings, Ridge, fingerprint
 from bench.store import Store
 from bench.study.journal import opened, read, studies_folder
 from bench.study.run import prepare, search, shared_threads
@@ -297,7 +297,7 @@ def test_a_study_resumed_after_every_trial_tries_what_an_undisturbed_one_does(ru
 
 def test_baselines_have_the_head_that_the_search_found_best(run: Run) -> None:
     result = run()
-    heads = {entry.candidate.head for entry in result.baselines if entry.candidate is not None}
+    heads = {entry.candidate.head for entry in result.baselines if isinstance(entry.candidate, Candidate)}
     assert heads == {MLP(hidden=32, learning_rate=1e-2, epochs=15)}
 
 

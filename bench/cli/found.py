@@ -45,7 +45,7 @@ def _told(study: "Study", short: Mapping[str, str]) -> tuple[Mapping[str, str], 
     named: dict[str, AnyCandidate | CascadeRecord] = {}
     names = _names(study, short)
     for entry in (*study.found, *study.baselines):
-        subject = entry.candidate or entry.text if entry.cascade is None else entry.cascade.record
+        subject = entry.candidate if entry.cascade is None else entry.cascade.record
         if subject is not None:
             named[names[entry.name]] = subject
     return api.told(named, show.room(), tuple(short), max(map(len, short.values())))

@@ -153,9 +153,8 @@ def _searched(study: Study, entry: Entry) -> Scored:
     """What was searched of an entry that is no mere reference."""
     if entry.cascade is not None:
         return study.scored(entry.cascade.record, "search")
-    subject = entry.candidate or entry.text
-    assert subject is not None
-    return study.scorer.scored(subject, "search")
+    assert entry.candidate is not None
+    return study.scorer.scored(entry.candidate, "search")
 
 
 def _folds(study: Study) -> dict[int, tuple[Fold, ...]]:

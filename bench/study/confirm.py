@@ -44,18 +44,18 @@ class Entry:
 
     Attributes:
         objectives: Of the study: they say which measures there are.
+        candidate: What it is; None of a cascade, and of a mere reference such as the majority class.
         search: Every aggregation of each measure.
         costs: By measure; none of a mere reference.
         interval: 95% of the task's measure on the test set, over its rows.
         comparison: With the single models; None of a baseline, and of an entry that is one of these singles.
         latency_estimated: The latency holds a share that was not measured.
         cascade: What else is known of a cascade, which has neither a candidate nor a trial.
-        text: The candidate that is a classifier of texts, which has no sources.
     """
 
     name: str
     kind: Literal["front", "cascade", "baseline", "single"]
-    candidate: Candidate | None
+    candidate: AnyCandidate | None
     trial: int | None
     run_id: str | None
     search: Mapping[str, float]
@@ -66,7 +66,6 @@ class Entry:
     comparison: Comparison | None = None
     latency_estimated: bool = False
     cascade: Tested | None = None
-    text: TextCandidate | None = None
 
     def __repr__(self) -> str:
         """Its name, what it is, and how it scores."""
@@ -79,12 +78,12 @@ class Entry:
     @property
     def subject(self) -> AnyCandidate | Cascade | None:
         """What was confirmed; None of a mere reference, such as the majority class."""
-        return self.candidate or self.text if self.cascade is None else self.cascade.record.cascade
+        return self.candidate if self.cascade is None else self.cascade.record.cascade
 
     @property
     def outside(self) -> bool:
         """Whether there are but its predictions."""
-        return self.text is not None and self.text.outside is not None
+        return isinstance(self.candidate, TextCandidate) and self.candidate.outside is not None
 
     @property
     def title(self) -> str:
@@ -228,7 +227,7 @@ class Confirmation:
         return Entry(
             name=name,
             kind=kind,
-            candidate=candidate if isinstance(candidate, Candidate) else None,
+            candidate=candidate,
             trial=record.number if isinstance(record, TrialRecord) else None,
             run_id=None if record is None else record.run_id,
             search=search,
@@ -237,7 +236,6 @@ class Confirmation:
             interval=self._interval(confirmed),
             objectives=self.objectives,
             latency_estimated=latency_estimated(self.costs, candidate),
-            text=candidate if isinstance(candidate, TextCandidate) else None,
         )
 
     def _cascade(self, record: CascadeRecord, resumable: Collection[str], trials: Sequence[Entry]) -> Entry:
@@ -315,9 +313,8 @@ class Confirmation:
         """What the search knows of an entry that is no mere reference."""
         if entry.cascade is not None:
             return cascade_searched(self.scorer, entry.cascade.record)
-        subject = entry.candidate or entry.text
-        assert subject is not None
-        return self.scorer.scored(subject, "search")
+        assert entry.candidate is not None
+        return self.scorer.scored(entry.candidate, "search")
 
 
 def _name(record: ScoredRecord) -> str:

@@ -161,7 +161,7 @@ class Deciding:
         known = [
             entry
             for entry in self.entries
-            if entry.candidate is None
+            if not isinstance(entry.candidate, Candidate)
             and entry.cascade is None
             and not entry.outside
             and entry.name not in (taken.title, MAJORITY)
@@ -254,7 +254,7 @@ def _what(entry: Entry) -> str:
         return f"first {stages[0]}{going}"
     if entry.outside:
         return OUTSIDE
-    return "words alone, no language model" if entry.candidate is None else _candidate(entry.candidate)
+    return _candidate(entry.candidate) if isinstance(entry.candidate, Candidate) else "words alone, no language model"
 
 
 def _in_words(by: Objective) -> str:

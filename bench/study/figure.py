@@ -8,6 +8,7 @@ from bench.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILI
 from bench.figures.labels import GAP, Align
 from bench.measures import AGGREGATIONS, Measure, Objective
 from bench.space.objectives import Objectives
+from bench.specs import Candidate, TextCandidate
 from bench.study.baselines import BEST_SINGLE, LATE_FUSION, SINGLE
 from bench.study.cascades import PREFIX
 from bench.study.confirm import Entry
@@ -213,7 +214,7 @@ def _baseline_rows(baselines: Sequence[Entry], x: Objective, y: Objective) -> It
         if entry.subject is None:
             continue
         kind = {BEST_SINGLE: Mark.BEST, LATE_FUSION: Mark.LATE}.get(entry.name, Mark.SINGLE)
-        if entry.text is not None:
+        if isinstance(entry.candidate, TextCandidate):
             kind = Mark.OUTSIDE if entry.outside else Mark.TEXT
         name = entry.name.removeprefix(SINGLE)
         own = {"number": name} if kind in {Mark.SINGLE, Mark.TEXT, Mark.OUTSIDE} else {}
@@ -221,13 +222,12 @@ def _baseline_rows(baselines: Sequence[Entry], x: Objective, y: Objective) -> It
 
 
 def _entry_row(entry: Entry, name: str, x: Objective, y: Objective) -> dict[str, Any]:
-    candidate = entry.candidate
+    candidate = entry.candidate if isinstance(entry.candidate, Candidate) else None
     low, high = entry.tested(y.measure)
-    plain = "" if entry.cascade is None else str(entry.subject)
     return {
         "name": name,
-        "sources": (plain or str(entry.text or "")) if candidate is None else " + ".join(map(str, candidate.sources)),
-        "operator": ("cascade" if plain else "") if candidate is None else candidate.fusion,
+        "sources": str(entry.subject or "") if candidate is None else " + ".join(map(str, candidate.sources)),
+        "operator": candidate.fusion if candidate is not None else "" if entry.cascade is None else "cascade",
         "x": entry.value(x),
         "y": entry.value(y),
         "search": _spread(y.measure, entry.search),

@@ -185,7 +185,7 @@ class Logbook:
         runs = {} if made is None else dict(made.runs)
         standing = set()
         for entry in study.baselines:
-            subject, there = entry.candidate or entry.text, on_front.get(entry.name)
+            subject, there = entry.candidate, on_front.get(entry.name)
             key = f"baseline:{entry.name}:{'' if subject is None else subject.fingerprint()}"
             tables = self._tables(entry.name, entry.confirmed, self.dataset.test)
             known = None if made is None else made.by_name.get(entry.name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.measures import cost_names
 from bench.metrics import finite
+from bench.specs import Candidate
 from bench.study.cascades import Chosen
 from bench.study.confirm import Entry
 from bench.study.verdicts import Comparison
@@ -14,7 +15,7 @@ from bench.study.verdicts import Comparison
 
 def entry_json(entry: Entry) -> dict[str, Any]:
     """One member of the front, or one baseline."""
-    candidate = entry.candidate
+    candidate = entry.candidate if isinstance(entry.candidate, Candidate) else None
     search = finite(entry.search)
     return {
         "trial": entry.trial,

@@ -50,8 +50,7 @@ def entries_frame(entries: Sequence[Entry]) -> "pd.DataFrame":
 def _described(entry: Entry) -> str:
     if entry.cascade is not None:
         return entry.cascade.record.in_words
-    subject = entry.candidate or entry.text
-    return "" if subject is None else in_words(subject)
+    return "" if entry.candidate is None else in_words(entry.candidate)
 
 
 def _flat(entry: Entry) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def _flat(entry: Entry) -> dict[str, Any]:
     values = entry_json(entry)
     test = {f"test_{key}": value for key, value in values["confirm"].items()}
     flat: dict[str, Any] = values["confirm"] | values | test
-    flat |= {"name": entry.name, "sources": str(entry.candidate or entry.text or "")}
+    flat |= {"name": entry.name, "sources": str(entry.candidate or "")}
     if entry.comparison is not None:
         flat["verdict"] = entry.comparison.verdict
         for each in entry.comparison.by_measure:
