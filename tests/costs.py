@@ -22,8 +22,8 @@ def made_up(model: str, *layer_ms: float, memory: float = 1.0) -> ModelCost:
     )
 
 
-def made_up_text(classifier: str, *_: object, **__: object) -> TextCost:
-    """A classifier of texts that takes a tenth of a millisecond, however busy the machine is."""
+def made_up_text(classifier: str, *_: object, ms: float = 0.1) -> TextCost:
+    """A classifier of texts that takes `ms` in a batch and more alone, however busy the machine is."""
     return TextCost(
-        classifier=classifier, texts=32, repeats=5, layer_ms=(0.1,), p50_ms=0.2, p95_ms=0.3, peak_memory_gb=0.01
+        classifier=classifier, texts=32, repeats=5, layer_ms=(ms,), p50_ms=2 * ms, p95_ms=3 * ms, peak_memory_gb=0.01
     )

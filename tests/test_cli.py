@@ -330,7 +330,7 @@ def test_killed_or_interrupted_at_any_moment_the_same_command_goes_on(
         assert {"trial", "sources", "fusion", "f1_mean", "f1_std", "f1_floor", "accuracy_mean", "latency_ms"} <= set(
             entry
         )
-        assert set(entry["sources"][0]) == {"model", "layer", "pooling"}
+        assert all(set(source) == {"model", "layer", "pooling"} for source in entry["sources"])
         wanted = {"f1_mean", "f1_std", "f1_floor", "accuracy_mean", "f1_ci95", "p_vs_best_single"}
         assert wanted <= set(entry["confirm"])
 

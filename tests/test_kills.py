@@ -22,6 +22,7 @@ from kills import FULL, STOPS, Ran, run
 from safetensors.numpy import load_file
 
 from bench.store import Store
+from bench.study import selection
 from bench.study.journal import read
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the folder of what is deleted")
@@ -80,8 +81,24 @@ def rows(folder: Path) -> dict[str, Any]:
 
 
 def searched(folder: Path, ran: Ran) -> dict[str, Any]:
+    journal = read(folder / "mlruns", "s")
+
+    def by_candidate(value: Any) -> Any:
+        """With what was tried in place of its number, which a trial that was stopped has one of too."""
+        named = re.compile('"(?:trial-)?([0-9]+)"')
+        return json.loads(
+            named.sub(lambda name: f'"{journal.records[int(name[1])].candidate.fingerprint()}"', json.dumps(value))
+        )
+
     front = [untimed(entry) | {"run_id": None, "trial": None} for entry in json.loads(ran.out)["front"]]
-    return {"trials": trials(folder), "runs": runs(folder), "rows": rows(folder), "front": front}
+    assert {entry["fusion"] is None for entry in front} == {True, False}, "a trial and TF-IDF"
+    return {
+        "trials": trials(folder),
+        "runs": runs(folder),
+        "rows": rows(folder),
+        "front": by_candidate(front),
+        "selection": by_candidate(journal.note(selection.NOTE) | {"end": None}),
+    }
 
 
 def reproduced(folder: Path, ran: Ran) -> dict[str, Any]:
@@ -135,8 +152,8 @@ class Case:
 CASES = {
     "search": Case(("search", *SEARCH, "--trials", str(TRIALS), "--study", "s", "--json"), searched, after=False),
     "reproduce": Case(("reproduce", "capacity", *MODEL), reproduced),
-    "export": Case(("export", "s", "--with-weights", "--out", "export", "--json"), exported),
-    "logging": Case(("export", "s", "--register", "best", "--json"), logged),
+    "export": Case(("export", "s", "--trial", "cheapest", "--with-weights", "--out", "export", "--json"), exported),
+    "logging": Case(("export", "s", "--trial", "cheapest", "--register", "best", "--json"), logged),
     "check": Case(("check", "--baseline", "baseline.json", "--json"), checked),
     "update": Case(("check", "--baseline", "baseline.json", "--update", "--yes", "--study", "s"), updated),
     "conversion": Case(("extract", *DATA, "--models", "packed", "--max-length", "16", "--json"), converted),
