@@ -22,8 +22,8 @@ def span_of(marks: Sequence[dict[str, Any]]) -> Span:
 def inside(marks: Sequence[dict[str, Any]], span: Span) -> tuple[list[dict[str, Any]], list[str]]:
     """The marks that lie within the span, and the others in words. An interval is drawn whole where its mark is."""
     low, high = span
-    kept = [row for row in marks if low <= row["y"] <= high]
     off = {row["name"]: row["y"] for row in marks if "low" not in row and not low <= row["y"] <= high}
+    kept = [row for row in marks if low <= row["y"] <= high and row["name"] not in off]
     return kept, [f"{name} at {value:.3f} is off the scale" for name, value in off.items()]
 
 
