@@ -239,8 +239,8 @@ def test_a_new_row_is_searched_for_drawn_reported_and_written_everywhere(
     page = write(study, tmp_path / "report").page.read_text()
     assert "search: recall floor" in page
     assert "least recall, mean over repetitions" in page
-    reached = {each.trial: each.search["least_recall_mean"] for each in study.front}
-    assert reached[study.choose("best").number] == max(reached.values())
+    reached = {each.candidate: each.search["least_recall_mean"] for each in study.front}
+    assert reached[study.choose("best").subject] == max(reached.values())
     assert study.choose("best-f1") == study.choose("best")
 
 
