@@ -10,6 +10,7 @@ from bench.errors import BenchError
 from bench.escaping import csv_file, shown
 from bench.reproduce.columns import Row
 from bench.reproduce.study import PaperStudy
+from bench.reproduce.writing import markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,18 +113,15 @@ class PaperTable:
         lines = [[*key, *(cell.plain for cell in line)] for key, line in zip(table.index, _cells(table), strict=True)]
         return {
             f"{self.name}.csv": csv_file(header, lines),
-            f"{self.name}.md": _markdown(header, lines).encode(),
+            f"{self.name}.md": (
+                shown(markdown([dict(zip(header, line, strict=True)) for line in lines])) + "\n"
+            ).encode(),
             f"{self.name}.tex": _latex(table).encode(),
         }
 
 
 def _cells(table: "pd.DataFrame") -> list[list[Cell]]:
     return [[Cell(*cell) for cell in line] for line in table.to_numpy()]
-
-
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in line] for line in lines)]
-    return shown("\n".join(f"| {' | '.join(row)} |" for row in rows)) + "\n"
 
 
 def _tex(cell: Any) -> str:

@@ -7,7 +7,6 @@ can be chosen by its name. The majority class is none of them: it is but the flo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
 
 from pydantic import Field
 
@@ -22,7 +21,7 @@ from bench.specs import AnyCandidate, Candidate, Source, Spec, TextCandidate
 from bench.study.journal import Journal
 from bench.study.outside import Outside
 from bench.study.race import searched
-from bench.study.record import TrialRecord
+from bench.study.record import NamedRecord, TrialRecord
 from bench.study.roles import ALIASES, CHOICES
 from bench.study.settings import Constraints
 from bench.tasks import TASKS, Task
@@ -34,33 +33,16 @@ LATE_FUSION, SINGLE = "late-fusion", "single:"
 """Names; of a model's last layer its beginning."""
 
 
-class BaselineRecord(Spec):
+class BaselineRecord(NamedRecord):
     """What is remembered of a baseline.
 
     Attributes:
-        name: By which it is chosen.
         candidate: What it is.
-        metrics: Costs, and every aggregation of each measure, out of fold.
-        values: For each measure a value a repetition.
         within: Whether it may stand on a front: it keeps the study's limits, and has scores as the search has them.
     """
 
-    name: str
     candidate: AnyCandidate
-    metrics: Mapping[str, float]
-    values: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
     within: bool = True
-    run_id: Annotated[str | None, Field(exclude=True)] = None
-
-    @property
-    def title(self) -> str:
-        """How it is called in words."""
-        return self.name
-
-    @property
-    def id(self) -> str:
-        """How it is called in JSON and by people who choose it."""
-        return self.name
 
     @property
     def key(self) -> str:

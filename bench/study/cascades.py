@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -16,7 +15,7 @@ from bench.metrics import Interval
 from bench.specs import DEFAULT_TASK, Spec
 from bench.study.baselines import BaselineRecord
 from bench.study.journal import Journal
-from bench.study.record import TrialRecord
+from bench.study.record import NamedRecord, TrialRecord
 from bench.study.settings import SearchRequest
 
 NOTE = "cascades"
@@ -25,37 +24,21 @@ DRAWS = 10
 """Random choices of the texts that are deferred, over which the control is averaged."""
 
 
-class CascadeRecord(Spec):
+class CascadeRecord(NamedRecord):
     """What is remembered of a cascade that stood on the front.
 
     Attributes:
-        name: Its short name in the study, which it keeps.
         cascade: Thresholds are those by all training rows.
         trials: Of its stages; of one that is a baseline its name.
         shares: Of what comes to each stage but the last, the share that it is to leave.
         reached: Of all texts, the share that came to each stage but the first, out of fold.
-        metrics: Costs, and every aggregation of each measure; out of fold, with cross-fitted thresholds.
-        values: For each measure a value a repetition.
+        metrics: Those out of fold are under cross-fitted thresholds.
     """
 
-    name: str
     cascade: Cascade
     trials: tuple[int | str, ...]
     shares: tuple[float, ...]
     reached: tuple[float, ...]
-    metrics: Mapping[str, float]
-    values: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
-    run_id: Annotated[str | None, Field(exclude=True)] = None
-
-    @property
-    def title(self) -> str:
-        """How it is called in words."""
-        return self.name
-
-    @property
-    def id(self) -> str:
-        """How it is called in JSON and by people who choose it."""
-        return self.name
 
     @property
     def in_words(self) -> str:

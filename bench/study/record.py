@@ -1,7 +1,7 @@
 """What is remembered of a trial."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -84,3 +84,29 @@ class TrialRecord(Spec):
     def repetitions(self) -> int:
         """How many were scored as a whole."""
         return max(map(len, self.values.values()), default=0)
+
+
+class NamedRecord(Spec):
+    """What is remembered of what counts for no trial, and goes by a name: a baseline, a cascade.
+
+    Attributes:
+        name: By which it is chosen.
+        metrics: Costs, and every aggregation of each measure, out of fold.
+        values: For each measure a value a repetition.
+        run_id: Of its run. It is remembered beside the records of a study, not within each.
+    """
+
+    name: str
+    metrics: Mapping[str, float]
+    values: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
+    run_id: Annotated[str | None, Field(exclude=True)] = None
+
+    @property
+    def title(self) -> str:
+        """How it is called in words."""
+        return self.name
+
+    @property
+    def id(self) -> str:
+        """How it is called in JSON and by people who choose it."""
+        return self.name
