@@ -1,5 +1,6 @@
 """A study in one file: computed again without models and texts, and what was altered is named."""
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from bench import api
 from bench.api import Searched
 from bench.cli.verify import verify
 from bench.errors import BenchError
+from bench.evaluation.cache import FORMAT
+from bench.files import read_checked, write_checked
 
 MARK = "zebra crossing"
 
@@ -113,6 +116,36 @@ def test_what_was_altered_is_named(bundle: Path, tmp_path: Path) -> None:
     lines = api.verify_bundle(altered(bundle, tmp_path / "c.zip", missing)).differences
     assert any("not in the bundle" in line for line in lines)
     assert any("cannot be computed again" in line for line in lines)
+
+
+def test_scores_that_do_not_follow_from_outcomes_are_named(bundle: Path, tmp_path: Path) -> None:
+    """Whoever alters outcomes and their digests cannot alter what the journal says of them."""
+    digests: dict[str, str] = {}
+
+    def said(name: str, content: bytes) -> bytes:
+        if "/evaluations/" in name:
+            path = tmp_path / "one.safetensors"
+            path.write_bytes(content)
+            found = read_checked(path, FORMAT)
+            assert found is not None
+            arrays, metadata = found
+            arrays["predicted"] = np.roll(arrays["predicted"], 1)
+            write_checked(path, arrays, metadata)
+            content = path.read_bytes()
+            digests[name] = hashlib.sha256(content).hexdigest()
+        return content
+
+    def listed(name: str, content: bytes) -> bytes:
+        if name != "bundle.json":
+            return content
+        about = json.loads(content)
+        return json.dumps(about | {"files": about["files"] | digests}).encode()
+
+    forged = altered(altered(bundle, tmp_path / "a.zip", said), tmp_path / "b.zip", listed)
+    lines = api.verify_bundle(forged).differences
+    assert not any("altered" in line for line in lines)
+    for place in ("journal.", "searched.", "selection.", "front.", "baselines."):
+        assert any(line.startswith(place) for line in lines), place
 
 
 def test_the_command_ends_with_an_error_where_something_differs(bundle: Path, tmp_path: Path) -> None:

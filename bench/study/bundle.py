@@ -8,12 +8,10 @@ hashes by which the store knows them are there; the journal names the data file 
 import hashlib
 import json
 import math
-import platform
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +29,24 @@ from bench.evaluation.rows import keep as keep_rows
 from bench.evaluation.rows import read as read_rows
 from bench.evaluation.scoring import Scorer
 from bench.files import atomic
+from bench.metrics import finite
 from bench.progress import SILENT
 from bench.space.candidates import Shape, Shapes
-from bench.study.baselines import all_costs
+from bench.study.baselines import all_costs, scored_records
 from bench.study.cascades import chosen
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, studies_folder
+from bench.study.logbook import environment
 from bench.study.reopen import searched
+from bench.study.rescoring import rescore
 from bench.study.result import cascades_json, entry_json
 from bench.study.run import kept_costs
-from bench.study.selection import selection
+from bench.study.selection import anew, entrants
 from bench.study.settings import SearchRequest
 from bench.study.study import Study
-from bench.version import __version__
 
 FORMAT = 1
 ABOUT, TABLES, STORE = "bundle.json", "tables.json", "store"
-LIBRARIES = ("numpy", "optuna", "scikit-learn", "torch", "transformers", "vllm", "openvino")
 TOLERANCE = 1e-9
 """Relative: sums of another processor may part in their last digits."""
 PLACES = {"run_id"}
@@ -82,7 +81,7 @@ class Recomputed:
 
 @dataclass(frozen=True)
 class _Noted(EvaluationCache):
-    """A cache that notes which outcomes were read from it."""
+    """A cache that notes which outcomes were asked of it."""
 
     read: dict[str, tuple[Ask, Outcome]] = field(default_factory=dict)
 
@@ -91,6 +90,10 @@ class _Noted(EvaluationCache):
         if found is not None:
             self.read[ask.fingerprint()] = (ask, found)
         return found
+
+    def put(self, ask: Ask, outcome: Outcome) -> None:
+        super().put(ask, outcome)
+        self.read[ask.fingerprint()] = (ask, outcome)
 
 
 def pack(study: Study, out: Path) -> Path:
@@ -107,7 +110,7 @@ def pack(study: Study, out: Path) -> Path:
     about = {
         "format": FORMAT,
         "study": study.name,
-        "versions": {"bench": __version__, "python": platform.python_version(), **_libraries()},
+        "versions": environment(),
         "dataset": {
             "name": dataset.name,
             "labels": list(dataset.labels),
@@ -189,12 +192,12 @@ def _verified(folder: Path, about: Mapping[str, Any]) -> Recomputed:
     }
     deepest = {name: model["deepest"] for name, model in models.items()}
     try:
+        rescore(journal, scorer, request.space.objectives, SILENT)
         found = _tables(journal, request, scorer, shapes, kept_costs(journal), deepest)
     except BenchError as error:
         return Recomputed(about["study"], 0, len(noted.read), (*wrong, f"{TABLES}: cannot be computed again: {error}"))
     told = json.loads((folder / TABLES).read_bytes())
-    # as they would be read back
-    differences = list(_differences("", told, json.loads(json.dumps(found))))
+    differences = [*_differences("", told, found), *_unlike(journal, found["searched"])]
     return Recomputed(about["study"], sum(1 for _ in _leaves(told)), len(noted.read), (*wrong, *differences))
 
 
@@ -206,7 +209,7 @@ def _tables(
     costs: Mapping[str, ModelCost],
     deepest: Mapping[str, int],
 ) -> dict[str, Any]:
-    """What of a study follows from outcomes, as JSON values."""
+    """What of a study follows from outcomes, as JSON values; `searched` is what trials and others score out of fold."""
     objectives = request.space.objectives
     confirmation = Confirmation(scorer, shapes, all_costs(journal, costs), objectives, SILENT, deepest)
     found = confirmation.run(journal)
@@ -215,10 +218,23 @@ def _tables(
         "front": {entry.name: entry_json(entry) for entry in found.front},
         "baselines": {entry.name: entry_json(entry) for entry in found.baselines},
         "cascades": {} if made is None else cascades_json(made, found.cascades),
-        "selection": selection(journal, scorer, objectives).to_json(),
+        "searched": {
+            each.name: finite(each.scored().metrics(objectives.measures))
+            for each in entrants(journal, scorer, objectives)
+        },
+        "selection": anew(journal, scorer, objectives).to_json(),
     }
     placeless: dict[str, Any] = json.loads(json.dumps(tables), object_hook=_placeless)
     return placeless
+
+
+def _unlike(journal: Journal, searched: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Where the journal has other search scores than its outcomes give: fronts are drawn by the journal's."""
+    made = chosen(journal)
+    for record in (*scored_records(journal), *(() if made is None else made.records)):
+        found = searched[str(record.id)]
+        told = {name: value for name, value in record.metrics.items() if name in found}
+        yield from _differences(f"journal.{record.title}", told, {name: found[name] for name in told})
 
 
 def _placeless(value: dict[str, Any]) -> dict[str, Any]:
@@ -258,16 +274,6 @@ def _nothing(_: str) -> Any:
 
 def _shape(model: Any) -> dict[str, Any]:
     return {"layers": model.layers, "width": model.width, "poolings": list(model.poolings)}
-
-
-def _libraries() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _files(folder: Path) -> list[Path]:

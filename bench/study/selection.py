@@ -138,8 +138,13 @@ def selection(journal: Journal, scorer: Scorer, objectives: Objectives) -> Recom
     names = tuple(each.name for each in taking_part)
     if found is not None and (found.end, found.entrants, found.by) == (journal.end, names, objectives.single.name):
         return found
+    return anew(journal, scorer, objectives)
+
+
+def anew(journal: Journal, scorer: Scorer, objectives: Objectives) -> Recommendation:
+    """The choice from out-of-fold predictions, whatever was kept."""
     split = scorer.dataset.train if scorer.protocol.name == "cv" else scorer.dataset.test
-    made = select(taking_part, objectives, split.groups, scorer.protocol.seed)
+    made = select(entrants(journal, scorer, objectives), objectives, split.groups, scorer.protocol.seed)
     return made.model_copy(update={"end": journal.end})
 
 
