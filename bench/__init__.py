@@ -5,10 +5,21 @@ from typing import TYPE_CHECKING, Any
 from bench.version import __version__
 
 if TYPE_CHECKING:
-    from bench.api import Searched, compare, evaluate, reopen, search
+    from bench.api import Searched, compare, evaluate, export, label_next, predict, reopen, search, suspects
 
-_CALLS = ("Searched", "compare", "evaluate", "reopen", "search")
-__all__ = ["Searched", "__version__", "compare", "evaluate", "reopen", "search"]
+_CALLS = ("Searched", "compare", "evaluate", "export", "label_next", "predict", "reopen", "search", "suspects")
+__all__ = [
+    "Searched",
+    "__version__",
+    "compare",
+    "evaluate",
+    "export",
+    "label_next",
+    "predict",
+    "reopen",
+    "search",
+    "suspects",
+]
 
 
 def __getattr__(name: str) -> Any:

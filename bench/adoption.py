@@ -19,7 +19,7 @@ from bench.extraction import STORAGE, Need, first_of
 from bench.identity import ADOPTED, VERSIONS
 from bench.progress import Progress
 from bench.proof import open_model
-from bench.store import DamagedError, Shelf, Store, text_key
+from bench.store import DamagedError, Shelf, Store
 from bench.store.adoption import Adoption, adopt, adoption_of, refusals, refuse
 
 ROWS = 64
@@ -123,7 +123,7 @@ class _Offer:
 
     @classmethod
     def of(cls, need: Need, shelf: Shelf, texts: Sequence[str]) -> "_Offer":
-        lacking = set(shelf.missing([text_key(texts[row]) for row in need.missing], need.slots))
+        lacking = set(shelf.missing(need.keys(texts[row] for row in need.missing), need.slots))
         return cls(shelf, tuple(row for place, row in enumerate(need.missing) if place not in lacking))
 
 
@@ -168,7 +168,7 @@ def _compared(need: Need, offer: _Offer, texts: Sequence[str], progress: Progres
         DamagedError: a stored file was altered; it is set aside.
     """
     chosen = [texts[offer.rows[place]] for place in np.linspace(0, len(offer.rows) - 1, ROWS).astype(int)]
-    keys, rows = [text_key(text) for text in chosen], range(ROWS)
+    keys, rows = need.keys(chosen), range(ROWS)
     opened = open_model(need.model, first_of(need.settings), need.home, progress, max(need.layers))
     try:
         encoded = opened.encode(chosen)

@@ -7,6 +7,7 @@ from functools import partial
 from bench.cascade import Cascade
 from bench.models.rows import MODELS
 from bench.specs import AnyCandidate, TextCandidate
+from bench.views import parted
 
 LENGTHS = (24, 16, 12, 8, 4)
 """So many characters an alias has at most, as many as there is room for."""
@@ -31,6 +32,10 @@ def aliases(names: Iterable[str], most: int | None = None) -> dict[str, str]:
 def _short(name: str, most: int) -> str:
     if len(name) <= most:
         return name
+    model, form = parted(name)
+    if form is not None:
+        kept = form[: max(1, most - 2)]
+        return f"{_short(model, max(1, most - len(kept) - 1))}:{kept}"
     last = (MODELS[name].alias if name in MODELS else "") or name.rstrip("/").rpartition("/")[2]
     parts = re.split(r"([-_. ])", last)
     while len(parts) > 1 and len("".join(parts)) > most:
@@ -68,4 +73,4 @@ def in_words(subject: AnyCandidate | Cascade, name: Callable[[str], str] = str) 
         return f"{subject}, {'without a language model' if subject.outside is None else 'predictions from outside'}"
     sources = " + ".join(f"{name(each.model)}[{each.layer}].{each.pooling}" for each in subject.sources)
     fused = sources if subject.fusion == "none" else f"{subject.fusion}({sources})"
-    return f"{fused}, {subject.head.kind}"
+    return f"{fused}, {subject.head.short}"

@@ -10,8 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from bench.errors import BenchError
 from bench.files import existing_parent
-from bench.home import Home
+from bench.home import Home, origin
 
 NEEDED = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "datasets", "safetensors", "accelerate", "gguf")
 OPTIONAL = {
@@ -86,6 +87,19 @@ def _disk(home: Home) -> Iterator[Check]:
             continue
         free = shutil.disk_usage(parent).free
         yield Check("ok" if free > LOW_DISK else "note", what, f"{folder}, {free / 1e9:.0f} GB free")
+    if (found := origin(home.store)) is not None:
+        yield _address(home.store, found.bound)
+
+
+def _address(home: Path, bound: int) -> Check:
+    from bench.store import Store
+
+    try:
+        where = Store(home).where
+        count = len(list(Store(home).shelves()))
+    except BenchError as error:
+        return Check("problem", "store's address", str(error))
+    return Check("ok", "store's address", f"{where}, shelves: {count}, copies here: up to {bound / 1e9:g} GB")
 
 
 def _unwritable(folder: Path) -> str | None:

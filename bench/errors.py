@@ -36,7 +36,7 @@ def unreadable(path: Path, error: OSError) -> BenchError:
     return BenchError(f"{path} cannot be read ({error.strerror or error}). It is left as it is: {remedy}.")
 
 
-def check_format(path: Path, found: object, known: int) -> None:
+def check_format(path: Path | str, found: object, known: int) -> None:
     """Raise BenchError where a file of the store is of a newer format than the `known` one."""
     if str(found).isdecimal() and int(str(found)) > known:
         raise BenchError(

@@ -28,6 +28,11 @@ def shown_json(text: str) -> str:
     return _ACTS_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def plain_markdown(text: str) -> str:
+    """Words that Markdown shows as they are."""
+    return "".join(f"\\{sign}" if sign in r"\`*_[]<>#|" else sign for sign in text)
+
+
 def cell(value: Any) -> Any:
     """A value as a cell of a csv file: a text that a spreadsheet would compute gets an apostrophe before it.
 

@@ -1,7 +1,7 @@
 """Data set × model → store: what is missing is computed, once, by however many processes share the work."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ from bench.progress import SILENT, Progress, Work
 from bench.proof import open_model
 from bench.specs import fingerprint
 from bench.store import Shelf, Store, slot, text_key
+from bench.views import parted
 
 UNIT_BYTES = 64 << 20
 """States gathered before they are written: one segment, what a kill can cost, and what is held in memory."""
 UNIT_ROWS = 512
+
+Key = bytes
 
 STORAGE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -60,9 +63,13 @@ class Need:
         """What a text takes on disk."""
         return len(self.slots) * self.model.width * STORAGE[self.settings.storage_dtype].itemsize
 
+    def keys(self, texts: Iterable[str]) -> list[Key]:
+        """What the store knows rows by: what the model reads of each."""
+        return [text_key(self.model.reads(text)) for text in texts]
+
     def of(self, texts: Sequence[str], shelf: Shelf | None = None) -> "Need":
         """What the same extraction lacks of other texts, or what it lacks of these on another `shelf`."""
-        keys = [text_key(text) for text in texts]
+        keys = self.keys(texts)
         on = shelf or self.shelf
         missing = tuple(on.missing(keys, self.slots))
         return replace(self, shelf=on, texts=len(set(keys)), missing=missing, bytes=self.row_bytes * len(missing))
@@ -84,10 +91,12 @@ def survey(
 def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]:
     """Everything that changes a value of the model's hidden states, as JSON values; loads no weights.
 
-    The name under "model" changes none: it is a label, which the store leaves out of the fingerprint.
+    The name under "model" changes none: it is a label, the same under all views of rows (see `bench.views`), which the
+    store leaves out of the fingerprint.
     """
+    name = parted(model.name)[0]
     return {
-        "model": Path(model.name).name if Path(model.name).is_dir() else model.name,
+        "model": Path(name).name if Path(name).is_dir() else name,
         **model.identity,
         **backend_module(settings.backend).identity(model, settings),
         "storage_dtype": settings.storage_dtype,
@@ -100,6 +109,8 @@ def check_disk(needs: Sequence[Need], store: Store) -> None:
     Raises:
         BenchError: too little space.
     """
+    if store.remote is not None:
+        return  # nobody says how much there is
     wanted = sum(need.bytes for need in needs)
     free = shutil.disk_usage(existing_parent(store.home)).free
     if wanted * 1.02 > free:
@@ -169,10 +180,19 @@ def portions(need: Need, texts: Sequence[str]) -> list[Portion]:
     ]
 
 
-def fill(portion: Portion, store: Store, backend: Backend) -> None:
+@dataclass(frozen=True)
+class Filled:
+    """Rows of a shelf that are there now, by its fingerprint and their keys: all that is told of states."""
+
+    shelf: str
+    keys: tuple[bytes, ...]
+
+
+def fill(portion: Portion, store: Store, backend: Backend) -> Filled:
     """Compute and store a portion with an open backend for its model."""
     need = Need(portion.model, portion.settings, store.shelf(portion.identity), portion.layers, 0, (), 0, store.home)
     extract(need.of(portion.texts), portion.texts, backend=backend)
+    return Filled(need.shelf.fingerprint, tuple(need.keys(portion.texts)))
 
 
 def unit_rows(need: Need) -> int:
@@ -198,9 +218,10 @@ class _Extraction:
         units = [order[start : start + size] for start in range(0, len(order), size)]
         waiting = self._pass(units, encoded, wait=False)
         self._pass(waiting, encoded, wait=True)
-        keys = [text_key(self.texts[row]) for row in self.need.missing]
+        keys = self.need.keys(self.texts[row] for row in self.need.missing)
         if left := shelf.missing(keys, slots):
-            raise BenchError(f"{len(left)} texts of {self.need.model.name} could not be stored in {shelf.folder}.")
+            where = shelf.files.where("")
+            raise BenchError(f"{len(left)} texts of {self.need.model.name} could not be stored in {where}.")
         # A claim that another process still holds is lost with this; the worst is that its rows are computed twice.
         # The folder stays: another process may be about to make its claim in it.
         for claim in (shelf.folder / "claims").glob("*.lock"):
@@ -212,17 +233,24 @@ class _Extraction:
 
         held = []
         for unit in units:
-            keys = [text_key(self.texts[self.need.missing[index]]) for index in unit]
+            keys = self.need.keys(self.texts[self.need.missing[index]] for index in unit)
             claim = self.need.shelf.folder / "claims" / f"{fingerprint([key.hex() for key in keys])}.lock"
             claim.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(claim, timeout=-1 if wait else 0)
             try:
-                with FileLock(claim, timeout=-1 if wait else 0):
-                    left = set(self.need.shelf.missing(keys, self.need.slots))
-                    todo = [index for position, index in enumerate(unit) if position in left]
-                    self.task.advance(len(unit) - len(todo))
-                    self._compute(todo, encoded)
+                lock.acquire()
             except Timeout:
                 held.append(unit)
+                continue
+            except (OSError, NotImplementedError):
+                pass  # a network's disk that knows no locks: the worst is that rows are computed twice
+            try:
+                left = set(self.need.shelf.missing(keys, self.need.slots))
+                todo = [index for position, index in enumerate(unit) if position in left]
+                self.task.advance(len(unit) - len(todo))
+                self._compute(todo, encoded)
+            finally:
+                lock.release()
         return held
 
     def _compute(self, rows: Sequence[int], encoded: Encoded) -> None:
@@ -237,7 +265,7 @@ class _Extraction:
 
         states = in_order(self.backend.hidden_states(encoded, rows, self.need.layers), rows, stored)
         self.need.shelf.append(
-            [text_key(self.texts[self.need.missing[row]]) for row in rows],
+            self.need.keys(self.texts[self.need.missing[row]] for row in rows),
             encoded.lengths[list(rows)].tolist(),
             encoded.truncated[list(rows)].tolist(),
             {
@@ -268,4 +296,4 @@ def heal(need: Need, texts: Sequence[str], progress: Progress = SILENT) -> None:
 
 def truncated(need: Need, texts: Sequence[str]) -> int:
     """How many of the texts were longer than the maximum length."""
-    return int(need.shelf.counts([text_key(text) for text in texts])[1].sum())
+    return int(need.shelf.counts(need.keys(texts))[1].sum())

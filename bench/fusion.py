@@ -26,6 +26,9 @@ Beyond the paper (its section 7) there are operators that learn how much of each
   regression is learned, both projections are random.
 - *Scalar mix* (Peters et al. 2018) weights whole sources of one width, the layers of a model, by a learned softmax that
   is the same for every text; it projects nothing. Under a logistic head the weights stay equal.
+
+Two fields of a row, read by one model, can be *compared* value by value, which a projection of each would undo: by
+|u − v|, by u ∗ v, or by both beside u and v (InferSent, Conneau et al. 2017, section 3.1).
 """
 
 import math
@@ -62,6 +65,8 @@ class Operator:
         parts: How many projections of each source `fuse` gets, side by side; it gives the width of one.
         weighted: Whether each source is multiplied by a learned weight first (a softmax over sources), in which case
             the sources must have one width.
+        compared: How many columns each column of two sources of one model becomes, where two are compared value by
+            value; 0 where they are not.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Operator:
     fit_width: Callable[[int], int]
     parts: int = 1
     weighted: bool = False
+    compared: int = 0
 
 
 FUSIONS: Registry[Operator] = Registry("fusion operator", pluggable=True)
@@ -103,6 +109,7 @@ def fusion(
     residual: bool = False,
     parts: int = 1,
     weighted: bool = False,
+    compared: int = 0,
 ) -> "Callable[[Fuse], Fuse]":
     """Enter the decorated function in `FUSIONS`; its docstring's first line is the summary.
 
@@ -115,6 +122,7 @@ def fusion(
         residual: Also enter ``name+residual``, which adds the mean of the sources.
         parts: See `Operator`.
         weighted: See `Operator`.
+        compared: See `Operator`.
     """
 
     def register(fuse: "Fuse") -> "Fuse":
@@ -122,7 +130,8 @@ def fusion(
             return fuse(sources) + mean(sources)
 
         summary = (fuse.__doc__ or name).splitlines()[0].rstrip(".")
-        FUSIONS.add(name, Operator(name, summary, fuse, commutative, aligned, late, fit_width, parts, weighted), fuse)
+        operator = Operator(name, summary, fuse, commutative, aligned, late, fit_width, parts, weighted, compared)
+        FUSIONS.add(name, operator, fuse)
         if residual:
             name_, summary_ = f"{name}+residual", f"{summary}, plus the mean of the sources"
             FUSIONS.add(name_, Operator(name_, summary_, with_residual, commutative, aligned, late, fit_width), fuse)
@@ -145,6 +154,10 @@ def common_width(operator: Operator, widths: Sequence[int], requested: int | Non
     if operator.weighted and len(set(widths)) > 1:
         raise BenchError(
             f"'{operator.name}' mixes sources of one width, such as layers of one model, not of {sorted(set(widths))}."
+        )
+    if operator.compared and (len(widths) != 2 or len(set(widths)) > 1):
+        raise BenchError(
+            f"'{operator.name}' compares two sources of one width, not {len(widths)} of {sorted(set(widths))}."
         )
     if not operator.aligned:
         return None
@@ -248,6 +261,26 @@ def attention(sources: "Sequence[Tensor]") -> "Tensor":
 def scalar_mix(sources: "Sequence[Tensor]") -> "Tensor":
     """Sum of sources of one width (layers of a model), each under one learned weight."""
     return add(sources)
+
+
+@fusion("difference", commutative=True, aligned=False, compared=1)
+def difference(sources: "Sequence[Tensor]") -> "Tensor":
+    """How far two sources lie apart, value by value: |u − v|."""
+    left, right = sources
+    return (left - right).abs()
+
+
+@fusion("product", commutative=True, aligned=False, compared=1)
+def product(sources: "Sequence[Tensor]") -> "Tensor":
+    """Product of two sources as they are, value by value: u ∗ v."""
+    left, right = sources
+    return left * right
+
+
+@fusion("comparison", commutative=True, aligned=False, compared=4)
+def comparison(sources: "Sequence[Tensor]") -> "Tensor":
+    """Two sources beside their difference and their product: u, v, |u − v|, u ∗ v."""
+    return concat([*sources, difference(sources), product(sources)])
 
 
 @fusion("late", commutative=True, aligned=False, late=True)

@@ -45,9 +45,10 @@ _ROWS = (
     ),
     Term(
         "head",
-        "The small classifier that is trained on the vectors: ridge (solved at once), logistic, or mlp (one hidden "
-        "layer). The language models themselves are never trained.",
-        also=("ridge", "logistic", "mlp"),
+        "The small classifier that is trained on the vectors: ridge (solved at once), logistic, mlp (one hidden "
+        "layer), centroid (the nearest class's mean) or knn (the nearest rows). The language models themselves are "
+        "never trained.",
+        also=("ridge", "logistic", "mlp", "centroid", "knn"),
     ),
     Term("study", "One search with all that it tried and found, under a name. The same command goes on with it."),
     Term("space", "What a search may choose from: models, layers, poolings, operators, heads; a file of its own."),
@@ -197,18 +198,6 @@ _ROWS = (
         also=("power", "80% power"),
     ),
     Term(
-        "verdict",
-        "Beside each single model that may be the best: better than all of them in every score, worse than one of "
-        "them, or open, which is all that these test rows can say.",
-        also=("better", "open", "against"),
-        see=("best-single", "p"),
-    ),
-    Term(
-        "retrained",
-        "A difference out of fold, as wide as models trained on other such rows would have it; the test set's is of "
-        "these trained pipelines.",
-    ),
-    Term(
         "labels",
         "What more labels would bring: the candidate trained on half of the rows, and on what the search trained it "
         "on, scored on the same rows; beyond these the error is taken to fall by a power of the number of rows.",
@@ -245,6 +234,53 @@ _ROWS = (
         "its threshold.",
         also=("threshold", "below margin"),
         see=("cascade",),
+    ),
+    Term(
+        "calibration",
+        "Whether a probability means what it says: of texts that are held 0.9 likely, nine in ten should be right. The "
+        "expected calibration error is how far the two lie apart, the mean distance from the line of a reliability "
+        "diagram. An export divides log-probabilities by a temperature "
+        "that was found out of fold, which changes no label (Guo and others 2017).",
+        also=(
+            "calibrated",
+            "temperature",
+            "ece",
+            "expected calibration error",
+            "calibration_error",
+            "reliability diagram",
+        ),
+        see=("rejected",),
+    ),
+    Term(
+        "rejected",
+        "Given no label, because the likeliest is less probable than `reject_below` (or because costs of mistakes say "
+        "that this is cheaper). The risk-coverage curve has, for each share of texts that is answered, how many of the "
+        "answers are right.",
+        also=("reject", "reject below", "coverage", "risk-coverage", "answered", "sure", "how sure"),
+        see=("calibration", "cost of mistakes"),
+    ),
+    Term(
+        "cost of mistakes",
+        "What each answer to a text of each class costs, in a table of your own (`costs`). The answer with the least "
+        "expected cost is given, by calibrated probabilities; the mean over rows stands beside the scores.",
+        also=("mistakes", "expected cost", "costs"),
+        see=("calibration", "rejected"),
+    ),
+    Term(
+        "class weight",
+        "How much a training row counts by how frequent its class is: unweighted, sqrt-weighted (by the inverse root "
+        "of the frequency), or balanced (all classes count the same). It stands behind a head's name where it is not "
+        "that head's own way, which is sqrt-weighted for ridge and unweighted for the others.",
+        also=("class_weight", "weighting", "balanced", "sqrt-weighted", "unweighted"),
+        see=("head",),
+    ),
+    Term(
+        "suspect",
+        "A training row whose label several candidates contradict, in what each said of rows that it was not trained "
+        "on: they are confidently of another class (confident learning, Northcutt and others 2021). A question to "
+        "whoever labels, and no verdict.",
+        also=("suspects", "contradicted", "contradict"),
+        see=("margin",),
     ),
     Term(
         "left",

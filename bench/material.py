@@ -1,6 +1,8 @@
 """What every study stands on: a data set, models, and the models' hidden states of its texts in the store."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,19 +17,21 @@ from bench.datasets.load import load
 from bench.errors import BenchError
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator, Texts
-from bench.evaluation.features import Features
-from bench.evaluation.inputs import stored
+from bench.evaluation.features import Features, Keys
+from bench.evaluation.inputs import Stored, stored
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.rows import keep, sides
 from bench.evaluation.scoring import Scorer
-from bench.executors.base import Failure, Place, WorkerDiedError, open_executor
+from bench.executors.base import RETRIES, Executor, Failure, Place, WorkerDiedError, open_executor
 from bench.extraction import Need, all_devices, check_disk, extract, first_of, heal, portions, truncated
 from bench.identity import ADOPTED
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent, select
-from bench.progress import SILENT, Progress
+from bench.progress import SILENT, Progress, Work
 from bench.proof import prove, prove_cheap
-from bench.store import Store, text_key
+from bench.specs import Source
+from bench.store import Shelf, Store, text_key
+from bench.views import View
 from bench.wanted import Wanted, need_of
 
 
@@ -117,10 +121,10 @@ class Material:
     def of_train(self, rows: Sequence[int]) -> "Material":
         """With nothing to extract but these training rows."""
         texts = self.texts
-        keys = {text_key(texts[row]) for row in rows}
 
         def some(need: Need) -> Need:
-            missing = tuple(row for row in need.missing if text_key(texts[row]) in keys)
+            keys = set(need.keys(texts[row] for row in rows))
+            missing = tuple(row for row in need.missing if need.keys([texts[row]])[0] in keys)
             return replace(need, missing=missing, bytes=need.row_bytes * len(missing))
 
         return replace(self, needs=tuple(map(some, self.needs)))
@@ -128,29 +132,31 @@ class Material:
     def features(self, rows: Sequence[int], progress: Progress = SILENT) -> Features:
         """The matrices of some training rows, which must have been extracted; no other row is read or healed."""
         texts = [self.dataset.train.texts[row] for row in rows]
-        return self._features([text_key(text) for text in texts], (), texts, progress)
+        keys: dict[str | None, list[bytes]] = {None: list(map(text_key, texts))}
+        keys |= {view.fingerprint(): [text_key(view(text)) for text in texts] for view in self.read}
+        return self._features(keys, {}, texts, progress)
 
-    def _features(
-        self, train: Sequence[bytes], test: Sequence[bytes], texts: Sequence[str], progress: Progress
-    ) -> Features:
+    def _features(self, train: Keys, test: Keys, texts: Sequence[str], progress: Progress) -> Features:
         """The matrices of the rows with these keys; a damaged file is healed by extracting `texts` again."""
-        needs = {need.shelf.fingerprint: need for need in self.needs}
-        return Features(
-            train,
-            test,
-            lambda shelf: needs[shelf].shelf,
-            lambda shelf: heal(needs[shelf], texts, progress),
-        )
+        needs: dict[str, list[Need]] = {}
+        for need in self.needs:
+            needs.setdefault(need.shelf.fingerprint, []).append(need)
 
-    def extract(self, progress: Progress = SILENT) -> None:
-        """Fill the store with what is missing.
+        def mend(shelf: str) -> None:
+            for need in needs[shelf]:
+                heal(need, texts, progress)
+
+        return Features(train, test, lambda shelf: needs[shelf][0].shelf, mend)
+
+    def extract(self, progress: Progress = SILENT, executor: Executor | None = None) -> None:
+        """Fill the store with what is missing; the workers of an `executor` do so, where there is one.
 
         Raises:
             BenchError: too little disk, or a model cannot be opened or run.
         """
         self.check(progress)
         for need in self.needs:
-            self.fill(need, progress)
+            self.fill(need, progress, executor)
 
     def check(self, progress: Progress = SILENT) -> None:
         """Refuse before the first model is extracted what would end the work at the last.
@@ -164,40 +170,67 @@ class Material:
             for need in todo:
                 prove([need.model], first_of(need.settings), self.store.home, progress)
 
-    def fill(self, need: Need, progress: Progress = SILENT) -> None:
-        """Compute and store the rows that `need` misses, on all devices that may share them: a process each.
+    def fill(self, need: Need, progress: Progress = SILENT, executor: Executor | None = None) -> None:
+        """Compute and store the rows that `need` misses.
+
+        The workers of an `executor` do so, where there is one; else a process each on all devices that may share them.
 
         Raises:
             BenchError: the model cannot be opened or run, or a process was killed.
         """
         devices = all_devices(self.settings)
-        if len(devices) == 1:
-            extract(need, self.texts, progress)
-            return
         if not need.missing:
             return
+        if executor is None and len(devices) == 1:
+            extract(need, self.texts, progress)
+            return
         place = Place(self.store.home, tuple(devices))
-        died: BenchError | None = None
         with (
             progress.task(f"extract {need.model.name}", len(need.missing), "texts") as task,
-            open_executor("processes", place) as executor,
+            open_executor("processes", place) if executor is None else nullcontext(executor) as workers,
         ):
-            for portion, found in executor.run(portions(need, self.texts)):
-                if not isinstance(found, Failure):
-                    task.advance(len(portion.texts))
-                elif isinstance(found.error, WorkerDiedError):
-                    died = found.error  # the others go on
-                else:
-                    raise found.error
+            self._shared(need, workers, task, progress)
+
+    def _shared(self, need: Need, executor: Executor, task: Work, progress: Progress) -> None:
+        """What `need` misses, in portions; one whose worker has died is given to another."""
+        waiting, lost = deque(portions(need, self.texts)), Counter[tuple[str, ...]]()
+        died: BenchError | None = None
+        for portion, found in executor.run(waiting):
+            if not isinstance(found, Failure):
+                task.advance(len(portion.texts))
+            elif not isinstance(found.error, WorkerDiedError):
+                raise found.error
+            elif lost[portion.texts] < RETRIES:
+                lost[portion.texts] += 1
+                progress.warn(f"{found.error} What it was to extract is given to another.")
+                waiting.append(portion)
+            else:
+                died = found.error  # the others go on
         if died is not None:
             raise BenchError(
                 f"The hidden states of {need.model.name} are not complete. {died} Run the same command again: what is "
                 "stored is kept."
             )
+        need.shelf.refresh()  # others have written it
 
     def scorer(self, protocol: Protocol, progress: Progress = SILENT) -> Scorer:
         """Scores candidates on this material; `evaluator` answers."""
-        return Scorer(self.dataset, protocol, self.evaluator(progress), stored(self.shelves))
+        return Scorer(self.dataset, protocol, self.evaluator(progress), self.locate)
+
+    @property
+    def locate(self) -> Callable[[Source], Stored]:
+        """From a source of these models to the matrix that it means."""
+        return stored(self.shelves, self.views)
+
+    @property
+    def read(self) -> list[View]:
+        """The views by which these models read rows, each once; models without one read them as they are."""
+        return list(dict.fromkeys(each.view for each in self.models.values() if each.view is not None))
+
+    @property
+    def views(self) -> dict[str, str]:
+        """Name → fingerprint of its view, of those that have one."""
+        return {name: each.view.fingerprint() for name, each in self.models.items() if each.view is not None}
 
     @property
     def shelves(self) -> dict[str, str]:
@@ -209,10 +242,10 @@ class Material:
 
         From then on the store holds the rows (not their texts), so that asks about them can be answered elsewhere.
         """
-        train, test = sides(self.dataset)
+        train, test = sides(self.dataset, self.read)
         for side in (train, test):
             keep(self.store.home, self.dataset.name, side)
-        features = self._features(train.keys, test.keys, self.texts, progress)
+        features = self._features(train.by_view, test.by_view, self.texts, progress)
         texts = Texts(self.dataset.train.texts, self.dataset.test.texts)
         return Evaluator(train, test, features, EvaluationCache(self.store.home), texts)
 
@@ -239,6 +272,9 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
         named=wanted.named,
         download=wanted.download,
         recorded=wanted.recorded,
+        forms=wanted.forms,
+        columns=dataset.fields,
+        asked=wanted.extracted,
     )
     settings = choose(asked, selection.models)
     if wanted.settings.backend == AUTO:
@@ -247,12 +283,15 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
         progress.say(f"backend: {settings.backend} on {settings.device}, {why}")
     texts = dataset.texts
     needs = tuple(need_of(wanted, model, settings, texts, store, progress) for model in selection.models)
+    # what holds under all forms of an input is said once
+    for said in dict.fromkeys(f"{need.model.base}: {each}" for need in needs for each in remarks(need.model, settings)):
+        progress.say(said)
     for need in needs:
-        for remark in remarks(need.model, settings):
-            progress.say(f"{need.model.name}: {remark}")
         if need.missing:
             check_openable(need.model, need.settings, [texts[row] for row in need.missing])
             if wanted.scratch is not None:
                 prove_cheap(need.model, need.settings, store.home, wanted.scratch, progress)
     models = {model.name: model for model in selection.models}
+    shelves: dict[str, Shelf] = {}  # several views of rows are kept on one: what one adds, another sees
+    needs = tuple(replace(need, shelf=shelves.setdefault(need.shelf.fingerprint, need.shelf)) for need in needs)
     return Material(dataset, models, selection.absent, needs, store, warnings)

@@ -120,6 +120,8 @@ def space(name: str) -> SpaceOverview:
     """
     found = load(name)
     rows = [MODELS[model] for model in found.sources.models if model in MODELS]
-    shapes = {row.name: Shape(row.layers, row.width, poolings(causal=row.causal)) for row in rows}
+    shapes = {
+        row.name: Shape(row.layers, row.width, poolings(causal=row.causal, asked=found.sources.pooling)) for row in rows
+    }
     unknown = tuple(model for model in found.sources.models if model not in MODELS)
     return SpaceOverview(find(name), found, None if unknown or not shapes else count(found, shapes), unknown)

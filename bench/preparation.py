@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bench.cost import ModelCost, measure
+from bench.executors.base import Executor
 from bench.extraction import all_devices, extract, first_of
 from bench.material import Material
 from bench.progress import Progress
@@ -38,19 +39,21 @@ def extract_and_measure(
     keep: Callable[[dict[str, ModelCost]], None],
     progress: Progress,
     clock: Clock,
+    executor: Executor | None = None,
 ) -> dict[str, ModelCost]:
     """Fill the store and time each model, one after the other, so that only one is in memory at a time.
 
-    `known` costs are taken as they are; `keep` is called with all of them whenever one is added.
+    `known` costs are taken as they are; `keep` is called with all of them whenever one is added. The workers of an
+    `executor` extract, where there is one; models are timed in this process.
     """
     material.check(progress)
     costs = dict(known)
-    shared = len(all_devices(material.settings)) > 1
+    shared = executor is not None or len(all_devices(material.settings)) > 1
     for need in material.needs:
         name = need.model.name
         if shared:
             with clock.phase("extract"):
-                material.fill(need, progress)
+                material.fill(need, progress, executor)
         if name in costs and (shared or not need.missing):
             continue
         with clock.phase("extract"):

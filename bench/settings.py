@@ -110,7 +110,8 @@ def _reason(problem: Any) -> str:
     if problem["type"] == "literal_error":
         words = [each.strip("'") for each in problem["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         return nearest(str(problem["input"]), words)
-    return str(problem["msg"]).removeprefix("Value error, ").replace("Input should", "it should") + "."
+    said = str(problem["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
+    return said if said.endswith(("?", ".")) else f"{said}."
 
 
 def refuse_unknown(what: str, values: Iterable[str], known: Iterable[str]) -> None:

@@ -64,7 +64,7 @@ class Hint:
     keyword: str | None = None
     unset: str | None = None
     value: str | None = None
-    names: Literal["backends", "datasets", "models", "samplers", "spaces", "studies"] | None = None
+    names: Literal["backends", "datasets", "models", "objectives", "samplers", "spaces", "studies"] | None = None
     path: Literal["file", "folder"] | None = None
     repeated: bool = False
     commas: bool = True
@@ -94,16 +94,33 @@ class Source(Spec):
         return f"{self.model}[{self.layer}].{self.pooling}"
 
 
+WEIGHT_WORDS = {"none": "unweighted", "sqrt": "sqrt-weighted", "balanced": "balanced"}
+"""The ways of `ClassWeight` behind the name of a head."""
+
+
 class HeadSettings(Spec):
     """What a head is made with. Each kind of head has settings of its own, whose `kind` names it.
 
-    `revision` is raised when heads of the kind compute something else: remembered outcomes are then not used. `later`
-    names settings that came after others: at its default none is written, so that what identifies a head stays.
+    `later` names settings that came after others: at its default none is written, so that what identifies a head stays.
+    `solved` says that projections are drawn, not learned, and that fused features are standardised again: their scale
+    changes nothing, and without projections no seed does.
     """
 
-    revision: ClassVar[int] = 0
     later: ClassVar[frozenset[str]] = frozenset()
+    solved: ClassVar[bool] = False
     kind: str
+
+    @property
+    def revision(self) -> int:
+        """Raised when heads with these settings compute something else: remembered outcomes are then not used."""
+        return 0
+
+    @property
+    def short(self) -> str:
+        """For people: its kind, and how classes weigh where that is not the kind's own way."""
+        field, weight = type(self).model_fields.get("class_weight"), getattr(self, "class_weight", None)
+        own = field is None or weight == field.default
+        return self.kind if own else f"{self.kind} {WEIGHT_WORDS.get(str(weight), weight)}"
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -152,14 +169,24 @@ class MLP(HeadSettings):
     batch_size: Annotated[int, Field(ge=1)] = 1024
     class_weight: ClassWeight = "none"
 
+    @property
+    def revision(self) -> int:
+        """As `HeadSettings.revision`."""
+        return 1 if self.learning_rate == TUNED else 0
+
 
 class Logistic(HeadSettings):
     """The sceptic's control: a converged logistic regression whose C is tuned on the training rows alone."""
 
-    revision: ClassVar[int] = 3
     later: ClassVar[frozenset[str]] = frozenset({"class_weight"})
+    solved: ClassVar[bool] = True
     kind: Literal["logistic"] = "logistic"
     class_weight: ClassWeight = "none"
+
+    @property
+    def revision(self) -> int:
+        """As `HeadSettings.revision`."""
+        return 4
 
 
 class Ridge(HeadSettings):
@@ -168,9 +195,14 @@ class Ridge(HeadSettings):
     `class_weight` is written `weighting`, as it was once called: studies and exports are known by what is written.
     """
 
-    revision: ClassVar[int] = 1
+    solved: ClassVar[bool] = True
     kind: Literal["ridge"] = "ridge"
     class_weight: ClassWeight = "sqrt"
+
+    @property
+    def revision(self) -> int:
+        """As `HeadSettings.revision`."""
+        return 2
 
     @model_validator(mode="before")
     @classmethod
@@ -184,9 +216,23 @@ class Ridge(HeadSettings):
         return {"weighting" if name == "class_weight" else name: each for name, each in dump(self).items()}
 
 
-HEAD_SETTINGS.add("mlp", MLP)
-HEAD_SETTINGS.add("logistic", Logistic)
-HEAD_SETTINGS.add("ridge", Ridge)
+class Centroid(HeadSettings):
+    """The class whose mean is nearest (see `bench.heads.centroid`)."""
+
+    solved: ClassVar[bool] = True
+    kind: Literal["centroid"] = "centroid"
+
+
+class KNN(HeadSettings):
+    """The classes of so many nearest training rows, or of as many as suit the rows (see `bench.heads.knn`)."""
+
+    solved: ClassVar[bool] = True
+    kind: Literal["knn"] = "knn"
+    neighbours: Annotated[int, Field(ge=1)] | Literal["tuned"] = TUNED
+
+
+for _kind in (MLP, Logistic, Ridge, Centroid, KNN):
+    HEAD_SETTINGS.add(_kind.model_fields["kind"].default, _kind)
 
 
 class Candidate(Spec):

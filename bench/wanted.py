@@ -19,6 +19,7 @@ from bench.precision import fitting
 from bench.progress import Progress
 from bench.specs import ExtractionSettings
 from bench.store import Store
+from bench.views import Form
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Wanted:
     `recorded` holds the models' identities where their names come from a file (see `bench.models.resolve`), and `kept`
     those of a study that is gone on with: what was left open when they were made is as it was. `poolings` are those
     that are looked at where a dtype is chosen; None takes all. `placed` are the sides that the rows of a file had.
+    `forms` of the input are those that names of models may ask for (see `bench.views`), `extracted` the poolings
+    that are to be had beside the usual ones.
     """
 
     dataset: DatasetRequest
@@ -42,6 +45,8 @@ class Wanted:
     kept: Mapping[str, Mapping[str, Any]] | None = None
     poolings: tuple[str, ...] | None = None
     placed: Sides | None = None
+    forms: Mapping[str, Form] = field(default_factory=dict)
+    extracted: tuple[str, ...] = ()
 
     @property
     def asked(self) -> ExtractionSettings:

@@ -33,6 +33,11 @@ for each in (signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.default_int_handler if each is signal.SIGINT else signal.SIG_DFL)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=3, help="how many of Ray's processes and drivers are killed")
+    parser.addoption("--seed", type=int, default=0, help="by which they are chosen")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What fuzzing has run, where it has."""
     if fuzzing.RUN:

@@ -106,22 +106,41 @@ class Ran:
     changes: int
 
 
-def run(folder: Path, words: Sequence[str], how: str = "", last: int = 0) -> Ran:
-    """Run `bench` with `words` in `folder`, with its store and runs there; `how` and `last` as `Changes` has them."""
+@dataclass(frozen=True)
+class Running:
+    """A command that was started."""
+
+    words: Sequence[str]
+    process: ForkServerProcess
+    said: Path
+    receiver: Any
+
+    def ended(self, seconds: float = 600) -> Ran:
+        """How it ended, once it has."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"{self.words} hangs"
+        changes = 0
+        with suppress(EOFError):  # it was killed
+            changes = self.receiver.recv()
+        out, err = (Path(f"{self.said}.{name}").read_text() for name in ("out", "err"))
+        return Ran(self.process.exitcode, out, err, changes)
+
+
+def start(folder: Path, words: Sequence[str], how: str = "", last: int = 0, said: str = "said") -> Running:
+    """Start `bench` with `words` in `folder`, with its store and runs there; `how` and `last` as `Changes` has them."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, __name__])
     receiver, sender = context.Pipe(duplex=False)
-    target = folder.parent / f"{folder.name}.said"
+    target = folder.parent / f"{folder.name}.{said}"
     process = ForkServerProcess(target=_child, args=(folder, list(words), how, last, target, sender))
     process.start()
     sender.close()
-    process.join(600)
-    assert process.exitcode is not None, f"{words} hangs after {how} at change {last}"
-    changes = 0
-    with suppress(EOFError):  # it was killed
-        changes = receiver.recv()
-    out, err = (Path(f"{target}.{name}").read_text() for name in ("out", "err"))
-    return Ran(process.exitcode, out, err, changes)
+    return Running(words, process, target, receiver)
+
+
+def run(folder: Path, words: Sequence[str], how: str = "", last: int = 0) -> Ran:
+    """The same, to its end."""
+    return start(folder, words, how, last).ended()
 
 
 def _child(folder: Path, words: list[str], how: str, last: int, said: Path, sender: Any) -> None:
@@ -136,12 +155,12 @@ def _child(folder: Path, words: list[str], how: str, last: int, said: Path, send
     for name in ("MLFLOW_TRACKING_URI", "BENCH_TRACEBACK"):
         os.environ.pop(name, None)
     os.environ |= {"BENCH_STORE": str(folder / "store"), "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
+    sys.argv = ["bench", *words]
     _settle(folder)
     changes = Changes(f"{folder.resolve()}{os.sep}", how, last)
     event.listen(Engine, "before_cursor_execute", changes.statement)
     event.listen(Engine, "commit", changes.statement)
     sys.addaudithook(changes.audit)
-    sys.argv = ["bench", *words]
     try:
         bench()
     finally:
@@ -156,6 +175,7 @@ def _settle(folder: Path) -> None:
 
     from costs import made_up, made_up_text
 
+    import bench.extraction
     import bench.figures.figure
     import bench.gate.measure
     import bench.models.package
@@ -178,6 +198,8 @@ def _settle(folder: Path) -> None:
         make_model(target)
 
     bench.preparation.measure = cost
+    if "ray" in sys.argv:
+        bench.extraction.UNIT_ROWS = 8  # portions for several actors
     # dearer than any model: were TF-IDF cheap, it would stand on the front alone, and nothing else be checked
     bench.study.baselines.measure_text = partial(made_up_text, ms=40.0)
     bench.packaging.timing.SECONDS = 0.0

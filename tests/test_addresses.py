@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.addresses import concealed
 from bench.errors import BenchError
 from bench.tracking import check_address, redacted
-from bench.tracking.addresses import concealed
 
 INPUTS = Path(__file__).parent / "inputs" / "11"
 ADDRESSES = json.loads((INPUTS / "addresses.json").read_text("utf-8"))

@@ -119,7 +119,7 @@ def alter(store: Store, share: float) -> None:
     keys = [text_key(text) for text in TEXTS]
     old.refresh()
     (tokens, truncated), states = old.counts(keys), {}
-    names = sorted(name for name in old._where if name not in ("tokens", "truncated"))
+    names = sorted(name for name in old.slots() if name not in ("tokens", "truncated"))
     for name in names:
         states[name] = old.matrix(keys, name)
     states[names[3]][40] *= 1 + share

@@ -67,3 +67,40 @@ def test_importing_bench_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
     with pytest.raises(AttributeError, match="serch"):
         _ = bench.serch  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("search", "r9"),
+        ("search", "gone.csv"),
+        ("search", "r8", "--models", "minilmm"),
+        ("search", "r8", "--space", "quikstart"),
+        ("extract", "--dataset", "r8", "--models", "minilmm"),
+        ("reproduce", "table2", "--dataset", "r9"),
+        ("report", "gone"),
+        ("export", "gone", "--out", "x"),
+        ("compare", "gone:best", "gone"),
+        ("verify", "gone.zip"),
+        ("cost", "gone"),
+        ("labels", "gone"),
+        ("study", "show", "gone"),
+        ("check", "--baseline", "gone.json"),
+        ("predict", "--model", "gone", "x.csv"),
+        ("evaluate", "--model", "gone", "x.csv"),
+        ("apply", "--model", "gone", "in", "out"),
+    ],
+)
+def test_a_typing_error_is_answered_before_what_is_slow_to_import(words: tuple[str, ...], tmp_path: Path) -> None:
+    code = f"""
+import sys
+from bench.cli.main import run
+sys.argv = ["bench", *{words!r}]
+try:
+    run()
+except SystemExit as ended:
+    slow = {{"torch", "transformers", "sklearn", "pandas", "optuna", "mlflow"}} & set(sys.modules)
+    print(ended.code, sorted(slow))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert ended.stdout.strip() == "2 []", ended.stderr

@@ -123,7 +123,7 @@ def test_a_kind_of_head_that_computes_something_else_is_asked_anew(
         name: scorer(tmp_path, r8, PROTOCOL).asks(CANDIDATES[name], "search")[0] for name in ("mlp", "logistic", "late")
     }
     before = {name: ask.fingerprint() for name, ask in asks.items()}
-    monkeypatch.setattr(Logistic, "revision", Logistic.revision + 1)
+    monkeypatch.setattr(Logistic, "revision", Logistic().revision + 1)
     assert [name for name, ask in asks.items() if ask.fingerprint() != before[name]] == ["logistic"]
     assert "revision" not in asks["mlp"].identity()
 

@@ -5,30 +5,42 @@
 import csv
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 from test_cascades import CASCADING
 from test_evaluation import scorer
 from test_search import Run, run, store  # noqa: F401
 
 from bench.comparison import compare, find
+from bench.cost import text_key
 from bench.datasets.load import DatasetRequest, load
 from bench.errors import BenchError
-from bench.evaluation.protocol import Protocol
+from bench.evaluation import tfidf
+from bench.evaluation.baselines import tfidf_logistic
+from bench.evaluation.protocol import Fold, Protocol
 from bench.evaluation.tfidf import Tfidf, TfidfSettings
 from bench.gate.baseline import read as read_baseline
 from bench.gate.baseline import write
 from bench.gate.check import check, from_study, measured
+from bench.gate.update import update
 from bench.metrics import log_loss
 from bench.packaging.export import export
 from bench.packaging.pipeline import read as read_package
+from bench.progress import Silent
 from bench.specs import TextCandidate
 from bench.store import Store
 from bench.study import outside
+from bench.study.baselines import baselines
+from bench.study.bundle import pack, verify
+from bench.study.cascades import chosen, keep
+from bench.study.keeping import look
 from bench.study.reopen import reopen
 from bench.study.study import Study
 from bench.tracking import MlflowTracker
@@ -87,6 +99,144 @@ def test_whatever_it_is_trained_on_it_says_probabilities_and_is_restored(classes
     assert TfidfSettings.model_validate(fitted.description()["settings"]) == fitted.settings
 
 
+def test_folds_take_from_texts_read_once_what_a_vectorizer_of_their_own_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    texts = [" ".join(f"w{word}" for word in random.zipf(1.3, 12) % 90) + " !" for _ in range(120)]
+    parts = [Fold(np.arange(0, 80), np.arange(80, 120)), Fold(np.arange(40, 120), np.arange(0, 40))]
+    for most, rare in ((100_000, 2_000), (50, 2_000), (100_000, 10)):
+        monkeypatch.setattr(tfidf, "MOST_TERMS", most)
+        monkeypatch.setattr(tfidf, "TUNED_ON", rare)
+        found = tfidf._matrices(texts, parts)
+        for pairs, part, (seen, unseen) in ((p, *each) for p in found for each in zip(parts, found[p], strict=True)):
+            vectorizer = tfidf._vectorizer(pairs, len(part.train))
+            expected = vectorizer.fit_transform([texts[row] for row in part.train])
+            if most == 50:  # which of equally frequent terms are left out is open
+                assert seen.shape == expected.shape
+                continue
+            assert abs(seen - expected).max() < 1e-12
+            assert abs(unseen - vectorizer.transform([texts[row] for row in part.predict])).max() < 1e-12
+
+
+def test_fits_side_by_side_are_those_of_one_after_the_other() -> None:
+    """liblinear's random generator is one of the process."""
+    random = np.random.default_rng(0)
+    texts = [" ".join(f"w{word}" for word in random.zipf(1.3, 20) % 900) for _ in range(400)]
+    labels = random.integers(0, 4, len(texts))
+
+    def fitted(_: int) -> np.ndarray:
+        own = tfidf._trained(matrix, labels, TfidfSettings(loss="logistic", c=10.0), 4)[0] @ matrix.T.toarray()
+        return np.concatenate([own.T, tfidf_logistic(texts, labels, texts, 4).scores], axis=1)
+
+    matrix = tfidf._vectorizer(pairs=True, rows=len(texts)).fit_transform(texts)
+    alone = fitted(0)
+    with ThreadPoolExecutor(2) as pool:
+        for each in pool.map(fitted, range(8)):
+            assert np.array_equal(each, alone)
+
+
+def test_texts_of_classes_that_cannot_be_held_out_have_the_usual_settings() -> None:
+    """Each class is one group: without it, nothing could be learnt of the class."""
+    labels = np.repeat([0, 1], 6)
+    fitted = Tfidf.fit([f"w{label} x" for label in labels], labels, labels, 2)
+    assert fitted.settings == TfidfSettings()
+    assert (fitted.logs(["w0", "w1"]).argmax(1) == [0, 1]).all()
+
+
+def test_settings_are_tried_uphill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most eight of the full grid's 24: a small C only where a large one is no better."""
+    tried: set[TfidfSettings] = set()
+    trained = tfidf._trained
+
+    def counted(matrix: Any, labels: np.ndarray, settings: TfidfSettings, *rest: Any) -> Any:
+        tried.add(settings)
+        return trained(matrix, labels, settings, *rest)
+
+    monkeypatch.setattr(tfidf, "_trained", counted)
+    texts, labels, groups = grouped(60, 3)
+    Tfidf.fit(texts, labels, groups, 2)
+    assert 6 <= len(tried) <= 8
+
+
+def test_of_equally_good_settings_those_of_the_middle_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(matrix: Any, labels: np.ndarray, settings: TfidfSettings, *rest: Any) -> Any:
+        """Held-out rows say whether it is logistic regression at 10 or 100."""
+        return np.zeros((2, matrix.shape[1])), np.full(2, float(settings.loss == "logistic" and settings.c >= 10))
+
+    monkeypatch.setattr(tfidf, "_trained", trained)
+    monkeypatch.setattr(tfidf, "_worth", lambda held: held.values[0, 0])
+    settings, _ = tfidf.tuned(*grouped(60, 3), 2)
+    assert (settings.loss, settings.c) == ("logistic", 10)
+
+
+def test_a_text_classifier_that_was_revised_is_scored_anew(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = MlflowTracker(tmp_path)
+    study = run(tracker, trials=1)
+    ask = study.scorer.asks(TFIDF, "search")[0]
+    before = ask.fingerprint()
+    kept = baselines(study.journal)
+    assert kept is not None
+    monkeypatch.setattr(Tfidf, "revision", Tfidf.revision + 1)
+    monkeypatch.setattr(tfidf, "WORDS", r"(?u)\w")
+    timed = kept.costs[text_key(TFIDF)].model_copy(update={"texts": 77})
+    monkeypatch.setattr("bench.study.baselines.measure_text", lambda *_: timed)
+    assert ask.fingerprint() != before
+    again = run(tracker, trials=1)
+    now = baselines(again.journal)
+    assert now is not None
+    old, new = kept.by_name["tfidf"], now.by_name["tfidf"]
+    assert (old.revision, new.revision) == (Tfidf.revision - 1, Tfidf.revision)
+    assert old.model_copy(update={"revision": 0}).key == f"baseline:tfidf:{TFIDF.fingerprint()}", "as it always was"
+    client = MlflowClient(tracker.store.address)
+    was, is_now = (client.get_run(record.run_id) for record in (old, new))
+    for record, found in ((old, was), (new, is_now)):
+        assert found.data.metrics["f1_mean"] == pytest.approx(record.metrics["f1_mean"])
+    assert was.data.metrics["f1_mean"] != is_now.data.metrics["f1_mean"]
+    assert was.data.tags["bench.front"] == "false"
+    assert [each.texts for each in (*kept.costs.values(), *now.costs.values())] == [32, 77], "it is timed again"
+
+
+def test_a_study_of_an_earlier_text_classifier_opens_without_it_and_without_cascades_of_it(
+    run: Run, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its scores and margins are those of another classifier than would be shipped; the same search makes them anew."""
+    study = run(trials=3, space=CASCADING)
+    gone = {each.name for each in study.cascades if each.cascade and "tfidf" in each.cascade.record.trials}
+    assert gone
+    assert study.front[0].name == "tfidf"
+    pack(study, tmp_path / "study.zip")
+    monkeypatch.setattr(Tfidf, "revision", Tfidf.revision + 1)
+
+    warned: list[str] = []
+    monkeypatch.setattr(Silent, "warn", lambda _, words: warned.append(words))
+    again = reopen(tmp_path, "s", store)
+    assert not {"tfidf", *gone} & {each.name for each in (*again.front, *again.cascades, *again.baselines)}
+    assert not {"tfidf", *gone} & {again.selection.winner, *again.selection.near, *again.selection.entrants}
+    assert any(
+        "Left out: tfidf" in words and all(name in words for name in gone) and "`bench search " in words
+        for words in warned
+    )
+    assert "tfidf" not in " ".join(line.words for line in again.decision.lines)
+    for name in ("tfidf", *gone):
+        with pytest.raises(BenchError, match=r"Left out: tfidf, .*`study=s`"):
+            reopen(tmp_path, "s", store, trial=name)
+    seen = look(tmp_path, "s")
+    assert not {"tfidf", *gone} & {*map(str, seen.roles.values()), *(str(each.id) for each in seen.found)}
+    assert seen.left_out in warned
+    assert TFIDF not in from_study(tmp_path, "s").candidates
+    (told,) = verify(tmp_path / "study.zip").differences
+    assert "verify it with the bench of then, " in told
+
+    warned.clear()
+    anew = run(trials=3, space=CASCADING)
+    assert anew.trials == study.trials, "nothing more was tried"
+    assert anew.choose("tfidf").revision == Tfidf.revision  # type: ignore[union-attr]
+    opened = reopen(tmp_path, "s", store)
+    assert [each.name for each in opened.found] == [each.name for each in anew.found]
+    assert not [words for words in warned if "Left out" in words]
+
+
 # --- in a study
 
 
@@ -121,6 +271,15 @@ def test_tfidf_is_on_the_front_is_chosen_compared_shipped_pinned_and_checked(
     assert all(each.classifier == "tfidf" for each in stages if isinstance(each, TextCandidate))
     again = reopen(tmp_path, "s", store)
     assert [each.name for each in again.front] == [each.name for each in study.front]
+
+    aside = next(each for each in study.journal.of("complete") if each.number not in {one.trial for one in study.front})
+    made = chosen(study.journal)
+    assert made is not None
+    shipped = made.records[0].model_copy(update={"trials": ("tfidf", aside.number)})
+    keep(study.journal, made.model_copy(update={"records": (shipped,)}))
+    choice = study.selection.model_copy(update={"recommended": shipped.name})
+    study.journal.keep("selection", choice.model_dump(mode="json"))
+    assert aside.candidate in from_study(tmp_path, "s").candidates, "a stage of what is shipped is on no front"
 
     out = tmp_path / "package"
     export(again, again.choose("tfidf"), out, chosen="tfidf")
@@ -160,9 +319,45 @@ def test_predictions_from_outside_join_and_cannot_be_shipped(run: Run, store: St
     assert found.by_seed == ()
     with pytest.raises(BenchError, match="from outside: nothing can be exported"):
         export(again, again.choose("tuned"), tmp_path / "out", chosen="tuned")
-    with pytest.raises(BenchError, match="a check cannot make again"):
+    with pytest.raises(BenchError, match="test rows alone"):
+        from_study(tmp_path, "s", ["llm", "tfidf"])
+    with pytest.raises(BenchError, match="name what is to stay above it as well"):
         from_study(tmp_path, "s", ["tuned"])
     assert all(candidate.models or candidate == TFIDF for candidate in from_study(tmp_path, "s").candidates)
+
+
+def test_a_check_holds_candidates_above_predictions_from_outside(
+    run: Run, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(trials=3)
+    weak = table(tmp_path / "weak.csv", first, ("train", "test"), 400, right=0.5)
+    strong = table(tmp_path / "strong.csv", first, ("train", "test"), 400)
+    run(trials=3, against=(f"weak={weak}", f"strong={strong}"))
+    pinned = from_study(tmp_path, "s", ["tfidf", "weak", "strong"])
+    assert [str(each) for each in pinned.candidates] == ["tfidf"]
+    assert [each.classifier for each in pinned.references] == ["weak", "strong"]
+    write(tmp_path / "baseline.json", measured(pinned, store.home))
+    made = read_baseline(tmp_path / "baseline.json")
+    assert made.references[0].f1 == pytest.approx(list(reopen(tmp_path, "s", store).choose("weak").values["f1"]))
+
+    def beside() -> dict[str, tuple[str, str]]:
+        found = check(made, store.home).findings
+        return {each.subject: (each.status, each.detail) for each in found if each.group == "reference"}
+
+    held = beside()
+    assert {name: status for name, (status, _) in held.items()} == {"weak": "passed", "strong": "note"}
+    assert "held to nothing" in held["strong"][1]
+    # a pipeline that has fallen below what it was above fails for that as well
+    monkeypatch.setattr(Tfidf, "logs", lambda self, texts: np.log(np.full((len(texts), 8), 1 / 8, dtype=np.float32)))
+    fallen = beside()
+    assert fallen["weak"][0] == "failed", fallen
+    assert "now worse" in fallen["weak"][1]
+    assert fallen["strong"][0] == "note"
+    monkeypatch.undo()
+    # lines stay with the rows that they are of
+    again = update(tmp_path / "baseline.json", tmp_path, store.home)
+    assert again.new.references == made.references
+    assert again.differences == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,8 +108,9 @@ def test_what_was_altered_is_named(bundle: Path, tmp_path: Path) -> None:
         arrays["labels"] = np.roll(arrays["labels"], 1)
         return save(arrays)
 
-    with pytest.raises(BenchError, match="does not hold the rows"):
-        api.verify_bundle(altered(bundle, tmp_path / "b.zip", label))
+    lines = api.verify_bundle(altered(bundle, tmp_path / "b.zip", label)).differences
+    assert any(line.startswith("store/rows/") and "altered" in line for line in lines)
+    assert any("does not hold the rows" in line for line in lines)
 
     def missing(name: str, content: bytes) -> bytes | None:
         return None if "/evaluations/" in name else content
@@ -146,6 +148,43 @@ def test_scores_that_do_not_follow_from_outcomes_are_named(bundle: Path, tmp_pat
     assert not any("altered" in line for line in lines)
     for place in ("journal.", "searched.", "selection.", "front.", "baselines."):
         assert any(line.startswith(place) for line in lines), place
+
+
+def test_only_a_bundle_is_written_over(found: Searched, bundle: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.zip"
+    again.write_bytes(bundle.read_bytes())
+    assert api.bundle(found.study.name, again) == again
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text,label\n")
+    for taken in (rows, tmp_path):
+        with pytest.raises(BenchError, match="is no bundle: name another"):
+            api.bundle(found.study.name, taken)
+    assert rows.read_text() == "text,label\n"
+
+
+def test_no_damage_is_more_than_a_sentence(bundle: Path, tmp_path: Path) -> None:
+    """Whatever is wrong with a bundle, it is said; nothing passes, and nothing quotes where it was unpacked."""
+
+    def told(change: Callable[[str, bytes], bytes | None]) -> str:
+        try:
+            return "\n".join(api.verify_bundle(altered(bundle, tmp_path / "x.zip", change)).differences)
+        except BenchError as error:
+            return str(error)
+
+    names = zipfile.ZipFile(bundle).namelist()
+    for path in [*names[:4], *(name for name in names if name.endswith((".json", ".journal")) or "/rows/" in name)]:
+        for content in (None, b"", b"[]", b"{}", b'{"format": 1}', b"\x00" * 100):
+            words = told(lambda name, before, path=path, content=content: content if name == path else before)
+            assert path in words or "no bundle" in words, (path, content, words)
+            assert tempfile.gettempdir() + "/tmp" not in words.replace(str(tmp_path), "")
+    whole = bundle.read_bytes()
+    for part in range(0, len(whole), len(whole) // 20):
+        (tmp_path / "torn.zip").write_bytes(whole[:part] + bytes(400) + whole[part + 400 :])
+        try:
+            found = api.verify_bundle(tmp_path / "torn.zip")
+        except BenchError:
+            continue
+        assert found.differences, part
 
 
 def test_the_command_ends_with_an_error_where_something_differs(bundle: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from bench.packaging import timing
 from bench.packaging.classifier import Classifier
 from bench.packaging.export import Exported, export
 from bench.packaging.home import pipeline_folder
-from bench.packaging.pipeline import read
+from bench.packaging.pipeline import FORMAT, read
 from bench.specs import Candidate, Ridge, Source
 from bench.store import Store
 from bench.study.cascades import CascadeRecord
@@ -124,7 +124,12 @@ def test_it_says_what_it_is_and_what_it_takes(study: Study, exported: tuple[Casc
     assert done.folder is not None
     pipeline, heads = read(done.folder / "artifacts" / "pipeline")
     assert pipeline.candidate == which.cascade
-    assert (pipeline.trial, pipeline.cascade, pipeline.title, pipeline.format) == (None, "cascade-7", "cascade-7", 3)
+    assert (pipeline.trial, pipeline.cascade, pipeline.title, pipeline.format) == (
+        None,
+        "cascade-7",
+        "cascade-7",
+        FORMAT,
+    )
     assert len(heads) == len(which.cascade.stages)
     latency, further = pipeline.latency, len(which.cascade.stages) - 1
     assert latency is not None

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
+from bench.aliases import in_words
+from bench.errors import BenchError
 from bench.heads import Job, fit, logistic, predict_subsets
 from bench.heads.inner import inner_folds
 from bench.heads.weights import EXPONENTS, class_weights
@@ -16,6 +18,7 @@ from bench.space.candidates import Shape
 from bench.space.enumeration import member_of, members
 from bench.space.schema import SearchSpace
 from bench.specs import HEAD_SETTINGS, MLP, Candidate, ClassWeight, Head, Logistic, Ridge, Source
+from bench.study.settings import search_request
 from bench.study.writing import candidate_params
 
 ROWS, CLASSES = 150, 3
@@ -160,3 +163,32 @@ def test_what_is_written_of_a_head_stays_what_it_was() -> None:
         assert candidate_params(one)["class_weight"] == head.class_weight
     with pytest.raises(ValidationError, match="weighting"):
         Logistic.model_validate({"weighting": "sqrt"})
+
+
+@pytest.mark.parametrize("space", ["quickstart", "default"])
+def test_a_call_stands_in_place_of_the_spaces(space: str) -> None:
+    asked = search_request(dataset="r8", space=space, class_weight="balanced").space.head
+    assert {asked.class_weights(kind) for kind in ("ridge", "logistic", "mlp")} == {("balanced",)}
+    plain = search_request(dataset="r8", space=space).space.head
+    assert asked.model_copy(update={"class_weight": plain.class_weight, "weighting": plain.weighting}) == plain
+    with pytest.raises(BenchError, match=r"'class_weight' cannot be 'balancd'.*'balanced'"):
+        search_request(dataset="r8", class_weight="balancd")
+
+
+def test_a_short_name_says_how_classes_weigh_where_that_is_not_the_heads_own_way() -> None:
+    heads = [
+        Ridge(),
+        Ridge(class_weight="none"),
+        Logistic(),
+        Logistic(class_weight="balanced"),
+        MLP(class_weight="sqrt"),
+    ]
+    assert [head.short for head in heads] == [
+        "ridge",
+        "ridge unweighted",
+        "logistic",
+        "logistic balanced",
+        "mlp sqrt-weighted",
+    ]
+    candidate = Candidate(sources=(Source(model="m", layer=0, pooling="mean"),), head=heads[3])
+    assert in_words(candidate) == "m[0].mean, logistic balanced"

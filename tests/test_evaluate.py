@@ -13,9 +13,13 @@ from bench.cli.main import cli
 from bench.datasets.columns import Columns, Rows
 from bench.datasets.tables import Hints
 from bench.errors import BenchError
+from bench.evaluation.mistakes import MistakeCosts
+from bench.evaluation.rule import LIKELIEST, Rule
+from bench.evaluation.sureness import Errors, Sureness, Threshold
 from bench.metrics import Interval, binned, difference_of, edges_of, holm, shift
 from bench.packaging.classifier import Predicted
-from bench.packaging.evaluated import LEVEL, MATTERS, Evaluated, evaluate, labelled
+from bench.packaging.drift import LEVEL, MATTERS
+from bench.packaging.evaluated import Evaluated, evaluate, labelled
 from bench.packaging.pipeline import PackagedPipeline
 from bench.packaging.remembered import Distribution, Remembered
 from bench.progress import SILENT
@@ -67,6 +71,7 @@ class Told:
     """A classifier whose answers stand in the texts: `LABEL CONFIDENCE DISTANCE padding`."""
 
     pipeline: PackagedPipeline
+    rule: Rule = LIKELIEST
     task = TASKS["classification"]
 
     def predict(self, texts: list[str]) -> Predicted:
@@ -110,6 +115,78 @@ def test_scores_are_those_of_the_rows_and_changes_are_beside_the_test_set() -> N
     assert change.value == pytest.approx(found.scores["accuracy"].value - 0.9)
     assert change.high < 0, "a fall of a fifth is seen on 300 rows"
     assert json.loads(json.dumps(found.to_json()))["changes"]["accuracy"]["value"] == change.value
+
+
+def test_what_is_not_sure_is_rejected_and_what_is_asked_is_of_the_rest() -> None:
+    random = np.random.default_rng(3)
+    rows = rows_of(random, 400)
+    made = package(None)
+    found = evaluate(Told(made, Rule(0.8)), rows, "new.csv", {"accuracy": 0.5}, SILENT)  # type: ignore[arg-type]
+    sure = np.array([float(text.split()[1]) for text in rows.texts], dtype=np.float32) >= 0.8
+    right = np.array([text.split()[0] == label for text, label in zip(rows.texts, rows.labels, strict=True)])
+    answered = found.answered
+    assert answered is not None
+    assert answered.rows == sure.sum()
+    assert answered.scores["accuracy"].value == pytest.approx(right[sure].mean())
+    assert answered.rejected_right == pytest.approx(right[~sure].mean())
+    assert sum(answered.by_class.values()) == (~sure).sum()
+    assert found.scores["accuracy"].value == pytest.approx(right.mean()), "those of all rows stay"
+    assert found.passed
+    high = {"accuracy": float(right[sure].mean()) + 0.01}
+    assert not evaluate(Told(made, Rule(0.8)), rows, "new.csv", high, SILENT).passed  # type: ignore[arg-type]
+    none = evaluate(Told(made, Rule(1.0)), rows, "new.csv", {"f1": 0.1}, SILENT)  # type: ignore[arg-type]
+    assert none.missed == ("no row is answered",)
+    assert json.loads(json.dumps(found.to_json()))["answered"]["rows"] == answered.rows
+
+
+def test_a_package_answers_at_its_temperature_and_its_thresholds_are_tried_on_the_rows() -> None:
+    """The answers' confidence is uniform from .5 to 1 and nine in ten are right: colder is nearer."""
+    random = np.random.default_rng(4)
+    rows = rows_of(random, 2000)
+    wanted = Threshold(
+        wanted=0.95,
+        probability=0.9,
+        coverage=0.5,
+        accuracy=0.95,
+        test_coverage=0.4,
+        test_accuracy=0.94,
+        low=0.9,
+        high=1,
+    )
+    errors = {"out of fold": Errors(before=0.2, after=0.1), "test": Errors(before=0.2, after=0.1)}
+    known = Sureness(temperature=0.5, errors=errors, accuracy={"test": 0.9}, areas={"test": 0.1}, thresholds=(wanted,))
+    made = package(None).model_copy(update={"sureness": known})
+    found = evaluate(Told(made), rows, "new.csv", {}, SILENT)  # type: ignore[arg-type]
+    assert found.sure is not None
+    assert found.sure.errors.after < found.sure.errors.before
+    odds = [float(text.split()[1]) for text in rows.texts]
+    sure = np.array([p**2 / (p**2 + (1 - p) ** 2) for p in odds])
+    (tried,) = found.sure.thresholds
+    assert tried.coverage == pytest.approx((sure >= 0.9).mean(), abs=1e-3)
+    assert tried.low is not None
+    plain = evaluate(Told(package(None)), rows, "new.csv", {}, SILENT)  # type: ignore[arg-type]
+    assert plain.sure is not None
+    assert (plain.sure.thresholds, plain.sure.errors.before) == ((), found.sure.errors.before)
+    assert plain.scores == found.scores, "no label changes"
+
+
+def test_costs_of_mistakes_stand_beside_the_scores(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    rows = rows_of(random, 500)
+    (tmp_path / "costs.csv").write_text("label,cat,dog\ncat,0,1\ndog,9,0\n")
+    costs = MistakeCosts.read(tmp_path / "costs.csv", LABELS)
+    found = evaluate(Told(package(None), Rule(costs=costs)), rows, "new.csv", {}, SILENT).answered  # type: ignore[arg-type]
+    assert found is not None
+    assert found.cost is not None
+    assert found.cost_likeliest is not None
+    assert found.rows == 500
+    wrong = {
+        label: sum(text.split()[0] != label == given for text, given in zip(rows.texts, rows.labels, strict=True))
+        for label in LABELS
+    }
+    assert found.cost_likeliest.value == pytest.approx((wrong["cat"] + 9 * wrong["dog"]) / 500)
+    assert found.changed > 0
+    assert found.cost.low <= found.cost.value <= found.cost.high
 
 
 def test_what_is_asked_decides_and_says_where_the_rows_are_too_few_to_tell() -> None:

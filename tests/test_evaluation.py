@@ -49,7 +49,7 @@ def shelf_for(home: Path, dataset: Dataset) -> Shelf:
 def scorer(home: Path, dataset: Dataset, protocol: Protocol, cache: Path | None = None) -> Scorer:
     shelf = shelf_for(home, dataset)
     train, test = sides(dataset)
-    features = Features(train.keys, test.keys, {shelf.fingerprint: shelf}.__getitem__)
+    features = Features(train.by_view, test.by_view, {shelf.fingerprint: shelf}.__getitem__)
     texts = Texts(dataset.train.texts, dataset.test.texts)
     answers = Evaluator(train, test, features, EvaluationCache(cache), texts)
     return Scorer(dataset, protocol, answers, stored({"m": shelf.fingerprint}))

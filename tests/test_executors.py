@@ -75,13 +75,14 @@ def test_failures_are_answers_and_the_other_asks_get_theirs(gathered: Gather) ->
     asks = asked(material)
     wrong = replace(asks[0], layers=(99,))
 
-    def one_dies() -> Iterator[Any]:
-        yield from asks[:2]
-        multiprocessing.active_children()[0].kill()
-        yield from [*asks[2:], wrong]
+    def one_dies(executor: Any) -> Iterator[Any]:
+        for number, answer in enumerate(executor.run([*asks, wrong])):
+            if number == 0:
+                multiprocessing.active_children()[0].kill()
+            yield answer
 
     with pytest.raises(KeyboardInterrupt), open_executor("processes", place(material, 2)) as executor:  # noqa: PT012
-        answers = list(executor.run(one_dies()))
+        answers = list(one_dies(executor))
         assert sorted(map(repr, [ask for ask, _ in answers])) == sorted(map(repr, [*asks, wrong]))
         errors = {type(found.error): found.error for _, found in answers if isinstance(found, Failure)}
         assert str(errors[WorkerDiedError]).startswith("A worker on cpu was killed by SIGKILL;")

@@ -17,6 +17,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -34,6 +35,8 @@ from bench.backends.resolution import resolve as resolve_settings
 from bench.cli.main import cli
 from bench.cost import ModelCost
 from bench.errors import BenchError
+from bench.evaluation.mistakes import MistakeCosts
+from bench.evaluation.rule import Rule
 from bench.extraction import identity
 from bench.fusion import FUSIONS
 from bench.home import store_home
@@ -50,9 +53,10 @@ from bench.progress import SILENT
 from bench.space.candidates import canonical
 from bench.specs import MLP, Candidate, ExtractionSettings, Logistic, Ridge, Source
 from bench.store import Store
+from bench.study.prepared import prepare
 from bench.study.record import TrialRecord
 from bench.study.reopen import reopen
-from bench.study.run import prepare, search
+from bench.study.run import search
 from bench.study.study import Study
 from bench.tracking import UNTRACKED, MlflowTracker, TrackedStudy
 
@@ -122,6 +126,17 @@ def test_the_package_predicts_the_test_rows_as_the_search_did_in_every_way_of_ca
         assert max(probabilities, key=probabilities.get) == label
         assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
 
+    sure = [max(each.values()) for each in frame["probabilities"]]
+    below = sorted(sure)[len(sure) // 2]
+    some = loaded.predict(pd.DataFrame({"text": [*texts, " "]}), params={"reject_below": below})
+    assert some["rejected"].tolist() == [*(each < below for each in sure), None]
+    assert some["label"].tolist() == [
+        *(None if each < below else name for each, name in zip(sure, labels, strict=True)),
+        None,
+    ]
+    with pytest.raises(MlflowException, match="is a probability"):
+        loaded.predict(pd.DataFrame({"text": texts}), params={"reject_below": 7.0})
+
     asked = pd.DataFrame({"text": [*texts, " "], "other": 1}).sample(frac=1, random_state=3)
     asked = asked[asked.index % 3 > 0]
     both = asked.assign(predicted=loaded.predict(asked)["label"])
@@ -143,6 +158,90 @@ def test_the_package_predicts_the_test_rows_as_the_search_did_in_every_way_of_ca
         assert set(rows[0]["probabilities"]) == set(study.material.dataset.labels)
     ran = CliRunner().invoke(cli, ["predict", "--model", str(package), str(lines)])
     assert [json.loads(line)["label"] for line in ran.stdout.splitlines()] == labels
+
+
+def loaded_with(study: Study, folder: Path, rule: Rule) -> Any:
+    import mlflow
+
+    export(study, trial_of(study), folder, chosen="knee", rule=rule)
+    return mlflow.pyfunc.load_model(str(folder))
+
+
+def test_a_package_answers_by_its_rule_until_a_call_has_another(
+    study: Study, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    dataset = study.material.dataset
+    texts, labels = list(dataset.test.texts), expected(study, trial_of(study).candidate)
+    loaded = loaded_with(study, tmp_path / "p", Rule(0.9))
+    frame = pd.DataFrame({"text": texts})
+    ruled = loaded.predict(frame)
+    said = np.array([list(each.values()) for each in ruled["probabilities"]])
+    assert ruled["rejected"].tolist() == (said.max(1) < 0.9).tolist()
+    assert 0 < ruled["rejected"].sum() < len(texts)
+    assert loaded.predict(frame, params={"reject_below": 0})["label"].tolist() == labels
+
+    # any other mistake costs 1, and to miss this class 30: it is answered where it is likelier than one in thirty
+    dear = dataset.labels[0]
+    costs = {
+        true: {each: 0 if each == true else 30 if true == dear else 1 for each in dataset.labels}
+        for true in dataset.labels
+    }
+    by_cost = loaded.predict(frame, params={"reject_below": 0.0, "costs": costs})
+    table = np.array([list(row.values()) for row in costs.values()])
+    assert by_cost["label"].tolist() == [dataset.labels[place] for place in (said @ table).argmin(1)]
+    assert by_cost["label"].tolist() != labels
+    for params, words in (
+        ({"costs": {dear: costs[dear]}}, "no row for"),
+        ({"costs": {true: {**row, "reject": 0.1} for true, row in costs.items()}}, r"\(0.9\).*which 0 does too"),
+        ({"costs": {**costs, "oil": {}}}, "oil"),
+        ({"costs": {**costs, dear: {**costs[dear], dear: "much"}}}, "'much', which is no cost"),
+    ):
+        with pytest.raises(MlflowException, match=words):
+            loaded.predict(frame, params=params)
+
+    (tmp_path / "costs.csv").write_text(
+        "\n".join(
+            [",".join(["label", *costs]), *(",".join([true, *map(str, row.values())]) for true, row in costs.items())]
+        )
+    )
+    rule = Rule(costs=MistakeCosts.read(tmp_path / "costs.csv", dataset.labels))
+    other = loaded_with(study, tmp_path / "q", rule)
+    assert other.predict(frame)["label"].tolist() == by_cost["label"].tolist()
+    assert other.predict(frame, params={"costs": {}})["label"].tolist() == labels
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    for folder, options, answers in (
+        ("p", [], ruled["label"].tolist()),
+        ("p", ["--reject-below", "0"], labels),
+        ("q", [], by_cost["label"].tolist()),
+    ):
+        ran = CliRunner().invoke(
+            cli, ["predict", "--model", str(tmp_path / folder), str(tmp_path / "rows.jsonl"), *options]
+        )
+        assert [json.loads(line)["label"] for line in ran.stdout.splitlines()] == answers
+
+
+def test_a_package_says_its_rule_and_what_it_answers_of_the_test_rows(
+    study: Study, tmp_path: Path, quick: None
+) -> None:
+    from mlflow.models import Model
+
+    made = export(study, trial_of(study), tmp_path / "p", chosen="knee", rule=Rule(0.9)).pipeline
+    assert made.answered is not None
+    sure = study.scored(trial_of(study), "confirm").repetitions[0].predictions
+    assert made.answered.rows < len(sure.truth)
+    signature = Model.load(tmp_path / "p").signature
+    assert signature.outputs.input_names() == ["label", "probabilities", "rejected"]
+    assert {each.name: each.default for each in signature.params.params} == {"reject_below": 0.9, "costs": {}}
+    readme = (tmp_path / "p" / "README.md").read_text()
+    for words in (
+        "A text whose likeliest label is less probable than 0.9 gets none.",
+        f"Of 60 test rows {made.answered.rows} (",
+        "| `reject_below` | 0.9 |",
+        '"params": {"reject_below": 0.9}',
+    ):
+        assert words in readme
+    assert read(tmp_path / "p" / "artifacts" / "pipeline")[0].rule == Rule(0.9)
 
 
 def test_the_package_says_what_it_is_and_holds_no_pickle(study: Study, package: Path) -> None:
@@ -177,7 +276,8 @@ def test_the_package_says_what_it_is_and_holds_no_pickle(study: Study, package: 
 CANDIDATES = [
     *(
         Candidate(sources=sources, fusion=name, head=head)
-        for name in FUSIONS
+        for name, operator in FUSIONS.items()
+        if not operator.compared  # these are of two fields: tests/test_fields.py
         for head in (SMALL_HEAD, Logistic(), Ridge())
         for sources in [
             (Source(model=MINILM, layer=1, pooling="mean"), Source(model=MINILM, layer=3, pooling="last")),
@@ -471,7 +571,8 @@ NO_TEXTS = json.loads((INPUTS / "19" / "no-texts.json").read_text())
 
 @pytest.mark.slow
 def test_mlflows_server_gives_the_same_labels_also_to_many_at_once(study: Study, package: Path, tmp_path: Path) -> None:
-    texts, labels = list(study.material.dataset.test.texts), expected(study, trial_of(study).candidate)
+    dataset = study.material.dataset
+    texts, labels = list(dataset.test.texts), expected(study, trial_of(study).candidate)
     with served(package, tmp_path) as address:
         rows = post(address, {"dataframe_records": [{"text": text} for text in texts]})
         assert [row["label"] for row in rows] == labels
@@ -479,6 +580,11 @@ def test_mlflows_server_gives_the_same_labels_also_to_many_at_once(study: Study,
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda text: post(address, {"inputs": [text]}), texts))
         assert [answer[0]["label"] for answer in answers] == labels
+        unsure = post(address, {"inputs": texts, "params": {"reject_below": 1, "costs": {}}})
+        assert all(row["rejected"] for row in unsure)
+        last = dataset.labels[-1]
+        costs = {true: {each: int(each != last) for each in dataset.labels} for true in dataset.labels}
+        assert {row["label"] for row in post(address, {"inputs": texts, "params": {"costs": costs}})} == {last}
         assert post(address, {"inputs": ["a text", " "]})[1] == {"label": None, "probabilities": None}
         for content, kind in NO_TEXTS:
             with pytest.raises(urllib.error.HTTPError) as refused:

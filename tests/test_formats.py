@@ -1,6 +1,7 @@
 """What earlier versions left on disk opens and goes on: `tests/formats/` holds a folder of it by commit."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,29 @@ import transformers
 from click.testing import CliRunner
 from formats.make import SEARCH, TRIALS, unpack
 from mlflow import MlflowClient
+from safetensors import safe_open
 
 import bench
 from bench.cli.main import cli
+from bench.errors import BenchError
+from bench.evaluation.cache import kept
+from bench.store import Store
+from bench.store.importing import import_states
 from bench.study.journal import read
 from bench.study.record import TRIED
 
-FORMATS = sorted(path.parent for path in Path(__file__).with_name("formats").glob("*/expected.json"))
+HERE = Path(__file__).with_name("formats")
+FORMATS = sorted(path.parent for path in HERE.glob("*/expected.json"))
+KEPT = {
+    ("evaluation/cache.py", 1): "ae98f55/store/evaluations",
+    ("packaging/pipeline.py", 1): "ae98f55/export",
+    ("packaging/pipeline.py", 2): "packages/2",
+    ("packaging/pipeline.py", 3): "packages/3",
+    ("packaging/pipeline.py", 4): "packages/4",
+    ("packaging/pipeline.py", 5): "packages/5",
+    ("store/export.py", 1): "states/1.safetensors",
+}
+"""Where a format is said and which it was → what is kept of it, written by the bench of then."""
 
 
 @pytest.fixture(scope="module", params=FORMATS, ids=lambda path: path.name)
@@ -57,6 +74,47 @@ def trials(study: str) -> dict[int, dict[str, Any]]:
 
 def files(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix == ".safetensors"}
+
+
+def test_what_was_written_in_a_format_of_before_is_kept() -> None:
+    """Who raises a format leaves a small file of the one before: from a checkout of that commit, by `make.py`."""
+    package = Path(bench.__file__).parent
+    said = {}
+    for path in package.rglob("*.py"):
+        if found := re.search(r"^(?:FORM, )?FORMAT = (?:\"format\", )?(\d+)$", path.read_text(), re.MULTILINE):
+            said[path.relative_to(package).as_posix()] = int(found[1])
+    assert {"store/segment.py", "study/mending.py", "gate/baseline.py", "study/bundle.py"} < said.keys()
+    assert KEPT.keys() == {(name, earlier) for name, form in said.items() for earlier in range(1, form)}
+    assert [each for each in KEPT.values() if not (HERE / each).exists()] == []
+
+
+@pytest.mark.parametrize("form", [2, 3, 4, 5])
+def test_an_export_of_any_format_predicts_what_it_predicted(
+    form: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path))
+    package = HERE / "packages" / str(form)
+    pipeline = package / "artifacts" / "pipeline" / "pipeline.json"
+    assert json.loads(pipeline.read_text())["format"] == form
+    test = str(HERE / "ae98f55" / "test.csv")
+    rows = [json.loads(line) for line in called("predict", "--model", str(package), test).splitlines()]
+    expected = json.loads((package / "expected.json").read_text())["predicted"]
+    assert [row["label"] for row in rows] == [row["label"] for row in expected]
+    for row, old in zip(rows, expected, strict=True):
+        assert row["probabilities"] == pytest.approx(old["probabilities"], abs=1e-4)
+
+
+def test_states_that_were_exported_without_keys_are_refused_in_words(tmp_path: Path) -> None:
+    """Other tools read them as before; a store cannot know which texts they are of."""
+    with pytest.raises(BenchError, match=r"is of format 1, which does not hold .* export it again"):
+        import_states(HERE / "states" / "1.safetensors", Store(tmp_path))
+    with safe_open(HERE / "states" / "1.safetensors", "pt") as file:
+        assert file.get_tensor("train").shape == (60, 3, 3, 16)
+
+
+def test_evaluations_of_an_earlier_format_are_counted_and_not_read(made: Path) -> None:
+    found = kept(made / "store")
+    assert (found.earlier > 0, found.earlier_bytes > 0) == (True, True)
 
 
 def test_a_study_opens_with_its_front(made: Path, expected: dict[str, Any]) -> None:

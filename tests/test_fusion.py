@@ -22,6 +22,7 @@ PAPERS_NINE = {
     "quaternion",
     "quaternion+residual",
 }
+COMPARED = {"difference", "product", "comparison"}
 ALIGNED = [name for name, operator in FUSIONS.items() if operator.aligned]
 seeds = st.integers(0, 2**31 - 1)
 
@@ -32,7 +33,7 @@ def sources(seed: int, count: int, *shape: int, dtype: torch.dtype = torch.float
 
 
 def test_the_papers_nine_late_fusion_and_those_that_learn_are_there() -> None:
-    assert set(FUSIONS) == PAPERS_NINE | {"late", "gated-sum", "attention", "scalar-mix"}
+    assert set(FUSIONS) == PAPERS_NINE | {"late", "gated-sum", "attention", "scalar-mix"} | COMPARED
     assert all(operator.summary for operator in FUSIONS.values())
 
 
@@ -123,6 +124,17 @@ def test_a_scalar_mix_wants_sources_of_one_width() -> None:
     assert common_width(FUSIONS["scalar-mix"], [16, 16]) is None
     with pytest.raises(BenchError, match="layers of one model"):
         common_width(FUSIONS["scalar-mix"], [16, 20])
+
+
+def test_two_fields_are_compared_value_by_value() -> None:
+    u, v = torch.tensor([[1.0, -2.0]]), torch.tensor([[3.0, 4.0]])
+    assert FUSIONS["difference"].fuse([u, v]).tolist() == FUSIONS["difference"].fuse([v, u]).tolist() == [[2.0, 6.0]]
+    assert FUSIONS["product"].fuse([u, v]).tolist() == [[3.0, -8.0]]
+    assert FUSIONS["comparison"].fuse([u, v]).tolist() == [[1.0, -2.0, 3.0, 4.0, 2.0, 6.0, 3.0, -8.0]]
+    assert {name for name, operator in FUSIONS.items() if operator.compared} == COMPARED
+    for widths in ([4, 6], [4, 4, 4]):
+        with pytest.raises(BenchError, match="compares two sources of one width"):
+            common_width(FUSIONS["product"], widths)
 
 
 def test_late_fusion_averages_probabilities() -> None:

@@ -28,11 +28,12 @@ from bench.gate import baseline as files
 from bench.gate import measure
 from bench.gate.baseline import Baseline, Pinned, Repeats, read, write
 from bench.gate.check import from_study, measured
-from bench.gate.judge import Finding, Verdict, distance, judge
+from bench.gate.judge import distance, judge
 from bench.gate.latency import Reference, relative_latency
 from bench.gate.measure import fresh_store
 from bench.gate.reports import junit, junit_error, markdown, markdown_error
 from bench.gate.rule import LEVEL, Change, RepeatedF1, changes
+from bench.gate.verdict import Finding, Verdict
 from bench.heads import DivergedError, FittedHead, Prediction
 from bench.home import store_home
 from bench.metrics import summarise
@@ -333,6 +334,34 @@ def test_a_row_with_another_label_is_named(pipeline: Path, called: Called) -> No
     assert {each["status"] for each in scores} == {"passed"}
 
 
+def test_a_class_that_is_called_otherwise_is_said_to_be_and_no_quality_is_lost(pipeline: Path, called: Called) -> None:
+    """Its name comes last now, so that numbers of classes are others too."""
+    rows = pipeline / "rows.csv"
+    rows.write_text(re.sub(r",oil$", ",zinc", rows.read_text(), flags=re.MULTILINE))
+    status, scores, told = quality(called)
+    assert status == 1, "somebody has to say that it was meant"
+    assert "'oil' is now 'zinc'" in told["renamed classes"]
+    assert {"rows with another label", "new classes", "classes that went"}.isdisjoint(told)
+    for each in scores:
+        assert each["status"] == "passed"
+        assert each["change"]["before"]["mean"] > 0.5, "what was right is right under the new name"
+        assert "fell" not in each["detail"]
+    _, out, _ = called(*CHECK)
+    assert "is now 'zinc'" in out
+
+
+def test_a_new_class_is_named(pipeline: Path, called: Called) -> None:
+    rows = pipeline / "rows.csv"
+    lines = rows.read_text().splitlines()
+    changed = [line.replace(",oil", ",zinc") if number < 40 else line for number, line in enumerate(lines)]
+    rows.write_text("\n".join(changed) + "\n")
+    status, _, told = quality(called)
+    assert status == 1
+    assert told["new classes"].startswith("'zinc'")
+    assert "renamed classes" not in told
+    assert "'train/" in told["rows with another label"]
+
+
 def test_changed_weights_fail_by_digest_and_by_value(pipeline: Path, called: Called) -> None:
     weights = pipeline / "model" / "model.safetensors"
     tensors = load_file(weights)
@@ -404,6 +433,57 @@ def test_accuracy_stands_beside_and_another_measure_may_be_pinned(pipeline: Path
     status, out, _ = called(*CHECK)
     assert status == 0
     assert "Balanced accuracy, paired by seed" in out
+
+
+@pytest.mark.parametrize("measure", ["log_loss", "brier", "calibration_error"])
+def test_probabilities_are_checked_where_less_is_better(
+    pipeline: Path, called: Called, monkeypatch: pytest.MonkeyPatch, measure: str
+) -> None:
+    pinned = _baselines[0].pinned.model_copy(update={"measure": measure})
+    write(pipeline / "baseline.json", measured(pinned, store_home()))
+    assert called(*CHECK)[0] == 0
+    prediction = FittedHead.prediction
+
+    def unsure(*arguments: Any, **options: Any) -> Prediction:
+        """The same classes, and another temperature: no measure of classes sees it."""
+        p = prediction(*arguments, **options)
+        logs = p.logs / 40
+        return p._replace(logs=logs - np.log(np.exp(logs).sum(1, keepdims=True)))
+
+    monkeypatch.setattr(FittedHead, "prediction", unsure)
+    status, scores, _ = quality(called)
+    assert status == 1
+    assert {each["status"] for each in scores} == {"failed"}
+    assert all(each["change"]["difference"] > 0 and " rose " in each["detail"] for each in scores)
+    assert all(then == now for each in scores for then, now in each["beside"].values())
+    # of rows that went no probabilities are kept, so that those that stayed are judged by their classes
+    monkeypatch.setattr(FittedHead, "prediction", prediction)
+    rows = pipeline / "rows.csv"
+    head, *lines = rows.read_text().splitlines()
+    rows.write_text("\n".join([head, *lines[6:]]) + "\n")
+    _, scores, told = quality(called)
+    assert "rows that went" in told
+    assert all(each["detail"].startswith("macro-F1 on the") for each in scores)
+
+
+def test_a_fall_of_what_is_better_lower_is_a_rise() -> None:
+    """Log-losses of rows have heavy tails: the rule holds its level with them."""
+    generator = np.random.default_rng(0)
+
+    def losses(noise: np.ndarray, scale: float) -> np.ndarray:
+        return np.log1p(np.exp(-(ease + noise) * scale)).reshape(checks, 3, 5, 40)
+
+    checks = 400
+    ease = 2 + 2 * generator.normal(size=(checks, 1, 200)) + 0.3 * generator.normal(size=(checks, 3, 200))
+    noise = [0.5 * generator.normal(size=ease.shape) + 0.5 * generator.normal(size=(checks, 1, 200)) for _ in range(2)]
+    before, after, worse = losses(noise[0], 1), losses(noise[1], 1), losses(noise[1] - 1, 1)
+
+    def share(now: np.ndarray) -> float:
+        both = [[RepeatedF1(one.mean((1, 2)), one.mean(2)) for one in pair] for pair in zip(before, now, strict=True)]
+        return float(np.mean([changes([(a, b)], 200, sign=-1)[0].fell for a, b in both]))
+
+    assert share(after) <= LEVEL + 3 * np.sqrt(LEVEL * (1 - LEVEL) / checks)
+    assert share(worse) > 0.9
 
 
 def test_values_may_differ_by_rounding_and_no_more() -> None:
@@ -682,7 +762,7 @@ def test_reports_are_written_and_a_job_summary_is_added_to(
     assert (pipeline / "other.md").read_text().startswith("## bench check: FAILED")
     suite = ET.parse("out.xml").getroot().find("testsuite")
     failures = [case.attrib["name"] for case in suite.iter("testcase") if case.find("failure") is not None]
-    assert failures == ["train rows", "test rows", "rows that went", "rows with another label"]
+    assert failures == ["train rows", "test rows", "rows that went", "renamed classes"]
     assert suite.attrib["failures"] == "4"
 
 
@@ -706,6 +786,37 @@ def test_the_projects_own_baseline_is_what_the_readme_says() -> None:
     assert any(candidate.fusion != "none" for candidate in own.pinned.candidates)
     assert own.data.train.rows == 200
     assert "check" in (ROOT / "tox.ini").read_text().split("env_list = ")[1].splitlines()[0]
+
+
+def test_the_workflow_goes_on_with_the_last_history_of_the_main_branch(here: Path) -> None:
+    """Against a stand-in for GitHub's command line, which has the runs of `--branch`, the newest first."""
+    stand_in = here / "bin" / "gh"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        """#!/bin/sh
+case "$1 $2" in
+  "run list") case "$*" in *'--branch main'*'.event != "pull_request"'*) printf '30\\n20\\n10\\n' ;; esac ;;
+  "run download") [ "$3" != 30 ] && echo "of run $3" > check-history.jsonl ;;
+esac
+"""
+    )
+    stand_in.chmod(0o755)
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "check.yml").read_text())
+    steps = {step.get("name"): step for step in workflow["jobs"]["check"]["steps"]}
+    environment = {"PATH": f"{stand_in.parent}:{os.environ['PATH']}", "BRANCH": "main"}
+
+    def fetched(branch: str) -> bool:
+        command = ["bash", "-e", "-c", steps["Fetch the history"]["run"]]
+        subprocess.run(command, check=True, env=environment | {"BRANCH": branch}, cwd=here)
+        return (here / "check-history.jsonl").exists()
+
+    assert not fetched("elsewhere"), "the first run finds none, and goes on"
+    assert fetched("main")
+    assert (here / "check-history.jsonl").read_text() == "of run 20\n", "the newest that kept one"
+    kept = steps["Keep the history"]
+    assert kept["with"]["path"] == workflow["jobs"]["check"]["env"]["HISTORY"]
+    assert kept["with"]["overwrite"], "a run that is run again has an artifact of that name"
+    assert "pull_request" in kept["if"]
 
 
 def test_the_workflow_runs_commands_that_exist(called: Called) -> None:

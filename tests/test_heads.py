@@ -25,27 +25,24 @@ from bench.heads.design import Design
 from bench.heads.inner import inner_folds
 from bench.heads.lbfgs import minimise
 from bench.heads.pipeline import standardisation
-from bench.heads.products import fast_exact_products
 from bench.metrics import score
-from bench.specs import MLP, Candidate, Logistic, Ridge, Source
+from bench.products import fast_exact_products
+from bench.specs import KNN, MLP, Candidate, Centroid, HeadSettings, Logistic, Ridge, Source
+from bench.threads import torch_threads
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Problems this small only wait for a second thread, and long where the machine is shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield
 
 
 QUICK = MLP(hidden=8, epochs=4, batch_size=32, learning_rate=1e-2)
-KINDS: list[MLP | Logistic | Ridge] = [QUICK, Logistic(), Ridge()]
+KINDS: list[HeadSettings] = [QUICK, Logistic(), Ridge(), Centroid(), KNN()]
 
 
-def candidate(
-    fusion: str = "none", head: MLP | Logistic | Ridge = QUICK, count: int | None = None, **more: Any
-) -> Candidate:
+def candidate(fusion: str = "none", head: HeadSettings = QUICK, count: int | None = None, **more: Any) -> Candidate:
     count = count or (1 if fusion == "none" else 2)
     sources = tuple(Source(model=f"m{number}", layer=0, pooling="mean") for number in range(count))
     return Candidate(sources=sources, fusion=fusion, head=head, **more)
@@ -78,6 +75,18 @@ def standardised(x: torch.Tensor, job: Job) -> tuple[torch.Tensor, torch.Tensor]
     train = x[job.train].double()
     mean, deviation = train.mean(0), train.std(0, correction=0)
     return ((x.double() - mean) / deviation).float()[job.train], ((x.double() - mean) / deviation).float()[job.predict]
+
+
+@pytest.mark.parametrize("head", [Ridge(), Logistic(), MLP(learning_rate="tuned", epochs=9, hidden=8)], ids=str)
+@pytest.mark.parametrize("fusion", ["concat", "sum"])
+def test_how_many_threads_there_are_changes_nothing(head: HeadSettings, fusion: str) -> None:
+    features, y = data((300, 200), rows=240)
+    found = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        found.append(np.stack(fit_predict(features, y, 3, folds(240), candidate(fusion, head))))
+        assert torch.get_num_threads() == threads
+    assert np.array_equal(*found)
 
 
 # The multilayer perceptron
@@ -156,7 +165,7 @@ def test_a_job_does_not_depend_on_those_beside_it(precision: Any, sizes: list[in
 
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
 @pytest.mark.parametrize("fusion", ["none", "concat", "quaternion", "late"])
-def test_memory_changes_how_but_not_what(fusion: str, head: MLP | Logistic | Ridge) -> None:
+def test_memory_changes_how_but_not_what(fusion: str, head: HeadSettings) -> None:
     features, y = data((12, 9) if fusion != "none" else (12,))
     jobs = folds(90)
     ample = fit_predict(features, y, 3, jobs, candidate(fusion, head))
@@ -409,8 +418,10 @@ def test_heads_are_found_by_the_kind_of_their_settings() -> None:
 
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
 @pytest.mark.parametrize("fusion", ["none", *FUSIONS])
-def test_every_fusion_learns_under_every_head_and_survives_saving(fusion: str, head: MLP | Logistic | Ridge) -> None:
+def test_every_fusion_learns_under_every_head_and_survives_saving(fusion: str, head: HeadSettings) -> None:
     widths = {"none": (16,), "scalar-mix": (16, 16, 16)}.get(fusion, (16, 20, 17))
+    if fusion != "none" and FUSIONS[fusion].compared:
+        widths = (16, 16)
     features, y = data(widths, distance=4)
     jobs = folds(90)[:3]
     slow = head if head.kind != "mlp" else MLP(hidden=32, epochs=60, learning_rate=1e-2)
@@ -425,7 +436,7 @@ def test_every_fusion_learns_under_every_head_and_survives_saving(fusion: str, h
 
 
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
-def test_late_fusion_is_the_mean_of_the_single_heads(head: MLP | Logistic | Ridge) -> None:
+def test_late_fusion_is_the_mean_of_the_single_heads(head: HeadSettings) -> None:
     features, y = data((12, 20))
     jobs = folds(90)
     singles = [fit_predict([x], y, 3, jobs, candidate(head=head)) for x in features]
@@ -435,7 +446,7 @@ def test_late_fusion_is_the_mean_of_the_single_heads(head: MLP | Logistic | Ridg
 
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
 @pytest.mark.parametrize("fusion", ["concat", "multiplication+residual", "late"])
-def test_only_training_rows_are_read_in_training(fusion: str, head: MLP | Logistic | Ridge) -> None:
+def test_only_training_rows_are_read_in_training(fusion: str, head: HeadSettings) -> None:
     features, y = data((12, 20))
     job = Job(np.arange(60), np.arange(60), 0)
     (clean,) = fit_predict(features, y, 3, [job], candidate(fusion, head))
@@ -449,7 +460,7 @@ def test_only_training_rows_are_read_in_training(fusion: str, head: MLP | Logist
 
 
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
-def test_units_and_constant_columns_make_no_difference(head: MLP | Logistic | Ridge) -> None:
+def test_units_and_constant_columns_make_no_difference(head: HeadSettings) -> None:
     (x,), y = data()
     jobs = folds(90)
     plain = fit_predict([x], y, 3, jobs, candidate(head=head))
@@ -474,7 +485,7 @@ def test_standardisation_keeps_its_precision_far_from_zero() -> None:
 
 
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
-def test_a_label_that_is_missing_or_too_large_is_an_error(head: MLP | Logistic | Ridge) -> None:
+def test_a_label_that_is_missing_or_too_large_is_an_error(head: HeadSettings) -> None:
     features, y = data()
     for wrong in (-1, 3):
         labels = y.copy()
@@ -497,7 +508,7 @@ def test_sources_and_fusion_must_fit_together() -> None:
 
 
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
-def test_values_that_are_not_finite_are_an_error(head: MLP | Logistic | Ridge) -> None:
+def test_values_that_are_not_finite_are_an_error(head: HeadSettings) -> None:
     (x,), y = data()
     x[80] = torch.inf
     with pytest.raises(BenchError, match="Training features hold NaN or infinity"):
@@ -556,7 +567,7 @@ def test_both_heads_classify_r8() -> None:
 
 
 @pytest.mark.parametrize("head", KINDS, ids=lambda head: head.kind)
-def test_features_that_are_all_constant_leave_the_shares_of_the_classes(head: MLP | Logistic | Ridge) -> None:
+def test_features_that_are_all_constant_leave_the_shares_of_the_classes(head: HeadSettings) -> None:
     """As the first token's embedding of an encoder is the same for every text."""
     labels = np.array([0] * 60 + [1] * 20 + [2] * 10)
     (predicted,) = fit_predict(

@@ -11,8 +11,8 @@ from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.gate import history
 from bench.gate.baseline import Baseline, CandidateScores, Data, Pinned, Repeats, RowsDigest
-from bench.gate.judge import Finding, Verdict
 from bench.gate.rule import Change
+from bench.gate.verdict import Finding, Verdict
 from bench.metrics import capital, change_point, ranks, summarise
 from bench.specs import Candidate, ExtractionSettings, Source
 

@@ -1,5 +1,6 @@
 """Where rows belong together, a head tunes itself on folds that keep them together."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -16,12 +17,12 @@ from bench.evaluation.ask import Ask
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.inputs import Stored
-from bench.evaluation.protocol import FoldRule
+from bench.evaluation.protocol import FoldRule, cut
 from bench.evaluation.rows import SplitRows
 from bench.heads import Job, fit, logistic
-from bench.heads.closed import PENALTIES, LeastSquares
-from bench.heads.design import Design
+from bench.heads.closed import PENALTIES, fitted
 from bench.heads.inner import NEVER, inner_folds
+from bench.heads.regression import LeastSquares
 from bench.heads.screening import Screening
 from bench.specs import Candidate, Head, Logistic, Ridge, Source
 
@@ -81,22 +82,23 @@ def test_the_only_group_of_a_class_is_never_held_out() -> None:
 # fewer columns than rows, so that groups have fewer and more rows than there are axes; more columns than rows
 @pytest.mark.parametrize("width", [6, 90])
 @pytest.mark.parametrize("penalty", [0.5, 200.0])
-def test_left_out_is_what_a_regression_without_the_group_says(width: int, penalty: float) -> None:
+@pytest.mark.parametrize("memory", [1 << 12, 1 << 24])
+def test_left_out_is_what_a_regression_without_the_group_says(width: int, penalty: float, memory: int) -> None:
     rng = np.random.default_rng(width)
     groups = rng.permutation(np.repeat(np.arange(30), [1] * 12 + [2] * 10 + [5] * 6 + [9] * 2))
     count = len(groups)
     x, y, w = rng.normal(size=(count, width)), np.eye(3)[rng.integers(0, 3, count)], rng.uniform(0.5, 2, count)
     rows = torch.from_numpy((x - np.average(x, axis=0, weights=w)) * np.sqrt(w)[:, None])
-    design = Design.of(rows.__getitem__, torch.arange(count), 1 << 20)
-    weights = torch.from_numpy(w)
-    problem = LeastSquares(design, torch.from_numpy(y), weights, 1 << 12, torch.from_numpy(groups))
+    problem = LeastSquares.of(
+        rows.__getitem__, torch.from_numpy(y), torch.from_numpy(w), memory, torch.from_numpy(groups)
+    )
     expected = np.empty_like(y)
     for group in range(30):
         others = groups != group
         expected[~others] = SklearnRidge(alpha=penalty).fit(x[others], y[others], w[others]).predict(x[~others])
-    np.testing.assert_allclose(problem.left_out(penalty), expected, atol=1e-8)
+    np.testing.assert_allclose(fitted(problem, penalty).left_out(), expected, atol=1e-8)
     error = (w[:, None] * (expected - y) ** 2).sum() / (3 * w.sum())
-    assert problem.errors([penalty])[0] == pytest.approx(error, rel=1e-8)
+    assert fitted(problem, penalty).error == pytest.approx(error, rel=1e-8)
 
 
 def test_logistics_c_is_the_best_of_scikit_learns_on_held_out_groups() -> None:
@@ -157,3 +159,11 @@ def test_an_evaluator_tells_heads_its_groups(monkeypatch: pytest.MonkeyPatch) ->
     answers.fitted(Ask(**common, test="test"))
     assert all(np.array_equal(each[: len(groups)], groups) for each in told)
     assert [len(each) for each in told] == [200, 400, 200]
+
+
+def test_folds_are_cut_in_silence_by_many_threads() -> None:
+    """Classes with fewer rows than folds are said once, by the data set; here a warning is an error."""
+    labels, groups = np.array([0] * 40 + [1] * 40 + [2]), np.arange(81)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda seed: cut(labels, groups, FoldRule(folds=3), seed), range(400)))
+    assert all(len(each) == 3 for each in found)

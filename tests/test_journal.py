@@ -16,8 +16,9 @@ from click.testing import CliRunner
 from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.specs import Candidate
+from bench.study.chain import NOTES, signed_note, value_of
 from bench.study.journal import Journal, opened, read, studies_folder
-from bench.study.mending import load
+from bench.study.mending import FORM, FORMAT, load
 from bench.study.record import State, TrialRecord
 from bench.study.settings import StudySettings
 
@@ -158,6 +159,18 @@ def test_what_a_newer_optuna_wrote_is_left_as_it_is(tmp_path: Path, settings: St
             call()
     assert file.read_bytes() == (INPUTS / "newer.journal").read_bytes()
     assert not list(file.parent.glob("*.damaged"))
+
+
+def test_what_a_newer_bench_wrote_is_left_as_it_is(file: Path, settings: StudySettings) -> None:
+    assert gone_on(file, settings)[0] == []
+    with opened(file.parents[1], "s", settings) as journal:
+        assert value_of(journal.study.user_attrs[NOTES + FORM]) == FORMAT
+        journal.study.set_user_attr(NOTES + FORM, signed_note(FORM, FORMAT + 1))
+    before = file.read_bytes()
+    for call in (lambda: read(file.parents[1], "s"), lambda: gone_on(file, settings)):
+        with pytest.raises(BenchError, match=r"is of format 2, and this bench reads 1.*another `study` name"):
+            call()
+    assert file.read_bytes() == before
 
 
 def test_a_file_of_another_name_and_one_that_is_no_journal(tmp_path: Path, settings: StudySettings) -> None:

@@ -74,8 +74,8 @@ def rows(folder: Path) -> dict[str, Any]:
     found = {}
     for shelf in Store(folder / "store").shelves():
         shelf.refresh()
-        for name in sorted(shelf._where):
-            keys = sorted(shelf._where[name])
+        for name in shelf.slots():
+            keys = shelf.keys(name)
             found[f"{shelf.folder.name} {name}"] = len(keys), shelf.matrix(keys, name).numpy().tobytes()
     return found
 

@@ -37,8 +37,9 @@ from bench.study.drops import Rung
 from bench.study.journal import read
 from bench.study.lazy import Earning, Judge, rungs, sizes
 from bench.study.plan import plan, settled
+from bench.study.prepared import prepare
 from bench.study.reopen import reopen
-from bench.study.run import prepare, search
+from bench.study.run import search
 from bench.study.settings import Constraints, SearchRequest, StudySettings
 from bench.study.study import Study
 from bench.tracking import MlflowTracker, NoTracker
@@ -137,7 +138,7 @@ def test_noise_is_dropped_with_its_margin_and_what_is_left_is_extracted_whole(
 
     def watched(self: Body, batch: Any, deepest: int, *more: Any, **named: Any) -> None:
         forward(self, batch, deepest, *more, **named)
-        beyond.append(self._begun - deepest)
+        beyond.append(self._pass.begun - deepest)
 
     monkeypatch.setattr(TransformersBackend, "hidden_states", counted)
     monkeypatch.setattr(Body, "forward", watched)

@@ -20,15 +20,17 @@ from test_search import SPACE, cost, request
 from bench.cli.search import _print_study
 from bench.errors import BenchError
 from bench.measures import MEASURES, Measure, Predictions, add, check_classes, objective, objective_names, prices
-from bench.metrics import Counts
+from bench.metrics import Counts, Reliability
 from bench.progress import SILENT
 from bench.report import write
 from bench.space.objectives import Objectives
 from bench.store import Store
+from bench.study.columns import search_columns
 from bench.study.journal import read
+from bench.study.prepared import prepare
 from bench.study.record import TrialRecord
 from bench.study.reopen import reopen
-from bench.study.run import prepare, search
+from bench.study.run import search
 from bench.tracking import MlflowTracker
 
 LABELS = ("grain", "money-fx", "C++", "never")
@@ -75,6 +77,12 @@ def test_calibration_error_weighs_scikit_learns_curve(each: Predictions) -> None
     rows = np.bincount(np.searchsorted(np.linspace(0, 1, 16)[1:-1], confidence), minlength=15)
     expected = (rows[rows > 0] / len(right) * np.abs(accuracy - mean)).sum()
     assert each.value(MEASURES["calibration_error"]) == pytest.approx(expected, abs=1e-6)
+    shown = Reliability.of(each.truth, each.predicted, each.log_probabilities)
+    filled = shown.rows > 0
+    assert shown.accuracy[filled] == pytest.approx(accuracy)
+    assert shown.confidence[filled] == pytest.approx(mean, abs=1e-6)
+    assert shown.rows.sum() == len(each.truth)
+    assert np.isnan(shown.accuracy[~filled]).all()
 
 
 def test_without_probabilities_what_needs_them_is_unknown_and_an_unseen_class_is_as_unlikely_as_can_be() -> None:
@@ -263,3 +271,16 @@ def test_a_journal_of_two_measures_reads_on() -> None:
     assert record.repetitions == 2
     assert TrialRecord.model_validate(record.model_dump(mode="json")) == record
     assert TrialRecord.model_validate(old | {"f1": [], "accuracy": []}).values == {}
+
+
+def test_what_is_searched_for_leads_the_columns_and_may_not_be_left_out() -> None:
+    for wanted, lead in (
+        ("f1_mean", "F1 mean"),
+        ("f1_low", "F1 low"),
+        ("f1_floor", "F1 floor"),
+        ("mcc_mean", "MCC mean"),
+    ):
+        columns = search_columns(Objectives(maximize=(wanted,)))
+        assert (columns[0].heading, columns[0].spare) == (lead, False)
+        assert "acc. mean" in [each.heading for each in columns if not each.spare]
+        assert len({each.heading for each in columns}) == len(columns)

@@ -106,6 +106,15 @@ def test_the_front_filter_parallel_coordinates_and_scatter(
         assert set(shown) == set(names), "the filter shows the front alone"
         picture(page, "front")
 
+        # a list of runs begins without any score; the link that a search prints has them, the best first
+        url = tracker.runs_url()
+        assert url is not None
+        page.goto(url.replace("http://127.0.0.1:5000", address))
+        header = page.get_by_role("columnheader")
+        for column in ("f1_floor", "accuracy_mean", "confirm_f1_mean"):
+            expect(header.filter(has_text=re.compile(f"^{column}$")).first).to_be_visible()
+        picture(page, "runs")
+
         ids = [run.info.run_id for run in client.search_runs([experiment], "tags.`bench.state` = 'complete'")]
         page.goto(
             f"{address}/#/compare-runs?runs={quote(json.dumps(ids))}&experiments={quote(json.dumps([experiment]))}"

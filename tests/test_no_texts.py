@@ -67,7 +67,7 @@ def test_no_text_is_in_what_is_written_or_said(
 @pytest.mark.parametrize("name", ["headerless.tsv", "texts-as-keys.json", "key-twice.jsonl"])
 @pytest.mark.parametrize("command", ["search", "predict"])
 def test_no_message_quotes_a_file(name: str, command: str, bench: Callable[..., Ran], tmp_path: Path) -> None:  # noqa: F811
-    (tmp_path / "classifier").mkdir()
+    (tmp_path / "classifier" / "artifacts" / "pipeline").mkdir(parents=True)
     words = {
         "search": ["search", "--dataset", str(INPUTS / name), "--dry-run"],
         "predict": ["predict", "--model", "classifier", str(INPUTS / name)],

@@ -108,6 +108,8 @@ def test_a_frame_is_classified_with_its_index(found: Searched, rows: pd.DataFram
     assert list(listed["label"]) == list(frame["label"][:3])
     Path("few.csv").write_text(rows.head(3).to_csv(index=False))
     assert list(api.predict("packaged", "few.csv").to_frame()["label"]) == list(frame["label"][:3])
+    with pytest.raises(BenchError, match="There are no texts in int"):
+        api.predict("packaged", 7)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,6 @@ def test_a_frame_is_classified_with_its_index(found: Searched, rows: pd.DataFram
         (lambda rows: api.reproduce("layerz", ["r8"]), "did you mean 'layers'"),
         (lambda rows: api.reproduce("layers", "r8"), "Data sets are a list"),
         (lambda rows: api.predict("gone", rows), "gone"),
-        (lambda rows: api.predict("gone", 7), "There are no texts in int"),
         (lambda rows: api.names("modles"), "did you mean 'models'"),
         (lambda rows: api.space("quikstart"), "quickstart"),
         (lambda rows: api.check("gone.json"), "gone.json"),

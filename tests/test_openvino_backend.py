@@ -262,18 +262,25 @@ class TestAuto:
         monkeypatch.setattr(backend, "find_spec", lambda _: None)
         assert choose(self.AUTO, [self.SMALL]).backend == "transformers"
 
-    def test_takes_vllm_on_cuda(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_takes_transformers_on_cuda_unless_vllm_was_measured_to_be_faster(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         other, vllm = base.backend("transformers"), base.backend("vllm")
         monkeypatch.setattr(other, "resolve_settings", lambda each: each.model_copy(update={"device": "cuda"}))
         monkeypatch.setattr(vllm, "resolve_settings", lambda each: each.model_copy(update={"device": "cuda"}))
         monkeypatch.setattr(vllm, "unavailable", lambda: None)
-        asked = self.AUTO.model_copy(update={"device": "auto"})
-        chosen = choose(asked, [self.LARGE])
-        assert chosen.backend == "vllm"
-        assert "not set beside transformers there" in speeds.reason(chosen, [self.LARGE])
+        asked = self.AUTO.model_copy(update={"device": "auto", "dtype": "bfloat16"})
+        assert choose(asked, [self.LARGE]).backend == "transformers"
+        monkeypatch.setattr(speeds, "SPEEDS", {("cuda", "bfloat16"): {8e9: {"vllm": 1.2}}})
+        assert choose(asked, [self.LARGE]).backend == "vllm"
         assert choose(asked, [Shaped("SomethingElse", 6, 384)]).backend == "transformers"
         monkeypatch.setattr(vllm, "unavailable", lambda: "It is not installed.")
         assert choose(asked, [self.LARGE]).backend == "transformers"
+
+    def test_takes_transformers_on_cuda_by_what_was_measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.undo()
+        for dtype in ("bfloat16", "float16", "float32"):
+            assert speeds.fastest("cuda:1", dtype, [self.SMALL, self.LARGE]) == {}
 
     @pytest.mark.slow
     def test_is_said_and_stored_under_its_name(

@@ -18,10 +18,10 @@ from bench.space.candidates import Shape, suggest
 from bench.space.files import load as load_space
 from bench.store import Store
 from bench.study.journal import check_name, opened, read
+from bench.study.prepared import default_name
 from bench.study.record import TrialRecord
 from bench.study.reopen import reopen
 from bench.study.roles import CHOICES
-from bench.study.run import default_name
 from bench.study.settings import Constraints, SearchRequest, StudySettings
 
 

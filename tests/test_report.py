@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -20,9 +21,12 @@ from test_search import PROTOCOL, SPACE, cost, request
 from bench.api import Searched
 from bench.cli import main
 from bench.datasets.load import DatasetRequest
+from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
+from bench.evaluation.scoring import Scored
 from bench.figures.labels import Box, Label, PlacedLabel
 from bench.home import Home
+from bench.measures import score
 from bench.progress import SILENT, Silent
 from bench.report import PAGE, Report, write
 from bench.report.cards import class_rows
@@ -34,14 +38,21 @@ from bench.specs import TextCandidate
 from bench.store import Store
 from bench.study.baselines import subjects
 from bench.study.confirm import Confirmation
+from bench.study.deciding import Deciding
 from bench.study.figure import axes, front_figure, knee_of
 from bench.study.importance import importance
 from bench.study.journal import Journal
 from bench.study.labels import ROOM, Axes, words_of
+from bench.study.logbook import confirmed_metrics
+from bench.study.prepared import prepare
 from bench.study.reopen import reopen
-from bench.study.run import prepare, search
+from bench.study.result import entry_json
+from bench.study.run import search
 from bench.study.scale import inside, span_of
+from bench.study.seen import by_measure
 from bench.study.study import Study
+from bench.study.tables import entries_frame
+from bench.study.verdicts import Comparison, Difference
 from bench.tracking import MlflowTracker, NoTracker
 
 SCRIPT = "</script><script>window.hit=1</script>"
@@ -109,7 +120,8 @@ def report(home: Path, study: Study) -> Report:
 
 
 def test_the_folder_holds_the_page_and_every_figure_twice_and_so_does_the_run(home: Path, report: Report) -> None:
-    names = {"front", "confirmation", "spread", "layers", "poolings", "operators", "confusion", "importance"}
+    names = {"front", "confirmation", "spread", "layers", "poolings", "operators", "confusion", "importance", "sure"}
+    names.add("reliability")
     assert set(report.files) == {PAGE} | {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
     assert {path.name for path in report.folder.iterdir()} == set(report.files)
     for name in names:
@@ -125,12 +137,19 @@ def test_the_folder_holds_the_page_and_every_figure_twice_and_so_does_the_run(ho
     assert json.dumps(report.to_json(), allow_nan=False)
 
 
+def test_every_place_of_the_page_has_a_name_of_its_own(report: Report) -> None:
+    named = re.findall(r'<(?:h\d|figure|section|table)[^>]* id="([^"]+)"', report.page.read_text())
+    assert len(named) == len(set(named)) > 10
+    led = re.findall(r'<a href="#([^"]+)"', report.page.read_text())
+    assert set(led) <= set(named)
+
+
 @needs_chromium
 @pytest.mark.browser
 def test_the_page_draws_everything_asks_for_nothing_and_shows_hostile_text_as_text(report: Report) -> None:
     with visit(report.page) as seen:
         marks = seen.drawn()
-        assert len(marks) == 8
+        assert len(marks) == 10
         assert min(marks.values()) > 5, marks
         assert seen.said == []
         assert [url for url in seen.asked if not url.startswith(("file:", "data:"))] == []
@@ -173,6 +192,71 @@ def test_the_page_says_what_the_study_found(study: Study, report: Report) -> Non
     assert "best searched single model" in page
     assert "Optimistic" not in page
     assert "http" not in page.partition("<main>")[2].partition('<script type="application/json">')[0]
+
+
+def test_a_name_is_one_thing_wherever_it_stands(study: Study) -> None:
+    """`f1_low` of the search draws rows and a repetition; beside a test score `low` is the end of its interval."""
+    frame = entries_frame(study.front)
+    assert frame.columns.is_unique
+    for entry in study.front:
+        confirm, metrics, row = entry_json(entry)["confirm"], confirmed_metrics(entry), frame.loc[entry.name]
+        assert "f1_low" not in confirm
+        assert confirm["f1_ci95"] == [*entry.interval]
+        assert (metrics["confirm_f1_low"], metrics["confirm_f1_high"]) == entry.interval
+        assert (row["test_f1_low"], row["test_f1_high"]) == entry.interval
+        assert row["f1_low"] == entry.search["f1_low"]
+        assert row["test_f1_mean"] == confirm["f1_mean"] == metrics["confirm_f1_mean"]
+
+
+@pytest.mark.parametrize(("level", "words"), [(0.05, "95%"), (0.0125, "98.75%")])
+def test_an_interval_beside_single_models_says_its_level(study: Study, level: float, words: str) -> None:
+    *others, last = study.front
+    difference = Difference("f1", "trial-0", 0.1, -0.05, 0.2, level, 1.0, 0.3)
+    judged = replace(last, comparison=Comparison("open", 1.0, (difference,), ("trial-0",)))
+    decision = Deciding(
+        study=study.name,
+        choice=study.selection.model_copy(update={"recommended": str(last.trial)}),
+        entries=[*others, judged, *study.baselines],
+        scorer=study.scorer,
+        objectives=study.request.space.objectives,
+        find=study.choose,
+        home=None,
+        device="cpu",
+    ).run()
+    (said,) = (line.words for line in decision.lines if line.about == "One model")
+    assert f"macro-F1 +0.100 ({words} -0.050 to +0.200) beside trial 0." in said
+    assert ("at 95%." in said) == (level < 0.05)
+
+
+def test_a_dearer_best_that_the_test_set_shows_to_be_better_is_named_to_be_shipped(study: Study) -> None:
+    """The best by search is the cheapest here; it is set beside a candidate that is wrong about every test row."""
+    best, choice = study.front[-1], study.selection
+    labels = len(best.confirmed.predictions[0].labels)
+    wrong = [replace(each, predicted=(each.truth + 1) % labels) for each in best.confirmed.predictions]
+    confirmed = Scored(
+        tuple(replace(one, predictions=said) for one, said in zip(best.confirmed.repetitions, wrong, strict=True))
+    )
+    cheap = replace(study.front[0], confirmed=confirmed)
+    names = {"winner": str(best.trial), "recommended": str(cheap.trial)}
+    decided = {
+        reverse: Deciding(
+            study=study.name,
+            choice=choice.model_copy(update=dict(zip(names, [*names.values()][:: -1 if reverse else 1], strict=True))),
+            entries=[cheap, best, *study.baselines],
+            scorer=study.scorer,
+            objectives=study.request.space.objectives,
+            find=study.choose,
+            home=None,
+            device="cpu",
+        ).run()
+        for reverse in (False, True)
+    }
+    for reverse, decision in decided.items():
+        (said,) = (line.words for line in decision.lines if line.about == "Settled")
+        exports = [command for command in decision.commands if command.startswith("bench export")]
+        assert ("Yes, on the test rows" in said, "ship it instead." in said) == (not reverse, not reverse)
+        assert re.search(r"macro-F1 [+-]\d\.\d+ \(95% .*\) and accuracy [+-]\d\.\d+ \(95% ", said), "in every score"
+        assert any(f"--trial {best.trial}" in command for command in exports) == (not reverse)
 
 
 def test_tables_agree_with_the_scores_that_they_are_of(study: Study) -> None:
@@ -290,6 +374,29 @@ def test_the_figure_of_the_front_holds_every_point(study: Study) -> None:
     assert kinds.count("one model, last layer") == 1
     (taken,) = [row for row in points if row["kind"] == "recommended"]
     assert taken["name"] == study.choose("recommended").title
+
+
+def test_another_measure_shows_the_same_front_by_its_scores(home: Path, study: Study) -> None:
+    made = write(study, home / "by", tracker=MlflowTracker(home / "mlruns"), measure="log_loss")
+    assert made.measure == "log_loss"
+    page = made.page.read_text()
+    assert "Scores are shown by log-loss" in page
+    assert "search: log-loss worst" in page
+    losses = [entry.confirmed.summary(score("log_loss")).mean for entry in study.front]
+    assert all(f"{each:.4f}" in page for each in losses)
+    decision = page[page.index('id="decision"') : page.index('id="result"')]
+    assert study.decision.commands[0] in decision, "what to ship is what the search says"
+    shown = by_measure(study, "log_loss")
+    assert [each.name for each in shown.front] == [each.name for each in study.front]
+    record = shown.journal.of("complete")[0]
+    scored = study.scorer.scored(record.candidate, "search")
+    assert record.metrics["log_loss_mean"] == pytest.approx(scored.summary(score("log_loss")).mean)
+    assert by_measure(study, "f1") is study
+    client = MlflowClient(MlflowTracker(home / "mlruns").store.address)
+    assert made.parent_run_id is not None
+    assert "report/log_loss" in {each.path for each in client.list_artifacts(made.parent_run_id, "report")}
+    with pytest.raises(BenchError, match="did you mean 'log_loss'"):
+        write(study, home / "by", measure="log_los")
 
 
 def test_without_a_tracking_store_the_report_says_so_and_makes_none(home: Path, study: Study, tmp_path: Path) -> None:

@@ -28,9 +28,10 @@ from bench.errors import BenchError
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.protocol import Protocol
 from bench.heads import Job, fit_predict, predict_subsets
+from bench.material import Material
 from bench.models.rows import MODELS
 from bench.reproduce.columns import Column, Kind
-from bench.reproduce.layout import PAPER_TABLES
+from bench.reproduce.layout import laid_out_files
 from bench.reproduce.noise import NOISES, apply
 from bench.reproduce.published import NAMES, caption, errata, models, printed
 from bench.reproduce.setup import HEADS, Setup
@@ -43,7 +44,17 @@ from bench.specs import MLP, Candidate, Source
 from bench.tracking import MlflowTracker
 
 assert bench.reproduce.studies
-PAPER = ["layers", "pooling", "pairs", "optimal-layers", "combinations", "trade-off", "low-resource", "overhead"]
+PAPER = [
+    "layers",
+    "pooling",
+    "pairs",
+    "optimal-layers",
+    "combinations",
+    "trade-off",
+    "low-resource",
+    "overhead",
+    "materials",
+]
 BEYOND = ["sensitivity", "capacity", "robustness", "learned"]
 FIELDS = {"study", "dataset", "rows", "published", "files", "tracking_uri", "parent_run_id"}
 
@@ -74,6 +85,27 @@ def test_studies_go_by_what_the_paper_calls_them() -> None:
     assert named(["all", "table1"]) == tuple(STUDIES.values())
     with pytest.raises(BenchError, match="layers"):
         named(["layer"])
+
+
+@pytest.mark.parametrize("place", [*(f"table{number}" for number in range(1, 5)), *(f"figure{n}" for n in range(2, 6))])
+def test_every_table_and_figure_of_the_paper_is_a_study(place: str) -> None:
+    (found,) = named([place])
+    assert place[-1] in found.paper
+
+
+@pytest.mark.parametrize(
+    ("word", "answer"),
+    [
+        ("figure1", "is a drawing of its experiments and holds no number"),
+        ("table5", "has no table5: what it has is figure2, figure3, figure4, figure5, table1, table2, table3, table4"),
+        ("tabel2", "did you mean 'table2'"),
+        ("Figure4", "did you mean 'figure4'"),
+        ("sensitivty", "did you mean 'sensitivity'"),
+    ],
+)
+def test_what_names_no_study_is_told_why(called: Callable[..., str], word: str, answer: str) -> None:
+    said = called("layers", word, "--dataset", "r8", status=2)
+    assert answer in " ".join(said.split())
 
 
 def test_a_study_is_one_decorated_function(
@@ -115,7 +147,7 @@ def test_a_table_is_laid_out_as_the_paper_prints_it() -> None:
         },
         {"kind": "baseline", "model": "majority", "head": None, "accuracy_mean": 0.5, "f1_mean": 0.3},
     ]
-    found = PAPER_TABLES["layers"].files({"sst2": rows, "my & set": rows[1:]})
+    found = laid_out_files("layers", {"sst2": rows, "my & set": rows[1:]})
     lines = list(csv.DictReader(found["table2.csv"].decode("utf-8-sig").splitlines()))
     assert lines[0] == {
         "head": "mlp",
@@ -133,7 +165,7 @@ def test_a_table_is_laid_out_as_the_paper_prints_it() -> None:
     assert r"a\_model & 0.950$_{6}$" in tex
     assert all(rule in tex for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
     assert found["table2.md"].decode().count("\n") == 2 + len(lines)
-    assert PAPER_TABLES["layers"].files({"sst2": []}) == {}
+    assert laid_out_files("layers", {"sst2": []}) == laid_out_files("materials", {"sst2": []}) == {}
 
 
 def test_a_table_of_differences_has_lines_for_each_data_set() -> None:
@@ -149,7 +181,7 @@ def test_a_table_of_differences_has_lines_for_each_data_set() -> None:
         "last_delta_accuracy": 1.5,
         "last_delta_f1": -2.0,
     }
-    found = PAPER_TABLES["optimal-layers"].files({"r8": [row], "sst2": [row]})
+    found = laid_out_files("optimal-layers", {"r8": [row], "sst2": [row]})
     lines = list(csv.reader(found["table3.csv"].decode("utf-8-sig").splitlines()))
     assert lines[1:3] == [
         ["r8", "mlp", "by CV", "a[last]", "–", "0.885", "0.820", "", ""],
@@ -241,7 +273,7 @@ def test_the_errata_follow_from_the_published_numbers() -> None:
         "pooling",
         "optimal-layers",
         "combinations",
-        "overhead",
+        "materials",
     }
 
 
@@ -468,6 +500,31 @@ def test_a_study_is_planned_run_written_and_found_again(
     assert json.loads(called(*words, "--dry-run", "--json"))["known"] == planned["evaluations"]
 
 
+def test_table_1_is_there_at_once(called: Callable[..., str], two: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Material, "extract", None)  # no hidden state is needed for it
+    words = ("table1", "--dataset", "r8,r52", "--models", two, *ROWS, "--no-tracking", "--out", "out")
+    planned = json.loads(called(*words, "--dry-run", "--json"))["studies"]
+    assert [(each["evaluations"], each["models"]) for each in planned] == [(0, []), (0, [])]
+    found = json.loads(called(*words, "--json"))["studies"]
+    assert [row["kind"] for row in found[0]["rows"]] == ["dataset", "model", "model", "missing"]
+    set_, causal, _, missing = found[0]["rows"]
+    assert (set_["train"], set_["published_train"]) == (60, 5485)
+    assert causal["parameters_m"] > 0
+    assert (missing["width"], missing["published_width"]) == (3072, 4096)
+    files = {Path(name).name: Path(name) for name in found[-1]["files"]}
+    datasets, models = (
+        list(csv.reader(files[f"table1-{name}.csv"].read_text("utf-8-sig").splitlines()))
+        for name in ("datasets", "models")
+    )
+    assert [line[0] for line in datasets] == ["data set", "r8", "r52"]
+    assert datasets[1] == ["r8", "8", "60", "40"]
+    assert models[0] == ["type", "model", "dim", "layers", "parameters"]
+    assert models[1] == ["generative", "llama-3.2-3b", "3072", "28", "3.21B"]
+    assert len(models) == 1 + 3  # once, though there are two data sets
+    page = Path(found[0]["files"][0]).parents[2].rglob("index.html")
+    assert ".)" not in next(page).read_text()
+
+
 def test_a_stopped_study_goes_on_where_it_stopped(
     called: Callable[..., str], two: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -515,10 +572,10 @@ def test_all_studies_run_share_evaluations_and_speak_across_data_sets(
         if dataset == "r8, r52":
             continue
         baselines = {row["model"] for row in each["rows"] if row["kind"] == "baseline"}
-        assert baselines == {"tfidf", "majority"}, name
+        assert baselines == (set() if name == "materials" else {"tfidf", "majority"}), name
         assert any(row["kind"] == "missing" for row in each["rows"]), name
-        assert any(file.endswith(".html") for file in each["files"]), name
-        if name != "overhead":
+        assert any(file.endswith(".html") for file in each["files"]) == (name != "materials"), name
+        if name not in {"overhead", "materials"}:
             assert {"mlp", "logistic"} <= {row["head"] for row in each["rows"]}, name
 
     (theirs,) = (row for row in by_name["layers", "r8, r52"]["rows"] if row["of"] == "paper, table 2")

@@ -19,6 +19,7 @@ from bench.heads.closed import PENALTIES
 from bench.heads.ridge import best_temperature
 from bench.specs import Candidate, ClassWeight, Ridge, Source
 from bench.study.writing import candidate_params
+from bench.threads import torch_threads
 
 ROWS, CLASSES = 120, 3
 EXPONENTS = {"none": 0.0, "sqrt": -0.5, "balanced": -1.0}
@@ -26,10 +27,8 @@ EXPONENTS = {"none": 0.0, "sqrt": -0.5, "balanced": -1.0}
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield
 
 
 def candidate(count: int = 1, fusion: str = "concat", class_weight: ClassWeight = "sqrt") -> Candidate:
@@ -81,6 +80,23 @@ def test_it_is_scikit_learns_ridge_on_each_folds_own_training_rows(widths: tuple
         x, targets = standardised(features, job), np.eye(CLASSES)[labels]
         model = SklearnRidge(alpha=fitted.report[0]["alpha"])
         model.fit(x[job.train], targets[job.train], weights(labels[job.train], class_weight))
+        np.testing.assert_allclose(outputs(fitted, features, job.predict), model.predict(x[job.predict]), atol=1e-5)
+
+
+# more columns than rows, and fewer
+@pytest.mark.parametrize("width", [900, 450], ids=str)
+def test_float32_finds_the_same_penalty_and_exact_coefficients(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = data(width, rows=800, distance=0.15)
+    job = Job(np.arange(700), np.arange(700, 800), 0)
+    (rough,) = fit(features, labels, CLASSES, [job], candidate())
+    assert 700 * min(700, width) > design_module.LARGEST_DOUBLE
+    monkeypatch.setattr(design_module, "LARGEST_DOUBLE", 1 << 40)
+    (double,) = fit(features, labels, CLASSES, [job], candidate())
+    assert rough.report[0] == pytest.approx(double.report[0], rel=1e-4)
+    x, targets = standardised(features, job), np.eye(CLASSES)[labels]
+    model = SklearnRidge(alpha=rough.report[0]["alpha"])
+    model.fit(x[job.train], targets[job.train], weights(labels[job.train], "sqrt"))
+    for fitted in (rough, double):
         np.testing.assert_allclose(outputs(fitted, features, job.predict), model.predict(x[job.predict]), atol=1e-5)
 
 
@@ -141,8 +157,8 @@ def test_what_projects_nothing_is_the_same_under_every_seed_and_what_projects_is
     features, labels = data(24, 30)
     several = [Job(np.arange(80), np.arange(80, ROWS), seed) for seed in (0, 1)]
     for fusion, operator in FUSIONS.items():
-        if operator.weighted:
-            continue
+        if operator.weighted or operator.compared:
+            continue  # which want sources of one width
         one, other = (
             each.predict(features, np.arange(80, ROWS))
             for each in fit(features, labels, CLASSES, several, candidate(2, fusion))

@@ -10,12 +10,13 @@ from sklearn.linear_model import RidgeClassifier
 
 from bench.fusion import FUSIONS
 from bench.heads import screening as screening_module
-from bench.heads.closed import LeastSquares
-from bench.heads.design import Design
+from bench.heads.closed import fitted
 from bench.heads.grams import Centred, Grams, products
+from bench.heads.regression import LeastSquares
 from bench.heads.screening import Screening
 from bench.heads.weights import EXPONENTS, class_weights
 from bench.specs import Candidate, Source, fingerprint
+from bench.threads import torch_threads
 
 ROWS, CLASSES = 80, 3
 FOLDS = np.stack([np.random.default_rng(seed).permutation(np.arange(ROWS) % 5) for seed in range(3)])
@@ -24,10 +25,8 @@ LABELS = np.random.default_rng(9).choice(CLASSES, ROWS, p=[0.6, 0.3, 0.1])
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield
 
 
 def source(width: int) -> Source:
@@ -110,11 +109,11 @@ def test_the_penalty_is_the_best_by_leaving_out_single_rows(widths: tuple[int, .
 def test_left_out_scores_are_those_of_folds_of_one_row() -> None:
     weights = class_weights(torch.from_numpy(LABELS), "sqrt")
     grams = Grams(matrix, weights, dtype=torch.float64, columns=None, memory_bytes=0)
-    problem = LeastSquares(
-        Design.of_gram(grams.gram([source(120)])), torch.eye(CLASSES).double()[LABELS], weights, 1 << 20
-    )
-    whole = problem.out_of_fold(3.0, torch.arange(ROWS)[None])[0]
-    np.testing.assert_allclose(problem.left_out(3.0), whole, atol=1e-10)
+    targets = torch.eye(CLASSES).double()[LABELS]
+    problem = LeastSquares.of(grams.rows(source(120)), targets, weights, 1 << 20)
+    fit = fitted(problem, 3.0)
+    whole = fit.out_of_fold(torch.arange(ROWS)[None])[0]
+    np.testing.assert_allclose(fit.left_out(), whole, atol=1e-10)
 
 
 def test_rows_of_no_fold_are_learnt_from_and_not_predicted() -> None:
@@ -147,7 +146,8 @@ def test_what_memory_keeps_changes_nothing(largest: int, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("fusion", [name for name, each in FUSIONS.items() if name != "concat"])
 def test_every_operator_is_scored_and_one_draw_is_one_draw(fusion: str) -> None:
-    several = candidate(*{"scalar-mix": (90, 90)}.get(fusion, (60, 90)), fusion=fusion)
+    alike = FUSIONS[fusion].weighted or FUSIONS[fusion].compared
+    several = candidate(90 if alike else 60, 90, fusion=fusion)
     first, again = (Screening(matrix, LABELS, CLASSES, FOLDS).score(several) for _ in range(2))
     assert np.array_equal(first.scores, again.scores)
     assert np.isfinite(first.scores).all()
@@ -179,7 +179,9 @@ def test_late_fusion_is_the_mean_of_its_sources() -> None:
 def test_late_fusion_factorises_a_source_once(monkeypatch: pytest.MonkeyPatch) -> None:
     screening, solved = Screening(matrix, LABELS, CLASSES, FOLDS), []
     chosen = Screening._chosen
-    monkeypatch.setattr(Screening, "_chosen", lambda self, design: (solved.append(design), chosen(self, design))[1])
+    monkeypatch.setattr(
+        Screening, "_chosen", lambda self, products, rows: (solved.append(products), chosen(self, products, rows))[1]
+    )
     for widths in ((60, 90), (60, 100), (90, 100), (60, 90, 100)):
         screening.score(candidate(*widths, fusion="late"))
     assert len(solved) == 3

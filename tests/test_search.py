@@ -21,7 +21,8 @@ from bench.space.schema import Choices, Screen, SearchSpace
 from bench.specs import MLP, Candidate, ExtractionSettings, Ridge, fingerprint
 from bench.store import Store
 from bench.study.journal import opened, read, studies_folder
-from bench.study.run import prepare, search, shared_threads
+from bench.study.prepared import prepare
+from bench.study.run import search, shared_threads
 from bench.study.settings import Constraints, SearchRequest
 from bench.study.study import Study
 from bench.study.trials import Trials
@@ -108,6 +109,19 @@ def test_a_search_finds_a_front_and_confirms_it_beside_the_baselines(run: Run, t
     fronts = [each for each in runs if each.data.tags["bench.front"] == "true"]
     assert sorted(each.info.run_id for each in fronts) == sorted(entry["run_id"] for entry in found["front"])
     assert all("confirm_f1_mean" in each.data.metrics for each in fronts)
+
+
+def test_a_run_that_tries_nothing_leaves_the_seconds_of_the_one_that_did(run: Run, tmp_path: Path) -> None:
+    tracker = MlflowTracker(tmp_path)
+
+    def seconds(**changes: Any) -> list[float]:
+        parent = run(tracker, **changes).session.parent_run_id  # type: ignore[union-attr]
+        history = MlflowClient(tracker.store.address).get_metric_history(str(parent), "seconds_search")
+        return [each.value for each in history]
+
+    (first,) = seconds()
+    assert seconds() == [first]
+    assert len(seconds(trials=8)) == 2
 
 
 def test_ridge_is_searched_and_confirmed_as_any_head(run: Run, tmp_path: Path) -> None:

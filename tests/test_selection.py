@@ -17,8 +17,9 @@ from bench.study.baselines import scored_records
 from bench.study.decision import Decision, Sentence
 from bench.study.growth import LearningCurve
 from bench.study.phrases import in_words, needed
+from bench.study.prepared import prepare
 from bench.study.reopen import reopen
-from bench.study.run import prepare, search
+from bench.study.run import search
 from bench.study.selection import Entrant, select
 from bench.tracking import NoTracker
 
@@ -173,6 +174,8 @@ def test_a_study_recommends_one_that_it_scored_and_remembers_it(
     assert list(words)[:5] == ["Ship", "Why", "Cost", "Test", "Baseline"]
     assert f"{found.recommended}: " in words["Ship"]
     assert "head)" in words["Ship"] or words["Ship"].endswith("head.")
+    worth = found.winning["f1"]
+    assert f"is worth {worth.value:.3f} (95% {worth.low:.3f} to {worth.high:.3f})." in words["Why"]
     assert "60 test rows" in words["Test"]
     assert "accuracy" in words["Test"]
     assert "tfidf" in words["Baseline"]
@@ -186,6 +189,7 @@ def test_how_many_test_rows_would_settle_a_difference() -> None:
     assert "about 2,400 would show it" in needed(600, -0.05, 0.1)
     assert "more than 100,000" in needed(600, 0.001, 0.1)
     assert needed(600, 0.0, float("nan")) == "They say the same of every one."
+    assert needed(600, 0.0, 0.1, "accuracy") == "In accuracy there is no difference to show."
 
 
 def test_a_learning_curve_says_what_more_labels_bring() -> None:

@@ -181,7 +181,7 @@ def test_a_state_that_a_hook_sees_elsewhere_is_caught(
     real = body.Body._see
 
     def off(self: Any, number: int, states: Any) -> None:
-        real(self, number, states * 1.01 if number == 2 and self._watch is not None else states)
+        real(self, number, states * 1.01 if number == 2 and self._pass.watch is not None else states)
 
     monkeypatch.setattr(body.Body, "_see", off)
     with pytest.raises(BenchError, match=r"at layer 2 under 'mean', .* by 1\.0e-02 of their norm"):

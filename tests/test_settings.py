@@ -14,10 +14,12 @@ import bench
 from bench import api
 from bench.cli.fields import options_of
 from bench.cli.main import cli
+from bench.cli.words import in_options
 from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
 from bench.settings import given, settings_of, takes
+from bench.space.objectives import Objectives
 from bench.specs import ExtractionSettings, Hint, Spec
 from bench.study.settings import Constraints, SearchRequest, search_request
 
@@ -38,7 +40,7 @@ def test_options_and_keywords_are_the_same(command: str) -> None:
         option = options[keyword]
         assert option.opts == ["--" + keyword.replace("_", "-")]
         assert option.help is not None
-        assert option.help.startswith(setting.words)
+        assert option.help.startswith(in_options(setting.words))
         # a command that takes the data set by itself cannot require the option
         assert option.required == (setting.required and not taken_by_itself)
         if not setting.required and setting.kind is not bool:
@@ -77,11 +79,35 @@ def test_a_seed_is_the_data_sets_and_the_protocols() -> None:
         ({"max_latency_ms": float("inf")}, "'max_latency_ms' cannot be inf"),
         ({"sampler": "rndom"}, "did you mean 'random'"),
         ({"folds": 3}, "has no setting 'folds'"),
+        ({"objective": "acuracy"}, "did you mean 'accuracy'"),
+        ({"objective": "accuracy:flor"}, "no aggregation 'flor': did you mean 'floor'?"),
+        ({"objective": "f1:std"}, "f1_std is a spread"),
+        ({"objective": "latency_ms"}, "latency_ms is a cost"),
     ],
 )
 def test_a_value_out_of_bounds_is_said_by_its_keyword(values: dict[str, object], message: str) -> None:
     with pytest.raises(BenchError, match=re.escape(message)):
         search_request(dataset="r8", space="quickstart", **values)
+
+
+@pytest.mark.parametrize(
+    ("asked", "maximize", "minimize"),
+    [
+        ("accuracy", ("accuracy_floor",), ("latency_ms",)),
+        ("balanced_accuracy:low", ("balanced_accuracy_low",), ("latency_ms",)),
+        ("f1.grain:mean", ("f1.grain_mean",), ("latency_ms",)),
+        ("mcc_mean", ("mcc_mean",), ("latency_ms",)),
+        ("log_loss", (), ("log_loss_worst", "latency_ms")),
+        ("brier:floor", (), ("brier_worst", "latency_ms")),
+    ],
+)
+def test_what_is_searched_for_takes_the_place_of_the_spaces_scores(
+    asked: str, maximize: tuple[str, ...], minimize: tuple[str, ...]
+) -> None:
+    found = search_request(dataset="r8", space="quickstart", objective=asked).space.objectives
+    assert (found.maximize, found.minimize) == (maximize, minimize)
+    assert found.score.name == (*maximize, *minimize)[0]
+    assert search_request(dataset="r8", space="quickstart", objective="f1").space.objectives == Objectives()
 
 
 class Tea(Spec):

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from formats.make import DATA, SEARCH
 from test_tracking_failures import folder, hasty, undisturbed, whole  # noqa: F401 - fixtures
 
-from bench.cli import terminal
+from bench.cli import show, terminal
 from bench.cli.main import cli
 
 INPUTS = Path(__file__).parent / "inputs" / "07"
@@ -66,6 +66,18 @@ class Gone:
 
     def isatty(self) -> bool:
         return True
+
+
+def test_a_table_without_room_is_blocks_of_whole_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "room", lambda: 30)
+    rows = [("trial 1", "+0.100 to +0.200", "0.050"), ("", "again, a little wider", "0.060")]
+    show.table("", ("", "trial −\nsingle", "resol-\nvable"), rows)
+    blocks = "trial 1\n  trial − single +0.100 to +0.200; resolvable 0.050\n"
+    assert capsys.readouterr().out == f"{blocks}  trial − single again, a little wider; resolvable 0.060\n\n"
+    show.table("", ("", "trial −\nsingle", "resol-\nvable"), rows[:1] * 2, spare=(2,))
+    assert "(no room for resolvable)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("stream", [Gone(), None])

@@ -47,10 +47,34 @@ def candidates() -> st.SearchStrategy[Candidate]:
     return st.builds(
         Candidate,
         sources=st.lists(sources(), min_size=2, max_size=4).map(tuple),
-        fusion=st.sampled_from(sorted(name for name in FUSIONS if not FUSIONS[name].weighted)),
+        fusion=st.sampled_from(
+            sorted(name for name, each in FUSIONS.items() if not each.weighted and not each.compared)
+        ),
         width=st.none() | st.integers(4, 600),
         head=st.just(MLP()) | st.just(Logistic()) | st.just(Ridge()),
     )
+
+
+PAIRS = {"m:a": SHAPES["a"], "m:b": SHAPES["a"], "n:a": SHAPES["a"]}
+COMPARING = SearchSpace.model_validate(
+    {
+        "version": 1,
+        "sources": {"models": [*PAIRS], "at_most": 2, "depth": {"low": 0.8}, "pooling": ["mean"]},
+        "fusion": {"operators": ["concat", "difference"]},
+    }
+)
+
+
+def test_fields_are_compared_under_one_model_and_at_one_layer() -> None:
+    compared = {each.candidate for each in members(COMPARING, PAIRS) if each.candidate.fusion == "difference"}
+    assert {tuple((s.model, s.layer) for s in each.sources) for each in compared} == {
+        (("m:a", 5), ("m:b", 5)),
+        (("m:a", 6), ("m:b", 6)),
+    }
+    assert all(canonical(each, PAIRS) == each for each in compared)
+    two = [Source(model=model, layer=6, pooling="mean") for model in ("m:a", "n:a")]
+    with pytest.raises(BenchError, match="compares two fields under one model"):
+        canonical(Candidate(sources=tuple(two), fusion="difference"), PAIRS)
 
 
 @given(candidates(), st.randoms())

@@ -208,6 +208,7 @@ def test_without_tracking_nothing_of_mlflow_is_loaded_and_a_later_search_writes_
     records = read(tmp_path / "mlruns", second["study"]).records.values()
     assert {record.run_id for record in records if record.state in {"complete", "pruned"}} == written
     assert second["compare_url"] is not None
+    assert second["runs_url"].endswith("/runs?viewStateShareKey=bench-f1_floor&workflowType=machine_learning")
     shown_scores(runs, second)
 
 

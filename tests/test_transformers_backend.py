@@ -1,7 +1,10 @@
+import itertools
 import json
 import random
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +17,11 @@ from bench.backends.architectures import ARCHITECTURES
 from bench.backends.batches import Packed, Padded
 from bench.backends.memory import keep_freed_memory
 from bench.backends.resolution import resolve as resolve_settings
+from bench.backends.tokenizer import Tokenizer
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel
 from bench.specs import ExtractionSettings
+from bench.threads import torch_threads
 
 backend = base.backend("transformers")
 SETTINGS = resolve_settings(ExtractionSettings(device="cpu"))
@@ -60,6 +65,74 @@ def test_the_kernel_and_the_products_agree(
     assert error(extract(opened, texts), expected) < 1e-5
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [1.0, 40.0, 400.0])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_holds_where_powers_of_two_would_overflow(dtype: torch.dtype, size: float, causal: bool) -> None:
+    """Scores of some bodies reach hundreds; as sums of powers of two they would be infinite, or nothing."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(1, heads, 24, 16, generator=generator).to(dtype) for heads in (6, 2, 2))
+    # one text's scores are far up, the other's far down
+    query = query * size * torch.tensor([1.0] * 12 + [-1.0] * 12)[:, None].to(dtype)
+    key = key.abs()
+    module = torch.nn.Module()
+    found, _ = packed.packed_attention(
+        module, query, key, value, None, runs=[packed.Run(2, 12)], scaling=1.0, is_causal=causal
+    )
+    exact = torch.cat(
+        [
+            torch.nn.functional.scaled_dot_product_attention(
+                *(states[:, :, part].double() for states in (query, key, value)),
+                scale=1.0,
+                is_causal=causal,
+                enable_gqa=True,
+            )
+            for part in (slice(12), slice(12, 24))
+        ],
+        dim=2,
+    ).transpose(1, 2)
+    assert torch.isfinite(found).all()
+    if dtype == torch.float32:
+        assert error(found, exact) < 1e-3
+    else:  # scores of hundreds are rounded by one or two, which moves those few results where two of them vie
+        assert (found - exact).abs().median() < 0.02
+
+
+@pytest.mark.skipif(not linear.packing_works(), reason="oneDNN's packed weights are of x86 processors")
+def test_packed_linears_are_the_plain_ones() -> None:
+    """In bfloat16 bit for bit, so that their identity is that of plain ones; with their activation within rounding."""
+    torch.manual_seed(0)
+    for inner, outer, bias in ((64, 37, True), (96, 288, False)):
+        for dtype, rows in ((torch.float32, 100), (torch.bfloat16, 1), (torch.bfloat16, 100)):
+            plain = torch.nn.Linear(inner, outer, bias=bias, dtype=dtype)
+            states = torch.randn(rows, inner, dtype=dtype)
+            with torch.inference_mode():
+                expected, found = plain(states), linear.PackedLinear(plain)(states)
+                assert torch.equal(found, expected) if dtype == torch.bfloat16 else error(found, expected) < 1e-6
+                for activation in linear.ACTIVATIONS.values():
+                    found = linear.PackedLinear(plain, activation)(states)
+                    exact = activation.function(torch.nn.functional.linear(*_double(states, plain)))
+                    assert error(found, exact) < linear.PRECISION[dtype]
+
+
+def _double(states: torch.Tensor, plain: torch.nn.Linear) -> tuple[torch.Tensor, ...]:
+    bias = torch.zeros(len(plain.weight)) if plain.bias is None else plain.bias
+    return states.double(), plain.weight.double(), bias.double()
+
+
+@pytest.mark.parametrize(("kind", "path"), [("BertConfig", "intermediate"), ("LlamaConfig", "mlp")])
+def test_activations_are_computed_with_the_product_before_them(
+    kind: str, path: str, tiny: Callable[..., Path], in_model_store: None
+) -> None:
+    opened = backend.open(resolve(str(tiny(kind, **BODIES[kind]))), SETTINGS)
+    fused = [
+        module
+        for name, module in opened._body.module.named_modules()
+        if name.endswith(path) and any(isinstance(child, torch.nn.Identity) for child in module.children())
+    ]
+    assert bool(fused) == linear.packing_works()
+
+
 def test_other_architectures_run_padded(tiny: Callable[..., Path], texts: Sequence[str], in_model_store: None) -> None:
     folder = tiny("DistilBertConfig", dim=32, n_layers=3, n_heads=4, hidden_dim=48)
     model = resolve(str(folder))
@@ -81,6 +154,68 @@ def test_neither_batch_nor_order_moves_a_value(minilm: ResolvedModel, texts: Seq
     assert error(extract(opened, [texts[place] for place in order]), expected[order]) < 1e-5
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    with torch_threads(2):
+        yield
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_batches_side_by_side_give_the_same_values(minilm: ResolvedModel, texts: Sequence[str]) -> None:
+    expected = extract(backend.open(minilm, SETTINGS), texts)
+    opened = backend.open(minilm, SETTINGS.model_copy(update={"token_budget": 20}))
+    seen: set[int] = set()
+    opened._body.module.encoder.layer[3].register_forward_hook(lambda *_: seen.add(threading.get_ident()))
+    for _ in range(3):
+        assert error(extract(opened, texts), expected) < 1e-5
+    assert threading.get_ident() not in seen
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_memory_that_runs_out_side_by_side_is_tried_again_in_smaller_batches(
+    minilm: ResolvedModel, texts: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = extract(backend.open(minilm, SETTINGS), texts)
+    opened = backend.open(minilm, SETTINGS.model_copy(update={"token_budget": 60}))
+    forward, tokens = opened._body.forward, list[int]()
+
+    def scarce(batch: Any, *args: Any) -> None:
+        tokens.append(batch.inputs["input_ids"].numel())
+        if tokens[-1] > 40:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory")
+        forward(batch, *args)
+
+    monkeypatch.setattr(opened._body, "forward", scarce)
+    assert error(extract(opened, texts), expected) < 1e-5
+    assert max(tokens) > 40
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_pass_that_nobody_waits_for_stops_at_its_next_layer(minilm: ResolvedModel, texts: Sequence[str]) -> None:
+    opened = backend.open(minilm, SETTINGS.model_copy(update={"token_budget": 20}))
+    arrived, held, deep = itertools.count(), set[int](), list[int]()
+    holding, going_on = threading.Event(), threading.Event()
+
+    def hold(*_: Any) -> None:
+        if next(arrived) >= 2:  # the first two batches pass
+            held.add(threading.get_ident())
+            holding.set()
+            assert going_on.wait(60)
+
+    opened._body.module.encoder.layer[2].register_forward_hook(hold)
+    opened._body.module.encoder.layer[5].register_forward_hook(
+        lambda *_: deep.append(5) if threading.get_ident() in held else None
+    )
+    rows = range(len(texts) * 8)
+    passes = opened.hidden_states(opened.encode(list(texts) * 8), rows, range(7))
+    next(passes)
+    assert holding.wait(60)
+    threading.Timer(0.5, going_on.set).start()
+    passes.close()
+    assert not deep
+
+
 def test_stopping_early_gives_the_same_values(minilm: ResolvedModel, texts: Sequence[str]) -> None:
     opened = backend.open(minilm, SETTINGS)
     full = extract(opened, texts)
@@ -99,6 +234,28 @@ def test_truncation_is_counted_and_cuts_the_right_end(minilm: ResolvedModel, tex
     assert encoded.truncated.tolist() == [len(opened._tokenizer._tokenizer(text)["input_ids"]) > 8 for text in texts]
     assert 0 < encoded.truncated.sum() < len(texts)
     assert error(extract(opened, texts), reference(minilm, texts, "right", max_length=8)) < 1e-4
+
+
+def test_a_cut_that_the_tokenizer_forgets_is_told(
+    minilm: ResolvedModel, texts: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tokenizers 0.23.2 does where nothing is added to a text."""
+    opened = Tokenizer(minilm, SETTINGS.model_copy(update={"max_length": 8}))
+    expected = opened.encode(texts).truncated
+    assert 0 < expected.sum() < len(texts)
+    cut = opened._tokenizer
+
+    def forgetful(given: list[str], **options: Any) -> Any:
+        found = cut(given, **options)
+        return SimpleNamespace(
+            input_ids=found.input_ids,
+            encodings=[SimpleNamespace(ids=each.ids, overflowing=[]) for each in found.encodings],
+        )
+
+    forgetful.num_special_tokens_to_add = cut.num_special_tokens_to_add  # type: ignore[attr-defined]
+    monkeypatch.setattr(opened, "_tokenizer", forgetful)
+    monkeypatch.setattr(opened, "_check_known", lambda _: None)
+    assert opened.encode(texts).truncated.tolist() == expected.tolist()
 
 
 def test_the_prompt_comes_first(minilm: ResolvedModel) -> None:

@@ -59,6 +59,7 @@ def test_worse_than_one_of_many_counts_how_many_could_have_been_that_one() -> No
     assert [each.level for each in one.by_measure] == [0.05, 0.05]
     assert [each.level for each in many.by_measure] == [0.0125, 0.0125]
     assert many.by_measure[0].resolvable > 1.1 * one.by_measure[0].resolvable
+    assert (one.words().count("(95% "), many.words().count("(98.75% ")) == (2, 2)
 
 
 def test_a_level_is_shared_over_the_front_as_holm_shares_it() -> None:

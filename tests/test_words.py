@@ -13,9 +13,9 @@ from bench.cli.words import SETTINGS, in_options
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 OTHERS = re.compile(
-    r"\b(pip install|mlflow experiments)\b"
-    r"|^study/deciding\.py:\d+ --(out|home)$"
-    r"|^(figures/page\.py:|tracking/mlflow/ui\.py:\d+ --[a-z-]+$|models/hub\.py:\d+ --$)"
+    r"\b(pip install|mlflow experiments|ray start)\b"
+    r"|^study/deciding\.py:\d+ --(out|home|trial)$"
+    r"|^(figures/page\.py:|packaging/readme\.py:|tracking/mlflow/ui\.py:\d+ --[a-z-]+$|models/hub\.py:\d+ --$)"
 )
 """Commands of others, whose options are theirs; those to be typed next; HTML; and what parts a repository from its
 module in `auto_map`."""
@@ -58,7 +58,7 @@ def test_every_setting_that_a_sentence_names_is_an_option() -> None:
     named = {
         (place, keyword)
         for place, text in sentences()
-        if "reproduce/studies" not in place  # whose sentences name columns, too
+        if not re.match("reproduce/studies|packaging/readme", place)  # whose sentences name columns, too
         for keyword in re.findall(r"`([a-z_]+)(?:='?[^`']+'?)?`", text)
     }
     assert [each for each in named if each[1] not in SETTINGS | {"paper"}] == [], (

@@ -5,8 +5,11 @@ it gives. `home` is a folder of runs, or a `Home` that also says where the store
 what a call needs is imported when it is called.
 """
 
+from bench.api.after import compare, cost, export, report
+from bench.api.applying import apply, estimate
 from bench.api.bundles import bundle, verify_bundle
 from bench.api.gate import check, new_baseline
+from bench.api.labelling import TO_LABEL, label_next, refuse_ending, suspects
 from bench.api.overview import (
     aliases,
     check_address,
@@ -29,8 +32,8 @@ from bench.api.overview import (
 )
 from bench.api.predictions import evaluate, predict
 from bench.api.reproduction import plan_reproduction, reproduce, reproductions
-from bench.api.states import export_states, extract, remembered, store, verify_store
-from bench.api.study import Searched, compare, cost, export, plan, reopen, report, search
+from bench.api.states import export_states, extract, import_states, remembered, store, verify_store
+from bench.api.study import Searched, plan, reopen, search
 from bench.api.tables import CLOSED, EXTRACT_SETTINGS, KEYWORDS, REPRODUCE_SETTINGS, names
 from bench.home import Home
 from bench.study.settings import SEARCH_SETTINGS
@@ -41,9 +44,11 @@ __all__ = [
     "KEYWORDS",
     "REPRODUCE_SETTINGS",
     "SEARCH_SETTINGS",
+    "TO_LABEL",
     "Home",
     "Searched",
     "aliases",
+    "apply",
     "bundle",
     "check",
     "check_address",
@@ -53,12 +58,15 @@ __all__ = [
     "datasets",
     "delete_study",
     "doctor",
+    "estimate",
     "evaluate",
     "explain",
     "export",
     "export_states",
     "extract",
     "fusions",
+    "import_states",
+    "label_next",
     "models",
     "names",
     "new_baseline",
@@ -66,6 +74,7 @@ __all__ = [
     "plan",
     "plan_reproduction",
     "predict",
+    "refuse_ending",
     "remembered",
     "rename_study",
     "reopen",
@@ -79,6 +88,7 @@ __all__ = [
     "studies",
     "study_files",
     "study_overview",
+    "suspects",
     "terms",
     "told",
     "verify_bundle",

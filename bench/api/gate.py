@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.api.known import known_study
 from bench.home import Home
 from bench.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from bench.gate.judge import Verdict
     from bench.gate.update import Update
+    from bench.gate.verdict import Verdict
 
 
 def check(
@@ -44,16 +45,19 @@ def check(
         BenchError: the check could not run: the baseline, data or models cannot be had, or not be run.
     """
     from bench.gate.baseline import read
-    from bench.gate.check import check as run_check
     from bench.gate.history import noted
     from bench.gate.history import read as read_history
-    from bench.gate.measure import software
     from bench.gate.reports import Reports
 
     with Reports.to(markdown, junit) as reports:
         if history is not None:
             read_history(Path(history))  # what is wrong with it is said before anything is computed
         found = read(Path(baseline)).at_home(data_home)
+
+        # seconds of imports, after what is misspelled is said
+        from bench.gate.check import check as run_check
+        from bench.gate.measure import software
+
         store = Home.at(home).store
         verdict = run_check(
             found, store, fail_on_latency=fail_on_latency, trust_remote_code=trust_remote_code, progress=progress
@@ -87,8 +91,8 @@ def new_baseline(
         trials: Numbers of trials, or names as `Searched.choose` has them; the study's front by default.
         max_train: A subset of the study's training rows.
         max_test: A subset of its test rows.
-        measure: By what candidates of the study are compared from now on, ``"balanced_accuracy"`` say; macro-F1 by
-            default. Accuracy is shown beside it.
+        measure: By what candidates of the study are compared from now on, ``"log_loss"`` say; macro-F1 by default.
+            The task's measures are shown beside it.
         data_home: As for `check`.
         markdown: As for `check`.
         junit: As for `check`.
@@ -99,10 +103,13 @@ def new_baseline(
     Raises:
         BenchError: there is no such baseline, study or trial, or data or models cannot be had or run.
     """
+    place = Home.at(home)
+    if study is not None:
+        known_study(study, place)
+
     from bench.gate.reports import Reports
     from bench.gate.update import update
 
-    place = Home.at(home)
     with Reports.to(markdown, junit) as reports:
         found = update(
             Path(baseline),

@@ -8,8 +8,10 @@ class SearchKeywords(TypedDict, total=False):
     """Settings of `bench.api`; None stands for the default."""
 
     test_file: str | None
-    text_column: str | None
+    text_column: Sequence[str] | None
     label_column: str | None
+    label_columns: Sequence[str] | None
+    label_sign: str | None
     group_column: str | None
     id_column: str | None
     drop_unlabelled: bool | None
@@ -31,14 +33,17 @@ class SearchKeywords(TypedDict, total=False):
     study: str | None
     time_budget: float | str | None
     wave: int | None
-    workers: int | None
-    executor: str | None
     lazy: bool | None
     against: Sequence[str] | None
     keep: Sequence[str] | None
+    workers: int | None
+    executor: str | None
+    ray_address: str | None
     protocol: Literal["cv", "paper"] | None
     validation_above: int | None
+    objective: str | None
     sampler: str | None
+    class_weight: Literal["none", "sqrt", "balanced"] | None
     max_latency_ms: float | None
     max_memory_gb: float | None
     backend: str | None
@@ -60,8 +65,10 @@ class ExtractKeywords(TypedDict, total=False):
     """Settings of `bench.api`; None stands for the default."""
 
     test_file: str | None
-    text_column: str | None
+    text_column: Sequence[str] | None
     label_column: str | None
+    label_columns: Sequence[str] | None
+    label_sign: str | None
     group_column: str | None
     id_column: str | None
     drop_unlabelled: bool | None
@@ -90,14 +97,19 @@ class ExtractKeywords(TypedDict, total=False):
     gpu_memory_share: float | None
     no_adopt: bool | None
     trust_remote_code: bool | None
+    workers: int | None
+    executor: str | None
+    ray_address: str | None
 
 
 class ReproduceKeywords(TypedDict, total=False):
     """Settings of `bench.api`; None stands for the default."""
 
     test_file: str | None
-    text_column: str | None
+    text_column: Sequence[str] | None
     label_column: str | None
+    label_columns: Sequence[str] | None
+    label_sign: str | None
     group_column: str | None
     id_column: str | None
     drop_unlabelled: bool | None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.api.known import known_study
 from bench.home import Home
 from bench.progress import SILENT, Progress
 
@@ -74,6 +75,8 @@ def study_overview(name: str, home: Home | Path | str | None = None) -> Contents
     Raises:
         BenchError: there is no such study, or it has no scored trial.
     """
+    known_study(name, home)
+
     from bench.study.keeping import look
 
     return look(Home.at(home).runs, name)
@@ -97,6 +100,8 @@ def delete_study(
     Raises:
         BenchError: there is no such study, it is open elsewhere, or the tracking store cannot be used.
     """
+    known_study(name, home)
+
     from bench.study.keeping import delete
 
     place = Home.at(home)
@@ -117,6 +122,8 @@ def rename_study(
         BenchError: there is no such study or one of the `new` name, it is open elsewhere, or the tracking store
             cannot be used.
     """
+    known_study(name, home)
+
     from bench.study.keeping import rename
 
     place = Home.at(home)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bench.api.known import known
 from bench.api.tables import REPRODUCE_SETTINGS, on_disk
 from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
@@ -60,13 +61,14 @@ def reproduce(
     Raises:
         BenchError: there is no such study or setting, data cannot be had, or no model can.
     """
+    place = Home.at(home)
+    request = _request(study, _named(datasets, place), models, out, settings)
+
     from bench.reproduce.prepare import prepare
     from bench.reproduce.run import reproduce as run
     from bench.store import Store
     from bench.tracking import tracker_of
 
-    place = Home.at(home)
-    request = _request(study, _named(datasets, place), models, out, settings)
     tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, source="bench reproduce", progress=progress)
     return run(prepare(request, Store(place.store), progress), place.runs, tracker, progress)
 
@@ -107,19 +109,21 @@ def _request(
     out: Path | str | None,
     settings: Any,
 ) -> ReproductionRequest:
-    from bench.models.resolve import ModelName
     from bench.models.rows import MODELS
-    from bench.reproduce.prepare import ReproductionRequest
-    from bench.reproduce.studies import named
 
     refuse_unknown("A reproduction", settings, REPRODUCE_SETTINGS)
     chosen = tuple(models or MODELS)
-    for model in chosen:
+    requests = tuple(given(DatasetRequest, {**settings, "dataset": name}) for name in dict.fromkeys(datasets))
+    for each in requests:
         # a model that cannot be had is shown as missing; a name that means nothing is a mistake
-        ModelName.parse(model)
+        known(each, chosen)
+
+    from bench.reproduce.prepare import ReproductionRequest
+    from bench.reproduce.studies import named
+
     return ReproductionRequest(
         studies=named([study] if isinstance(study, str) else study),
-        datasets=tuple(given(DatasetRequest, {**settings, "dataset": name}) for name in dict.fromkeys(datasets)),
+        datasets=requests,
         models=chosen,
         extraction=given(ExtractionSettings, settings),
         protocol=given(Protocol, settings),

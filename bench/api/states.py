@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from bench.api.known import known
 from bench.api.tables import EXTRACT_SETTINGS, on_disk
 from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
+from bench.executors.settings import Workers
 from bench.home import Home
 from bench.progress import SILENT, Progress
 from bench.settings import given, refuse_unknown, takes
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from bench.evaluation.cache import Kept
     from bench.material import Material
     from bench.store import Store
+    from bench.store.importing import Imported
 
 
 @takes(EXTRACT_SETTINGS)
@@ -47,16 +50,29 @@ def extract(
     Raises:
         BenchError: there is no such setting or layer, or data or models cannot be had or run.
     """
+    refuse_unknown("An extraction", settings, EXTRACT_SETTINGS)
+    request = given(DatasetRequest, on_disk({"dataset": dataset, **settings}, Home.at(home)))
+    known(request, models)
+
     from bench.material import gather
     from bench.store import Store
+    from bench.study.run import extracting
+    from bench.views import expanded, usual
     from bench.wanted import Wanted
 
-    refuse_unknown("An extraction", settings, EXTRACT_SETTINGS)
-    chosen = {} if layers is None else dict.fromkeys(models, layers)
-    request = given(DatasetRequest, on_disk({"dataset": dataset, **settings}, Home.at(home)))
-    wanted = Wanted(request, tuple(models), given(ExtractionSettings, settings), layers=chosen)
+    forms = usual(request.fields)
+    named = expanded(models, forms)
+    chosen = {} if layers is None else dict.fromkeys(named, layers)
+    wanted = Wanted(request, named, given(ExtractionSettings, settings), layers=chosen, forms=forms)
+    workers = given(Workers, settings)
+    if workers.executor != "ray" and workers != Workers():
+        raise BenchError(
+            "An extraction is shared among the GPUs of this machine by itself; `workers` and `ray_address` are for "
+            "`executor='ray'`."
+        )
     material = gather(wanted, None, Store(Home.at(home).store), progress)
-    material.extract(progress)
+    with extracting(workers, material.store.home, progress) as executor:
+        material.extract(progress, executor)
     return material
 
 
@@ -77,15 +93,32 @@ def export_states(
     """
     from bench.extraction import heal
     from bench.store.export import export_states as write_states
+    from bench.views import expanded, usual
 
+    forms = usual(given(DatasetRequest, {"dataset": "", **settings}).fields)
+    if len(expanded((model,), forms)) > 1:
+        known_forms = ", ".join(f"{model}:{form}" for form in forms)
+        raise BenchError(f"A file holds the states of one input: name the model as one of {known_forms}.")
     material = extract(dataset, (model,), home=home, progress=progress, **settings)
     (need,) = material.needs
 
     def mend() -> None:
         heal(need, material.texts, progress)
 
-    write_states(need.shelf, need.layers, need.model.poolings, material.dataset, Path(file), mend)
+    write_states(need.shelf, need.layers, need.model.poolings, material.dataset, Path(file), mend, need.model.reads)
     return material
+
+
+def import_states(file: Path | str, *, home: Home | Path | str | None = None) -> Imported:
+    """Take what `export_states` wrote elsewhere into the store; rows that it has are left as they are.
+
+    Raises:
+        BenchError: the file is no such export, was altered, or names an identity that its states were not computed
+            under; or the store cannot be written.
+    """
+    from bench.store.importing import import_states as read_states
+
+    return read_states(Path(file), store(home))
 
 
 def store(home: Home | Path | str | None = None) -> Store:

@@ -1,4 +1,4 @@
-"""Studies: searched, planned, opened again, compared, reported and exported."""
+"""Studies: planned, searched, and opened again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bench.api.known import known, known_study
 from bench.api.tables import on_disk
 from bench.errors import BenchError, in_words
 from bench.home import Home
+from bench.measures import score
 from bench.notebook import Shown
 from bench.progress import SILENT, Progress
 from bench.settings import takes
@@ -20,13 +22,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.api.keywords import SearchKeywords
-    from bench.comparison import Compared
     from bench.figures import Figure
     from bench.packaging.export import Exported
+    from bench.packaging.graphs.manifest import Form, Precision
     from bench.report import Report
     from bench.study.cascades import Selected
-    from bench.study.confirm import Entry
-    from bench.study.elsewhere import StudyCosts
+    from bench.study.entry import Entry
     from bench.study.plan import Plan
     from bench.study.study import Study
     from bench.tracking import Tracker
@@ -56,13 +57,15 @@ def search(
     Raises:
         BenchError: there is no such setting, data or models cannot be had, or the study was made with other settings.
     """
+    place = Home.at(home)
+    request = search_request(**on_disk({"dataset": dataset, **settings}, place))
+    known(request.dataset, request.models)
+
     from bench.store import Store
     from bench.study.plan import begun
     from bench.study.run import search as run_search
     from bench.tracking import tracker_of
 
-    place = Home.at(home)
-    request = search_request(**on_disk({"dataset": dataset, **settings}, place))
     tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, progress=progress)
     prepared = begun(request, Store(place.store), place.runs, progress)
     return Searched(run_search(prepared, place.runs, tracker, progress), tracker, place, progress)
@@ -81,11 +84,13 @@ def plan(
     Raises:
         BenchError: there is no such setting, or data or models are not at hand.
     """
+    place = Home.at(home)
+    request = search_request(**on_disk({"dataset": dataset, **settings}, place))
+    known(request.dataset, request.models)
+
     from bench.store import Store
     from bench.study.plan import dry_run
 
-    place = Home.at(home)
-    request = search_request(**on_disk({"dataset": dataset, **settings}, place))
     return dry_run(request, place.runs, Store(place.store), progress)
 
 
@@ -109,11 +114,13 @@ def reopen(
     Raises:
         BenchError: there is no such study or trial, or its data or models have changed.
     """
+    place = Home.at(home)
+    known_study(study, place)
+
     from bench.store import Store
     from bench.study.reopen import reopen as reopen_study
     from bench.tracking import tracker_of
 
-    place = Home.at(home)
     tracker = tracker_of(place.runs, tracking_uri, tracking=tracking, progress=progress)
     which = None if trial is None else str(trial)
     opened = reopen_study(
@@ -183,12 +190,28 @@ class Searched(Shown):
         """A number, ``"recommended"``, ``"knee"``, ``"best"`` or ``"cheapest"`` by search scores, or a cascade."""
         return self.study.choose(str(trial))
 
-    def report(self, out: Path | str | None = None, trial: int | str = "recommended") -> Report:
-        """Write the report's page and images, by default among the runs of `home`."""
+    def report(
+        self,
+        out: Path | str | None = None,
+        trial: int | str = "recommended",
+        *,
+        measure: str | None = None,
+        costs: Path | str | None = None,
+    ) -> Report:
+        """Write the report's page and images, by default among the runs of `home`.
+
+        Scores are those that were searched for, or by a `measure` of that name, in a folder of its own. With a table of
+        what mistakes `costs` the page has what those of each candidate do.
+        """
+        from bench.evaluation.mistakes import MistakeCosts
         from bench.report import write
 
-        folder = self.home.runs / "reports" / self.study.name if out is None else Path(out)
-        return write(self.study, folder, str(trial), self.tracker, self.progress)
+        folder, dataset = self.home.runs / "reports" / self.study.name, self.study.material.dataset
+        if measure is not None and score(measure) != self.study.request.space.objectives.score.measure:
+            folder /= score(measure).name
+        table = None if costs is None else MistakeCosts.read(Path(costs), dataset.labels, dataset.test_only_labels)
+        place = folder if out is None else Path(out)
+        return write(self.study, place, str(trial), self.tracker, self.progress, measure, table)
 
     def closing_report(self) -> Report | None:
         """The report that ends a search, or None: a search is not lost because its report cannot be written."""
@@ -209,158 +232,28 @@ class Searched(Shown):
         register: str | None = None,
         alias: str | None = None,
         with_weights: bool = False,
+        reject_below: float = 0.0,
+        costs: Path | str | None = None,
+        format: Form = "mlflow",  # noqa: A002 - as the option is called
+        precision: Precision = "float32",
     ) -> Exported:
-        """Package a candidate or a cascade as an MLflow model: in the new folder `out`, else in the tracking store."""
-        from bench.packaging.export import export, log
+        """Package a candidate or a cascade as an MLflow model: in the new folder `out`, else in the tracking store.
 
+        By `format` ``"onnx"`` or ``"openvino"`` it answers as a graph in a `precision` (see `bench.export`).
+
+        It answers by `reject_below` and a table of what mistakes `costs`, as for `predict`, unless a call asks for
+        others.
+        """
+        from bench.evaluation.mistakes import MistakeCosts
+        from bench.evaluation.rule import Rule
+        from bench.packaging.export import asked_graphs, export, log
+
+        graphs = asked_graphs(format, precision, with_weights=with_weights)
+        labels = self.study.material.dataset.labels
+        rule = Rule(reject_below, None if costs is None else MistakeCosts.read(Path(costs), labels))
         shared: dict[str, Any] = {"chosen": str(trial), "with_weights": with_weights, "progress": self.progress}
+        shared |= {"rule": rule, "graphs": graphs}
         record = self.choose(trial)
         if out is not None:
             return export(self.study, record, Path(out), **shared)
         return log(self.study, record, self.tracker, register=register, alias=alias, **shared)
-
-
-def report(
-    study: str,
-    out: Path | str | None = None,
-    trial: int | str = "recommended",
-    *,
-    trust_remote_code: bool = False,
-    no_texts: bool = False,
-    home: Home | Path | str | None = None,
-    tracking_uri: str | None = None,
-    progress: Progress = SILENT,
-) -> Report:
-    """Write the report of a study that was searched before, and put it on the study's run in the tracking store.
-
-    Raises:
-        BenchError: there is no such study or trial; or `tracking_uri` is given and is no store that can be used.
-    """
-    from bench.tracking import MlflowTracker
-
-    if tracking_uri is not None:
-        # without one, a store that cannot be used is only noted
-        MlflowTracker(Home.at(home).runs, tracking_uri).store.connect()
-    opened = reopen(
-        study,
-        trial=trial,
-        trust_remote_code=trust_remote_code,
-        no_texts=no_texts,
-        home=home,
-        tracking_uri=tracking_uri,
-        progress=progress,
-    )
-    return opened.report(out, trial)
-
-
-def export(
-    study: str,
-    out: Path | str | None = None,
-    trial: int | str = "recommended",
-    *,
-    register: str | None = None,
-    alias: str | None = None,
-    with_weights: bool = False,
-    trust_remote_code: bool = False,
-    no_texts: bool = False,
-    home: Home | Path | str | None = None,
-    tracking_uri: str | None = None,
-    progress: Progress = SILENT,
-) -> Exported:
-    """Package a candidate of a study that was searched before, as an MLflow model.
-
-    Args:
-        study: Its name.
-        out: A new folder; a logged model in the tracking store where it is None.
-        trial: Which candidate (see `Searched.choose`).
-        register: Also register the logged model under this name.
-        alias: An alias of the registered version.
-        with_weights: Pack the weights of the layers that are used; else models are found by name.
-        trust_remote_code: As for `reopen`.
-        no_texts: As for `reopen`.
-        home: As for `search`.
-        tracking_uri: As for `search`.
-        progress: As for `search`.
-
-    Raises:
-        BenchError: there is no such study or trial, `out` is taken, or the package does not predict as the search did.
-    """
-    from bench.packaging.export import refuse_taken
-
-    if out is not None:
-        refuse_taken(Path(out))
-    opened = reopen(
-        study,
-        trial=trial,
-        trust_remote_code=trust_remote_code,
-        no_texts=no_texts,
-        home=home,
-        tracking_uri=tracking_uri,
-        progress=progress,
-    )
-    return opened.export(out, trial, register=register, alias=alias, with_weights=with_weights)
-
-
-def compare(
-    a: Searched | str,
-    b: Searched | str,
-    *,
-    within: str | None = None,
-    trust_remote_code: bool = False,
-    home: Home | Path | str | None = None,
-    progress: Progress = SILENT,
-) -> list[Compared]:
-    """Two studies, candidates (``"STUDY:best"``) or runs side by side, paired; see `bench.comparison`.
-
-    `within` a study, models joined by commas name the best scored candidate of exactly these. `trust_remote_code` is
-    that of `reopen`.
-
-    Raises:
-        BenchError: there is no such thing, or the two share no test rows.
-    """
-    from bench import comparison
-    from bench.store import Store
-    from bench.study.reopen import reopen as reopen_study
-
-    given = {each.study.name: each.study for each in (a, b) if isinstance(each, Searched)}
-    place = Home.at(home)
-
-    def opened(name: str) -> Study:
-        if name not in given:
-            given[name] = reopen_study(
-                place.runs, name, Store(place.store), progress, trust_remote_code=trust_remote_code
-            )
-        return given[name]
-
-    names = [each.study.name if isinstance(each, Searched) else each for each in (a, b)]
-    found = [comparison.find(name, place.runs, within) for name in names]
-    return comparison.compare(*(each.sides(opened) for each in found))
-
-
-def cost(
-    study: str,
-    *,
-    here: bool = False,
-    trust_remote_code: bool = False,
-    home: Home | Path | str | None = None,
-    progress: Progress = SILENT,
-) -> StudyCosts:
-    """What the candidates of a searched study cost, and which to take at these costs; nothing is searched.
-
-    `.front`, `.recommended` and `.figure` follow from the costs; `.save(FOLDER)` writes the figure.
-
-    Args:
-        study: Its name.
-        here: Time its models on this machine; else the costs are those of the search.
-        trust_remote_code: As for `reopen`.
-        home: As for `search`.
-        progress: As for `search`.
-
-    Raises:
-        BenchError: there is no such study, it has no scored trial, or its data or models cannot be had here.
-    """
-    from bench.store import Store
-    from bench.study.elsewhere import study_costs
-
-    place = Home.at(home)
-    return study_costs(place.runs, study, Store(place.store), progress, here=here, trust_remote_code=trust_remote_code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError, nearest
 from bench.evaluation.protocol import Protocol
+from bench.executors.settings import Workers
 from bench.home import Home
 from bench.settings import settings_of
 from bench.specs import ExtractionSettings
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 FRAMES = "data"
 """The folder of a home that holds the rows of DataFrames."""
-EXTRACT_SETTINGS = {**settings_of(DatasetRequest), **settings_of(ExtractionSettings)}
-REPRODUCE_SETTINGS = {**EXTRACT_SETTINGS, **settings_of(Protocol, "repetitions", "folds")}
+_EXTRACTION = {**settings_of(DatasetRequest), **settings_of(ExtractionSettings)}
+EXTRACT_SETTINGS = {**_EXTRACTION, **settings_of(Workers)}
+REPRODUCE_SETTINGS = {**_EXTRACTION, **settings_of(Protocol, "repetitions", "folds")}
 KEYWORDS = {
     "SearchKeywords": SEARCH_SETTINGS,
     "ExtractKeywords": EXTRACT_SETTINGS,
@@ -31,7 +33,9 @@ TABLES = (
     "backends",
     "datasets",
     "executors",
+    "measures",
     "models",
+    "objectives",
     "reproductions",
     "samplers",
     "spaces",
@@ -61,8 +65,8 @@ def names(
     """What may be named, by the name of its table.
 
     Args:
-        table: ``backends``, ``datasets``, ``executors``, ``models``, ``reproductions``, ``samplers``, ``spaces``,
-            ``studies`` of `home`, ``terms``, or ``trials`` of its `study`.
+        table: ``backends``, ``datasets``, ``executors``, ``measures`` of predictions, ``models``, ``objectives``,
+            ``reproductions``, ``samplers``, ``spaces``, ``studies`` of `home`, ``terms``, or ``trials`` of its `study`.
         home: Where studies lie.
         data_home: A folder of data sets.
         study: A study of `home`.
@@ -80,6 +84,10 @@ def names(
             from bench.executors.base import EXECUTORS
 
             return [*EXECUTORS]
+        case "measures" | "objectives":
+            from bench.measures import measure_names, objective_names
+
+            return measure_names() if table == "measures" else objective_names()
         case "models":
             from bench.models.rows import MODELS
 

@@ -29,12 +29,14 @@ class Encoded:
     """Texts as token ids, the model's prompt and special tokens included.
 
     `ids` [T] int32 holds all texts end to end, `offsets` [b + 1] int64 where each starts, `truncated` [b] which were
-    cut to the maximum length.
+    cut to the maximum length. `spans` [b, 2] int64 are the first of each text's tokens that is pooled, and the one
+    behind the last; None where all are.
     """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     truncated: NDArray[np.bool_]
+    spans: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.truncated)
@@ -190,7 +192,8 @@ def check_finite(
     layers: Sequence[int],
 ) -> None:
     """Raise BenchError where `states` [rows, layers, poolings, width] hold a value that is not finite."""
-    if not states.isfinite().all():
+    # One pass, and a tenth of the time of looking at each value: what is not finite makes the sum so.
+    if not states.sum().isfinite() and not states.isfinite().all():
         row, layer = (~states.isfinite()).flatten(2).any(dim=2).nonzero()[0].tolist()
         raise BenchError(
             f"Model '{model.name}' gives values that are not finite at layer {layers[layer]} for text "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,15 +25,26 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Batch:
-    """Keyword arguments for the model's forward, and where the texts' tokens lie in what it returns."""
+    """Keyword arguments for the model's forward, and where the texts' tokens lie in what it returns.
+
+    `pooled` are those of them that are pooled.
+    """
 
     inputs: dict[str, Any]
     tokens: Tokens
+    pooled: Tokens
 
     def to(self, device: str) -> Batch:
         """The same batch on another device."""
         moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in self.inputs.items()}
-        return Batch(moved, self.tokens.to(device))
+        tokens = self.tokens.to(device)
+        return Batch(moved, tokens, tokens if self.pooled is self.tokens else self.pooled.to(device))
+
+
+def _batch(inputs: dict[str, Any], tokens: Tokens, encoded: Encoded, rows: NDArray[np.int64]) -> Batch:
+    if encoded.spans is None:
+        return Batch(inputs, tokens, tokens)
+    return Batch(inputs, tokens, tokens.within(torch.from_numpy(encoded.spans[rows])))
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ class Packed:
             "position_ids": torch.from_numpy(positions)[None],
             "runs": runs(lengths),
         }
-        return Batch(inputs, Tokens.packed(lengths))
+        return _batch(inputs, Tokens.packed(lengths), encoded, rows)
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,7 @@ class Padded:
         ids = torch.full(mask.shape, self.padding, dtype=torch.int64)
         ids[mask] = torch.from_numpy(np.concatenate([encoded.text(row) for row in rows]).astype(np.int64))
         inputs = {"input_ids": ids} if self.causal else {"input_ids": ids, "attention_mask": mask.long()}
-        return Batch(inputs, Tokens.masked(mask))
+        return _batch(inputs, Tokens.masked(mask), encoded, rows)
 
 
 @dataclass(frozen=True)
@@ -97,11 +110,14 @@ def run_batches(
     form: Packed | Padded,
     budget: int,
     run: Callable[[NDArray[np.int64]], Result],
+    threads: ThreadPoolExecutor | None = None,
+    together: int = 1,
 ) -> Iterator[tuple[NDArray[np.int64], Result]]:
     """Call `run` on batches of at most `budget` tokens, longest texts first, and yield each with its result.
 
-    When memory runs out the budget is halved for good and the same rows are tried again. A text longer than the
-    budget is a batch of its own.
+    With `threads` so many batches are run `together`; they are yielded in the same order. When memory runs out the
+    budget is halved for good and the same rows are tried again, one batch at a time. A text longer than the budget is a
+    batch of its own.
 
     Raises:
         BenchError: a single text does not fit into memory.
@@ -109,26 +125,52 @@ def run_batches(
     todo = np.asarray(rows, dtype=np.int64)
     # Longest first, so that memory runs out at once or not at all; stable, so that batches do not depend on chance.
     todo = todo[np.argsort(-encoded.lengths[todo], kind="stable")]
-    while len(todo):
-        batch = todo[: _fitting(encoded.lengths[todo], form, budget)]
+    begun: deque[tuple[NDArray[np.int64], Future[Result]]] = deque()
+    ahead = 0 if threads is None else together
+
+    def begin(most: int) -> None:
+        nonlocal todo
+        while len(todo) and len(begun) < most:
+            batch = todo[: _fitting(encoded.lengths[todo], form, budget)]
+            todo = todo[len(batch) :]
+            begun.append((batch, _ran(run, batch) if threads is None else threads.submit(run, batch)))
+
+    while begun or len(todo):
+        begin(1 + ahead)
+        batch, future = begun.popleft()
         try:
-            result = run(batch)
+            result = future.result()
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            if len(batch) == 1:
+            if len(batch) == 1 and not ahead:
                 raise BenchError(
                     f"A single text of {encoded.lengths[batch[0]]:,} tokens (row {batch[0]}) does not fit into memory: "
                     "lower `max_length`, or use a smaller dtype, quantisation, or model."
                 ) from error
-            budget = form.size(encoded.lengths[batch]) // 2
         else:
-            todo = todo[len(batch) :]
+            # what comes next is computed while this is taken in
+            begin(ahead)
             yield batch, result
             continue
         # Outside the handler, where the traceback no longer holds on to the failed batch.
+        del future
+        todo = np.concatenate([batch, *(other for other, _ in begun), todo])
+        wait([other for _, other in begun])
+        begun.clear()
+        budget, ahead = max(1, form.size(encoded.lengths[batch]) // 2), 0
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _ran(run: Callable[[NDArray[np.int64]], Result], batch: NDArray[np.int64]) -> Future[Result]:
+    """What `run` came to, as a thread would tell it."""
+    future: Future[Result] = Future()
+    try:
+        future.set_result(run(batch))
+    except Exception as error:  # noqa: BLE001 - it is raised where the result is asked for
+        future.set_exception(error)
+    return future
 
 
 def in_order(

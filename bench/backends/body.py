@@ -1,7 +1,8 @@
 """The text body of a loaded model: its layers, watched one by one within a single forward pass."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import permutations
 from typing import Any, NamedTuple
@@ -19,6 +20,13 @@ Watch = Callable[[int, Tensor], None]
 
 class _Deep(Exception):  # noqa: N818 - ends a pass that has gone deep enough; nothing is wrong
     pass
+
+
+class _Pass(threading.local):
+    """The pass that runs in a thread: who watches it, how deep it goes, and how many blocks have begun."""
+
+    watch: Watch | None = None
+    deepest = begun = 0
 
 
 class Resumption(NamedTuple):
@@ -44,8 +52,7 @@ class Body:
         self._blocks = min(model.layers, module.config.get_text_config().num_hidden_layers)
         self._options = {"use_cache": False} if _takes(module, "use_cache") else {}
         self._orders: dict[int, tuple[int, ...]] = {}
-        self._watch: Watch | None = None
-        self._deepest = self._begun = 0
+        self._pass = _Pass()
         # Blocks are counted as they run: in some bodies all layers are one block.
         for layer in layers:
             layer.register_forward_pre_hook(self._before, with_kwargs=True)
@@ -54,6 +61,8 @@ class Body:
 
     def forward(self, batch: Batch, deepest: int, watch: Watch, start: Resumption | None = None) -> None:
         """One pass over `batch`, which ends after layer `deepest`; `watch(layer, states)` sees each layer up to it.
+
+        Passes from the text on may run in several threads at a time, those with a `start` not.
 
         `states` is [b, t, width] in the model's dtype, as `batch` is laid out, and must not be kept: that is what
         bounds the memory. With `start`, no block up to its layer runs, and no layer before it is seen. All that the
@@ -97,9 +106,9 @@ class Body:
             raise BenchError(f"{self._named} does not run on two short texts: {in_words(error)}. {advice}") from error
         if sparse is not None and sparse != module.attention_type:
             module.set_attention_type(sparse)
-        if self._begun != self._blocks:
+        if self._pass.begun != self._blocks:
             raise BenchError(
-                f"{self._named} runs {self._begun} blocks where its configuration has {self._blocks}: its layers "
+                f"{self._named} runs {self._pass.begun} blocks where its configuration has {self._blocks}: its layers "
                 "cannot be told apart. Use another model."
             )
         for layer, shape in shapes.items():
@@ -114,15 +123,35 @@ class Body:
         """What transformers itself makes of `inputs`; no watcher sees it."""
         return self.module(**inputs, **self._options, return_dict=True)
 
+    def states(self, inputs: dict[str, Any], layers: Collection[int]) -> dict[int, Tensor]:
+        """The token states at some layers, [b, t, width] each, for whoever exports the pass as a graph.
+
+        It runs to the end of the blocks and outside of inference mode: an exporter follows neither a pass that is
+        broken off nor tensors made within it, and leaves out by itself what no output depends on.
+        """
+        texts, tokens = inputs["input_ids"].shape
+        seen: dict[int, Tensor] = {}
+
+        def note(layer: int, states: Tensor) -> None:
+            if layer in layers:
+                seen[layer] = self._laid_out(layer, states, texts, tokens)
+
+        self._watched(inputs, self._depth, note)
+        return seen
+
     @torch.inference_mode()
     def _run(self, inputs: dict[str, Any], deepest: int, watch: Watch, begun: int = 0) -> None:
-        self._watch, self._deepest, self._begun = watch, deepest, begun
+        self._watched(inputs, deepest, watch, begun)
+
+    def _watched(self, inputs: dict[str, Any], deepest: int, watch: Watch, begun: int = 0) -> None:
+        here = self._pass
+        here.watch, here.deepest, here.begun = watch, deepest, begun
         try:
             output = self.plain(**inputs)
         except _Deep:
             return
         finally:
-            self._watch = None
+            here.watch = None
         watch(self._depth, output.last_hidden_state)
 
     @contextmanager
@@ -160,18 +189,18 @@ class Body:
         return f"Model '{self._model.name}' ({type(self.module).__name__})"
 
     def _see(self, number: int, states: Tensor) -> None:
-        if self._watch is None:
+        if self._pass.watch is None:
             return
-        self._watch(number, states)
-        if number == self._deepest:
+        self._pass.watch(number, states)
+        if number == self._pass.deepest:
             raise _Deep
 
     def _before(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._begun += 1
-        self._see(self._begun - 1, args[0] if args else kwargs["hidden_states"])
+        self._pass.begun += 1
+        self._see(self._pass.begun - 1, args[0] if args else kwargs["hidden_states"])
 
     def _after(self, _module: nn.Module, _args: Any, output: Any) -> None:
-        if self._begun == self._blocks:
+        if self._pass.begun == self._blocks:
             self._see(self._blocks, output[0] if isinstance(output, tuple | list) else output)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from bench.backends.architectures import EAGER, SDPA, fastest_attention
-from bench.backends.loading import check_body
 from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer, limit
 from bench.models.resolve import ResolvedModel
@@ -16,6 +15,8 @@ def check_openable(model: ResolvedModel, settings: ResolvedSettings, texts: Sequ
 
     A model that runs code of its own is not built: that code is run where the model is used, and nowhere else.
     """
+    from bench.backends.loading import check_body  # seconds of imports, for nothing where all is stored
+
     Tokenizer(model, settings).check(texts)
     if not model.remote_code:
         check_body(model, getattr(torch, settings.dtype))

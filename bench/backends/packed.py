@@ -5,6 +5,7 @@ equal length as a keyword that its layers hand on. No mask function is registere
 builds no mask: which tokens see which is decided here.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -16,10 +17,12 @@ from torch.nn import functional
 NAME = "bench_packed"
 
 # Up to this many tokens two matrix products and a softmax beat the flash kernel of PyTorch's processor build, whose
-# products are small: in bfloat16 by about two, in float32 by a little.
-PRODUCTS_UP_TO = {torch.bfloat16: 512, torch.float32: 128}
+# products are small: by two to three up to 256 tokens.
+PRODUCTS_UP_TO = {torch.bfloat16: 768, torch.float32: 512}
 # Scores held at once by these products, so that they stay in the cache.
 SCORES = 1 << 20
+# Sums of powers of two that neither overflowed nor lost what counts; beyond them each row's maximum is taken off first.
+SUMS = (2.0**-64, 2.0**120)
 
 
 class Run(NamedTuple):
@@ -65,7 +68,7 @@ def packed_attention(
         )
         mask = _mask(length, causal, sliding_window, query)
         attend = _by_products if length <= PRODUCTS_UP_TO.get(query.dtype, 0) else _by_kernel
-        result[start:stop].unflatten(0, (texts, length)).copy_(attend(q, k, v, mask, scale).transpose(1, 2))
+        attend(q, k, v, mask, scale, result[start:stop].unflatten(0, (texts, length)).transpose(1, 2))
         start = stop
     return result[None], None
 
@@ -87,22 +90,37 @@ def _mask(length: int, causal: bool, window: int | None, like: Tensor) -> Tensor
     return mask
 
 
-def _by_kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+def _by_kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, result: Tensor) -> None:
     grouped = query.shape[1] != key.shape[1]
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=grouped)
+    result.copy_(
+        functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=grouped)
+    )
 
 
-def _by_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """The same by batched products; queries that share a key are stacked along its length instead of repeating it."""
+def _by_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, result: Tensor) -> None:
+    """The same by batched products; queries that share a key are stacked along its length instead of repeating it.
+
+    The softmax is 2^s / Σ 2^s of scores in powers of two, and the division comes after the product with the values,
+    which are fewer: PyTorch's own softmax, which takes off each row's maximum first, takes three to ten times as long.
+    """
     texts, heads, length, size = query.shape
     share = heads // key.shape[1]
-    bias = query.new_zeros(()) if mask is None else mask.repeat(share, 1)
-    result = query.new_empty(texts, heads, length, size)
+    bias = None if mask is None else mask.repeat(share, 1)
     step = max(1, SCORES // (heads * length * length))
     for start in range(0, texts, step):
         part = slice(start, start + step)
         keys, values = key[part].reshape(-1, length, size), value[part].reshape(-1, length, size)
-        queries = query[part].reshape(-1, share * length, size)
-        scores = torch.baddbmm(bias, queries, keys.transpose(1, 2), alpha=scale)
-        result[part] = torch.bmm(scores.softmax(dim=-1), values).view(-1, heads, length, size)
-    return result
+        queries = (query[part] * (scale * math.log2(math.e))).reshape(-1, share * length, size)
+        weights = _scores(queries, keys, bias).exp2_()
+        sums = weights.sum(dim=-1, keepdim=True, dtype=torch.float32)
+        least, most = torch.aminmax(sums)
+        if not SUMS[0] < float(least) <= float(most) < SUMS[1]:
+            weights = (_scores(queries, keys, bias).float() * math.log(2)).softmax(dim=-1).to(weights.dtype)
+            sums = torch.ones_like(sums)
+        attended = torch.bmm(weights, values).view(-1, heads, length, size)
+        torch.div(attended, sums.view(-1, heads, length, 1), out=result[part])
+
+
+def _scores(queries: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:
+    turned = keys.transpose(1, 2)
+    return torch.bmm(queries, turned) if bias is None else torch.baddbmm(bias, queries, turned)

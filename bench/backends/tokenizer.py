@@ -1,17 +1,18 @@
 """Texts to token ids: the same for every backend, so that all see the same tokens."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import transformers
 
 from bench.backends.base import Encoded
 from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError, in_words
 from bench.models.quiet import quiet_transformers
 from bench.models.resolve import ResolvedModel
+from bench.views import PAIR, PLACE
 
 TEXTS_AT_ONCE = 1024
 
@@ -21,12 +22,20 @@ def token_identity(model: ResolvedModel, settings: ResolvedSettings) -> Mapping[
     return {
         "tokenizers": version("tokenizers"),
         "max_length": limit(model, settings),
-        "truncation": "right",
+        # behind a text comes what its prompt has there: then the text alone is cut
+        "truncation": "right, of the text" if model.prompt.partition(PLACE)[2] else "right",
         "special_tokens": True,
         "prompt": model.prompt,
         # beside the prompt, and only where it is so: earlier versions knew no such models
         **({"lowercase": True} if model.lowercase else {}),
+        **({"pair": True} if _pairs(model) else {}),
+        **({} if model.pooled == "all" else {"pooled": model.pooled}),
     }
+
+
+def _pairs(model: ResolvedModel) -> bool:
+    """Whether a row is given to the tokenizer as the two parts of a pair."""
+    return model.view is not None and model.view.pair
 
 
 def limit(model: ResolvedModel, settings: ResolvedSettings) -> int:
@@ -42,7 +51,10 @@ class Tokenizer:
     """
 
     def __init__(self, model: ResolvedModel, settings: ResolvedSettings) -> None:
+        import transformers
+
         self._model = model
+        self._before, _, self._after = model.prompt.partition(PLACE)
         self._limit = limit(model, settings)
         try:
             with quiet_transformers():
@@ -55,6 +67,21 @@ class Tokenizer:
             raise BenchError(f"Model '{model.name}' {_UNUSABLE}: {_SAVED}")
         tokenizer.truncation_side = "right"
         self._tokenizer: Any = tokenizer
+        if _pairs(model) and tokenizer.num_special_tokens_to_add(pair=True) <= tokenizer.num_special_tokens_to_add():
+            raise BenchError(
+                f"The tokenizer of '{model.name}' puts nothing between the two texts of a pair: join the fields with a "
+                "separator instead."
+            )
+
+    def saved(self) -> str:
+        """As a file of the tokenizers library, in JSON, which cuts as this one does, without prompt and lower case."""
+        import tokenizers
+
+        found = tokenizers.Tokenizer.from_str(self._tokenizer.backend_tokenizer.to_str())
+        found.no_padding()
+        found.enable_truncation(self._limit)
+        saved: str = found.to_str()
+        return saved
 
     def check(self, texts: Sequence[str]) -> None:
         """Raise BenchError where `texts` cannot be encoded, without encoding them where that is plain."""
@@ -76,7 +103,7 @@ class Tokenizer:
         Raises:
             BenchError: a text has no tokens or one that the model does not know, or the maximum length leaves none.
         """
-        if self._limit <= (special := self._tokenizer.num_special_tokens_to_add()):
+        if self._limit <= (special := self._tokenizer.num_special_tokens_to_add(pair=_pairs(self._model))):
             raise BenchError(
                 f"A maximum length of {self._limit} leaves no token of a text: model '{self._model.name}' adds "
                 f"{special} of its own. Give a larger `max_length`."
@@ -84,27 +111,91 @@ class Tokenizer:
         ids: list[int] = []
         lengths: list[int] = []
         truncated: list[bool] = []
+        spans: list[tuple[int, int]] = []
+        read = [self._model.reads(text) for text in texts]
+        cut = [self._fitting(text) for text in read]
         for start in range(0, len(texts), TEXTS_AT_ONCE):
-            prompted = [self._prepared(text) for text in texts[start : start + TEXTS_AT_ONCE]]
+            prompted = [self._prompted(text) for text in cut[start : start + TEXTS_AT_ONCE]]
             for encoding in self._tokenizer(prompted, truncation=True, max_length=self._limit).encodings:
                 if not encoding.ids:
                     raise BenchError(
                         f"Text {len(lengths)} has no tokens under model '{self._model.name}': remove empty texts."
                     )
+                row = len(lengths)
+                if self._model.pooled == "text":
+                    spans.append(self._span(encoding, len(cut[row])))
                 ids += encoding.ids
                 lengths.append(len(encoding.ids))
-                truncated.append(bool(encoding.overflowing))
+                truncated.append(bool(encoding.overflowing) or len(cut[row]) < len(read[row]))
+        # tokenizers 0.23.2 forgets what it cut off where nothing is added to a text: those just as long are counted.
+        full = [row for row, length in enumerate(lengths) if length == self._limit and not truncated[row]]
+        for row, length in zip(full, self._lengths([cut[row] for row in full]), strict=True):
+            truncated[row] = length > self._limit
         encoded = Encoded(
             np.array(ids, dtype=np.int32),
             np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
             np.array(truncated, dtype=np.bool_),
+            np.array(spans, dtype=np.int64).reshape(-1, 2) if self._model.pooled == "text" else None,
         )
         self._check_known(encoded)
         return encoded
 
-    def _prepared(self, text: str) -> str:
-        prompted = self._model.prompt + text
-        return prompted.lower() if self._model.lowercase else prompted
+    def _span(self, encoding: Any, size: int) -> tuple[int, int]:
+        """The first token that holds one of the text's `size` characters, and the one behind the last that does.
+
+        What the tokenizer puts behind a text that ends its prompt (``[SEP]``) counts as the text's, as it does in
+        sentence-transformers. Where nothing is left of the text, the last token is pooled.
+        """
+        own = [
+            place
+            for place, ((first, last), special) in enumerate(
+                zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+            )
+            if not special and last > len(self._before) and first < len(self._before) + size
+        ]
+        count = len(encoding.ids)
+        if not own:
+            return count - 1, count
+        return own[0], own[-1] + 1 if self._after else count
+
+    @cached_property
+    def _around(self) -> int:
+        """Tokens of the prompt and of what the tokenizer adds."""
+        return len(self._tokenizer(self._before + self._after).input_ids)
+
+    def _fitting(self, text: str) -> str:
+        """A text cut so far that what a prompt has behind it is within the maximum length.
+
+        Raises:
+            BenchError: the prompt alone is as long.
+        """
+        if not self._after:
+            return text  # the tokenizer cuts on the right
+        if (room := self._limit - self._around) < 1:
+            raise BenchError(
+                f"The prompt of '{self._model.name}' has {self._around} tokens, which leaves none of a text within "
+                f"{self._limit}: give a shorter one, or a larger `max_length`."
+            )
+        with quiet_transformers():
+            found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        offsets = found["offset_mapping"]
+        return text if len(offsets) <= room else text[: offsets[room - 1][1]]
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text if it were not cut."""
+        if not texts:
+            return []
+        with quiet_transformers():
+            return [len(ids) for ids in self._tokenizer([self._prompted(text) for text in texts]).input_ids]
+
+    def _prompted(self, text: str) -> str | tuple[str, str]:
+        """What the tokenizer is given of what is read: a text within its prompt, or a pair of texts."""
+        prompted = self._before + text + self._after
+        cased = prompted.lower() if self._model.lowercase else prompted
+        if not _pairs(self._model):
+            return cased
+        first, _, second = cased.partition(PAIR)
+        return first, second
 
     def _check_known(self, encoded: Encoded) -> None:
         """Raise BenchError where a token has no row in the model's embedding."""

@@ -14,8 +14,8 @@ from bench.errors import BenchError
 from bench.escaping import shown
 
 if TYPE_CHECKING:
-    from bench.gate.judge import Verdict
     from bench.gate.update import Update
+    from bench.gate.verdict import Verdict
 
 FAILED = 1
 NAME = 12
@@ -50,7 +50,8 @@ NAME = 12
     "--trial",
     "trials",
     multiple=True,
-    help="With --study: a trial's number, recommended, knee, best or cheapest. May be repeated.  [default: the front]",
+    help="With --study: a trial's number, recommended, knee, best or cheapest. May be repeated.  "
+    "[default: the front, and what is recommended]",
 )
 @options_of(
     api.EXTRACT_SETTINGS,
@@ -59,11 +60,7 @@ NAME = 12
     max_train="With --study: a subset of the study's training rows.",
     max_test="With --study: a subset of its test rows.",
 )
-@option(
-    "--measure",
-    metavar="NAME",
-    help="With --study: by what candidates are compared from then on, as objectives call it.  [default: f1]",
-)
+@options.measure_option("With --study: by what candidates are compared from then on", "f1")
 @option("--yes", is_flag=True, help="With --update: write without asking.")
 @options.trust_option
 @options.home_option
@@ -72,10 +69,10 @@ def check(file: Path, as_json: bool, update: bool, **params: Any) -> None:
     """Evaluate the candidates of a baseline again and compare, for continuous integration.
 
     Everything is computed anew, from the data and the models' files on. The exit status is 0 where nothing got worse;
-    1 where the macro-F1 of a candidate (or another --measure) fell by more than chance explains, where rows, models,
-    extracted values or counts are not what they were, or where past checks (--history) fall one after the other; and
-    2 where the check could not run. Latency is compared as a ratio to a fixed piece of work timed in the same run, and
-    only warns.
+    1 where the macro-F1 of a candidate (or another --measure) got worse by more than chance explains, or than
+    predictions from outside (--against of the search) that it was not below; where rows, models, extracted values or
+    counts are not what they were; or where past checks (--history) fall one after the other; and 2 where the check
+    could not run. Latency is compared as a ratio to a fixed piece of work timed in the same run, and only warns.
 
     A baseline is made from a study, and made anew from itself after an intended change:
 
@@ -112,6 +109,9 @@ def _check(file: Path, params: dict[str, Any], *, as_json: bool) -> None:
     verdict = api.check(file, progress=show.progress(), **{name: params[name] for name in taken})
     terminal.json_out({"baseline": str(file), **verdict.to_json()}) if as_json else _print(verdict)
     if verdict.failed:
+        if not as_json:
+            terminal.echo("If all of this was meant:")
+            terminal.command("bench", "check", "--baseline", str(file), "--update")
         sys.exit(FAILED)
 
 
@@ -174,6 +174,8 @@ def _print_update(update: "Update") -> None:
         ],
         right=range(1, 3 + len(beside)),
     )
+    for each in new.references:
+        terminal.echo(f"To stay above {each.name}, from outside: {new.measure.title} {show.number(each.summary.mean)}.")
 
 
 def _named(text: str, short: Mapping[str, str]) -> str:
@@ -222,7 +224,7 @@ def _print(verdict: "Verdict") -> None:
         "Everything else",
         ("", "what", "found"),
         [
-            (finding.status, f"{finding.group}: {_named(finding.subject, short)}", finding.detail)
+            (finding.status, f"{finding.group}: {_named(finding.subject, short)}", _named(finding.detail, short))
             for finding in verdict.findings
             if finding.change is None
         ],

@@ -17,10 +17,21 @@ if TYPE_CHECKING:
 @click.argument("a", shell_complete=completers.studies)
 @click.argument("b", shell_complete=completers.studies)
 @option("--study", "within", shell_complete=completers.studies, help="The study in which A and B select models.")
+@options.measure_option("By what the verdict is", "macro-F1 and accuracy, which otherwise stand beside it")
+@options.costs_option
 @options.trust_option
 @options.home_option
 @options.json_option
-def compare(a: str, b: str, within: str | None, trust_remote_code: bool, home: Path | None, as_json: bool) -> None:
+def compare(
+    a: str,
+    b: str,
+    within: str | None,
+    measure: str | None,
+    costs: Path | None,
+    trust_remote_code: bool,
+    home: Path | None,
+    as_json: bool,
+) -> None:
     """Set A and B side by side: paired by seed, by fold and by example.
 
     Each is a study, STUDY:recommended (or knee, best, cheapest, a trial's number, a cascade's name), the id of a
@@ -28,7 +39,15 @@ def compare(a: str, b: str, within: str | None, trust_remote_code: bool, home: P
     """
     from bench.cli import show
 
-    found = api.compare(a, b, within=within, trust_remote_code=trust_remote_code, home=home, progress=show.progress())
+    found = api.compare(
+        *(a, b),
+        within=within,
+        measure=measure,
+        costs=costs,
+        trust_remote_code=trust_remote_code,
+        home=home,
+        progress=show.progress(),
+    )
     if as_json:
         terminal.json_out({"a": a, "b": b, "pairs": [each.to_json() for each in found]})
         return
@@ -44,7 +63,7 @@ def _print(found: "Compared") -> None:
     terminal.echo(f"B  {_describe(found.b)}\n")
     show.table(
         f"Test set, {found.test[0].rows} rows, {found.test[0].seeds} seeds (p and interval corrected over all pairs)",
-        ("score", "A", "B", "A − B", "interval", "p", "resolv-\nable"),
+        ("score", "A", "B", "A − B", "interval", "p", "resol-\nvable"),
         [
             (
                 each.title,
@@ -55,12 +74,12 @@ def _print(found: "Compared") -> None:
                 number(each.p, 3),
                 number(each.resolvable, 3),
             )
-            for each in found.test
+            for each in (*found.test, *found.beside, *((found.cost,) if found.cost is not None else ()))
         ],
         right=(1, 2, 3, 5, 6),
     )
     if found.by_seed:
-        others = [each.title for each in found.test[1:]]
+        others = [each.title for each in (*found.test[1:], *found.beside)]
         show.table(
             f"Search, out of fold: {found.test[0].title} of A − B (both were selected by such scores)",
             ("seed", "all rows", *others, "fold by fold"),
@@ -88,4 +107,6 @@ def _print(found: "Compared") -> None:
 
 
 def _describe(side: "Contender") -> str:
-    return f"{side.label}: {side.record.title}, {side.subject}, {side.record.metrics['latency_ms']:.2f} ms/text"
+    # a text baseline's title is all that there is to say of it
+    named = ", ".join(dict.fromkeys((side.record.title, str(side.subject))))
+    return f"{side.label}: {named}, {side.record.metrics['latency_ms']:.2f} ms/text"

@@ -32,6 +32,16 @@ def trials(ctx: click.Context, _: click.Parameter, incomplete: str) -> Words:
     return _matching("trials", incomplete, home=ctx.params.get("home"), study=study)
 
 
+def _measures(_: click.Context, __: click.Parameter, incomplete: str) -> Words:
+    """A measure of predictions."""
+    return _matching("measures", incomplete)
+
+
+def _objectives(_: click.Context, __: click.Parameter, incomplete: str) -> Words:
+    """A measure under an aggregation."""
+    return _matching("objectives", incomplete)
+
+
 def terms(_: click.Context, __: click.Parameter, incomplete: str) -> Words:
     """A word that can be explained."""
     return _matching("terms", incomplete)
@@ -51,7 +61,9 @@ def _matching(
 
 BY_TABLE: dict[str | None, Callable[[click.Context, click.Parameter, str], Words]] = {
     "datasets": _datasets,
+    "measures": _measures,
     "models": models,
+    "objectives": _objectives,
     "spaces": spaces,
     "studies": studies,
 }

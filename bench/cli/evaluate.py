@@ -9,32 +9,33 @@ import click
 from bench import api
 from bench.cli import options, terminal
 from bench.cli.fields import Number, option, options_of
+from bench.errors import counted
 
 if TYPE_CHECKING:
     from bench.metrics import Interval
-    from bench.packaging.evaluated import Drift, Evaluated
+    from bench.packaging.drift import Drift
+    from bench.packaging.evaluated import Evaluated
+    from bench.packaging.sure import Ruled, Sure
 
 MISSED = 1
 MATRIX = 8
 """Most labels whose confusion is a table on a screen."""
 PAIRS = 10
+TITLES = {"f1": "macro-F1", "accuracy": "accuracy"}
 
 
 @click.command()
-@option(
-    "--model",
-    required=True,
-    metavar="URI|FOLDER",
-    help="What bench export wrote: a folder, models:/NAME@ALIAS, models:/m-…, or runs:/RUN/NAME.",
-)
+@options.package_option
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @option("--min-f1", type=Number(min=0, max=1), metavar="F1", help="Exit with status 1 below this macro-F1.")
 @option("--min-accuracy", type=Number(min=0, max=1), metavar="SHARE", help="The same below this accuracy.")
+@options.reject_option("as exported")
+@options.costs_option
 @options_of(
     api.EXTRACT_SETTINGS,
-    *("text_column", "label_column", "group_column", "id_column", "drop_unlabelled"),
+    *("text_column", "label_column", "label_columns", "label_sign", "group_column", "id_column", "drop_unlabelled"),
     *("delimiter", "encoding", "quoting", "no_texts"),
-    text_column="Column of the texts.  [default: text]",
+    text_column="Column of the texts, or of a field. May be repeated.  [default: text]",
     group_column="Rows with one value here belong together (a document, an author …).",
 )
 @options.trust_option
@@ -46,7 +47,8 @@ def evaluate(model: str, file: Path, as_json: bool, **settings: Any) -> None:
 
     Scores come with intervals, by class, and beside those on the search's test set; inputs, confidence and labels are
     held against what they were. FILE is a table, read as bench search reads it. The exit status is 0; 1 where a score
-    is less than was asked; and 2 where nothing could be evaluated.
+    is less than was asked (of the answered rows, where --reject-below rejects others); and 2 where nothing could be
+    evaluated.
     """
     from bench.cli import show
 
@@ -59,13 +61,17 @@ def evaluate(model: str, file: Path, as_json: bool, **settings: Any) -> None:
 def _print(found: "Evaluated") -> None:
     made, then = found.pipeline, found.pipeline.remembered
     terminal.echo()
-    terminal.echo(f"{found.rows} rows of {found.file}, by {made.title} of {made.study}: {made.candidate}")
+    terminal.echo(f"{counted(found.rows, 'row')} of {found.file}, by {made.title} of {made.study}: {made.candidate}")
     for note in found.notes:
         terminal.echo(f"Note: {note}")
     terminal.echo()
     _print_scores(found)
     _print_classes(found)
     _print_confusion(found)
+    if found.sure is not None:
+        _print_sure(found.sure)
+    if found.answered is not None:
+        _print_answered(found.answered, found.rows)
     if found.drift:
         _print_drift(found.drift)
     if then is not None:
@@ -86,12 +92,12 @@ def _print_scores(found: "Evaluated") -> None:
         ("", "now", "95%", *(() if then is None else ("test set", "change", "95%"))),
         [
             (
-                name.replace("_", " "),
+                title,
                 number(score.value),
                 _span(score),
                 *(() if then is None else _beside(then.scores.get(name), found.changes.get(name))),
             )
-            for name, score in found.scores.items()
+            for title, (name, score) in zip(found.titles, found.scores.items(), strict=True)
         ],
         right=(1, 2, 3, 4, 5),
     )
@@ -102,8 +108,8 @@ def _print_classes(found: "Evaluated") -> None:
     from bench.cli.show import number
 
     show.table(
-        "F1 of each class",
-        ("class", "rows", "now", "95%", "test set", "change", "95%"),
+        "F1 of each class" if len(found.confusion) else "F1 of each label",
+        ("class" if len(found.confusion) else "label", "rows", "now", "95%", "test set", "change", "95%"),
         [
             (each.label, each.rows, number(each.f1.value), _span(each.f1), *_beside(each.before, each.change))
             if each.rows or each.f1.value
@@ -119,6 +125,8 @@ def _print_confusion(found: "Evaluated") -> None:
     from bench.cli import show
 
     table, labels = found.confusion.tolist(), found.labels
+    if not table:
+        return
     if len(labels) <= MATRIX:
         numbers = range(1, len(labels) + 1)
         show.table(
@@ -144,6 +152,56 @@ def _print_confusion(found: "Evaluated") -> None:
             sorted(pairs, key=lambda pair: -pair[0])[:PAIRS],
             right=(0, 1),
         )
+
+
+def _print_sure(sure: "Sure") -> None:
+    from bench.cli import show
+    from bench.cli.show import number
+
+    if sure.thresholds:
+        show.table(
+            "Thresholds to choose from: what to reject to keep an accuracy, as found out of fold",
+            ("to\nkeep", "reject\nbelow", "test set\nanswers", "\nright", "now\nanswers", "\nright", "\n95%"),
+            [
+                (
+                    f"{100 * each.chosen.wanted:.3g}%",
+                    f"{each.chosen.probability:.7g}",
+                    f"{each.chosen.test_coverage:.1%}",
+                    number(each.chosen.test_accuracy, 3),
+                    f"{each.coverage:.1%}",
+                    number(each.accuracy, 3),
+                    "–" if each.low is None or each.high is None else f"{each.low:.3f}–{each.high:.3f}",
+                )
+                for each in sure.thresholds
+            ],
+            right=range(7),
+        )
+    errors = sure.errors
+    before = f"; {errors.before:.3f} as the head says it" if errors.before != errors.after else ""
+    terminal.echo(f"Expected calibration error of the probabilities: {errors.after:.3f}{before}.")
+    terminal.echo()
+
+
+def _print_answered(answered: "Ruled", rows: int) -> None:
+    from bench.cli import show
+    from bench.cli.show import number
+
+    how = f"with {answered.reject_below:g} or more" if answered.cost is None else "at least expected cost"
+    costs = {"cost of a row": answered.cost, "its cost by likeliest labels": answered.cost_likeliest}
+    scores = [(TITLES[name], score) for name, score in answered.scores.items()]
+    found = [*scores, *((name, each) for name, each in costs.items() if each is not None)]
+    show.table(
+        f"Answered {how}: {answered.rows} of {rows} rows ({answered.rows / rows:.1%})",
+        ("", "value", "95%"),
+        [(name, number(score.value), _span(score)) for name, score in found],
+        right=(1, 2),
+    )
+    if answered.changed:
+        terminal.echo(f"{answered.changed} of these answers are not the likeliest label.")
+    if answered.rejected_right is not None:
+        classes = ", ".join(f"{count} of {label}" for label, count in answered.by_class.items())
+        terminal.echo(f"Rejected: {classes}. Of these {answered.rejected_right:.1%} would have been right.")
+    terminal.echo()
 
 
 def _print_drift(drift: "tuple[Drift, ...]") -> None:

@@ -7,11 +7,12 @@ import click
 
 from bench import api
 from bench.cli import completers, options, terminal
-from bench.cli.fields import option, options_of
+from bench.cli.fields import Choice, option, options_of
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.packaging.export import Exported
+    from bench.packaging.graphs.manifest import GraphManifest
     from bench.packaging.pipeline import Latency
 
 
@@ -24,8 +25,25 @@ if TYPE_CHECKING:
     help="A new folder.  [default: a logged model of the trial's run in the tracking store]",
 )
 @option("--with-weights", is_flag=True, help="Pack the layers that are used; else models are found by name.")
+@option(
+    "--format",
+    "form",
+    type=Choice(["mlflow", "onnx", "openvino"]),
+    default="mlflow",
+    show_default=True,
+    help="What answers: torch, or one graph a stage, which needs neither bench nor torch.",
+)
+@option(
+    "--precision",
+    type=Choice(["float32", "bfloat16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Of a graph; int8 is calibrated on training rows.",
+)
 @option("--register", metavar="NAME", help="Register it in the tracking store, as a new version of NAME.")
 @option("--alias", help="An alias of the registered version, such as champion.")
+@options.reject_option("every text gets its likeliest")
+@options.costs_option
 @options_of(api.SEARCH_SETTINGS, "no_texts")
 @options.trust_option
 @options.home_option
@@ -36,8 +54,12 @@ def export(
     trial: str,
     out: Path | None,
     with_weights: bool,
+    form: str,
+    precision: str,
     register: str | None,
     alias: str | None,
+    reject_below: float | None,
+    costs: Path | None,
     no_texts: bool,
     trust_remote_code: bool,
     home: Path | None,
@@ -48,7 +70,7 @@ def export(
 
     The package is an MLflow model. It loads each model up to the deepest layer that the candidate uses, and gives the
     labels of the search's own evaluation, which is tried before it is written. `bench predict` and `mlflow models
-    serve` both work on it.
+    serve` both work on it. By --reject-below and --costs it answers, until a call asks for others.
     """
     if alias and not register:
         raise BenchError("--alias names a registered version: give --register NAME too.")
@@ -66,6 +88,10 @@ def export(
         register=register,
         alias=alias,
         with_weights=with_weights,
+        reject_below=reject_below or 0.0,
+        costs=costs,
+        format=form,  # type: ignore[arg-type]  # one of the option's choices
+        precision=precision,  # type: ignore[arg-type]
         trust_remote_code=trust_remote_code,
         no_texts=no_texts,
         home=home,
@@ -96,6 +122,10 @@ def _print(done: "Exported") -> None:
     terminal.echo(
         f"{agreement.same} of {agreement.rows} test rows tried have the label that the search's evaluation gave them."
     )
+    for words in made.rule_words:
+        terminal.echo(words)
+    if done.graphs is not None:
+        _print_graphs(done.graphs)
     terminal.echo()
     terminal.echo(done.uri if done.folder is None else f"Written to {done.folder}.")
     store = "" if done.folder is not None else f"MLFLOW_TRACKING_URI={done.tracking_uri}"
@@ -119,3 +149,20 @@ def _print_latency(latency: "Latency") -> None:
     shares = zip(latency.expected, latency.reached, strict=True)
     for stage, (expected, found) in enumerate(shares, 2):
         terminal.echo(f"  to stage {stage} came {found:.0%} of the texts, {expected:.0%} predicted")
+
+
+def _print_graphs(graphs: "GraphManifest") -> None:
+    measured = graphs.measured
+    assert measured is not None
+    from bench.cli import show
+
+    files = "one graph" if len(graphs.stages) == 1 else f"{len(graphs.stages)} stages"
+    terminal.echo()
+    terminal.echo(f"As {files} of {graphs.runtime} in {graphs.precision}, {show.size(graphs.bytes)}:")
+    terminal.echo(
+        f"{measured.same} of {measured.rows} test rows have the label of the search's evaluation; no probability "
+        f"differs by more than {measured.furthest:.2g}."
+    )
+    terminal.echo(f"{'':14}{'p50 ms':>9}{'p99 ms':>9}{'texts/s':>9}   threads {measured.threads}, in turn")
+    for name, side in (("graph", measured.graph), ("torch", measured.torch)):
+        terminal.echo(f"  {name:<12}{side.p50_ms:9.2f}{side.p99_ms:9.2f}{side.per_second:9.0f}")

@@ -38,7 +38,7 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
             {
                 "dataset": material.dataset.name,
                 **({} if (rare := material.dataset.rare) is None else {"rare_classes": rare.to_json()}),
-                "store": str(material.store.home),
+                "store": material.store.where,
                 "backend": material.settings.backend,
                 "device": material.settings.device,
                 "models": rows,
@@ -46,7 +46,7 @@ def extract(models: tuple[str, ...], layers: tuple[str, ...] | None, as_json: bo
         )
         return
     show.table(
-        f"{material.dataset.title} in {material.store.home}",
+        f"{material.dataset.title} in {material.store.where}",
         ("model", "texts", "new", "cut to\nlength", "size", "shelf"),
         [
             (row["model"], row["texts"], row["extracted"], row["truncated"], show.size(row["bytes"]), row["shelf"])

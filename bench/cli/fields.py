@@ -9,6 +9,7 @@ import click
 
 from bench import api
 from bench.cli import completers
+from bench.cli.words import in_options
 from bench.durations import in_seconds
 from bench.errors import nearest
 from bench.settings import Setting
@@ -176,7 +177,7 @@ def _arguments(setting: Setting) -> dict[str, Any]:
 
 
 def _help(setting: Setting) -> str:
-    words = setting.words + " May be repeated." * setting.hint.repeated
+    words = in_options(setting.words) + " May be repeated." * setting.hint.repeated
     if setting.hint.unset:
         words += f"  [default: {setting.hint.unset}]"
     return words + (f"  [env: {setting.hint.variable}]" if setting.hint.variable else "")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bench.measures import Measure
     from bench.specs import AnyCandidate
     from bench.study.cascades import CascadeRecord
-    from bench.study.confirm import Entry
+    from bench.study.entry import Entry
     from bench.study.study import Study
 
 SINGLE = "single:"
@@ -75,7 +75,7 @@ def _scores(
         [head.replace(" ", "\n", 1) for head in heads],
         [_row(entry, names[entry.name], study, score)[: len(heads)] for entry in entries],
         right=[place for place in range(1, len(heads)) if place != spread],
-        spare=(spread,),
+        spare=(*(place for place, column in enumerate(columns, 1) if column.spare), *[len(heads) - 1] * compared),
     )
 
 
@@ -156,9 +156,10 @@ def _verdicts(study: "Study", names: Mapping[str, str]) -> None:
                 rows.append([*said, "retrained", "", f"{other.value:+.3f}", _range(other.low, other.high), "", ""])
     show.table(
         f"Beside {_these(compared[0][1].singles)}: the one told apart from least",
-        ("trial", "verdict", "score", "against", "trial −\nsingle", "interval", "p", "resolv-\nable"),
+        ("trial", "verdict", "score", "against", "trial −\nsingle", "interval", "p", "resol-\nvable"),
         rows,
         right=(4, 6, 7),
+        spare=(7,),
     )
     terminal.echo(
         "better: than each of these single models, in every score. Interval, p and resolvable difference (80% power) "

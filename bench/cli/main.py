@@ -14,6 +14,7 @@ from bench.errors import BenchError, nearest
 from bench.version import __version__
 
 COMMANDS = {
+    "apply": "Classify the texts of many files with an exported candidate.",
     "check": "Check that pinned candidates are as good as a baseline says.",
     "compare": "Two studies, runs or model selections side by side, paired.",
     "completion": "Print the completion script of a shell.",
@@ -23,6 +24,7 @@ COMMANDS = {
     "explain": "What a word of bench's tables and sentences means.",
     "export": "Package a candidate of a study as an MLflow model.",
     "extract": "Fill the store with hidden states, without searching.",
+    "labels": "Labels to look at again, and texts to label next.",
     "list": "List models, data sets, fusion operators, or studies.",
     "predict": "Classify the texts of a file with an exported candidate.",
     "report": "A finished study as one page, with its figures as images.",

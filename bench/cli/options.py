@@ -10,7 +10,7 @@ import click
 
 from bench import api
 from bench.cli import completers
-from bench.cli.fields import names, option
+from bench.cli.fields import Number, names, option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,6 +104,43 @@ def trial_option(words: str) -> Callable[[F], F]:
         help=words,
     )
 
+
+def measure_option(words: str, default: str) -> Callable[[F], F]:
+    """A measure of predictions by name, also of one class alone."""
+    return option(
+        "--measure",
+        metavar="NAME",
+        shell_complete=completers.BY_TABLE["measures"],
+        help=f"{words}: {', '.join(api.names('measures'))}, or f1.CLASS.  [default: {default}]",
+    )
+
+
+package_option = option(
+    "--model",
+    required=True,
+    metavar="URI|FOLDER",
+    help="What bench export wrote: a folder, models:/NAME@ALIAS, models:/m-…, or runs:/RUN/NAME.",
+)
+
+
+def reject_option(default: str) -> Callable[[F], F]:
+    """Answers only where they are sure."""
+    return option(
+        "--reject-below",
+        type=Number(min=0, max=1),
+        metavar="P",
+        help="Give no label to a text whose label is less probable than P; bench evaluate has thresholds to choose "
+        f"from.  [default: {default}]",
+    )
+
+
+costs_option = option(
+    "--costs",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A table of what mistakes cost: a row a true label, a column an answer (`reject` for none). Each text gets "
+    "the answer of least expected cost.",
+)
 
 trust_option = option(
     "--trust-remote-code",

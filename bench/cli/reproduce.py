@@ -1,5 +1,6 @@
 """`bench reproduce`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,26 @@ from bench.durations import in_words
 from bench.errors import BenchError, counted
 
 if TYPE_CHECKING:
+    from bench.reproduce.columns import Column, Row
     from bench.reproduce.finished import FinishedStudy
     from bench.reproduce.plan import ReproductionPlan
 
 NOTES = 8
 """Sentences that a terminal shows of a study; its page has all of them."""
+NAMES = (None, 16, 12, 8, 4, 2)
+"""So many characters a model has in its tables, as many as there is room for; None are all."""
 
 
 def _studies() -> list[str]:
     return api.names("reproductions")
+
+
+class _Study(LazyChoice):
+    """A word that names a study, completed as any choice; why another names none is said where the paper is known."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+        """As it stands."""
+        return value
 
 
 class _Command(click.Command):
@@ -35,7 +47,7 @@ class _Command(click.Command):
 
 
 @click.command(cls=_Command)
-@click.argument("studies", nargs=-1, required=True, metavar="STUDY...", type=LazyChoice(_studies))
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY...", type=_Study(_studies))
 @options.models_option(
     "Models by name, hub id or folder. May be repeated.  [default: all of `bench list models` that can be had]"
 )
@@ -103,7 +115,6 @@ def reproduce(
 
 
 def _print_done(done: "FinishedStudy") -> None:
-    from bench.cli import show
 
     study, rows = done.study, done.findings.rows
     title = f"{study.name} on {done.dataset}: {done.findings.title or study.summary} ({study.paper})"
@@ -113,12 +124,7 @@ def _print_done(done: "FinishedStudy") -> None:
             for column in done.findings.columns or study.columns
             if any(row.get(column.name) is not None for row in rows)
         ]
-        show.table(
-            title,
-            [column.heading for column in columns],
-            [[column.write(row) for column in columns] for row in rows],
-            right=[index for index, column in enumerate(columns) if column.kind.right],
-        )
+        _print_rows(title, columns, rows, done.models)
     else:
         terminal.echo(title)
     notes, published = done.findings.notes, done.findings.published
@@ -138,6 +144,31 @@ def _print_done(done: "FinishedStudy") -> None:
     terminal.echo(f"Files: {done.files[0].parent}\n")
 
 
+def _print_rows(title: str, columns: "Sequence[Column]", rows: "Sequence[Row]", models: Sequence[str]) -> None:
+    """A line a row, with names of models as long as there is room for."""
+    from bench.cli import show
+
+    header = [column.heading for column in columns]
+    spare = [index for index, column in reversed([*enumerate(columns)]) if column.spare]
+    for most in NAMES:
+        short, used = api.aliases(models, most), dict[str, str]()
+
+        def cell(column: "Column", row: "Row", short: Mapping[str, str] = short, used: dict[str, str] = used) -> str:
+            text = column.write(row)
+            for model in sorted(short, key=len, reverse=True) if not column.kind.right else ():
+                if model in text:
+                    text = text.replace(model, short[model])
+                    used[model] = short[model]
+            return text
+
+        cells = [[cell(column, row) for column in columns] for row in rows]
+        if show.fits(header, cells, spare):
+            break
+    right = [index for index, column in enumerate(columns) if column.kind.right]
+    show.table(title, header, cells, right=right, spare=spare)
+    show.legend(used)
+
+
 def _print_plans(plans: "list[ReproductionPlan]") -> None:
     from bench.cli import show
 
@@ -151,16 +182,17 @@ def _print_plans(plans: "list[ReproductionPlan]") -> None:
             ],
             right=(1, 2),
         )
-        show.table(
-            "To extract",
-            ("model", "texts", "missing", "size\non disk", "estimated\ntime"),
-            [
-                (model.name, model.texts, model.missing, show.size(model.bytes), "~ " + in_words(model.seconds))
-                for model in each.models
-            ],
-            right=(1, 2, 3),
-            names=True,
-        )
+        if each.models:
+            show.table(
+                "To extract",
+                ("model", "texts", "missing", "size\non disk", "estimated\ntime"),
+                [
+                    (model.name, model.texts, model.missing, show.size(model.bytes), "~ " + in_words(model.seconds))
+                    for model in each.models
+                ],
+                right=(1, 2, 3),
+                names=True,
+            )
         if each.absent:
             terminal.echo(f"{counted(len(each.absent), 'model')} cannot be had here: `bench list models` says why.")
     terminal.echo("Times are rough (from this machine's matrix products). Nothing was written.")

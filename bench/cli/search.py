@@ -49,7 +49,8 @@ def search(
     if as_json:
         words = {} if report is None else report.to_json()
         terminal.json_out(
-            found.study.to_json() | {"report": words.get("page"), "compare_url": words.get("compare_url")}
+            found.study.to_json()
+            | {"report": words.get("page"), **{name: words.get(name) for name in ("compare_url", "runs_url")}}
         )
     elif report is not None:
         print_report(report, home)

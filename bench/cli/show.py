@@ -13,12 +13,13 @@ from rich.text import Text
 from bench import api
 from bench.cli import terminal
 from bench.cli.progress import progress
+from bench.cli.words import in_options
 from bench.escaping import shown
 
 if TYPE_CHECKING:
     from bench.study.decision import Decision
 
-__all__ = ["candidates", "decision", "facts", "number", "progress", "room", "size", "table"]
+__all__ = ["candidates", "decision", "facts", "fits", "number", "progress", "room", "size", "table"]
 
 UNWATCHED = 120
 """Columns of a table that goes to a file or another program."""
@@ -50,11 +51,7 @@ def table(
         names: The first column holds names that may be shortened; below the table stands whose they are.
         spare: Columns that may be left out, the first first.
     """
-    grid = _Grid(
-        [shown(name) for name in header],
-        [["" if cell is None else shown(str(cell)) for cell in row] for row in rows],
-        list(range(len(header))),
-    )
+    grid = _Grid.of(header, rows)
     _title(title)
     short = grid.shorten() if names else {}
     for place in (None, *spare):
@@ -64,13 +61,26 @@ def table(
             grid.fold(prose)
     grid.print(right)
     legend(short)
-    if grid.over <= 0 and (missing := [" ".join(name.split()) for name in grid.left_out]):
+    if grid.over <= 0 and (missing := list(map(_unfolded, grid.left_out))):
         terminal.echo(f"(no room for {', '.join(missing)})")
     terminal.echo()
 
 
+def fits(header: Sequence[str], rows: Sequence[Sequence[Any]], spare: Sequence[int] = ()) -> bool:
+    """Whether there is room for a line a row, if need be without columns that may be left out."""
+    grid = _Grid.of(header, rows)
+    grid.kept = [place for place in grid.kept if place not in spare]
+    return grid.over <= 0
+
+
 class _Grid:
     """Cells that are to fit the width, and the places of the columns that are shown."""
+
+    @classmethod
+    def of(cls, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> "_Grid":
+        """All columns, as a terminal may show them; None is an empty cell."""
+        cells = [["" if cell is None else shown(str(cell)) for cell in row] for row in rows]
+        return cls([shown(name) for name in header], cells, list(range(len(header))))
 
     def __init__(self, heads: list[str], cells: list[list[str]], kept: list[int]) -> None:
         self.heads, self.cells, self.kept = heads, cells, kept
@@ -112,8 +122,9 @@ class _Grid:
         if self.over > 0:
             for first, *others in self.cells:
                 below = zip(self.heads[1:], others, strict=True)
-                words = (" ".join(f"{head} {text}".split()) for head, text in below if text)
-                terminal.echo(" ".join(first.split("\n")))
+                words = (_unfolded(f"{head} {text}") for head, text in below if text)
+                if first:  # a row without one goes on with what is above
+                    terminal.echo(" ".join(first.split("\n")))
                 terminal.echo(f"  {'; '.join(words)}")
             return
         grid = Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
@@ -136,6 +147,11 @@ def room() -> int:
 
 def _width(text: str) -> int:
     return max(map(cell_len, text.split("\n")))
+
+
+def _unfolded(text: str) -> str:
+    """On one line, a word that was broken in two whole again."""
+    return " ".join(text.replace("-\n", "").split())
 
 
 def facts(lines: Mapping[str, str]) -> None:
@@ -167,7 +183,7 @@ def legend(short: Mapping[str, str]) -> None:
 def decision(found: "Decision") -> None:
     """What to do, in words, and the next command."""
     terminal.echo()
-    facts({line.about: line.words for line in found.lines})
+    facts({line.about: in_options(line.words) for line in found.lines})
     if found.next:
         terminal.echo("next, or to look closer:" if len(found.next) > 1 else "next:")
     for words in found.next:

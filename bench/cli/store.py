@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def store() -> None:
-    """Look into, verify, prune or export the store of hidden states (BENCH_STORE)."""
+    """Look into, verify, prune, export or import hidden states (BENCH_STORE)."""
 
 
 @store.command("list")
@@ -38,7 +38,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         terminal.json_out(
             {
-                "store": str(home),
+                "store": opened.where,
                 "shelves": [
                     {
                         "shelf": each.folder.name,
@@ -58,7 +58,7 @@ def list_(as_json: bool) -> None:
         return
     keys = ("backend", "dtype", "storage_dtype", "max_length", "attention")
     show.table(
-        f"Store {home}",
+        f"Store {opened.where}",
         ("shelf", "rows", "size", *keys),
         [
             (each.folder.name, rows, show.size(each.size()), *(each.identity.get(key) for key in keys))
@@ -196,3 +196,30 @@ def export(file: Path, model: str, as_json: bool, **params: Any) -> None:
         terminal.json_out({"file": str(file), "bytes": written, "model": model, "dataset": material.dataset.name})
     else:
         terminal.echo(f"Wrote {file} ({show.size(written)}).")
+
+
+@store.command("import")
+@options.json_option
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_(file: Path, as_json: bool) -> None:
+    """Take the hidden states of a FILE of `bench store export` into the store.
+
+    They are stored under the identity that they were computed under, and found by whoever computes the same. A file
+    that was altered, or whose identity was, is refused; rows that the store has are left as they are.
+    """
+    found = api.import_states(file)
+    if as_json:
+        shelf = found.shelf
+        terminal.json_out(
+            {
+                "file": str(file),
+                "model": shelf.model,
+                "shelf": shelf.folder.name,
+                "texts": found.rows,
+                "imported": found.new,
+            }
+        )
+    else:
+        terminal.echo(
+            f"Imported {found.new:,} of {found.rows:,} texts of {found.shelf.model}; the store had the others."
+        )

@@ -67,6 +67,8 @@ def _print(found: "Contents", home: Path | None) -> None:
         right=range(2, 4 + len(beside)),
     )
     show.candidates("What they are", *api.told(found.named, show.room(), found.models))
+    if found.left_out is not None:
+        terminal.echo(f"{found.left_out}\n")
     terminal.echo("Test scores, figures and mistakes:")
     terminal.command("bench", "report", found.name, *options.at(home))
 

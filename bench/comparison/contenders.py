@@ -14,11 +14,12 @@ from bench.space.objectives import Objectives
 from bench.specs import AnyCandidate
 from bench.study.baselines import BaselineRecord
 from bench.study.cascades import Selected
-from bench.study.journal import Journal, read, study_names
+from bench.study.journal import Journal, nothing_named, read, study_names
+from bench.study.named import by_name, choose
 from bench.study.record import TrialRecord
 from bench.study.reopen import searched
 from bench.study.roles import CHOICES
-from bench.study.study import Study, by_name, choose
+from bench.study.study import Study
 
 Open = Callable[[str], Study]
 
@@ -117,8 +118,7 @@ def find(text: str, home: Path, within: str | None = None) -> Named:
             f"'{text}' is neither a study, nor a run, nor models of the study '{within}': "
             f"{nearest(min(models - taken), taken)}"
         )
-    hint = nearest(name if separator else text, known) if known else "there is no study yet."
-    raise BenchError(f"There is no study and no trial's run '{text}' (models are compared within a `study`): {hint}")
+    raise nothing_named(text, home)
 
 
 def _best_of(name: str, journal: Journal, objectives: Objectives, models: frozenset[str]) -> TrialRecord:

@@ -9,7 +9,7 @@ from bench.comparison.contenders import Contender
 from bench.evaluation.by_fold import SeedDifference, redrawn
 from bench.evaluation.by_fold import by_seed as searched_by_seed
 from bench.evaluation.scoring import Scored
-from bench.measures import MEASURES, Measure
+from bench.measures import Measure, score
 from bench.metrics import Redrawn
 from bench.study.verdicts import Difference
 
@@ -57,7 +57,7 @@ class Examples:
 
 def paired(found: Difference, a: Scored, b: Scored) -> Paired:
     """What was judged of two sides, beside their means over seeds."""
-    measure = MEASURES[found.measure]
+    measure = score(found.measure)
     means = [side.summary(measure).mean for side in (a, b)]
     return Paired(
         statistic=_WRITTEN.get(measure.name, measure.name),

@@ -11,7 +11,8 @@ from bench.datasets.dataset import Dataset, split_fingerprint
 from bench.datasets.rows import DatasetRow
 from bench.datasets.splits import group_rows
 from bench.errors import BenchError, counted, listed, nearest
-from bench.tasks import TASKS
+from bench.tasks import TASKS, Task
+from bench.views import UNIT
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -72,7 +73,9 @@ def row_warnings(rows: Rows, split: str) -> list[str]:
                 f"{split}: {_rows(len(words))} with the {what} {listed(sorted(set(words)))}, as missing values are "
                 f"written (kept as a {what})."
             )
-    controls = sum(not text.isprintable() and _CONTROLS.search(text) is not None for text in rows.texts)
+    controls = sum(
+        not text.isprintable() and _CONTROLS.search(text.replace(UNIT, " ")) is not None for text in rows.texts
+    )
     if controls:
         warnings.append(f"{split}: {_rows(controls)} with control characters (kept).")
     replaced = sum("\ufffd" in text for text in rows.texts)
@@ -87,7 +90,7 @@ def row_warnings(rows: Rows, split: str) -> list[str]:
     return warnings
 
 
-def side_warnings(train: Rows, test: Rows, labels: Sequence[str], test_only: Sequence[str]) -> list[str]:
+def side_warnings(train: Rows, test: Rows, labels: Sequence[str], test_only: Sequence[str], task: Task) -> list[str]:
     """What the two sides share, and the labels that one of them alone has; `labels` are those of the training rows."""
     warnings = []
     texts = set(train.texts)
@@ -96,19 +99,19 @@ def side_warnings(train: Rows, test: Rows, labels: Sequence[str], test_only: Seq
     groups = {group for group in train.groups if group is not None}
     if shared := sum(group in groups for group in test.groups):
         warnings.append(f"{_rows(shared)} of test in a group that is also in train (kept).")
-    seen = set(test.labels)
+    seen = set(task.labels(test.labels, ()))
     if absent := [label for label in labels if label not in seen]:
         warnings.append(f"test has no row of {counted(len(absent), 'class')} of train: {listed(absent)}.")
     if test_only:
-        known = set(train.labels)
-        count = sum(label not in known for label in test.labels)
+        unknown = {written for written in set(test.labels) if task.labels([written], labels)}
+        count = sum(written in unknown for written in test.labels)
         warnings.append(f"{_rows(count)} of test with a label that train has not: {listed(sorted(test_only))}.")
     return warnings
 
 
-def require_known_labels(labels: Sequence[str], test_only: Sequence[str], test: Rows) -> None:
+def require_known_labels(labels: Sequence[str], test_only: Sequence[str], tested: Sequence[str]) -> None:
     """Refuse a test side of whose labels training knows none: two files that write the same classes differently."""
-    if not labels or not test_only or set(labels) & set(test.labels):
+    if not labels or not test_only or set(labels) & set(tested):
         return
     spelled = [f"'{label}' ({nearest(label, labels).rstrip('?.')})" for label in test_only[:3]]
     raise BenchError(

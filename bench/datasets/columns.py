@@ -1,6 +1,7 @@
 """From the columns of a table to rows: texts, labels as words, groups and ids, and what is missing."""
 
 import math
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,32 +10,45 @@ from bench.datasets.tables import Table
 from bench.datasets.tables.table import near, refuse_all
 from bench.errors import BenchError, counted
 from bench.tasks.classification import read_class
+from bench.views import row_of
 
 MISSING_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "?"})
 """How spreadsheets and data frames write what is missing. A class may be called so, and thus they are only told of."""
+
+
+Read = Callable[[Any, Sequence[str] | None], str]
+"""From a value of a label column, and the names of its integer classes, to its written form."""
+YES, NO = frozenset({"1", "true", "yes", "x"}), frozenset({"0", "false", "no", ""})
+"""How a column of its own says of a label that it is there, or not."""
 
 
 @dataclass(frozen=True)
 class Columns:
     """Which columns of a file hold what.
 
-    Rows whose `group` is equal must stay together; one without a group is on its own. `ids` None takes a column
-    ``id`` where it names every row. With `drop_unlabelled`, rows without a label are left out instead of refused.
-    `read` gives a label's written form, see `bench.tasks`. With `no_texts`, no message quotes what may be a text.
+    Several columns of `text` are the fields of a row (see `bench.views`). Rows whose `group` is equal must stay
+    together; one without a group is on its own. `ids` None takes a column ``id`` where it names every row. With
+    `drop_unlabelled`, rows without a label are left out instead of refused. `read` gives a label's written form, see
+    `bench.tasks`; `reading`, from all values of the column, what reads one in its place. `indicators` are columns in
+    place of `label` that say of one label each whether it is there. With `no_texts`, no message quotes what may be a
+    text.
     """
 
-    text: str = "text"
+    text: tuple[str, ...] = ("text",)
     label: str = "label"
     group: str | None = None
     ids: str | None = None
     drop_unlabelled: bool = False
-    read: Callable[[Any, Sequence[str] | None], str] = read_class
+    read: Read = read_class
+    reading: Callable[[Sequence[Any]], Read] | None = None
+    indicators: tuple[str, ...] = ()
     no_texts: bool = False
 
     @property
     def wanted(self) -> frozenset[str]:
         """The columns to read."""
-        return frozenset({self.text, self.label, self.group or self.label, self.ids or "id"})
+        labels = self.indicators or (self.label,)
+        return frozenset({*self.text, *labels, self.group or labels[0], self.ids or "id"})
 
 
 @dataclass(frozen=True)
@@ -80,21 +94,26 @@ def rows_of(table: Table, split: str, columns: Columns, label_names: Sequence[st
         BenchError: A column is missing, or rows cannot be used (a text is not a string, a label is missing or not a
             class); all of them are named, by line and id.
     """
-    if columns.no_texts and columns.text in (columns.label, columns.group, columns.ids):
+    hidden = [name for name in columns.text if name in (columns.label, columns.group, columns.ids)]
+    if columns.no_texts and hidden:
         raise BenchError(
-            f"The column '{columns.text}' holds the texts, and `no_texts` keeps those out of what is written: name "
+            f"The column '{hidden[0]}' holds the texts, and `no_texts` keeps those out of what is written: name "
             "others for labels, groups and ids."
         )
-    texts = _required(table, columns.text, "text_column", columns.no_texts)
-    values = _required(table, columns.label, "label_column", columns.no_texts)
+    fields = [_required(table, name, "text_column", columns.no_texts) for name in columns.text]
     ids = _ids(table, split, columns)
     wrong: dict[int, str] = {}
-    for index, text in enumerate(texts):
-        if not is_missing(text) and not isinstance(text, str):
-            wrong[index] = f"column '{columns.text}' holds {type(text).__name__}, not text"
+    if columns.indicators:
+        values = _indicated(table, columns, wrong)
+    else:
+        values = _required(table, columns.label, "label_column", columns.no_texts)
+    for name, values_of in zip(columns.text, fields, strict=True):
+        for index, text in enumerate(values_of):
+            if not is_missing(text) and not isinstance(text, str):
+                wrong[index] = f"column '{name}' holds {type(text).__name__}, not text"
     remedy = " Choose the column with `text_column`." if wrong else ""
     labels, unlabelled = _labels(values, label_names or table.class_names.get(columns.label), columns, wrong)
-    groups: list[str | None] = [None] * len(texts)
+    groups: list[str | None] = [None] * len(values)
     if columns.group is not None:
         found = _required(table, columns.group, "group_column", columns.no_texts)
         groups = [None if is_missing(value) else str(value) for value in found]
@@ -114,12 +133,18 @@ def rows_of(table: Table, split: str, columns: Columns, label_names: Sequence[st
         ],
         remedy,
     )
-    rows = Rows(ids, ["" if is_missing(text) else text for text in texts], labels, groups, table.notes)
+    rows = Rows(ids, texts_of(fields), labels, groups, table.notes)
     if columns.drop_unlabelled and unlabelled:
-        kept = [index for index in range(len(texts)) if index not in unlabelled]
+        kept = [index for index in range(len(rows)) if index not in unlabelled]
         note = f"{split}: {counted(len(unlabelled), 'row')} without a label left out (`drop_unlabelled`)."
         rows = Rows(rows.ids, rows.texts, rows.labels, rows.groups, (*rows.notes, note)).take(kept)
     return rows
+
+
+def texts_of(fields: Sequence[Sequence[Any]]) -> list[str]:
+    """The texts of rows by the columns of their fields, one or several; what is missing is blank."""
+    columns = [["" if is_missing(text) else text for text in column] for column in fields]
+    return columns[0] if len(columns) == 1 else [row_of(map(str, row)) for row in zip(*columns, strict=True)]
 
 
 def is_missing(value: Any) -> bool:
@@ -131,14 +156,28 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
+def _indicated(table: Table, columns: Columns, wrong: dict[int, str]) -> list[Any]:
+    """The labels of each row as a list, from columns that say yes or no; what is wrong is entered in `wrong`."""
+    found: list[Any] = [[] for _ in next(iter(table.columns.values()))]
+    for name in columns.indicators:
+        for index, value in enumerate(_required(table, name, "label_columns", columns.no_texts)):
+            said = "" if is_missing(value) else re.sub(r"\.0+$", "", str(value).strip().lower())
+            if said in YES:
+                found[index].append(name)
+            elif said not in NO:
+                wrong.setdefault(index, f"column '{name}' says neither yes (1) nor no (0)")
+    return found
+
+
 def _labels(
     values: Sequence[Any], names: Sequence[str] | None, columns: Columns, wrong: dict[int, str]
 ) -> tuple[list[str], frozenset[int]]:
     """Labels as strings, and the rows without one; what is wrong with a row is entered in `wrong`."""
+    read = columns.read if columns.reading is None else columns.reading(values)
     known: dict[tuple[type, Any], str] = {}
     labels, unlabelled = [], []
     for index, value in enumerate(values):
-        key = (type(value), value if not isinstance(value, list | dict) else None)
+        key = (type(value), repr(value) if isinstance(value, list | tuple | dict) else value)
         if is_missing(value):
             unlabelled.append(index)
             wrong.setdefault(index, f"the label is missing (column '{columns.label}')")
@@ -146,7 +185,7 @@ def _labels(
             continue
         if key not in known:
             try:
-                known[key] = columns.read(value, names)
+                known[key] = read(value, names)
             except ValueError as error:
                 wrong.setdefault(index, f"{error} (column '{columns.label}')")
                 labels.append("")

@@ -142,6 +142,7 @@ class Dataset:
         rare: What became of classes with few training rows; None where nothing was to.
         sides: Which rows of a file were placed where, by text; None of other sources.
         grown: What has changed since that was so; None where nothing has.
+        fields: What the fields of a row are called (see `bench.views`), where it has several.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Dataset:
     rare: Rare | None = None
     sides: Sides | None = None
     grown: Grown | None = None
+    fields: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:

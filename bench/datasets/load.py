@@ -1,6 +1,5 @@
 """From a name to rows: the sources in their order, then cleaning, splits that are ours, subsets and checks."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,15 +11,14 @@ import numpy.typing as npt
 from bench.datasets import checks, rare, spellings, splits
 from bench.datasets.columns import Columns, Rows
 from bench.datasets.dataset import Dataset, Grown, Rare, Split, split_fingerprint
+from bench.datasets.naming import hub_request, require_known, row_of
 from bench.datasets.request import DatasetRequest
-from bench.datasets.rows import DATASETS, DatasetRow, legalbench_task
+from bench.datasets.rows import DatasetRow
 from bench.datasets.sides import Placed, Sides, place
 from bench.datasets.sources import Fetched, UnavailableError, file, home, hub, package
-from bench.datasets.tables import Hints, refusal, suffix_of
-from bench.errors import BenchError, counted, listed, nearest
+from bench.datasets.tables import Hints, suffix_of
+from bench.errors import BenchError, counted, listed
 from bench.tasks import TASKS, Task
-
-_HUB_NAME = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?::([^:\s]+))?")
 
 
 def load(request: DatasetRequest, *, download: bool = True, placed: Sides | None = None) -> Dataset:
@@ -33,7 +31,7 @@ def load(request: DatasetRequest, *, download: bool = True, placed: Sides | None
     """
     task = TASKS[request.task]
     rare.check(request)
-    row = _known(request.name)
+    row = row_of(request.name)
     if row is not None:
         _refuse_columns(request)
     fetched = _fetch(request, row, download)
@@ -66,7 +64,7 @@ def load(request: DatasetRequest, *, download: bool = True, placed: Sides | None
     labels, test_only = _require_known_labels(sides, task)
     train, test = sides["train"], sides["test"]
     warnings += checks.row_warnings(train, "train") + checks.row_warnings(test, "test")
-    warnings += checks.side_warnings(train, test, labels, test_only)
+    warnings += checks.side_warnings(train, test, labels, test_only, task)
     return Dataset(
         name=Path(request.name).name if fetched.provenance.kind == "file" else request.name,
         source=fetched.provenance,
@@ -79,6 +77,7 @@ def load(request: DatasetRequest, *, download: bool = True, placed: Sides | None
         rare=None if settled is None else settled.rare,
         sides=placed,
         grown=grown,
+        fields=request.fields,
     )
 
 
@@ -90,7 +89,7 @@ def _cleaned(fetched: Fetched, row: DatasetRow | None, task: Task, warnings: lis
             cleaned = checks.clean(rows, side, strip=row is not None and row.strip)
             warnings += [*rows.notes, *cleaned.warnings]
             sides[side] = cleaned.rows
-    if task.labels(sides["train"].labels, ()):
+    if task.by_class:
         folded, alike = spellings.fold(list(sides.values()))
         sides = dict(zip(sides, folded, strict=True))
         warnings += alike
@@ -129,7 +128,7 @@ def _require_known_labels(sides: dict[str, Rows], task: Task) -> tuple[tuple[str
     """The labels of the training rows, and those of test alone; refused where test has none of the former."""
     labels = task.labels(sides["train"].labels, ())
     test_only = task.labels(sides["test"].labels, labels)
-    checks.require_known_labels(labels, test_only, sides["test"])
+    checks.require_known_labels(labels, test_only, task.labels(sides["test"].labels, ()))
     return labels, test_only
 
 
@@ -218,26 +217,15 @@ def _held_out(rows: Rows, salt: str, task: Task) -> dict[str, Rows]:
 
 def strips(name: str) -> bool:
     """Whether white space around the texts of that data set is removed when it is loaded."""
-    row = _known(name)
+    row = row_of(name)
     return row is not None and row.strip
-
-
-def _known(name: str) -> DatasetRow | None:
-    if name in DATASETS:
-        return DATASETS[name]
-    family, _, task = name.partition("/")
-    return legalbench_task(task) if family == "legalbench" and re.fullmatch(r"\w+", task) else None
 
 
 def _fetch(request: DatasetRequest, row: DatasetRow | None, download: bool) -> Fetched:
     if suffix_of(request.name):
         return _fetch_file(request)
-    if request.test_file is not None:
-        raise BenchError(f"`test_file` goes with a training file, and '{request.name}' is not a file of rows.")
-    folder = home.data_home(request.data_home)
-    online = _hub_request(request, row)
-    if online is None and (folder is None or not home.has_folder(folder, request.name)):
-        raise BenchError(refusal(Path(request.name).expanduser()) or _unknown(request.name, folder))
+    require_known(request)
+    folder, online = home.data_home(request.data_home), hub_request(request, row)
     columns = _columns(request, None)
     attempts: list[Callable[[], Fetched]] = []
     # A revision is the hub's: who names one means the hub.
@@ -281,31 +269,16 @@ def _fetch_file(request: DatasetRequest) -> Fetched:
     return file.fetch(Path(request.name).expanduser(), test, columns, hints)
 
 
-def _hub_request(request: DatasetRequest, row: DatasetRow | None) -> hub.Request | None:
-    if row is not None:
-        revision = request.revision or row.revision
-        return hub.Request(row.repo, row.config, row.train, row.test, revision, row.label_names)
-    if match := _HUB_NAME.fullmatch(request.name):
-        return hub.Request(match[1], match[2], revision=request.revision or "main")
-    return None
-
-
 def _columns(request: DatasetRequest, row: DatasetRow | None) -> Columns:
     text, label = ("text", "label") if row is None else (row.text_column, row.label_column)
     return Columns(
-        text=request.text_column or text,
+        text=request.text_column or (text,),
         label=request.label_column or label,
         group=request.group_column,
         ids=request.id_column,
         drop_unlabelled=request.drop_unlabelled,
         read=TASKS[request.task].read,
+        reading=None if (reading := TASKS[request.task].reading) is None else partial(reading, request.label_sign),
+        indicators=request.label_columns or (),
         no_texts=request.no_texts,
-    )
-
-
-def _unknown(name: str, folder: Path | None) -> str:
-    known = [*DATASETS, *(home.names(folder) if folder is not None else ())]
-    return (
-        f"There is no data set '{name}' (others are legalbench/TASK, the hub's owner/name or owner/name:config, and "
-        f"files ending in .csv, .tsv, .jsonl, .json or .parquet): {nearest(name, known)}"
     )

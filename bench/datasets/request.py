@@ -1,11 +1,15 @@
 """Which rows are wanted; said without importing what loads them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_serializer
 
 from bench.datasets.tables.table import Quoting
 from bench.specs import DEFAULT_TASK, Hint, Seed, Spec
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
 
 class DatasetRequest(Spec):
@@ -13,10 +17,10 @@ class DatasetRequest(Spec):
 
     `name` is a registered name, a folder of the data home, ``legalbench/TASK``, the hub's ``owner/name`` or
     ``owner/name:config``, or the path of a table. Columns of None are the data set's own, else ``text`` and
-    ``label``. `seed` orders the split of a file without a test file, and the subsets. `delimiter`, `encoding` and
-    `quoting` are those of csv and tsv files; None is found out. `min_class_rows` and `rare` go together, see
-    `bench.datasets.rare`. With `no_texts`, nothing that is written or said quotes
-    a text: what shows texts otherwise leaves them out.
+    ``label``; several `text_column`s are the fields of a row (see `bench.views`). `seed` orders the split of a file
+    without a test file, and the subsets. `delimiter`, `encoding` and `quoting` are those of csv and tsv files; None is
+    found out. `min_class_rows` and `rare` go together, see `bench.datasets.rare`. With `no_texts`, nothing that is
+    written or said quotes a text: what shows texts otherwise leaves them out.
     """
 
     name: Annotated[
@@ -30,11 +34,22 @@ class DatasetRequest(Spec):
         str | None, Field(description="Test rows, where the data set is a file."), Hint(path="file")
     ] = None
     text_column: Annotated[
-        str | None,
-        Field(description="Column of the texts, where the data set is a file or a hub id."),
-        Hint(unset="text"),
+        tuple[str, ...] | None,
+        Field(min_length=1, description="Column of the texts, where the data set is a file or a hub id."),
+        BeforeValidator(_several),
+        Hint(unset="text", value="NAME", repeated=True, commas=False),
     ] = None
     label_column: Annotated[str | None, Field(description="Column of the labels."), Hint(unset="label")] = None
+    label_columns: Annotated[
+        tuple[str, ...] | None,
+        Field(min_length=2, description="Columns that say of one label each whether a row has it (1) or not (0)."),
+        Hint(unset="one column has them all", repeated=True),
+    ] = None
+    label_sign: Annotated[
+        str | None,
+        Field(min_length=1, description="What stands between the labels of a row, where it may have several."),
+        Hint(unset="the first of | ; , that occurs"),
+    ] = None
     group_column: Annotated[
         str | None, Field(description="Rows with one value here stay in one fold (a document, an author …).")
     ] = None
@@ -80,11 +95,25 @@ class DatasetRequest(Spec):
         Field(description="Folder of data sets; comes before the hub."),
         Hint(path="folder", variable="BENCH_DATA_HOME"),
     ] = None
-    task: Annotated[str, Field(description="What the labels are."), Hint(value="NAME")] = DEFAULT_TASK
+    task: Annotated[
+        str,
+        Field(description="What the labels are: classification (one a row), multilabel (several, or none)."),
+        Hint(value="NAME"),
+    ] = DEFAULT_TASK
     revision: Annotated[str | None, Field(description="Commit of a hub data set."), Hint(unset="the newest")] = None
     max_train: Annotated[int | None, Field(ge=2, description="A seeded stratified subset of the training rows.")] = None
     max_test: Annotated[int | None, Field(ge=1, description="A seeded stratified subset of the test rows.")] = None
     seed: Seed = 0
+
+    @field_serializer("text_column")
+    def _as_before(self, value: tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        """One column as it was written when there was but one."""
+        return value[0] if value is not None and len(value) == 1 else value
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns of texts, where there are several."""
+        return self.text_column if self.text_column is not None and len(self.text_column) > 1 else ()
 
     @property
     def title(self) -> str:

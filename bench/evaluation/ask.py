@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from bench.evaluation.baselines import TEXT_BASELINES
+from bench.evaluation.baselines import TEXT_BASELINES, revision_of
 from bench.evaluation.inputs import Input
 from bench.evaluation.protocol import FoldRule
 from bench.foreign import foreign_parts_of, with_foreign
@@ -17,7 +17,7 @@ from bench.specs import DEFAULT_TASK, MLP, TUNED, Candidate, Spec, fingerprint
 ALGORITHM = 3
 """To be raised when operators, baselines or all heads compute something else: remembered outcomes are then not used.
 
-Where one kind of head does, its `revision` is raised (see `bench.specs.HeadSettings`)."""
+Where one kind of head or a text classifier does, its `revision` is raised (see `bench.specs.HeadSettings`)."""
 
 Phase = Literal["search", "confirm"]
 """``"search"``: training rows, predicted out of fold. ``"confirm"``: test rows, after training on all others."""
@@ -86,6 +86,16 @@ class Ask(Spec):
         assert self.folds is not None, "it predicts no folds"
         return self.model_copy(update={"folds": self.folds.model_copy(update={"only": only})})
 
+    def of_sources(self) -> "list[Ask]":
+        """The same of each of a candidate's sources alone."""
+        subject = self.candidate
+        return [
+            self.model_copy(
+                update={"subject": Candidate(sources=(source,), head=subject.head), "inputs": (each,), "beside": None}
+            )
+            for source, each in zip(subject.sources, self.inputs, strict=True)
+        ]
+
     def identity(self) -> dict[str, Any]:
         """All that can change the answer, as JSON values.
 
@@ -99,8 +109,9 @@ class Ask(Spec):
             del value["beside"]
         if not isinstance(self.subject, Candidate) and (self.folds is None or self.folds.split is not None):
             del value["seed"]
-        if isinstance(self.subject, Candidate) and self.subject.head.revision:
-            value["revision"] = self.subject.head.revision
+        own = self.subject.head.revision if isinstance(self.subject, Candidate) else revision_of(self.subject)
+        if own:
+            value["revision"] = own
         return with_foreign(value | {"algorithm": ALGORITHM}, self._foreign())
 
     def _foreign(self) -> dict[str, str]:

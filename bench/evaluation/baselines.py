@@ -5,12 +5,12 @@ what it predicts: a reference beside the scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from bench.evaluation.outcome import ScoreKind
-from bench.evaluation.tfidf import WORDS, Tfidf
+from bench.evaluation.tfidf import LIBLINEAR, WORDS, Tfidf
 from bench.registry import Registry
 
 
@@ -34,7 +34,12 @@ def text_baseline(name: str) -> Callable[[Classify], Classify]:
 
 
 class FittedText(Protocol):
-    """A trained text classifier. It must be deterministic, as a text baseline is."""
+    """A trained text classifier. It must be deterministic, as a text baseline is.
+
+    `revision` is raised when another one is fitted to the same texts: remembered outcomes are then not used.
+    """
+
+    revision: ClassVar[int]
 
     @classmethod
     def fit(cls, texts: Sequence[str], labels: np.ndarray, groups: np.ndarray, classes: int) -> Self:
@@ -65,6 +70,11 @@ TEXT_CLASSIFIERS: Registry[type[FittedText]] = Registry("text classifier")
 TEXT_CLASSIFIERS.add("tfidf", Tfidf)
 
 
+def revision_of(subject: str) -> int:
+    """That of a text classifier; 0 of whatever else goes by a name."""
+    return TEXT_CLASSIFIERS[subject].revision if subject in TEXT_CLASSIFIERS else 0
+
+
 @text_baseline("tfidf-logistic")
 def tfidf_logistic(train: Sequence[str], labels: np.ndarray, predict: Sequence[str], classes: int) -> Classified:
     """What studies had before their TF-IDF was tuned: words and word pairs, one class against the rest, at C = 10.
@@ -86,7 +96,9 @@ def tfidf_logistic(train: Sequence[str], labels: np.ndarray, predict: Sequence[s
     model = OneVsRestClassifier(
         LogisticRegression(C=10.0, solver="liblinear", dual=True, max_iter=1000, random_state=0)
     )
-    model.fit(vectorizer.fit_transform(train), labels)
+    terms = vectorizer.fit_transform(train)
+    with LIBLINEAR:
+        model.fit(terms, labels)
     matrix = vectorizer.transform(predict)
     values = model.decision_function(matrix)
     if values.ndim == 1:  # one column says both of two classes
@@ -94,6 +106,16 @@ def tfidf_logistic(train: Sequence[str], labels: np.ndarray, predict: Sequence[s
     scores = np.full((len(predict), classes), -np.inf, dtype=np.float32)
     scores[:, model.classes_] = values
     return Classified(np.asarray(model.predict(matrix)), scores, "decision")
+
+
+@text_baseline("frequent-labels")
+def frequent_labels(_: Sequence[str], labels: np.ndarray, predict: Sequence[str], __: int) -> Classified:
+    """The labels that half of the training rows have, or else the most frequent one; scores are their shares."""
+    shares = (labels > 0).mean(0)
+    chosen = np.maximum(shares >= 0.5, shares == shares.max()).astype(np.int64)
+    with np.errstate(divide="ignore"):
+        logs = np.log(shares).astype(np.float32)
+    return Classified(np.tile(chosen, (len(predict), 1)), np.tile(logs, (len(predict), 1)), "log-probability")
 
 
 @text_baseline("majority")

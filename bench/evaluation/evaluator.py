@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +16,12 @@ from bench.evaluation.features import Features
 from bench.evaluation.outcome import Outcome, Report, ScoreKind
 from bench.evaluation.protocol import Fold, cut, trained_on_all
 from bench.evaluation.rows import SplitRows
+from bench.fusion import FUSIONS
 from bench.heads import FittedHead, Job, fit, predict_subsets
 from bench.heads.pipeline import LINKS
 from bench.specs import MLP, Candidate
 from bench.tasks import TASKS
+from bench.threads import solved
 
 
 class Texts(NamedTuple):
@@ -46,6 +49,7 @@ class Evaluator:
     cache: EvaluationCache
     texts: Texts | None = None
     _folds: dict[tuple[int, int | None, int], tuple[Fold, ...]] = field(default_factory=dict, init=False, repr=False)
+    _on_all: dict[str, FittedText] = field(default_factory=dict, init=False, repr=False)
 
     def answer(self, ask: Ask) -> Outcome:
         """The outcome of one ask, as `answers` has it."""
@@ -108,6 +112,8 @@ class Evaluator:
         first = batch[0]
         if not isinstance(first.subject, Candidate):
             return [self._classify(ask) for ask in batch]
+        if first.subject.fusion != "none" and FUSIONS[first.subject.fusion].late:
+            return self._fused_late(batch)
         return self._train_side_by_side(batch) if first.beside else self._train(first.subject, batch)
 
     def _train(self, candidate: Candidate, asks: Sequence[Ask]) -> list[Outcome]:
@@ -143,6 +149,22 @@ class Evaluator:
                 reports.append(tuple(dict(part) for part in head.report))
             outcomes.append(self._in_order(first, each, answers, reports))
         return outcomes
+
+    def _fused_late(self, asks: Sequence[Ask]) -> list[Outcome]:
+        """Late fusion has a head a source, each of which is the one that the source has alone, and known by that."""
+        alone = [ask.of_sources() for ask in asks]
+        found = iter(self.answers(list(chain.from_iterable(alone))))
+        return [self._mean(ask, [next(found) for _ in sources]) for ask, sources in zip(asks, alone, strict=True)]
+
+    def _mean(self, ask: Ask, each: Sequence[Outcome]) -> Outcome:
+        import torch
+
+        logs = each[0].kind == "log-probability"
+        scores = [torch.from_numpy(outcome.scores) for outcome in each]
+        fused = FUSIONS[ask.candidate.fusion].fuse([values.exp() if logs else values for values in scores])
+        reports = tuple(tuple(chain.from_iterable(parts)) for parts in zip(*(one.reports for one in each), strict=True))
+        decided = TASKS[ask.task].decide(fused.numpy())
+        return Outcome(each[0].rows, decided, (fused.log() if logs else fused).numpy(), each[0].kind, reports)
 
     def _train_side_by_side(self, asks: Sequence[Ask]) -> list[Outcome]:
         """Concatenations under one MLP and one seed, on the test rows."""
@@ -181,12 +203,14 @@ class Evaluator:
         texts = [*train, *(test if ask.phase == "confirm" else ())]
         parts = self._parts(ask)
         if ask.subject in TEXT_CLASSIFIERS:
-            answers, reports = [], []
-            for _, part in parts:
+
+            def classified(part: Fold) -> tuple[Classified, Report]:
                 fitted = self._fitted_text(ask, part.train)
                 logs = fitted.logs([texts[row] for row in part.predict])
-                answers.append(Classified(TASKS[ask.task].decide(logs), logs, "log-probability"))
-                reports.append((fitted.description()["settings"],))
+                answer = Classified(TASKS[ask.task].decide(logs), logs, "log-probability")
+                return answer, (fitted.description()["settings"],)
+
+            answers, reports = zip(*solved(classified, [part for _, part in parts]), strict=True)
             return self._in_order(ask, parts, answers, reports)
         classify, labels = TEXT_BASELINES[str(ask.subject)], self._numbers(ask)
         answers = [
@@ -210,9 +234,15 @@ class Evaluator:
         return self._fitted_text(ask, part.train)
 
     def _fitted_text(self, ask: Ask, rows: np.ndarray) -> FittedText:
+        """That on all rows is timed, confirmed and shipped: it is fitted once."""
+        if (name := ask.fingerprint()) in self._on_all:
+            return self._on_all[name]
         train, _ = self._texts(ask)
         kind, labels = TEXT_CLASSIFIERS[str(ask.subject)], self._numbers(ask)
-        return kind.fit([train[row] for row in rows], labels[rows], self.train.groups[rows], len(ask.labels))
+        fitted = kind.fit([train[row] for row in rows], labels[rows], self.train.groups[rows], len(ask.labels))
+        if ask.phase == "confirm":
+            self._on_all[name] = fitted
+        return fitted
 
     def _texts(self, ask: Ask) -> Texts:
         if self.texts is None:
@@ -258,12 +288,12 @@ def _batches(asks: Iterable[Ask]) -> list[list[Ask]]:
     """Asks whose heads are trained at one go."""
     found: defaultdict[Hashable, list[Ask]] = defaultdict(list)
     for ask in asks:
-        found[_company(ask)].append(ask)
+        found[company(ask)].append(ask)
     return list(found.values())
 
 
-def _company(ask: Ask) -> Hashable:
-    """What is equal of asks that are trained at one go."""
+def company(ask: Ask) -> Hashable:
+    """What is equal of asks whose heads are trained at one go."""
     if not isinstance(ask.subject, Candidate):
         return ask
     if ask.beside is not None:

@@ -1,6 +1,7 @@
 """What a head is trained on: matrices that stand in the store, and matrices computed from them."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -15,11 +16,15 @@ DERIVATION = 1
 
 
 class Stored(Spec):
-    """A matrix of the store: `shelf` is the fingerprint of the extraction that it comes from."""
+    """A matrix of the store: `shelf` is the fingerprint of the extraction that it comes from.
+
+    `view` is that of what is read of a row (see `bench.views`), None where a row is read as it is.
+    """
 
     shelf: str
     layer: int
     pooling: str
+    view: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 class Derived(Spec):
@@ -41,9 +46,14 @@ Locate = Callable[[Source], Input]
 """From the source that a candidate names to the matrix that it means."""
 
 
-def stored(shelves: Mapping[str, str]) -> Callable[[Source], Stored]:
-    """Sources of models whose extractions have these fingerprints, by the model's name."""
-    return lambda source: Stored(shelf=shelves[source.model], layer=source.layer, pooling=source.pooling)
+def stored(shelves: Mapping[str, str], views: Mapping[str, str] = MappingProxyType({})) -> Callable[[Source], Stored]:
+    """Sources of models whose extractions have these fingerprints, by the model's name; `views` of those with one."""
+
+    def locate(source: Source) -> Stored:
+        view = views.get(source.model)
+        return Stored(shelf=shelves[source.model], layer=source.layer, pooling=source.pooling, view=view)
+
+    return locate
 
 
 def derive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 CONFIRMATION_OFFSET = 500
 """Seeds of the confirmation start here, so that none was used in the search."""
+
+_FILTERS = threading.Lock()
+"""Filters of warnings are the process's: two threads that set some aside would put back each other's."""
 
 
 class FoldRule(Spec):
@@ -119,10 +123,18 @@ def folds(strata: np.ndarray, groups: np.ndarray, protocol: Protocol, seed: int)
 def cut(strata: np.ndarray, groups: np.ndarray, rule: FoldRule, seed: int) -> tuple[Fold, ...]:
     """All folds of training rows: stratified, each group whole in one fold.
 
-    `strata` (see `Task.fold_strata`) and `groups` are int [n]. Under a validation split there is one fold, the same
-    for every seed.
+    `strata` (see `Task.fold_strata`) are int [n] or, of several a row, [n, strata], and `groups` int [n]. Under a
+    validation split there is one fold, the same for every seed.
     """
     import numpy as np
+
+    if strata.ndim > 1:
+        from bench.tasks.iterative import dealt
+
+        place = dealt(strata, groups, rule.folds, seed if rule.split is None else rule.split)
+        several = [Fold(np.flatnonzero(place != fold), np.flatnonzero(place == fold)) for fold in range(rule.folds)]
+        return tuple(several[:1] if rule.split is not None else several)
+
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     single = rule.split is not None
@@ -130,7 +142,7 @@ def cut(strata: np.ndarray, groups: np.ndarray, rule: FoldRule, seed: int) -> tu
     ungrouped = len(np.unique(groups)) == len(groups)
     kind = StratifiedKFold if ungrouped else StratifiedGroupKFold
     splitter = kind(n_splits=rule.folds, shuffle=True, random_state=rule.split if single else seed)
-    with warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         # classes with fewer rows than folds are recorded once, as a warning of the data set
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         found = [

@@ -21,7 +21,7 @@ def evaluator_of(home: Path, ask: Ask) -> Evaluator:
     """
     train, test = read(home, ask.train), None if ask.test is None else read(home, ask.test)
     shelves = _Shelves(Store(home))
-    features = Features(train.keys, () if test is None else test.keys, shelves.find)
+    features = Features(train.by_view, {} if test is None else test.by_view, shelves.find)
     return Evaluator(train, test, features, EvaluationCache(home))
 
 

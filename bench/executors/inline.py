@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import BenchError
-from bench.executors.base import A, Failure, Place
+from bench.executors.base import A, Failure, Place, queued
 from bench.executors.desk import Desk
 
 
@@ -18,7 +18,9 @@ class Inline:
 
     def run(self, asks: Iterable[A]) -> Iterator[tuple[A, Any]]:
         """See `Executor`; the order is that of the asks."""
-        for ask in asks:
+        waiting = queued(asks)
+        while waiting:
+            ask = waiting.popleft()
             try:
                 yield ask, self.answer(ask)
             except BenchError as error:

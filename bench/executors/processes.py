@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from bench.executors.base import A, Failure, Place, WorkerDiedError
+from bench.executors.base import A, Failure, Place, WorkerDiedError, queued
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,6 @@ class _Worker:
     connection: Connection
 
 
-_NO_MORE = object()
-
-
 class Processes:
     """Workers are started when they are first needed, and a new one where one has died."""
 
@@ -47,13 +44,14 @@ class Processes:
 
     def run(self, asks: Iterable[A]) -> Iterator[tuple[A, Any]]:
         """See `Executor`; each worker has one ask at a time."""
-        left, busy = iter(asks), dict[Any, tuple[_Worker, A]]()
+        waiting, busy = queued(asks), dict[Any, tuple[_Worker, A]]()
         idle = list(self._workers)
         try:
             while True:
-                while (idle or self._vacant) and (ask := next(left, _NO_MORE)) is not _NO_MORE:
+                while waiting and (idle or self._vacant):
+                    ask = waiting.popleft()
                     worker = idle.pop() if idle else self._start(self._vacant.pop())
-                    busy[worker.connection] = (worker, cast(A, ask))
+                    busy[worker.connection] = (worker, ask)
                     with suppress(OSError):  # it has died, and its end of the pipe says so below
                         worker.connection.send(ask)
                 if not busy:

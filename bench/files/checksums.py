@@ -46,6 +46,7 @@ def altered(folder: Path, digest: Callable[[Path], str] = sha256) -> str | None:
 
 
 def _contents(folder: Path) -> list[str]:
-    """The files below `folder`, without its checksums and what file managers leave."""
+    """The files below `folder`, without its checksums and what file managers and Python leave of themselves."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in found if path.name != CHECKSUMS and not path.name.startswith("."))
+    kept = (path for path in found if not path.name.startswith(".") and "__pycache__" not in path.parts)
+    return sorted(path.as_posix() for path in kept if path.name != CHECKSUMS)

@@ -15,8 +15,10 @@ from bench.gate.rows import PinnedRows
 from bench.identity import PINNED, KeyGroup, only
 from bench.measures import Measure, score
 from bench.metrics import Summary, summarise
+from bench.pooling import parts
 from bench.specs import DEFAULT_TASK, MLP, AnyCandidate, ExtractionSettings, Spec, TextCandidate
 from bench.tasks import TASKS
+from bench.views import Form
 
 FORMAT = 1
 WIDTH = 110
@@ -49,7 +51,9 @@ class Repeats(Spec):
 class Pinned(Spec):
     """What is checked. `origin` says where the candidates came from, in words.
 
-    `measure` is by what they are compared, by name; None is the first of the data set's task.
+    `measure` is by what they are compared, by name; None is the first of the data set's task. `references` are
+    predictions from outside that candidates have to stay above (see `bench.gate.quality`). `inputs` are the forms of
+    the input that candidates' models name (see `bench.views`).
     """
 
     origin: str
@@ -58,6 +62,13 @@ class Pinned(Spec):
     protocol: Repeats
     candidates: Annotated[tuple[AnyCandidate, ...], Field(min_length=1)]
     measure: str | None = None
+    references: tuple[TextCandidate, ...] = ()
+    inputs: Annotated[dict[str, Form], Field(exclude_if=lambda value: not value)] = Field(default_factory=dict)
+
+    @property
+    def poolings(self) -> tuple[str, ...]:
+        """The poolings of the candidates' sources, each once."""
+        return tuple(dict.fromkeys(source.pooling for each in self.candidates for source in each.sources))
 
     @property
     def score(self) -> Measure:
@@ -154,7 +165,10 @@ class CandidateScores(Spec):
 
 
 class Baseline(Spec):
-    """What is checked, and what was measured when it was written; `rows` where the data set is a file."""
+    """What is checked, and what was measured when it was written; `rows` where the data set is a file.
+
+    `references` are the scores of those that are pinned, which are measured once.
+    """
 
     format: Literal[1] = 1
     pinned: Pinned
@@ -163,6 +177,7 @@ class Baseline(Spec):
     models: dict[str, ModelFacts]
     scores: tuple[CandidateScores, ...]
     rows: PinnedRows | None = None
+    references: tuple[CandidateScores, ...] = ()
 
     @property
     def measure(self) -> Measure:
@@ -230,9 +245,14 @@ def _check_whole(path: Path, baseline: Baseline) -> None:
     """Raise BenchError where the parts of a baseline contradict each other, as after a careless merge."""
     pinned = baseline.pinned
     shape = (pinned.protocol.repetitions, pinned.protocol.folds)
-    whole = len(baseline.scores) == len(set(pinned.candidates)) == len(pinned.candidates) and all(
-        len(scores.f1) == shape[0] and [len(each) for each in scores.folds] == [shape[1]] * shape[0]
-        for scores in baseline.scores
+    scored = (*baseline.scores, *baseline.references)
+    whole = (
+        len(baseline.scores) == len(set(pinned.candidates)) == len(pinned.candidates)
+        and len(baseline.references) == len(pinned.references)
+        and all(
+            len(scores.f1) == shape[0] and [len(each) for each in scores.folds] == [shape[1]] * shape[0]
+            for scores in scored
+        )
     )
     slots = slots_by_model(pinned)
     if not whole or {name: set(facts.values) for name, facts in baseline.models.items()} != slots:
@@ -241,8 +261,8 @@ def _check_whole(path: Path, baseline: Baseline) -> None:
             f"protocol ({shape[0]} seeds, {shape[1]} folds). Restore it, or write it again with `update`."
         )
     measure = baseline.measure
-    sign = 1 if measure.direction == "maximize" else -1
-    for scores in baseline.scores:
+    sign = measure.sign
+    for scores in scored:
         for value in (*scores.f1, *(each for folds in scores.folds for each in folds)):
             if sign * value > sign * measure.best:
                 raise BenchError(
@@ -256,7 +276,8 @@ def slots_by_model(pinned: Pinned) -> dict[str, set[str]]:
     slots: dict[str, set[str]] = {}
     for candidate in pinned.candidates:
         for source in candidate.sources:
-            slots.setdefault(source.model, set()).add(f"{source.layer}.{source.pooling}")
+            stored = {f"{layer}.{pooling}" for layer, pooling in parts(source.layer, source.pooling)}
+            slots.setdefault(source.model, set()).update(stored)
     return slots
 
 
@@ -272,8 +293,10 @@ def write(path: Path, baseline: Baseline) -> None:
     content = baseline.model_dump(mode="json")
     if baseline.rows is None:
         del content["rows"]
-        for each in content["scores"]:
+        for each in (*content["scores"], *content["references"]):
             del each["predicted"]
+    if not baseline.references:
+        del content["references"], content["pinned"]["references"]
     request = content["pinned"]["dataset"]
     content["pinned"]["dataset"] = {
         name: value

@@ -1,24 +1,26 @@
 """`check` a baseline, and make a new one from a study."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.datasets.sides import Sides
-from bench.errors import BenchError
+from bench.errors import BenchError, listed
 from bench.gate.baseline import Baseline, Pinned, Repeats
-from bench.gate.judge import Finding, Verdict, judge, judge_data, judge_rows
+from bench.gate.judge import judge, judge_data, judge_rows
 from bench.gate.measure import data_of, fresh_store, look, measure
+from bench.gate.verdict import Finding, Verdict
 from bench.measures import score
 from bench.progress import SILENT, Progress
-from bench.study.baselines import ScoredRecord
+from bench.specs import TextCandidate
+from bench.study.baselines import ScoredRecord, baselines
 from bench.study.cascades import CascadeRecord
-from bench.study.confirm import front as front_of
 from bench.study.journal import Journal
+from bench.study.named import choose
+from bench.study.named import front as front_of
 from bench.study.reopen import searched
-from bench.study.roles import CHOICES
+from bench.study.roles import CHOICES, RECOMMENDED
 from bench.study.settings import SearchRequest
-from bench.study.study import choose
 
 MOST_CANDIDATES = 5
 
@@ -63,7 +65,8 @@ def measured(
 ) -> Baseline:
     """A new baseline of what is pinned, with all rows that there are; `store` and `trust_remote_code` as in `check`.
 
-    `recorded` are the models' identities, by name, and `placed` the sides of the rows, where what is pinned comes from.
+    Of the `store` the predictions of references are read, too. `recorded` are the models' identities, by name, and
+    `placed` the sides of the rows, where what is pinned comes from.
 
     Raises:
         BenchError: data or models cannot be had, or not be run.
@@ -75,7 +78,7 @@ def measured(
         # what `auto` chose here is what a check elsewhere must run; the device stays open
         chosen = {"backend": material.settings.backend} if material.needs else {}
         extraction = pinned.extraction.model_copy(update=chosen)
-        return measure(pinned.model_copy(update={"extraction": extraction}), material, progress)
+        return measure(pinned.model_copy(update={"extraction": extraction}), material, progress, kept=store)
 
 
 def from_study(
@@ -93,7 +96,8 @@ def from_study(
         home: Folder of studies.
         study: Its name.
         trials: Numbers of trials, names of baselines, or of `bench.study.roles.CHOICES`; the front by default, of a
-            front of more than five what has such a name: for a cascade that is recommended, its stages.
+            front of more than five what has such a name; and the recommended, of a cascade its stages. Predictions
+            from outside are references, by default all that are out of fold.
         max_train: A subset of the study's training rows.
         max_test: A subset of its test rows, whose fingerprint alone is checked.
         measure: By what candidates are compared; None is the first of the data set's task.
@@ -101,30 +105,34 @@ def from_study(
     Raises:
         BenchError: there is no such study, trial or measure.
     """
-    if measure is not None:
-        asked = score(measure)
-        if asked.counted is None or asked.sign < 0:
-            raise BenchError(
-                f"A check compares predicted classes, of which more is better by its measure: {asked.title} is none."
-            )
-        measure = asked.name
+    measure = None if measure is None else score(measure).name
     journal, request = searched(home, study)
     front_alone = not trials
     if not trials:
         front = front_of(journal, request.space.objectives)
-        trials = (
-            [str(record.id) for record in front] if len(front) <= MOST_CANDIDATES else _named(study, journal, request)
-        )
+        few = len(front) <= MOST_CANDIDATES
+        own = [str(record.id) for record in front] if few else _named(study, journal, request, CHOICES)
+        # stages of what is to be shipped may stand on no front
+        trials = [*dict.fromkeys([*own, *_named(study, journal, request, (RECOMMENDED,))])]
+    beside = baselines(journal)
+    outside = [] if beside is None else [each for each in beside.records if _is_outside(each) and each.values]
+    lines = {each.name: each.candidate for each in outside} if front_alone and request.protocol.name == "cv" else {}
     records: dict[int | str, ScoredRecord] = {}
     for which in trials:
         record = choose(study, journal, request, which)
         if isinstance(record, CascadeRecord):
             raise BenchError(f"'{which}' is a cascade, and a baseline pins trials: name those of its stages.")
-        if getattr(record.candidate, "outside", None) is not None:
-            if front_alone:
-                continue
-            raise BenchError(f"'{which}' has predictions from outside, which a check cannot make again: leave it out.")
-        records[record.id] = record
+        if not _is_outside(record):
+            records[record.id] = record
+        elif record.values:
+            lines[str(record.id)] = record.candidate
+        else:
+            raise BenchError(
+                f"'{which}' has predictions from outside of the test rows alone, and a check scores training rows out "
+                "of fold: leave it out, or search again with a file that has both."
+            )
+    if not records:
+        raise BenchError(f"{listed(list(lines))} has predictions from outside: name what is to stay above it as well.")
     smaller = {key: value for key, value in (("max_train", max_train), ("max_test", max_test)) if value is not None}
     return Pinned(
         origin=f"study {study}, trials {', '.join(map(str, records))}",
@@ -138,11 +146,17 @@ def from_study(
         ),
         candidates=tuple(record.candidate for record in records.values()),
         measure=measure,
+        references=tuple(each for each in lines.values() if isinstance(each, TextCandidate)),
+        inputs=request.space.inputs,
     )
 
 
-def _named(study: str, journal: Journal, request: SearchRequest) -> list[str]:
-    """The trials and baselines that play a role on the front."""
-    found = [choose(study, journal, request, which) for which in CHOICES]
+def _is_outside(record: ScoredRecord) -> bool:
+    return isinstance(record.candidate, TextCandidate) and record.candidate.outside is not None
+
+
+def _named(study: str, journal: Journal, request: SearchRequest, roles: Iterable[str]) -> list[str]:
+    """The trials and baselines that play a role on the front; of a cascade that does, its stages."""
+    found = [choose(study, journal, request, which) for which in roles]
     trials = [each.trials if isinstance(each, CascadeRecord) else (each.id,) for each in found]
     return [str(number) for number in dict.fromkeys(number for each in trials for number in each)]

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from bench.errors import BenchError, counted
 from bench.files import atomic
 from bench.gate.baseline import Baseline, describe
-from bench.gate.judge import Finding, Verdict
 from bench.gate.rule import LEVEL, MARGIN
+from bench.gate.verdict import Finding, Verdict
 from bench.metrics import capital, change_point, ranks
 from bench.specs import Spec, fingerprint
 
@@ -59,7 +59,7 @@ def noted(path: Path, baseline: Baseline, verdict: Verdict, software: dict[str, 
         lines = (json.dumps(each.model_dump(mode="json"), ensure_ascii=False, allow_nan=False) for each in past)
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     checks = [each for each in past if each.baseline == check.baseline]
-    return verdict.beside(tuple(_findings(baseline, checks, verdict.measure)))
+    return verdict.beside(tuple(_findings(baseline, checks)))
 
 
 def read(path: Path) -> list[PastCheck]:
@@ -85,11 +85,12 @@ def read(path: Path) -> list[PastCheck]:
     return found
 
 
-def _findings(baseline: Baseline, checks: Sequence[PastCheck], measure: str) -> Iterator[Finding]:
-    fallen = 0
+def _findings(baseline: Baseline, checks: Sequence[PastCheck]) -> Iterator[Finding]:
+    measure, fallen = baseline.measure, 0
     for candidate in baseline.pinned.candidates:
         series = different(checks, candidate.fingerprint())
-        values = [0.0, *(value for _, value in series)]
+        # a fall is what is worse
+        values = [0.0, *(measure.sign * value for _, value in series)]
         # a candidate a gambler: with as many, one of them is as rarely lucky as a single one
         if capital(ranks(values, seed=len(baseline.scores))).max() < len(baseline.scores) / LEVEL:
             continue
@@ -99,7 +100,8 @@ def _findings(baseline: Baseline, checks: Sequence[PastCheck], measure: str) -> 
             continue
         fallen += 1
         detail = (
-            f"{measure} is {before - after:.4f} lower since the check of {series[place - 1][0]}, in the mean of "
+            f"{measure.title} is {before - after:.4f} {'lower' if measure.sign > 0 else 'higher'} since the check of "
+            f"{series[place - 1][0]}, in the mean of "
             f"{len(values) - place} results after {place}: within chance in each, and not in their order"
         )
         yield Finding("history", describe(candidate), "failed", detail)

@@ -1,23 +1,17 @@
 """A baseline against what is measured now: what must be equal, what may differ by rounding, and what by chance."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from bench.datasets.dataset import Dataset
 from bench.errors import listed
-from bench.gate.baseline import Baseline, CandidateScores, Data, ModelFacts, describe
-from bench.gate.rows import on_stayed, relabelled, score_by, stayed
-from bench.gate.rule import LEVEL, MARGIN, Change, RepeatedF1, changes
-from bench.notebook import Shown
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Status = Literal["passed", "failed", "warning", "note", "skipped"]
+from bench.gate.baseline import Baseline, Data, ModelFacts
+from bench.gate.quality import lines, quality
+from bench.gate.rows import PinnedRows, relabelled, renamed
+from bench.gate.verdict import Finding, Verdict
 
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
 """Root mean square of relative differences that rounding may cause. MiniLM moved by less than 1e-5 in float32 and 1e-2
@@ -28,75 +22,6 @@ SLOWER = 1.5
 third, another instruction set by more."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one comparison. `subject` is a model, a candidate, or the thing that was compared."""
-
-    group: Literal["data", "model", "quality", "latency", "software", "history"]
-    subject: str
-    status: Status
-    detail: str
-    change: Change | None = None
-    beside: Mapping[str, tuple[float | None, float]] = field(default_factory=dict)
-    """Means of measures that are only shown, by title: of the baseline (None of earlier versions'), and now."""
-
-
-@dataclass(frozen=True, repr=False)
-class Verdict(Shown):
-    """All findings of a check, what its scores are called, and the data set for people."""
-
-    findings: tuple[Finding, ...]
-    measure: str = "score"
-    data: str = ""
-
-    @property
-    def shown_words(self) -> str:
-        """The outcome."""
-        return f"{self.summary}."
-
-    def to_frame(self) -> "pd.DataFrame":
-        """A row a finding."""
-        import pandas as pd
-
-        rows = [
-            {"status": each.status, "group": each.group, "subject": each.subject, "detail": each.detail}
-            for each in self.findings
-        ]
-        return pd.DataFrame(rows)
-
-    def beside(self, findings: tuple[Finding, ...]) -> "Verdict":
-        """The same with more findings."""
-        return replace(self, findings=(*self.findings, *findings))
-
-    @property
-    def failed(self) -> tuple[Finding, ...]:
-        """Those that fail the check."""
-        return tuple(finding for finding in self.findings if finding.status == "failed")
-
-    @property
-    def summary(self) -> str:
-        """The outcome in a sentence."""
-        warned = sum(finding.status == "warning" for finding in self.findings)
-        beside = f", {warned} with a warning" if warned else ""
-        if self.failed:
-            return f"FAILED: {len(self.failed)} of {len(self.findings)} comparisons{beside}"
-        return f"passed: {len(self.findings)} comparisons{beside}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The verdict as JSON values; what is unknown (a spread over one seed) is null."""
-        return {
-            "passed": not self.failed,
-            "rule": {"level": LEVEL, "margin": MARGIN},
-            "findings": [_known(asdict(finding)) for finding in self.findings],
-        }
-
-
-def _known(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _known(each) for key, each in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def judge(
     baseline: Baseline, now: Baseline, fail_on_latency: float | None = None, moved: Sequence[Finding] = ()
 ) -> Verdict:
@@ -105,9 +30,8 @@ def judge(
     `moved` is what is said of rows that came and went.
     """
     findings = [*judge_data(baseline.data, now.data), *moved]
-    if baseline.rows is not None and now.rows is not None and (names := relabelled(baseline.rows, now.rows)):
-        detail = f"{len(names)}: {listed(names)}"
-        findings.append(Finding("data", "rows with another label", "failed", detail))
+    if baseline.rows is not None and now.rows is not None:
+        findings += _judge_labels(baseline.rows, now.rows)
     rows_went = baseline.data.train != now.data.train
     for name in baseline.models.keys() & now.models.keys():
         identity = now.models[name].identity
@@ -115,12 +39,27 @@ def judge(
         of_model = _model(name, baseline.models[name], now.models[name], tolerance, fail_on_latency)
         findings += map(_of_other_rows, of_model) if rows_went else of_model
     findings.sort(key=lambda finding: ("data", "model", "latency").index(finding.group))
-    same = [(each.data.train, each.pinned.protocol, each.measure) for each in (baseline, now)]
-    same_rows = same[0] == same[1]
-    findings += _quality(baseline, now, same_rows=same_rows)
+    measure, found = quality(baseline, now)
+    findings += [*found, *lines(baseline, now)]
     software = _changed(baseline.software, now.software)
     findings.append(Finding("software", "versions", "note" if software else "passed", software or "equal"))
-    return Verdict(tuple(findings), now.measure.title, now.pinned.dataset.title)
+    return Verdict(tuple(findings), measure.title, now.pinned.dataset.title)
+
+
+def _judge_labels(then: PinnedRows, now: PinnedRows) -> Iterator[Finding]:
+    """Classes that are called otherwise, came or went, and rows that are of another class than they were."""
+    called = renamed(then, now)
+    new = [name for name in now.labels if name not in then.labels and name not in called.values()]
+    gone = [name for name in then.labels if name not in now.labels and name not in called]
+    if called:
+        detail = ", ".join(f"{old!r} is now {name!r}" for old, name in called.items())
+        yield Finding("data", "renamed classes", "failed", f"{detail} (the same class to all scores)")
+    if new:
+        yield Finding("data", "new classes", "failed", f"{listed(new)}, which the baseline's candidates could not say")
+    if gone:
+        yield Finding("data", "classes that went", "failed", listed(gone))
+    if names := relabelled(then, now):
+        yield Finding("data", "rows with another label", "failed", f"{len(names)}: {listed(names)}")
 
 
 def _of_other_rows(finding: Finding) -> Finding:
@@ -209,61 +148,6 @@ def _latency(name: str, then: float, now: float, fail_on: float | None) -> Findi
     if growth > SLOWER:
         return Finding("latency", name, "warning", f"{detail}, more than {SLOWER:g} ×")
     return Finding("latency", name, "passed", detail)
-
-
-def _quality(baseline: Baseline, now: Baseline, *, same_rows: bool) -> list[Finding]:
-    then = baseline.by_candidate
-    pairs = {each: (then[each], after) for each, after in now.by_candidate.items() if each in then}
-    trained = [(_scores(before), _scores(after)) for before, after in pairs.values() if after.f1]
-    rows, where = now.data.train.rows, ""
-    if not same_rows:
-        old, new, protocol = baseline.rows, now.rows, now.pinned.protocol
-        rows = 0 if old is None or new is None else len(stayed(old, new)[0])
-        if (
-            old is None
-            or new is None
-            or baseline.pinned.protocol != protocol
-            or baseline.measure != now.measure
-            or 2 * rows < baseline.data.train.rows
-        ):
-            words = "not compared: the rows, the folds or the measure are others than the baseline's"
-            return [Finding("quality", describe(each), "skipped", words) for each in pairs]
-        score = score_by(now.measure, protocol.classes)
-        both = [(before, after) for before, after in pairs.values() if after.f1]
-        trained = [on_stayed(old, new, before.predicted, after.predicted, score) for before, after in both]
-        where = f" on the {rows} of {baseline.data.train.rows} rows that stayed"
-    found = iter(changes(trained, rows))
-    findings = []
-    for candidate, (before, after) in pairs.items():
-        if not after.f1:
-            findings.append(Finding("quality", describe(candidate), "failed", "its training diverges"))
-            continue
-        change = next(found)
-        # what cannot be compared has not been shown to hold
-        status: Status = "passed" if math.isfinite(change.difference) and not change.fell else "failed"
-        words = in_words(change, now.measure.title + where)
-        beside = {each.title: (before.means.get(each.name), after.means[each.name]) for each in now.pinned.beside}
-        for title, (then_mean, mean) in beside.items():
-            words += f"; {title} {'–' if then_mean is None else f'{then_mean:.4f}'} → {mean:.4f}"
-        findings.append(Finding("quality", describe(candidate), status, words, change, beside))
-    return findings
-
-
-def _scores(scores: CandidateScores) -> RepeatedF1:
-    return RepeatedF1(scores.f1, scores.folds)
-
-
-def in_words(change: Change, measure: str) -> str:
-    """What became of a candidate's scores by the measure of that title."""
-    where = f"{change.before.mean:.4f} → {change.after.mean:.4f} ({change.difference:+.4f}, {change.after.n} seeds)"
-    if not math.isfinite(change.difference):
-        return f"{measure} {where}: cannot be compared"
-    if change.fell:
-        return f"{measure} fell {where}: more than chance explains (p = {change.p:.2g}, corrected)"
-    if change.difference >= 0:
-        return f"{measure} {where}"
-    reason = f"less than {MARGIN:g}" if change.difference > -MARGIN else "within chance"
-    return f"{measure} {where}: {reason} (p = {change.p:.2g}; a fall of {change.detectable:.3f} would be found)"
 
 
 def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -1,13 +1,12 @@
 """What a baseline's candidates are and score now, computed anew: nothing is read from a store that was there before."""
 
+import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from bench.datasets.dataset import Dataset, Split
 from bench.datasets.sides import Sides
@@ -18,7 +17,7 @@ from bench.evaluation.features import Features
 from bench.evaluation.inputs import stored
 from bench.evaluation.protocol import folds
 from bench.evaluation.rows import sides
-from bench.evaluation.scoring import Scorer
+from bench.evaluation.scoring import Scored, Scorer
 from bench.extraction import check_disk, extract, survey
 from bench.files import sweep, temporary_folder
 from bench.gate.baseline import (
@@ -37,11 +36,12 @@ from bench.gate.rows import PinnedRows, score_by, written
 from bench.heads import DivergedError
 from bench.identity import PINNED, KeyGroup, only
 from bench.material import Material, gather
+from bench.measures import Predictions
 from bench.models.package import CONVERTED
 from bench.progress import SILENT, Progress
 from bench.proof import open_model
-from bench.specs import AnyCandidate
-from bench.store import Shelf, Store, slot, text_key
+from bench.specs import AnyCandidate, TextCandidate
+from bench.store import Shelf, Store, slot
 from bench.store.leftovers import CHECKS
 from bench.tasks import TASKS
 from bench.wanted import Wanted
@@ -86,7 +86,15 @@ def look(
     models = sorted(slots_by_model(pinned))
     # whatever a study has adopted, a gate that took rows for equal could not say what changed
     extraction = pinned.extraction.trusting(trust_remote_code).model_copy(update={"no_adopt": True})
-    wanted = Wanted(pinned.dataset, models, extraction, recorded=recorded, placed=placed)
+    wanted = Wanted(
+        pinned.dataset,
+        models,
+        extraction,
+        recorded=recorded,
+        placed=placed,
+        forms=pinned.inputs,
+        extracted=pinned.poolings,
+    )
     material = gather(wanted, pinned.protocol.folds, store, progress)
     if (rows := len(material.dataset.train)) > MOST_ROWS:
         raise BenchError(
@@ -107,27 +115,32 @@ def data_of(dataset: Dataset) -> Data:
     return Data(train=rows(dataset.train), test=test, labels=len(dataset.labels))
 
 
-def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> Baseline:
+def measure(pinned: Pinned, material: Material, progress: Progress = SILENT, *, kept: Path | None = None) -> Baseline:
     """Extract the training texts, take a sketch of the values, time the models, and score the candidates.
 
+    References are scored where the store that has `kept` their predictions is given.
+
     Raises:
-        BenchError: a model cannot be opened or run.
+        BenchError: a model cannot be opened or run, or predictions of a reference are not there.
     """
     dataset = material.dataset
     models, shelves = {}, {}
     for name, slots in slots_by_model(pinned).items():
         models[name], shelves[name] = _model(material, name, slots, progress)
-    train, test = sides(dataset)
-    features = Features(train.keys, test.keys, {shelf.fingerprint: shelf for shelf in shelves.values()}.__getitem__)
+    train, test = sides(dataset, material.read)
+    features = Features(
+        train.by_view, test.by_view, {shelf.fingerprint: shelf for shelf in shelves.values()}.__getitem__
+    )
     texts = Texts(dataset.train.texts, dataset.test.texts)
     evaluator = Evaluator(train, test, features, EvaluationCache(None), texts)
-    locate = stored({name: shelf.fingerprint for name, shelf in shelves.items()})
+    locate = stored({name: shelf.fingerprint for name, shelf in shelves.items()}, material.views)
     scorer = Scorer(dataset, pinned.protocol.protocol, evaluator, locate)
     with progress.task("train", len(pinned.candidates), "candidates") as task:
         scores = []
         for candidate in pinned.candidates:
             scores.append(_scores(scorer, candidate, pinned))
             task.advance()
+    references = () if kept is None else tuple(_reference(scorer, each, pinned, kept) for each in pinned.references)
     return Baseline(
         pinned=pinned,
         software=software(),
@@ -135,6 +148,7 @@ def measure(pinned: Pinned, material: Material, progress: Progress = SILENT) -> 
         models=dict(models),
         scores=tuple(scores),
         rows=PinnedRows.of(dataset, pinned.protocol.protocol),
+        references=references,
     )
 
 
@@ -153,7 +167,7 @@ def _model(material: Material, name: str, slots: set[str], progress: Progress) -
         latency = relative_latency(opened, texts, layers)
     finally:
         opened.close()
-    keys = [text_key(text) for text in texts]
+    keys = need.keys(texts)
     need.shelf.refresh()
     tokens, truncated = need.shelf.counts(keys)
     places = _spread(len(texts)), _spread(model.width)
@@ -185,24 +199,44 @@ def _sketch(
 
 def _scores(scorer: Scorer, candidate: AnyCandidate, pinned: Pinned) -> CandidateScores:
     try:
-        repetitions = scorer.scored(candidate, "search").repetitions
+        return _scored(scorer, scorer.scored(candidate, "search"), describe(candidate), pinned)
     except DivergedError:
         return CandidateScores(name=describe(candidate), f1=(), folds=())
-    dataset, protocol = scorer.dataset, scorer.protocol
+
+
+def _reference(scorer: Scorer, candidate: TextCandidate, pinned: Pinned, store: Path) -> CandidateScores:
+    """The scores of predictions from outside, which the store keeps by what was asked in the study."""
+    asks, cache = scorer.asks(candidate, "search"), EvaluationCache(store)
+    answers = [(ask, outcome) for ask in asks if (outcome := cache.get(ask)) is not None]
+    if len(answers) < len(asks):
+        raise BenchError(
+            f"The predictions of '{candidate.classifier}' that the study kept are not of these training rows: leave it "
+            "out, take all rows, or search again with them."
+        )
+    return _scored(scorer, scorer.marked(answers), candidate.classifier, pinned)
+
+
+def _scored(scorer: Scorer, found: Scored, name: str, pinned: Pinned) -> CandidateScores:
+    repetitions, dataset, protocol = found.repetitions, scorer.dataset, scorer.protocol
     task, train = TASKS[dataset.task], dataset.train
     score = score_by(pinned.score, pinned.protocol.classes)
 
-    def value(rows: np.ndarray, predicted: np.ndarray) -> float:
-        return round(score(train.labels[rows], predicted, dataset.labels), DIGITS)
+    def value(said: Predictions) -> float:
+        return round(score(said), DIGITS)
 
+    if math.isnan(score(repetitions[0].predictions)):
+        raise BenchError(
+            f"{name} says classes without probabilities, so that it has no {pinned.score.title}: leave it out, or "
+            "compare by another `measure`."
+        )
     by_fold = tuple(
         tuple(
-            value(part.predict, repetition.predicted[part.predict])
+            value(repetition.predictions.at(part.predict))
             for part in folds(task.fold_strata(train.labels), train.groups, protocol, repetition.seed)
         )
         for repetition in repetitions
     )
-    whole = tuple(value(repetition.rows, repetition.predicted) for repetition in repetitions)
+    whole = tuple(value(repetition.predictions) for repetition in repetitions)
     beside = {
         each.name: tuple(round(repetition.predictions.value(each), DIGITS) for repetition in repetitions)
         for each in pinned.beside
@@ -210,7 +244,7 @@ def _scores(scorer: Scorer, candidate: AnyCandidate, pinned: Pinned) -> Candidat
     # rows come and go in files of classes (see `PinnedRows.of`)
     told = dataset.sides is not None and task.by_class
     by_row = tuple(written(each.predicted) for each in repetitions) if told else ()
-    return CandidateScores(name=describe(candidate), f1=whole, folds=by_fold, predicted=by_row, beside=beside)
+    return CandidateScores(name=name, f1=whole, folds=by_fold, predicted=by_row, beside=beside)
 
 
 def software() -> dict[str, str]:

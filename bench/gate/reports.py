@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 
 from bench.errors import BenchError
 from bench.files import atomic
-from bench.gate.judge import Verdict
+from bench.gate.verdict import Verdict
 
 TITLE = "bench check"
 _MEANING = re.compile(r"[^\w\s.,:;=+()/–→×-]")

@@ -79,28 +79,43 @@ def stayed(then: PinnedRows, now: PinnedRows) -> tuple[np.ndarray, np.ndarray]:
     return found[:, 0], found[:, 1]
 
 
-def relabelled(then: PinnedRows, now: PinnedRows) -> list[str]:
-    """What the rows are called that stayed, but have another label."""
+def labels_of(then: PinnedRows, now: PinnedRows) -> tuple[list[str], list[str]]:
+    """The labels that the rows which stayed had, and those that they have."""
     old, new = stayed(then, now)
     before, after = read_back(then.truth)[old].tolist(), read_back(now.truth)[new].tolist()
+    return [then.labels[each] for each in before], [now.labels[each] for each in after]
+
+
+def renamed(then: PinnedRows, now: PinnedRows) -> dict[str, str]:
+    """Classes that have another name, by the old: all rows of one that stayed have the other, which none had before."""
+    moves = set(zip(*labels_of(then, now), strict=True))
+    return {
+        old: new
+        for old, new in sorted(moves)
+        if old not in now.labels
+        and new not in then.labels
+        and sum(old == before or new == after for before, after in moves) == 1
+    }
+
+
+def relabelled(then: PinnedRows, now: PinnedRows) -> list[str]:
+    """What the rows are called that stayed, but are of another class; of one that has another name they are not."""
     called = {key: then.sides.name("train", place) for place, key in enumerate(then.sides.keys("train"))}
-    keys = parted(then.keys)
+    keys, same = parted(then.keys), renamed(then, now)
     return [
         called[keys[place]]
-        for place, one, other in zip(old.tolist(), before, after, strict=True)
-        if then.labels[one] != now.labels[other]
+        for place, one, other in zip(stayed(then, now)[0].tolist(), *labels_of(then, now), strict=True)
+        if same.get(one, one) != other
     ]
 
 
-Score = Callable[[np.ndarray, np.ndarray, tuple[str, ...]], float]
-"""From classes, predicted classes and the names of classes to a score."""
+Score = Callable[[Predictions], float]
 
 
 def score_by(measure: Measure, classes: Literal["all", "held"]) -> Score:
     """Scores by a measure; macro-F1 over all classes that are named, or over those that rows or predictions hold."""
 
-    def score(truth: np.ndarray, predicted: np.ndarray, names: tuple[str, ...]) -> float:
-        said = Predictions(truth, predicted, names)
+    def score(said: Predictions) -> float:
         return float(np.mean(said.scores.f1)) if classes == "all" and measure == F1 else measure.compute(said)
 
     return score
@@ -111,17 +126,20 @@ def on_stayed(
 ) -> tuple[RepeatedF1, RepeatedF1]:
     """What was predicted by seed `before` and `after`, scored on the rows that stayed, with their labels of now.
 
-    They are cut into the folds of now, the same rows on either side.
+    They are cut into the folds of now, the same rows on either side. A class that was `renamed` is the same.
     """
     old, new = stayed(then, now)
-    names = (*now.labels, *(name for name in then.labels if name not in now.labels))
-    to_now = np.array([names.index(name) for name in then.labels])
+    called = renamed(then, now)
+    before_names = [called.get(name, name) for name in then.labels]
+    names = (*now.labels, *(name for name in before_names if name not in now.labels))
+    to_now = np.array([names.index(name) for name in before_names])
     truth = read_back(now.truth)[new]
     sides: tuple[list[float], list[float]] = ([], [])
     parts: tuple[list[list[float]], list[list[float]]] = ([], [])
     for seed, (one, other) in enumerate(zip(before, after, strict=True)):
         fold = read_back(now.folds[seed])[new]
         for side, said in enumerate((to_now[read_back(one)[old]], read_back(other)[new])):
-            sides[side].append(score(truth, said, names))
-            parts[side].append([score(truth[fold == k], said[fold == k], names) for k in np.unique(fold)])
+            whole = Predictions(truth, said, names)
+            sides[side].append(score(whole))
+            parts[side].append([score(whole.at(np.flatnonzero(fold == k))) for k in np.unique(fold)])
     return RepeatedF1(sides[0], parts[0]), RepeatedF1(sides[1], parts[1])

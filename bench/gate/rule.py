@@ -5,7 +5,7 @@ Where something did (a library, a processor, a model), scores move even if the p
 from other roundings, and rows near the boundary flip, some under one seed, some under all of them.
 
 With D[s, k] the change of macro-F1 under seed s in fold k (both sides predict the same rows, each over the classes that
-these or its predictions hold), a candidate fails when
+these or its predictions hold), or of another measure, where less is better with its sign turned, a candidate fails when
 
 1. the mean over seeds of its macro-F1 (all rows) fell by `MARGIN` or more, so that the fall matters, and
 2. mean(D) / √(meanₛ varₖ(D[s, k]) / K) lies in the lower `LEVEL` tail of Student's t with S · (K − 1) degrees of
@@ -45,7 +45,7 @@ MARGIN = 0.01
 
 @dataclass(frozen=True)
 class RepeatedF1:
-    """Macro-F1 of one candidate: `f1` [seeds] over all rows, `folds` [seeds, folds] over those of each fold."""
+    """Macro-F1, or another measure, of one candidate: `f1` [seeds] over all rows, `folds` [seeds, folds] by fold."""
 
     f1: Sequence[float]
     folds: Sequence[Sequence[float]]
@@ -56,13 +56,13 @@ class Change:
     """A candidate then and now.
 
     Attributes:
-        before: Macro-F1 over the seeds of the baseline.
+        before: Macro-F1, or another measure, over the seeds of the baseline.
         after: The same, measured now.
         difference: Mean change, paired by seed.
-        p: One-sided, for a fall, Holm-corrected over the candidates.
-        detectable: A fall that this check would find with 80 % probability or more: one that flips as large a share of
-            the rows, beside the noise seen. An approximation, good where classes are about equally frequent.
-        fell: Whether the fall is both relevant and beyond chance.
+        p: One-sided, for a change to the worse, Holm-corrected over the candidates.
+        detectable: Such a change that this check would find with 80 % probability or more: one that flips as large a
+            share of the rows, beside the noise seen. An approximation, good where classes are about equally frequent.
+        fell: Whether it is worse by what is both relevant and beyond chance.
     """
 
     before: Summary
@@ -73,13 +73,16 @@ class Change:
     fell: bool
 
 
-def changes(pairs: Sequence[tuple[RepeatedF1, RepeatedF1]], rows: int) -> list[Change]:
-    """Judge candidates of one check on `rows` rows, each given as it was and as it is, with equal seeds and folds."""
+def changes(pairs: Sequence[tuple[RepeatedF1, RepeatedF1]], rows: int, sign: int = 1) -> list[Change]:
+    """Judge candidates of one check on `rows` rows, each given as it was and as it is, with equal seeds and folds.
+
+    `sign` is −1 of a measure of which less is better.
+    """
     from scipy.stats import t as student
 
     if not pairs:
         return []
-    moved = [np.asarray(after.folds) - np.asarray(before.folds) for before, after in pairs]
+    moved = [sign * (np.asarray(after.folds) - np.asarray(before.folds)) for before, after in pairs]
     statistics = np.array([statistic(each[None])[0] for each in moved])
     freedom = [each.shape[0] * (each.shape[1] - 1) for each in moved]
     corrected = holm([float(student.cdf(value, df)) for value, df in zip(statistics, freedom, strict=True)])
@@ -92,7 +95,7 @@ def changes(pairs: Sequence[tuple[RepeatedF1, RepeatedF1]], rows: int) -> list[C
         detectable = max(MARGIN, (own + (own**2 + 4 * (quantiles * error) ** 2) ** 0.5) / 2)
         difference = now.mean - then.mean
         # scores are kept to six digits, and a fall of just the margin is one
-        fell = bool(p <= LEVEL and difference <= -MARGIN + 1e-9)
+        fell = bool(p <= LEVEL and sign * difference <= -MARGIN + 1e-9)
         found.append(Change(then, now, difference, p, detectable, fell))
     return found
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from bench.gate.baseline import Baseline, describe, read, write
 from bench.gate.check import from_study, measured
-from bench.gate.judge import Verdict, judge
+from bench.gate.judge import judge
+from bench.gate.verdict import Verdict
 from bench.progress import SILENT, Progress
 from bench.study import placing
+from bench.study.named import left_out
 from bench.study.reopen import searched
 from bench.study.settings import differences
 
@@ -29,9 +31,13 @@ class Update:
         after = {each.fingerprint(): each for each in self.new.pinned.candidates}
         lines = []
         if self.old is not None:
-            lines += differences(*(each.pinned.model_dump(exclude={"candidates"}) for each in (self.old, self.new)))
+            others = {"candidates", "references"}
+            lines += differences(*(each.pinned.model_dump(exclude=others) for each in (self.old, self.new)))
         lines += [f"no longer: {describe(before[key])}" for key in before if key not in after]
-        return lines + [f"new: {describe(after[key])}" for key in after if key not in before]
+        lines += [f"new: {describe(after[key])}" for key in after if key not in before]
+        old, new = (() if each is None else each.pinned.references for each in (self.old, self.new))
+        lines += [f"no longer, as its predictions are not of these rows: {each}" for each in old if each not in new]
+        return lines + [f"new, to stay above: {each}" for each in new if each not in old]
 
     def write(self) -> None:
         """Put the new baseline into the file, atomically.
@@ -63,10 +69,14 @@ def update(
     old = read(file) if study is None or file.exists() else None
     if study is None:
         assert old is not None
-        pinned, recorded = old.pinned, {name: facts.identity for name, facts in old.models.items()}
+        # predictions from outside are of the rows that there were
+        pinned = old.pinned.model_copy(update={"references": ()})
+        recorded = {name: facts.identity for name, facts in old.models.items()}
         sides = None if old.rows is None else old.rows.sides
     else:
-        journal = searched(home, study)[0]
+        journal, request = searched(home, study)
+        if (words := left_out(study, journal, request)) is not None:
+            progress.warn(words)
         pinned, recorded = from_study(home, study, trials, *subset, measure=measure), journal.settings["models"]
         sides = placing.placed(journal.note(placing.NOTE))
     new = measured(
@@ -77,4 +87,7 @@ def update(
         placed=sides,
         trust_remote_code=trust_remote_code,
     )
+    if study is None and old is not None and old.data.train == new.data.train:
+        kept = new.pinned.model_copy(update={"references": old.pinned.references})
+        new = new.model_copy(update={"pinned": kept, "references": old.references})
     return Update(file, old, new, None if old is None else judge(old, new))

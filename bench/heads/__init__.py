@@ -3,7 +3,7 @@
 Importing this package enters the kinds of heads below in `HEAD_KINDS`.
 """
 
-from bench.heads import logistic, mlp, ridge
+from bench.heads import centroid, knn, logistic, mlp, ridge
 from bench.heads.kinds import HEAD_KINDS, Job
 from bench.heads.pipeline import DivergedError, FittedHead, Prediction
 from bench.heads.subsets import predict_subsets
@@ -15,8 +15,10 @@ __all__ = [
     "FittedHead",
     "Job",
     "Prediction",
+    "centroid",
     "fit",
     "fit_predict",
+    "knn",
     "logistic",
     "mlp",
     "predict_subsets",

@@ -25,7 +25,7 @@ class Minibatch(NamedTuple):
 
     Attributes:
         inputs: Per source (or one, where sources need no projection and are joined) [heads, rows, d].
-        labels: [heads, rows, 1].
+        labels: [heads, rows, 1]; of several a row 0 or 1 of each, [heads, rows, labels].
         weights: [heads, rows, 1]; a row's weight / a head's number of rows, and 0 for padding.
     """
 
@@ -42,7 +42,7 @@ class Batches:
 
     Args:
         features: One matrix [n, d_i] per source.
-        labels: int64 [n].
+        labels: int64 [n]; of several a row, [n, labels].
         rows: Training rows per head.
         scalings: Per head, per source.
         join: The operator, where it fuses the standardised sources as they are (concatenation).
@@ -103,7 +103,9 @@ class Batches:
         else:
             flat = (positions + self.offsets).flatten()
             inputs = [kept.flatten(0, 1).index_select(0, flat).unflatten(0, positions.shape) for kept in self.kept]
-        return Minibatch(inputs, self.labels.gather(1, positions).unsqueeze(-1), weights.to(positions.device))
+        labels = self.labels[torch.arange(len(picks), device=positions.device)[:, None], positions]
+        labels = labels if self.labels.ndim > 2 else labels.unsqueeze(-1)
+        return Minibatch(inputs, labels, weights.to(positions.device))
 
     def _standardised(self, rows: Tensor) -> list[Tensor]:
         """The inputs of given rows [heads, rows] of the features."""

@@ -9,7 +9,7 @@ from torch import Tensor
 # Finding more principal axes than this costs more than they save.
 LARGEST_BASIS = 4096
 # Up to so many values float64 costs little: calls take the time, not arithmetic.
-LARGEST_DOUBLE = 1 << 20
+LARGEST_DOUBLE = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Design:
             memory_bytes: Kept are matrices that take no more than this while they are made.
         """
         count, width = len(rows), read(rows[:1]).shape[1]
-        dtype = torch.float64 if count * min(count, width) <= LARGEST_DOUBLE else torch.float32
+        dtype = arithmetic(count, width)
         chunks = rows.split(max(1, memory_bytes // (32 * width)))
         matrix = torch.cat([read(chunk) for chunk in chunks]) if 16 * count * width <= memory_bytes else None
         basis: Tensor | None = None
@@ -52,8 +52,8 @@ class Design:
             gram = torch.zeros(width, width, dtype=torch.float64, device=rows.device)
             for chunk in chunks:
                 gram += (part := read(chunk)).T @ part
-            squares, vectors = _spectrum(gram)
-            basis = vectors.to(dtype)
+            # the vectors of a matrix of columns are orthonormal in any arithmetic, those of rows only in float64
+            squares, basis = _spectrum(gram.to(dtype))
             matrix = None if matrix is None else matrix.to(dtype) @ basis
         else:
             squares = torch.full((width,), count, dtype=torch.float64, device=rows.device)
@@ -63,38 +63,6 @@ class Design:
             return original if basis is None else original @ basis
 
         return cls(count, compute if matrix is None else matrix.__getitem__, basis, (squares / count).to(dtype))
-
-    @classmethod
-    def of_gram(cls, gram: Tensor) -> "Design":
-        """The design of rows whose products with one another [rows, rows] are all that is known of them."""
-        squares, vectors = _spectrum(gram)
-        return cls(len(gram), (vectors * squares.sqrt()).__getitem__, None, squares / len(gram))
-
-    @classmethod
-    def of_columns(
-        cls, products: Tensor, read: Callable[[Tensor], Tensor], count: int, dtype: torch.dtype, memory_bytes: int
-    ) -> "Design":
-        """The design of rows whose columns' products with one another [d, d] are known.
-
-        Args:
-            products: Sums over all rows, float64.
-            read: The rows at given positions, [positions, d].
-            count: Number of rows.
-            dtype: Of the arithmetic.
-            memory_bytes: The rows are kept along their axes where they take no more.
-        """
-        squares, vectors = _spectrum(products)
-        basis = vectors.to(dtype)
-
-        every = torch.arange(count, device=products.device)
-
-        def compute(positions: Tensor | slice) -> Tensor:
-            return read(every[positions]).to(dtype) @ basis
-
-        kept: Tensor | None = None
-        if count * basis.shape[1] * dtype.itemsize <= memory_bytes:
-            kept = torch.cat([compute(chunk) for chunk in every.split(1 << 12)])
-        return cls(count, compute if kept is None else kept.__getitem__, basis, (squares / count).to(dtype))
 
     def kept_as(self, dtype: torch.dtype) -> "Design":
         """The same design in another arithmetic, its rows along the axes in memory."""
@@ -111,6 +79,11 @@ class Design:
         for start in range(0, self.count, size):
             positions = slice(start, start + size)
             yield positions, self.read(positions)
+
+
+def arithmetic(count: int, width: int) -> torch.dtype:
+    """In which so many rows of so many columns are factorised."""
+    return torch.float64 if count * min(count, width) <= LARGEST_DOUBLE else torch.float32
 
 
 def _spectrum(gram: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Generic, TypeVar
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from bench.heads.pipeline import Scaling, standardisation
 from bench.heads.projections import orthonormal_rows
+from bench.heads.regression import Read
 
 CHUNK = 1 << 12
 """Rows that are multiplied at a time."""
@@ -28,19 +30,21 @@ class Centred:
     """
 
     count: int
-    original: Callable[[Tensor], Tensor]
+    original: Read
     mean: Tensor
     roots: Tensor
 
     @classmethod
-    def of(cls, original: Callable[[Tensor], Tensor], weights: Tensor, dtype: torch.dtype) -> "Centred":
-        """From the rows x and their weights w, [n], which are 1 on average."""
-        shares = weights.double()[:, None] / len(weights)
+    def of(cls, original: Read, weights: Tensor, dtype: torch.dtype, mean: Tensor | None = None) -> "Centred":
+        """From the rows x and their weights w, [n], which are 1 on average; x̄ may be known."""
+        if mean is not None:
+            return cls(len(weights), original, mean.to(dtype), weights.to(dtype).sqrt()[:, None])
+        shares = (weights.double() / len(weights)).to(dtype)
         chunks = torch.arange(len(weights), device=weights.device).split(CHUNK)
-        mean = torch.stack([(original(each).double() * shares[each]).sum(0) for each in chunks]).sum(0)
+        mean = torch.stack([shares[each] @ original(each).to(dtype) for each in chunks]).sum(0)
         return cls(len(weights), original, mean.to(dtype), weights.to(dtype).sqrt()[:, None])
 
-    def __call__(self, positions: Tensor) -> Tensor:
+    def __call__(self, positions: Tensor | slice) -> Tensor:
         """The rows at given positions, [positions, d]."""
         return (self.original(positions).to(self.mean.dtype) - self.mean).mul_(self.roots[positions])
 
@@ -89,9 +93,11 @@ class Grams(Generic[Key]):
         self.weights, self.dtype = weights, dtype
         self._read, self._most, self._room = read, columns, memory_bytes
         self._kept: dict[Hashable, Tensor] = {}
+        self._lock = Lock()
         self._scalings: dict[Key, Scaling] = {}
+        self._means: dict[Key, Tensor] = {}
 
-    def standardised(self, source: Key) -> Callable[[Tensor], Tensor]:
+    def standardised(self, source: Key) -> Read:
         """What gives the source's standardised rows at given positions, float32 [positions, d]."""
         matrix = self._read(source)
         if source not in self._scalings:
@@ -110,12 +116,15 @@ class Grams(Generic[Key]):
     def rows(self, source: Key) -> Centred:
         """The source's rows as they are multiplied."""
         read, width = self.standardised(source), self.width(source)
-        if (original := len(self._scalings[source].mean)) == width:
-            return Centred.of(read, self.weights, self.dtype)
-        projection = orthonormal_rows(width, original, torch.Generator().manual_seed(0)).T.to(self.weights.device)
-        # a row keeps its square on average
-        projection *= (original / width) ** 0.5
-        return Centred.of(lambda positions: read(positions) @ projection, self.weights, self.dtype)
+        if (original := len(self._scalings[source].mean)) != width:
+            projection = orthonormal_rows(width, original, torch.Generator().manual_seed(0)).T.to(self.weights.device)
+            # a row keeps its square on average
+            projection *= (original / width) ** 0.5
+            whole = read
+            read = lambda at: whole(at) @ projection  # noqa: E731
+        found = Centred.of(read, self.weights, self.dtype, self._means.get(source))
+        self._means[source] = found.mean
+        return found
 
     def gram(self, sources: Sequence[Key]) -> Tensor:
         """The products of the rows of a concatenation with one another, [n, n]: the sum of its sources'."""
@@ -154,7 +163,8 @@ class Grams(Generic[Key]):
         if (found := self._kept.get(key)) is not None:
             return found
         found = compute()
-        if (needed := found.numel() * found.itemsize) <= self._room:
-            self._room -= needed
-            self._kept[key] = found
+        with self._lock:  # several threads may have computed it
+            if key not in self._kept and (needed := found.numel() * found.itemsize) <= self._room:
+                self._room -= needed
+                self._kept[key] = found
         return found

@@ -38,7 +38,8 @@ class Problem:
 
     Attributes:
         features: One float32 matrix [n, d_i] per source.
-        labels: The rows' targets as numbers, on the features' device: in classification class indices, int64 [n].
+        labels: The rows' targets as numbers, on the features' device: in classification class indices, int64 [n]; of
+            several labels a row 0 or 1 of each, int64 [n, classes].
         classes: How many outputs are wanted: in classification the length of the label list.
         operator: What fuses the sources; None for a single one.
         width: The common width that sources are projected to, or None.
@@ -92,26 +93,37 @@ Train = Callable[[Problem], list[Trained]]
 
 @dataclass(frozen=True)
 class HeadKind:
-    """A kind of head: the `kind` of its settings, one line for people, how it is trained, and the tasks it serves."""
+    """A kind of head: the `kind` of its settings, one line for people, and how it is trained for each task."""
 
     name: str
     summary: str
-    train: Train
-    tasks: tuple[str, ...] = (DEFAULT_TASK,)
+    trains: dict[str, Train]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that it serves."""
+        return tuple(self.trains)
 
 
 HEAD_KINDS: Registry[HeadKind] = Registry("head", pluggable=True)
 
 
 def head(settings: type[HeadSettings], *, tasks: tuple[str, ...] = (DEFAULT_TASK,)) -> Callable[[Train], Train]:
-    """Register the decorated function as the kind of head that is made with `settings`, whose `kind` has a default."""
+    """Register the decorated function as the kind of head that is made with `settings`, whose `kind` has a default.
+
+    A kind that is trained otherwise for other tasks has a function for these too.
+    """
     name: str = settings.model_fields["kind"].default
     if name not in HEAD_SETTINGS:
         HEAD_SETTINGS.add(name, settings, settings)
 
     def register(train: Train) -> Train:
+        trains = dict.fromkeys(tasks, train)
+        if name in HEAD_KINDS and not HEAD_KINDS[name].trains.keys() & trains:
+            HEAD_KINDS[name].trains.update(trains)
+            return train
         summary = (train.__doc__ or name).splitlines()[0].rstrip(".")
-        HEAD_KINDS.add(name, HeadKind(name, summary, train, tasks), train)
+        HEAD_KINDS.add(name, HeadKind(name, summary, trains), train)
         return train
 
     return register

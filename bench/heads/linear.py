@@ -5,8 +5,9 @@ random orthonormal rows that the job's seed draws (also one that has the width a
 alike), and the fused features are standardised again. A class that the training rows lack gets probability 0.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,13 @@ from torch import Tensor
 from bench.heads.kinds import Job, Problem, Trained
 from bench.heads.pipeline import Affine, Pipeline, Scaling, standardisation, standardisations
 from bench.heads.projections import random_projections
+from bench.threads import solved
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SMALL = 1 << 23
+"""Values of a problem's features up to which its jobs are solved on one thread each."""
 
 
 def same_features(problem: Problem, job: Job) -> Hashable:
@@ -30,8 +38,8 @@ class Fused:
         rows: The training rows.
         base: What comes before the linear layer.
         again: The standardisation of the fused features; None where they are standardised already.
-        present: The classes that occur, ascending.
-        labels: The rows' labels as positions in `present`.
+        present: The classes that occur, ascending; of several labels a row, all of them.
+        labels: The rows' labels as positions in `present`, or 0 or 1 of each.
         groups: The rows' groups; None where each is on its own, or all are of one.
     """
 
@@ -50,15 +58,23 @@ class Fused:
         scalings = standardisations(problem.features, rows)
         base = Pipeline(scalings, random_projections(problem, job), problem.operator, ())
         # sources that are joined as they are are standardised already
-        changed = base.projections or (problem.operator is not None and problem.operator.weighted)
+        operator = problem.operator
+        changed = base.projections or (operator is not None and (operator.weighted or operator.compared > 0))
         again = standardisation(lambda chunk: base.fused(problem.features, chunk), rows) if changed else None
-        present, labels = problem.labels[rows].unique(return_inverse=True)
+        if problem.labels.ndim > 1:
+            present, labels = torch.arange(problem.classes, device=problem.device), problem.labels[rows]
+        else:
+            present, labels = problem.labels[rows].unique(return_inverse=True)
         return cls(problem, rows, base, again, present, labels, problem.groups_of(rows))
 
     def read(self, chunk: Tensor) -> Tensor:
         """The standardised fused features of some rows of the sources' matrices, float32 [len(chunk), d]."""
         fused = self.base.fused(self.problem.features, chunk)
         return fused if self.again is None else self.again.apply(fused)
+
+    def kept(self) -> Callable[[Tensor | slice], Tensor]:
+        """What gives rows of the whole matrix, which is in memory, at positions among the training rows."""
+        return self.read(self.rows).__getitem__
 
     def trained(self, layer: Affine, report: Mapping[str, float]) -> Trained:
         """The head whose last layer, on what `read` gives and over the classes that occur, is `layer`."""
@@ -71,3 +87,11 @@ class Fused:
         whole.weight[self.present], whole.bias[self.present] = weight, bias
         base = self.base
         return Trained(Pipeline(base.scalings, base.projections, base.operator, (whole,)), dict(report))
+
+
+def each_solved(problem: Problem, solve: Callable[[T], R], each: Sequence[T]) -> list[R]:
+    """What is solved for each: side by side where matrices are small, else one by one on all threads."""
+    values = len(problem.labels) * sum(x.shape[1] for x in problem.features)
+    if problem.device.type == "cpu" and values <= SMALL:
+        return solved(solve, each)
+    return list(map(solve, each))

@@ -22,7 +22,7 @@ What it is fitted on: see `bench.heads.linear`.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import torch
@@ -32,8 +32,9 @@ from bench.heads.design import Design
 from bench.heads.inner import inner_folds
 from bench.heads.kinds import Job, Problem, Trained, head
 from bench.heads.lbfgs import Objective, Solution, minimise
-from bench.heads.linear import Fused, same_features
+from bench.heads.linear import Fused, each_solved, same_features
 from bench.heads.pipeline import Affine
+from bench.heads.several import settled, thresholds
 from bench.heads.weights import class_weights
 from bench.specs import Logistic
 
@@ -52,20 +53,58 @@ FLAT = 1e-6
 @head(Logistic)
 def train(problem: Problem) -> list[Trained]:
     """Converged logistic regression, C tuned within the training rows (the sceptic's control)."""
-    with torch.no_grad():
-        alike = groupby(problem.jobs, partial(same_features, problem))
-        return [trained for _, jobs in alike for trained in _train(problem, list(jobs))]
+    alike = [list(jobs) for _, jobs in groupby(problem.jobs, partial(same_features, problem))]
+    return list(chain.from_iterable(each_solved(problem, partial(_train, problem), alike)))
 
 
-def _train(problem: Problem, jobs: Sequence[Job]) -> Iterator[Trained]:
+@head(Logistic, tasks=("multilabel",))
+def train_labels(problem: Problem) -> list[Trained]:
+    """Converged logistic regression of each label on its own, with its own C and threshold."""
+    return each_solved(problem, partial(_train_labels, problem), problem.jobs)
+
+
+@torch.no_grad()
+def _train_labels(problem: Problem, job: Job) -> Trained:
+    """One design for all labels; what a label's folds say of the rows held out tells its threshold."""
+    fused = Fused.of(problem, job)
+    design = Design.of(fused.read, fused.rows, problem.memory_bytes)
+    width = design.width
+    layer = Affine(
+        torch.zeros(problem.classes, width, device=problem.device), torch.zeros(problem.classes).to(problem.device)
+    )
+    rough_design = design.kept_as(ROUGH) if design.spectrum.dtype != ROUGH else design
+    report: dict[str, float] = {"converged": True}
+    for label, there in enumerate(fused.labels.T):
+        if len(there.unique()) < 2:
+            continue
+        weights = class_weights(there, problem.settings.class_weight)
+        task = _Task(design, there, weights, 2, problem.memory_bytes)
+        folds = inner_folds(there, fused.groups, INNER_FOLDS, job.seed)
+        rough = replace(task, design=rough_design)
+        c, near = rough.tune(folds)
+        solution = task.solve(task.given[None], c, near.mean(0, keepdim=True).to(task.dtype), TOLERANCE[task.dtype])
+        weight, bias = task.coefficients(solution.points[0])
+        held = (folds >= 0).nonzero().flatten()
+        outputs = rough.difference(near)[folds[held], held]
+        least = thresholds(outputs[:, None].double(), there[held, None], 0.0)
+        layer.weight[label], layer.bias[label] = weight[1] - weight[0], bias[1] - bias[0] - least[0].float()
+        report[f"C {label}"] = c
+        report["converged"] = bool(report["converged"]) and bool(solution.converged[0])
+    return fused.trained(settled(layer, fused.labels), report)
+
+
+@torch.no_grad()
+def _train(problem: Problem, jobs: Sequence[Job]) -> list[Trained]:
     """Heads of jobs on the same features, whose seeds draw the inner folds."""
     fused = Fused.of(problem, jobs[0])
     design = Design.of(fused.read, fused.rows, problem.memory_bytes)
     weights = class_weights(fused.labels, problem.settings.class_weight)
     task = _Task(design, fused.labels, weights, len(fused.present), problem.memory_bytes)
     rough = replace(task, design=design.kept_as(ROUGH)) if task.dtype != ROUGH else task
+    found = []
     for job in jobs:
         c, near = rough.tune(inner_folds(fused.labels, fused.groups, INNER_FOLDS, job.seed))
+        near = near.mean(0, keepdim=True)
         solution = task.solve(task.given[None], c, near.to(task.dtype), TOLERANCE[task.dtype])
         report = {
             "C": c,
@@ -74,7 +113,8 @@ def _train(problem: Problem, jobs: Sequence[Job]) -> Iterator[Trained]:
             "gradient": float(solution.gradients[0]),
             "converged": bool(solution.converged[0]),
         }
-        yield fused.trained(task.coefficients(solution.points[0]), report)
+        found.append(fused.trained(task.coefficients(solution.points[0]), report))
+    return found
 
 
 def _penalty(c: Any, classes: int, rows: Any) -> Any:
@@ -127,7 +167,7 @@ class _Task:
         return columns.T.to(self.dtype), (columns.T @ shares.log()).to(self.dtype)
 
     def tune(self, folds: Tensor) -> tuple[float, Tensor]:
-        """The C at which the log-loss of the held-out rows has its minimum, and the mean of its solutions."""
+        """The C at which the log-loss of the held-out rows has its minimum, and the folds' solutions there."""
         held_out = self.given * torch.stack([folds == fold for fold in range(INNER_FOLDS)])
         # Weighted by the rows that were held out, and without penalty, the objective is the log-loss.
         log_loss = self._objective(held_out, held_out.new_zeros(INNER_FOLDS))
@@ -143,7 +183,7 @@ class _Task:
                 best, chosen, least = c, points, loss
             elif least < enough:
                 break
-        return best, chosen.mean(0, keepdim=True)
+        return best, chosen
 
     def solve(self, included: Tensor, c: float, start: Tensor, tolerance: float) -> Solution:
         """Fit one problem per row of `included` [problems, rows]: the weights of rows that it sees, 0 for others."""
@@ -157,6 +197,11 @@ class _Task:
             tolerance=tolerance,
             iterations=ITERATIONS,
         )
+
+    def difference(self, points: Tensor) -> Tensor:
+        """Of two classes, by how much the second is said to be the likelier one, [problems, rows]."""
+        turned = points.view(len(points), self.classes, self.axes + 1)
+        return torch.cat([scores[:, 1] - scores[:, 0] for _, _, scores in self._scores(turned)], 1)
 
     def coefficients(self, point: Tensor) -> Affine:
         """A point as a layer on the features' own axes."""

@@ -7,7 +7,8 @@ What costs time in training many small heads is memory traffic and the calls aro
 - `_Product` writes a layer's gradient straight to where Adam reads it, and none is computed for the features;
 - the loss is never computed: its gradient at the logits, softmax minus one-hot, is where the backward pass begins.
 
-The loss is the mean of cross-entropies, each times its row's weight by class (`MLP.class_weight`).
+The loss is the mean of cross-entropies, each times its row's weight by class (`MLP.class_weight`). Of several labels a
+row it is the sum of each label's own, and the gradient is the logistic function minus 0 or 1.
 """
 
 from collections import defaultdict
@@ -54,7 +55,7 @@ class Perceptrons:
 
     def __init__(self, problem: Problem, jobs: Sequence[Job], weights: Sequence[Tensor]) -> None:
         rows = [problem.rows(job) for job in jobs]
-        self._problem, self._weights = problem, weights
+        self._problem, self._weights, self._several = problem, weights, problem.labels.ndim > 1
         self._scalings: Sequence[tuple[Scaling, ...]] = [standardisations(problem.features, each) for each in rows]
         self._generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
         parameters, self._layers, self._mix = _initialise(problem, self._generators)
@@ -67,8 +68,12 @@ class Perceptrons:
         for batch in self._batches.epoch(self._generators):
             logits = _logits(self._problem, self._layers, self._mix, batch.inputs)
             with torch.no_grad():
-                gradient = logits.softmax(-1)
-                gradient.scatter_add_(-1, batch.labels, gradient.new_full(batch.labels.shape, -1)).mul_(batch.weights)
+                if self._several:
+                    gradient = logits.sigmoid().sub_(batch.labels).mul_(batch.weights)
+                else:
+                    gradient = logits.softmax(-1)
+                    minus = gradient.new_full(batch.labels.shape, -1)
+                    gradient.scatter_add_(-1, batch.labels, minus).mul_(batch.weights)
             torch.autograd.backward(logits, gradient)
             self._adam.step()
 
@@ -82,8 +87,12 @@ class Perceptrons:
         with torch.no_grad():
             # sums know no order, so that any generators do
             for batch in rows.epoch([torch.Generator() for _ in self._generators]):
-                logs = _logits(self._problem, self._layers, self._mix, batch.inputs).log_softmax(-1)
-                sums = (logs.gather(-1, batch.labels) * batch.weights).sum((1, 2), dtype=torch.float64)
+                logits = _logits(self._problem, self._layers, self._mix, batch.inputs)
+                if self._several:
+                    logs = torch.nn.functional.logsigmoid(logits * (2 * batch.labels - 1)).sum(-1, keepdim=True)
+                else:
+                    logs = logits.log_softmax(-1).gather(-1, batch.labels)
+                sums = (logs * batch.weights).sum((1, 2), dtype=torch.float64)
                 total -= sums * (batch.weights > 0).sum((1, 2))
         return total
 
@@ -141,8 +150,8 @@ def _shapes(problem: Problem) -> list[Shape]:
     projections: list[Shape] = []
     if operator is not None and problem.width:
         projections, fused = [(operator.parts * problem.width, width) for width in widths], problem.width
-    elif operator is not None and operator.weighted:
-        fused = widths[0]
+    elif operator is not None and (operator.weighted or operator.compared):
+        fused = max(1, operator.compared) * widths[0]
     return [*projections, (hidden, fused), (problem.classes, hidden)]
 
 

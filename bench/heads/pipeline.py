@@ -1,6 +1,6 @@
-"""What a trained head is: standardise → project → fuse → affine layers with ReLU between → softmax."""
+"""What a trained head is: standardise → project → fuse → layers (affine with ReLU between, or neighbours) → softmax."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -44,8 +44,49 @@ class Affine(NamedTuple):
         """The transformed `rows`."""
         return torch.nn.functional.linear(rows, self.weight, self.bias)
 
+    @property
+    def values(self) -> int:
+        """How many numbers a row takes while it passes through."""
+        return self.bias.numel()
 
-Entry = TypeVar("Entry", Scaling, Affine)
+
+class Nearest(NamedTuple):
+    """x ↦ the logarithms of (votes of the k nearest of m kept rows + prior) / (k + 1), float32.
+
+    Attributes:
+        mean: With `scale`, float32 [d]: how x is standardised before it is compared.
+        scale: As in `Scaling`.
+        rows: Kept rows, standardised, float32 [m, d].
+        votes: What each of them says of each output, float32 [m, out].
+        prior: One vote more, shared by the outputs, float32 [out]; 0 leaves an output without votes at −inf.
+        k: How many vote, int64 [].
+    """
+
+    mean: Tensor
+    scale: Tensor
+    rows: Tensor
+    votes: Tensor
+    prior: Tensor
+    k: Tensor
+
+    def apply(self, rows: Tensor) -> Tensor:
+        """The logarithms of the shares of some `rows`, [len(rows), out]."""
+        half = self.rows.square().sum(1) / 2
+        distances = torch.addmm(half, (rows - self.mean) * self.scale, self.rows.T, alpha=-1)
+        k = int(self.k)
+        near, places = distances.topk(k, largest=False, sorted=False)
+        shares = (self.votes[places].sum(1) + self.prior) / (k + 1)
+        # rows always vote, also for what is nowhere
+        return shares.log().masked_fill(~near.isfinite().all(1, keepdim=True), torch.nan)
+
+    @property
+    def values(self) -> int:
+        """How many numbers a row takes while it passes through."""
+        return len(self.rows) + (1 + int(self.k)) * self.votes.shape[1]
+
+
+Layer = Affine | Nearest
+Entry = TypeVar("Entry", Scaling, Affine, Nearest)
 
 
 @dataclass(frozen=True)
@@ -56,28 +97,35 @@ class Pipeline:
         scalings: One per source, from the training rows.
         projections: One per source, or none where the operator does not align.
         operator: What fuses the sources; None for a single one.
-        layers: The affine layers; the last one's outputs are the classes' logits. A class that the training rows
-            lack may have bias −inf: probability 0.
+        layers: Affine layers, or one of neighbours; the last one's outputs are the classes' logits. A class that the
+            training rows lack may have −inf: probability 0.
     """
 
     scalings: tuple[Scaling, ...]
     projections: tuple[Affine, ...]
     operator: Operator | None
-    layers: tuple[Affine, ...]
+    layers: tuple[Layer, ...]
 
     def fused(self, features: Sequence[Tensor], rows: Tensor) -> Tensor:
         """The fused features [len(rows), d] of some rows of the sources' matrices."""
-        sources = [scaling.apply(x[rows]) for scaling, x in zip(self.scalings, features, strict=True)]
-        if self.projections:
-            sources = [projection.apply(x) for projection, x in zip(self.projections, sources, strict=True)]
-        return sources[0] if self.operator is None else self.operator.fuse(sources)
+        return self._joined(x[rows] for x in features)
 
     def logits(self, features: Sequence[Tensor], rows: Tensor) -> Tensor:
         """The outputs of the last layer, float32 [len(rows), outputs]: in classification the classes' logits."""
-        x = self.fused(features, rows)
+        return self.outputs(x[rows] for x in features)
+
+    def outputs(self, sources: Iterable[Tensor]) -> Tensor:
+        """The same of sources that are whole, [rows, d] each."""
+        x = self._joined(sources)
         for depth, layer in enumerate(self.layers):
             x = layer.apply(torch.relu(x) if depth else x)
         return x
+
+    def _joined(self, rows: Iterable[Tensor]) -> Tensor:
+        sources = [scaling.apply(x) for scaling, x in zip(self.scalings, rows, strict=True)]
+        if self.projections:
+            sources = [projection.apply(x) for projection, x in zip(self.projections, sources, strict=True)]
+        return sources[0] if self.operator is None else self.operator.fuse(sources)
 
 
 @dataclass(frozen=True)
@@ -95,6 +143,7 @@ class Link:
 
 LINKS: Registry[Link] = Registry("link")
 LINKS.add("softmax", Link(lambda outputs: outputs.softmax(-1), lambda outputs: outputs.log_softmax(-1)))
+LINKS.add("sigmoid", Link(torch.sigmoid, torch.nn.functional.logsigmoid))
 LINKS.add("identity", Link(lambda outputs: outputs, None))
 
 
@@ -156,7 +205,7 @@ class FittedHead:
             BenchError: A probability is not finite.
         """
         width = 4 * sum(x.shape[1] for x in features) + sum(
-            layer.bias.numel() for part in self.parts for layer in part.projections + part.layers
+            layer.values for part in self.parts for layer in (*part.projections, *part.layers)
         )
         size = max(1, memory_bytes // (4 * width))
         index = torch.from_numpy(np.ascontiguousarray(rows)).to(features[0].device)
@@ -191,12 +240,13 @@ class FittedHead:
         return Prediction(fused.cpu().numpy(), (fused if link.logs is None else fused.log()).cpu().numpy())
 
     def state(self) -> dict[str, Tensor]:
-        """Its numbers by name, on the CPU: ``{part}.{scaling|projection|layer}.{position}.{field}``."""
+        """Its numbers by name, on the CPU: ``{part}.{scaling|projection|layer|nearest}.{position}.{field}``."""
         values: dict[str, Tensor] = {}
         for number, part in enumerate(self.parts):
             _enter(values, f"{number}.scaling", part.scalings)
             _enter(values, f"{number}.projection", part.projections)
-            _enter(values, f"{number}.layer", part.layers)
+            _enter(values, f"{number}.layer", [layer for layer in part.layers if isinstance(layer, Affine)])
+            _enter(values, f"{number}.nearest", [layer for layer in part.layers if isinstance(layer, Nearest)])
         return values
 
     @classmethod
@@ -206,12 +256,13 @@ class FittedHead:
         parts: list[Pipeline] = []
         while scalings := _collect(Scaling, state, f"{len(parts)}.scaling"):
             projections = _collect(Affine, state, f"{len(parts)}.projection")
-            layers = _collect(Affine, state, f"{len(parts)}.layer")
-            parts.append(Pipeline(scalings, projections, operator, layers))
+            affine = _collect(Affine, state, f"{len(parts)}.layer")
+            nearest = _collect(Nearest, state, f"{len(parts)}.nearest")
+            parts.append(Pipeline(scalings, projections, operator, (*affine, *nearest)))
         return cls(fusion, tuple(parts), link=link)
 
 
-def _enter(state: dict[str, Tensor], prefix: str, entries: Sequence[Scaling | Affine]) -> None:
+def _enter(state: dict[str, Tensor], prefix: str, entries: Sequence[Scaling | Layer]) -> None:
     for position, entry in enumerate(entries):
         for name, value in zip(entry._fields, entry, strict=True):
             state[f"{prefix}.{position}.{name}"] = value.cpu().contiguous()
@@ -219,9 +270,8 @@ def _enter(state: dict[str, Tensor], prefix: str, entries: Sequence[Scaling | Af
 
 def _collect(kind: type[Entry], state: Mapping[str, Tensor], prefix: str) -> tuple[Entry, ...]:
     entries: list[Entry] = []
-    first, second = kind._fields
-    while (start := f"{prefix}.{len(entries)}") + f".{first}" in state:
-        entries.append(kind(state[f"{start}.{first}"], state[f"{start}.{second}"]))
+    while (start := f"{prefix}.{len(entries)}") + f".{kind._fields[0]}" in state:
+        entries.append(kind(*(state[f"{start}.{name}"] for name in kind._fields)))
     return tuple(entries)
 
 
@@ -239,8 +289,12 @@ def standardisation(read: Callable[[Tensor], Tensor], rows: Tensor, *, values: i
         NotFiniteError: A column holds NaN or infinity in those rows.
     """
     chunks = rows.split(max(1, values // read(rows[:1]).shape[1]))
-    mean = torch.stack([read(chunk).double().sum(0) for chunk in chunks]).sum(0) / len(rows)
-    squares = torch.stack([(read(chunk).double() - mean).square_().sum(0) for chunk in chunks]).sum(0)
+    # what is one chunk is read once
+    kept = [read(chunk).double() for chunk in chunks] if len(chunks) == 1 else None
+    mean = torch.stack([each.sum(0) for each in kept or (read(chunk).double() for chunk in chunks)]).sum(0) / len(rows)
+    squares = torch.stack(
+        [(each - mean).square_().sum(0) for each in kept or (read(chunk).double() for chunk in chunks)]
+    ).sum(0)
     deviation = (squares / len(rows)).sqrt()
     if not torch.isfinite(deviation).all():
         raise NotFiniteError("Training features hold NaN or infinity. Check the embeddings (bench store verify).")

@@ -1,6 +1,7 @@
 """Projections to a common width for heads that learn none: seeded, orthonormal."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -8,6 +9,9 @@ from torch import Tensor
 from bench.fusion import Operator
 from bench.heads.kinds import Job, Problem
 from bench.heads.pipeline import Affine
+
+SMALL = 1 << 19
+"""Numbers of one draw up to which it is kept: the candidates of a search draw the same ones again and again."""
 
 
 def random_projections(problem: Problem, job: Job) -> tuple[Affine, ...]:
@@ -24,12 +28,16 @@ def orthonormal(
     """
     if operator is None or width is None:
         return ()
+    rows, columns, device = operator.parts * width, tuple(x.shape[1] for x in features), features[0].device
+    drawn = (_drawn if rows * sum(columns) <= SMALL else _drawn.__wrapped__)(rows, columns, seed)
+    return tuple(Affine(weight.to(device), torch.zeros(rows, device=device)) for weight in drawn)
+
+
+@lru_cache(maxsize=64)
+def _drawn(rows: int, columns: tuple[int, ...], seed: int) -> tuple[Tensor, ...]:
+    """A matrix [rows, columns] a source."""
     generator = torch.Generator().manual_seed(seed)
-    affine = []
-    for x in features:
-        weight = orthonormal_rows(operator.parts * width, x.shape[1], generator).to(x.device)
-        affine.append(Affine(weight, torch.zeros(len(weight), device=x.device)))
-    return tuple(affine)
+    return tuple(orthonormal_rows(rows, each, generator) for each in columns)
 
 
 def orthonormal_rows(rows: int, columns: int, generator: torch.Generator) -> Tensor:

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from bench.fusion import FUSIONS, Operator, common_width
-from bench.heads.closed import PENALTIES, LeastSquares
-from bench.heads.design import Design
-from bench.heads.grams import Centred, Grams, products
+from bench.heads.closed import PENALTIES, best_fit
+from bench.heads.grams import CHUNK, Centred, Grams, products
 from bench.heads.pipeline import standardisation
 from bench.heads.projections import orthonormal
+from bench.heads.regression import LeastSquares, Products, Read, fewer_rows
 from bench.heads.weights import class_weights
 from bench.specs import Candidate, ClassWeight, Source, fingerprint
 
@@ -30,8 +30,8 @@ LARGEST_DUAL = 2048
 """Rows beyond which rows are not multiplied with one another."""
 COLUMNS = 640
 """Of a source, beyond `LARGEST_DUAL` rows: three of them take a second or two a candidate."""
-LARGEST_DOUBLE = 1024
-"""Rows up to which the arithmetic is float64, and scores are exact to 1e-8."""
+LARGEST_DOUBLE = 512
+"""Rows up to which the arithmetic is float64, and scores are exact to 1e-8. Beyond, they are to 1e-4 or so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,41 +128,44 @@ class Screening:
         return found
 
     def _concatenated(self, sources: Sequence[Source]) -> Screened:
+        def rows(at: Tensor | slice) -> Tensor:
+            return torch.cat([self._grams.rows(source)(at) for source in sources], 1)
+
         if self._dual(sum(map(self._grams.width, sources))):
-            return self._chosen(Design.of_gram(self._grams.gram(sources)))
-        parts = [self._grams.rows(source) for source in sources]
-        return self._chosen(
-            self._primal(self._grams.columns(sources), lambda chunk: torch.cat([part(chunk) for part in parts], 1))
-        )
+            return self._chosen(Products(self._grams.gram(sources), of_rows=True), rows)
+        return self._chosen(Products(self._grams.columns(sources), of_rows=False), rows)
 
     def _fused(self, operator: Operator, sources: Sequence[Source], width: int | None, seed: int) -> Screened:
         parts = [self._grams.standardised(source) for source in sources]
         first = [part(torch.zeros(1, dtype=torch.int64)) for part in parts]
         projections = orthonormal(operator, common_width(operator, [x.shape[1] for x in first], width), first, seed)
 
-        def fused(chunk: Tensor) -> Tensor:
+        def fuse(chunk: Tensor | slice) -> Tensor:
             rows = [part(chunk) for part in parts]
             if projections:
                 rows = [projection.apply(x) for projection, x in zip(projections, rows, strict=True)]
             return operator.fuse(rows)
 
-        again = standardisation(fused, torch.arange(self._count))
+        every = torch.arange(self._count)
+        little = self._count * sum(part.shape[1] for part in first) * 4 <= self._memory_bytes
+        fused = fuse(every).__getitem__ if little else fuse
+        again = standardisation(fused, every)
         rows = Centred.of(lambda chunk: again.apply(fused(chunk)), self._weights, self._dtype)
         if self._dual(rows.width):
             matrix = torch.cat([rows(chunk) for chunk in rows.chunks()])
-            return self._chosen(Design.of_gram(matrix @ matrix.T))
-        return self._chosen(self._primal(products(rows, rows), rows))
+            return self._chosen(Products(matrix @ matrix.T, of_rows=True), rows)
+        return self._chosen(Products(products(rows, rows), of_rows=False), rows)
 
     def _dual(self, width: int) -> bool:
-        return self._count <= min(width, LARGEST_DUAL)
+        return self._count <= LARGEST_DUAL and fewer_rows(self._count, width)
 
-    def _primal(self, columns: Tensor, read: Callable[[Tensor], Tensor]) -> Design:
-        return Design.of_columns(columns, read, self._count, self._dtype, self._memory_bytes)
-
-    def _chosen(self, design: Design) -> Screened:
+    def _chosen(self, products: Products, rows: Read) -> Screened:
         """The best penalty by leaving out single rows or groups, and what it says out of fold."""
-        problem = LeastSquares(design, self._targets, self._weights, self._memory_bytes, self._groups)
-        errors = problem.errors([penalty * problem.unit for penalty in self._penalties])
-        best = int(np.argmin(errors))
-        scores = problem.out_of_fold(self._penalties[best] * problem.unit, self._folds)
-        return Screened(scores.double().numpy(), self._penalties[best], errors[best])
+        if not products.of_rows and self._count * len(products.matrix) * self._dtype.itemsize <= self._memory_bytes:
+            rows = torch.cat([rows(chunk) for chunk in torch.arange(self._count).split(CHUNK)]).__getitem__
+        problem = LeastSquares(
+            products, rows, self._targets, self._weights, self._dtype, self._memory_bytes, self._groups
+        )
+        place, fit = best_fit(problem, [penalty * problem.unit for penalty in self._penalties])
+        scores = fit.out_of_fold(self._folds)
+        return Screened(scores.double().numpy(), self._penalties[place], fit.error)

@@ -17,8 +17,8 @@ from bench.errors import BenchError
 from bench.heads.kinds import Job
 from bench.heads.parameters import TOGETHER_BYTES, Parameters, Shape, draw, state_bytes
 from bench.heads.pipeline import DivergedError, Prediction, standardisations
-from bench.heads.products import fast_exact_products
 from bench.heads.weights import class_weights
+from bench.products import fast_exact_products
 from bench.specs import MLP, TUNED
 
 Subset = tuple[int, ...]

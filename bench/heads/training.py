@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.fusion import FUSIONS, Operator, common_width
 from bench.heads.kinds import HEAD_KINDS, Job, Precision, Problem, Trained, check_serves
 from bench.heads.pipeline import FittedHead
-from bench.heads.products import fast_exact_products
+from bench.products import fast_exact_products
 from bench.specs import DEFAULT_TASK, Candidate
 from bench.tasks import TASKS
 
@@ -83,7 +83,7 @@ def fit(
             memory_bytes=memory_bytes,
             groups=together,
         )
-        return HEAD_KINDS[candidate.head.kind].train(problem)
+        return HEAD_KINDS[candidate.head.kind].trains[task](problem)
 
     with fast_exact_products(device):
         if operator is not None and operator.late:

@@ -22,8 +22,8 @@ class Predictions:
     """What one trained classifier says of rows, beside the truth.
 
     Attributes:
-        truth: Class indices, int [n].
-        predicted: Class indices, int [n].
+        truth: Class indices, int [n]; of a task whose rows have several labels 0 or 1 of each, int [n, labels].
+        predicted: The same; of several labels those that training knew, which are the first.
         labels: Names of all classes.
         log_probabilities: Natural logarithms, float [n, m], of the first m classes (a class of the test set alone was
             not trained on); None where the classifier has no probabilities.
@@ -60,7 +60,10 @@ class Predictions:
     def perfect(self) -> "Predictions":
         """The same rows, all predicted rightly and, where there are probabilities, surely."""
         logs = self.log_probabilities
-        if logs is not None:
+        if logs is not None and self.truth.ndim > 1:
+            with np.errstate(divide="ignore"):
+                logs = np.log((self.truth[:, : logs.shape[1]] > 0).astype(logs.dtype))
+        elif logs is not None:
             logs = np.full_like(logs, -np.inf)
             known = np.flatnonzero(self.truth < logs.shape[1])
             logs[known, self.truth[known]] = 0
@@ -71,7 +74,8 @@ class Predictions:
         logs = None
         if self.log_probabilities is not None and other.log_probabilities is not None:
             logs = np.where(rows[:, None], other.log_probabilities, self.log_probabilities)
-        return replace(self, predicted=np.where(rows, other.predicted, self.predicted), log_probabilities=logs)
+        swapped = rows if self.predicted.ndim == 1 else rows[:, None]
+        return replace(self, predicted=np.where(swapped, other.predicted, self.predicted), log_probabilities=logs)
 
 
 class Cost(Protocol):
@@ -162,6 +166,8 @@ class Measure:
             BenchError: it is of a class that is not there.
         """
         if (counted := self._counting(predictions.labels)) is not None:
+            if predictions.truth.ndim > 1:
+                return float(counted(Counts.of_sets(predictions.truth, predictions.predicted)))
             return float(counted(Counts.of(predictions.scores.confusion)))
         assert self.computed is not None, f"{self.name} is no score"
         return self.computed(predictions)
@@ -169,7 +175,7 @@ class Measure:
     def interval(self, outcomes: Sequence[Predictions], seed: int = 0) -> Interval:
         """The mean over repetitions on the same rows, with its 95% interval over these rows, or their groups."""
         first = outcomes[0]
-        if (counted := self._counting(first.labels)) is not None:
+        if first.truth.ndim == 1 and (counted := self._counting(first.labels)) is not None:
             predicted = np.stack([each.predicted for each in outcomes])
             return metrics.bootstrap_interval(
                 first.truth, predicted, len(first.labels), counted, seed=seed, groups=first.groups
@@ -189,7 +195,7 @@ class Measure:
         at most.
         """
         first = a[0]
-        if (counted := self._counting(first.labels)) is not None:
+        if first.truth.ndim == 1 and (counted := self._counting(first.labels)) is not None:
             one, other = (np.stack([each.predicted for each in side]) for side in (a, b))
             return metrics.paired_permutation(
                 first.truth, one, other, len(first.labels), counted, seed=seed, groups=first.groups, draws=draws
@@ -208,7 +214,7 @@ class Measure:
     ) -> Interval:
         """The difference of the means of two systems, a − b, with its interval over rows, or their groups."""
         first = a[0]
-        if (counted := self._counting(first.labels)) is not None:
+        if first.truth.ndim == 1 and (counted := self._counting(first.labels)) is not None:
             one, other = (np.stack([each.predicted for each in side]) for side in (a, b))
             return metrics.paired_interval(
                 first.truth, one, other, len(first.labels), counted, seed=seed, groups=first.groups, level=level
@@ -225,6 +231,8 @@ class Measure:
         first = outcomes[0]
         if (counted := self._counting(first.labels)) is not None:
             predicted = np.stack([each.predicted for each in outcomes])
+            if first.truth.ndim > 1:
+                return counted(rows.counts_of_sets(first.truth, predicted, left=left))
             return counted(rows.counts(first.truth, predicted, len(first.labels), left=left))
         if self.of_rows is not None:
             return rows.means(np.stack([self.of_rows(each) for each in outcomes]), left=left)

@@ -169,6 +169,11 @@ class Objective:
         return self.aggregation is not None and self.aggregation.spread
 
     @property
+    def redrawn(self) -> bool:
+        """Whether it draws rows again."""
+        return self.aggregation is not None and self.aggregation.redrawn
+
+    @property
     def short(self) -> str:
         """For tables."""
         if self.aggregation is None:
@@ -182,7 +187,7 @@ class Objective:
 
     def value(self, outcomes: Sequence[Predictions]) -> float:
         """Of a score, from all repetitions of a candidate, which predict the same rows."""
-        if self.aggregation is not None and self.aggregation.redrawn:
+        if self.redrawn:
             return self.of(_over_rows(self.measure, outcomes))
         return self.of(values(self.measure, outcomes))
 
@@ -246,6 +251,11 @@ def objective_names() -> list[str]:
     return [*scores, *costs]
 
 
+def measure_names() -> list[str]:
+    """Of what is computed from predictions, whole ones."""
+    return [name for name, each in MEASURES.items() if not each.is_cost]
+
+
 def _measure(name: str) -> Measure | None:
     """The row of that name, or the one that it makes for the class that is named behind a point."""
     whole, point, only = name.partition(".")
@@ -269,8 +279,7 @@ def score(name: str) -> Measure:
     """
     found = _measure(name)
     if found is None or found.is_cost:
-        known = (each.name for each in MEASURES.values() if not each.is_cost)
-        raise BenchError(f"There is no measure '{name}' of predictions: {nearest(name, known)}")
+        raise BenchError(f"There is no measure '{name}' of predictions: {nearest(name, measure_names())}")
     return found
 
 
@@ -286,6 +295,15 @@ def aggregated(measure: Measure) -> tuple[Objective, ...]:
     return tuple(Objective(measure, aggregation) for aggregation in AGGREGATIONS.values())
 
 
-def summaries(measures: Iterable[Measure], outcomes: Sequence[Predictions]) -> dict[str, float]:
-    """`aggregated` of each measure, by the objective's name; NaN where it is unknown."""
-    return {each.name: each.value(outcomes) for measure in measures for each in aggregated(measure)}
+def over_repetitions(measure: Measure) -> tuple[Objective, ...]:
+    """The same without those that draw rows again: on a test set an interval does, whose ends have such names."""
+    return tuple(each for each in aggregated(measure) if not each.redrawn)
+
+
+def summaries(
+    measures: Iterable[Measure],
+    outcomes: Sequence[Predictions],
+    under: Callable[[Measure], tuple[Objective, ...]] = aggregated,
+) -> dict[str, float]:
+    """Each measure under every aggregation, or some, by the objective's name; NaN where it is unknown."""
+    return {each.name: each.value(outcomes) for measure in measures for each in under(measure)}

@@ -37,6 +37,18 @@ def _calibration_error(each: Predictions) -> float:
     return float("nan") if known is None else metrics.calibration_error(each.truth, each.predicted, known)
 
 
+def _samples_f1(each: Predictions) -> Floats:
+    return metrics.samples_f1(each.truth, each.predicted)
+
+
+def _mean_ap(each: Predictions) -> float:
+    known = each.log_probabilities
+    if known is None:
+        return float("nan")
+    found = metrics.average_precision(each.truth, known)
+    return float(found[np.isfinite(found)].mean()) if np.isfinite(found).any() else float("nan")
+
+
 F1 = add(
     Measure("f1", "macro-F1", heading="F1", best=1, grows=True, counted=metrics.macro_f1, of_class=metrics.class_f1)
 )
@@ -57,6 +69,33 @@ add(
     )
 )
 add(Measure("calibration_error", "expected calibration error", "minimize", heading="ECE", computed=_calibration_error))
+_SETS = "multilabel"
+add(
+    Measure(
+        "label_f1",
+        "macro-F1 over labels",
+        heading="F1",
+        best=1,
+        grows=True,
+        counted=metrics.macro_f1,
+        of_class=metrics.class_f1,
+        task=_SETS,
+    )
+)
+add(Measure("micro_f1", "micro-F1", heading="micro", best=1, grows=True, counted=metrics.micro_f1, task=_SETS))
+add(
+    Measure(
+        "samples_f1",
+        "samples-F1",
+        heading="samples",
+        best=1,
+        grows=True,
+        computed=lambda each: float(_samples_f1(each).mean()),
+        of_rows=_samples_f1,
+        task=_SETS,
+    )
+)
+add(Measure("mean_ap", "mean average precision", heading="mAP", best=1, computed=_mean_ap, task=_SETS))
 LATENCY = add(
     Measure(
         "latency_ms",

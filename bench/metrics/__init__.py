@@ -1,5 +1,7 @@
 """Scores, their spread over repetitions, and what a test set can and cannot tell apart."""
 
+from bench.metrics.calibration import best_temperature, tempered
+from bench.metrics.confident import contradicted, label_margins
 from bench.metrics.counts import (
     Counts,
     Scores,
@@ -8,15 +10,18 @@ from bench.metrics.counts import (
     class_f1,
     macro_f1,
     matthews,
+    micro_f1,
     score,
     weighted_f1,
 )
 from bench.metrics.drift import Shift, binned, difference_of, edges_of, shift
 from bench.metrics.intervals import Interval, Statistic, bootstrap_interval, paired_interval, row_interval
-from bench.metrics.probabilities import brier_scores, calibration_error, log_loss, log_losses
+from bench.metrics.probabilities import Reliability, brier_scores, calibration_error, log_loss, log_losses
+from bench.metrics.rejection import RiskCoverage, wilson
 from bench.metrics.resampling import LEVEL, PairedTest, holm, paired_permutation, row_permutation
 from bench.metrics.selection import Contest, Resamples, affordable, corrected
 from bench.metrics.sequence import capital, change_point, ranks
+from bench.metrics.sets import average_precision, f1_intervals, samples_f1
 from bench.metrics.summary import Summary, finite, summarise
 from bench.metrics.training import Redrawn, corrected_resampled
 
@@ -27,14 +32,18 @@ __all__ = [
     "Interval",
     "PairedTest",
     "Redrawn",
+    "Reliability",
     "Resamples",
+    "RiskCoverage",
     "Scores",
     "Shift",
     "Statistic",
     "Summary",
     "accuracy",
     "affordable",
+    "average_precision",
     "balanced_accuracy",
+    "best_temperature",
     "binned",
     "bootstrap_interval",
     "brier_scores",
@@ -42,23 +51,30 @@ __all__ = [
     "capital",
     "change_point",
     "class_f1",
+    "contradicted",
     "corrected",
     "corrected_resampled",
     "difference_of",
     "edges_of",
+    "f1_intervals",
     "finite",
     "holm",
+    "label_margins",
     "log_loss",
     "log_losses",
     "macro_f1",
     "matthews",
+    "micro_f1",
     "paired_interval",
     "paired_permutation",
     "ranks",
     "row_interval",
     "row_permutation",
+    "samples_f1",
     "score",
     "shift",
     "summarise",
+    "tempered",
     "weighted_f1",
+    "wilson",
 ]

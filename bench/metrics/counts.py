@@ -31,6 +31,19 @@ class Counts:
         table = confusion.astype(np.float64)
         return cls(np.diag(table), table.sum(0), table.sum(1))
 
+    @classmethod
+    def rows_of_sets(cls, truth: Ints, predicted: Ints) -> "Counts":
+        """Each row's own, [rows, labels], from which labels it has, 0 or 1; those that nobody predicts come last."""
+        there, said = truth > 0, predicted > 0
+        said = np.pad(said, ((0, 0), (0, there.shape[1] - said.shape[1])))
+        return cls(*(each.astype(np.float64) for each in (there & said, said, there)))
+
+    @classmethod
+    def of_sets(cls, truth: Ints, predicted: Ints) -> "Counts":
+        """Of all rows, [labels], as `rows_of_sets` has them."""
+        each = cls.rows_of_sets(truth, predicted)
+        return cls(each.hits.sum(0), each.predicted.sum(0), each.support.sum(0))
+
     def __add__(self, other: "Counts") -> "Counts":
         """Of both sets of rows together."""
         return Counts(self.hits + other.hits, self.predicted + other.predicted, self.support + other.support)
@@ -53,6 +66,13 @@ def macro_f1(counts: Counts) -> Floats:
     held = (counts.support + counts.predicted) > 0
     mean: Floats = counts.f1.sum(-1) / held.sum(-1)
     return mean
+
+
+def micro_f1(counts: Counts) -> Floats:
+    """F1 over all pairs of a row and a label; 1 where none is there and none predicted."""
+    both = (counts.predicted + counts.support).sum(-1)
+    found: Floats = np.divide(2 * counts.hits.sum(-1), both, out=np.ones_like(both), where=both > 0)
+    return found
 
 
 def weighted_f1(counts: Counts) -> Floats:

@@ -1,5 +1,7 @@
 """Scores of what a classifier says of every class: natural logarithms of probabilities, float [n, classes]."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from bench.metrics.counts import Floats, Ints
@@ -60,7 +62,37 @@ def calibration_error(truth: Ints, predicted: Ints, log_probabilities: Floats, b
         log_probabilities: [n, classes].
         bins: How many.
     """
-    confidence = np.exp(log_probabilities[np.arange(len(predicted)), predicted].astype(np.float64))
-    place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
+    confidence, place = _binned(predicted, log_probabilities, bins)
     beyond = np.bincount(place, weights=confidence - (predicted == truth), minlength=bins)
     return float(np.abs(beyond).sum() / len(truth))
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """What a reliability diagram shows: accuracy by confidence, in the bins of `calibration_error`.
+
+    DeGroot and Fienberg, The Comparison and Evaluation of Forecasters, The Statistician 32, 1983.
+
+    Attributes:
+        rows: Of each bin, [bins].
+        confidence: The mean probability of the predicted class, [bins]; NaN where a bin is empty.
+        accuracy: The share of rows that is right, [bins]; NaN as well.
+    """
+
+    rows: Ints
+    confidence: Floats
+    accuracy: Floats
+
+    @classmethod
+    def of(cls, truth: Ints, predicted: Ints, log_probabilities: Floats, bins: int = BINS) -> "Reliability":
+        """The arguments are those of `calibration_error`."""
+        confidence, place = _binned(predicted, log_probabilities, bins)
+        rows, right = np.bincount(place, minlength=bins), np.bincount(place, predicted == truth, bins)
+        filled = np.where(rows > 0, rows, np.nan)
+        return cls(rows, np.bincount(place, confidence, bins) / filled, right / filled)
+
+
+def _binned(predicted: Ints, log_probabilities: Floats, bins: int) -> tuple[Floats, Ints]:
+    """The probability of each row's predicted class, and the place of its bin, [n] each."""
+    confidence = np.exp(log_probabilities[np.arange(len(predicted)), predicted].astype(np.float64))
+    return confidence, np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)

@@ -70,6 +70,21 @@ class Resamples:
         repetitions = len(predicted)
         return Counts(table[:, :repetitions], table[:, repetitions:-1], table[:, -1:])
 
+    def counts_of_sets(self, truth: Ints, predicted: Ints, *, left: bool = False) -> Counts:
+        """The same of labels that rows have, 0 or 1: truth [rows, labels], predicted [repetitions, rows, labels]."""
+        each = [Counts.rows_of_sets(truth, one) for one in predicted]
+        weights = self.weights(left=left)
+
+        def summed(parts: Sequence[Floats]) -> Floats:
+            found = [(weights @ part.astype(np.float32)).astype(np.float64) for part in parts]
+            return np.stack(found, 1)
+
+        return Counts(
+            summed([one.hits for one in each]),
+            summed([one.predicted for one in each]),
+            summed([one.support for one in each]),
+        )
+
     def means(self, values: Floats, *, left: bool = False) -> Floats:
         """The mean of what is known of each row, [draws, repetitions] from [repetitions, rows]."""
         weights = self.weights(left=left)

@@ -1,9 +1,9 @@
 """A model's name → a complete local folder and everything that identifies it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.errors import BenchError, in_words, nearest
 from bench.models import hub
@@ -13,10 +13,12 @@ from bench.models.flaws import flaw
 from bench.models.package import package_folder
 from bench.models.quiet import quiet_transformers
 from bench.models.rows import MODELS, ModelRow
+from bench.models.sentence import prompts_of
 from bench.models.shape import body_shape
 from bench.models.use import Use, use_of
 from bench.pooling import poolings
 from bench.progress import SILENT, Progress
+from bench.views import Form, View, parted
 
 BIDIRECTIONAL = frozenset({"bert-generation"})
 """Families that transformers lists for generation alone, and that are decoders only where their config says so."""
@@ -31,6 +33,9 @@ class ResolvedModel:
     `prompt` comes before every text, and both are put in lower case where the model is `lowercase`. `vocabulary` is the
     rows of its embedding, None where a package of earlier versions does not say. `own_pooling` is what its authors pool
     by, None where they do not say or where it is none of bench's; `notes` are what else they do and bench does not.
+    `view` is what it reads of rows that have several fields, None where it reads them as they are. With `pooled`
+    ``"text"`` the prompt's tokens are not pooled. `asked` are poolings that are to be extracted, or made of what is,
+    beside the usual ones.
     `revision` is the hub's commit, None elsewhere. `identity` holds the digests of all that changes a value; it does
     not depend on where the folder lies. All of it is plain values, so that another process can be handed a model.
     """
@@ -51,11 +56,38 @@ class ResolvedModel:
     lowercase: bool = False
     own_pooling: str | None = None
     notes: tuple[str, ...] = ()
+    view: View | None = None
+    pooled: Literal["all", "text"] = "all"
+    asked: tuple[str, ...] = ()
+
+    @property
+    def base(self) -> str:
+        """Its name without the form of its input."""
+        return parted(self.name)[0]
+
+    def reads(self, row: str) -> str:
+        """The text that is read of a row, without the prompt: what its states are kept by."""
+        return row if self.view is None else self.view(row)
+
+    def under(self, name: str, form: Form, columns: Sequence[str]) -> "ResolvedModel":
+        """The same under a form of its input, called `name`, over rows with these columns.
+
+        Raises:
+            BenchError: the rows have no such fields.
+        """
+        prompt = self.prompt if form.prompt is None else form.prompt
+        if form.named is not None:
+            known = prompts_of(self.folder)
+            if form.named not in known:
+                which = nearest(form.named, known) if known else "its folder names none."
+                raise BenchError(f"Model '{self.name}' has no prompt called '{form.named}': {which}")
+            prompt = known[form.named]
+        return replace(self, name=name, prompt=prompt, view=form.view(columns, name), pooled=form.pooled)
 
     @property
     def poolings(self) -> tuple[str, ...]:
-        """The poolings that mean something for this model."""
-        return poolings(causal=self.causal)
+        """The poolings that are extracted of it: those that mean something for it, or are asked for."""
+        return poolings(causal=self.causal, asked=self.asked)
 
     @property
     def same(self) -> frozenset[tuple[int, str]]:

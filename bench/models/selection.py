@@ -1,7 +1,7 @@
 """Which of the space's models take part, and why not the others."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from bench.models.resolve import ResolvedModel, resolve
 from bench.models.use import check_prompted, prompts_by_model
 from bench.progress import Progress
 from bench.specs import ExtractionSettings
+from bench.views import Form, form_of, parted
 
 
 @dataclass(frozen=True)
@@ -38,35 +39,43 @@ def select(
     named: bool,
     download: bool = True,
     recorded: Mapping[str, Mapping[str, Any]] | None = None,
+    forms: Mapping[str, Form] | None = None,
+    columns: Sequence[str] = (),
+    asked: tuple[str, ...] = (),
 ) -> Selection:
     """Resolve models. `named` by the user, each must be there; those of a space are taken as far as they can be had.
 
     Without `download`, only what the machine has already can be had. `recorded` holds the identities that models had
-    where their names were written down (see `resolve`); None where the names are the caller's own.
+    where their names were written down (see `resolve`); None where the names are the caller's own. A name may ask for
+    one of the `forms` of the input (see `bench.views`), over rows with these `columns` of texts. `asked` are poolings
+    that are to be had beside the usual ones.
 
     Raises:
         BenchError: a named model cannot be had, or none of the space can.
     """
     prompts = prompts_by_model(settings.prompts)
     if recorded is None:
-        check_prompted(prompts, tuple(wanted))
+        check_prompted(prompts, tuple(parted(name)[0] for name in wanted))
 
     def found(name: str) -> ResolvedModel:
-        return resolve(
-            name,
+        form, base = form_of(name, forms or {}), parted(name)[0]
+        model = resolve(
+            base,
             store,
             trust_remote_code=settings.trust_remote_code,
-            prompt=prompts.get(name),
+            prompt=prompts.get(base),
             recorded=None if recorded is None else recorded.get(name, {}),
             download=download,
             progress=progress,
         )
+        model = replace(model, asked=asked)
+        return model if form is None else model.under(name, form, columns)
 
     if named:
         return Selection(tuple(map(found, dict.fromkeys(wanted))), ())
     usable, absent = [], []
     for name in wanted:
-        if reason := availability(name, settings, download=download).reason:
+        if reason := availability(parted(name)[0], settings, download=download).reason:
             absent.append(Absent(name, reason))
         else:
             usable.append(name)

@@ -126,11 +126,20 @@ def is_text(value: object) -> bool:
     return isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
 
 
-def _prompt(folder: Path) -> str:
-    found = _object(folder / PROMPTS) or {}
-    prompts, default = found.get("prompts") or {}, found.get("default_prompt_name")
+def prompts_of(folder: Path) -> dict[str, str]:
+    """The prompts that the files name.
+
+    Raises:
+        BenchError: the file is damaged; a clause.
+    """
+    prompts = (_object(folder / PROMPTS) or {}).get("prompts") or {}
     if not isinstance(prompts, Mapping) or not all(map(is_text, prompts.values())):
         raise _damaged(PROMPTS, "its prompts are no texts by name")
+    return dict(prompts)
+
+
+def _prompt(folder: Path) -> str:
+    prompts, default = prompts_of(folder), (_object(folder / PROMPTS) or {}).get("default_prompt_name")
     if default is None:
         return next((text for name, text in prompts.items() if name.lower() == TASK), "")
     if not isinstance(default, str) or default not in prompts:

@@ -76,6 +76,7 @@ def _parquet(rows: Rows, layout: Layout, out: Path) -> None:
         "number": pa.float64(),
         "whole number": pa.int64(),
         "numbers by name": numbers,
+        "yes or no": pa.bool_(),
     }
     types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     schema = pa.schema(

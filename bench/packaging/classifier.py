@@ -5,32 +5,40 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from bench.backends.base import Backend
+from bench.backends.forms import under
 from bench.backends.resolution import applying
 from bench.backends.resolution import resolve as resolve_settings
 from bench.cascade import margins
 from bench.datasets.checks import mended
 from bench.datasets.columns import is_missing
 from bench.errors import BenchError
+from bench.evaluation.mistakes import REJECTED
+from bench.evaluation.rule import LIKELIEST, Rule
 from bench.extraction import identity
 from bench.identity import PINNED, KeyGroup, group_of
 from bench.models.resolve import resolve
+from bench.packaging.graphs.graph_classifier import GraphClassifier
+from bench.packaging.graphs.manifest import FOLDER, read_manifest
 from bench.packaging.pipeline import Fitted, PackagedModel, PackagedPipeline, read
-from bench.packaging.stages import Stages
+from bench.packaging.stages import StageAnswers, Stages
 from bench.proof import open_model
 from bench.tasks import TASKS, Task
+from bench.views import require_fields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.backends.settings import ResolvedSettings
     from bench.models.resolve import ResolvedModel
+    from bench.specs import ExtractionSettings
     from bench.tasks.face import Column
 
 log = logging.getLogger(__name__)
@@ -40,7 +48,8 @@ log = logging.getLogger(__name__)
 class Predicted:
     """A label a text in its written form, and `probabilities`: the head's scores, float32 [texts, outputs].
 
-    In classification these are the probabilities of the pipeline's labels in their order. `stages` [texts] int64 are
+    In classification these are the probabilities of the pipeline's labels in their order, as the heads say them (see
+    `PackagedPipeline.calibrated`). `stages` [texts] int64 are
     those that answered, from 0. `distances` [texts] float32 are from the training rows (see `FittedHead.distances`).
     """
 
@@ -54,35 +63,48 @@ class Predicted:
 class Classifier:
     """An open pipeline, which holds its models' weights up to the deepest layer that it uses. Threads take turns.
 
-    Stages of a cascade share a model's weights, and what was computed of a text.
+    Stages of a cascade share a model's weights, and what was computed of a text. `rule` says how an answer follows.
+    Where the package has `graphs`, they answer in the place of models.
     """
 
     pipeline: PackagedPipeline
     heads: Sequence[Fitted]
     backends: Mapping[str, Backend]
-    _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    rule: Rule = LIKELIEST
+    graphs: GraphClassifier | None = None
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
-    def open(cls, folder: Path, store: Path, *, trust_remote_code: bool = False) -> Classifier:
+    def open(
+        cls, folder: Path, store: Path, *, trust_remote_code: bool = False, device: str | None = None
+    ) -> Classifier:
         """Check and load what `bench.packaging.build` wrote to `folder`; `store` is for models that it names.
 
         Whatever the folder says, a model's own code runs only with `trust_remote_code`, and only if it is what was
-        searched.
+        searched. `device` is the one to run on; None is the one of the search's settings.
 
         Raises:
             BenchError: a file was altered, or a model cannot be had here or is not the one that was searched.
         """
         pipeline, heads = read(folder)
+        if read_manifest(folder) is not None:
+            return cls(pipeline, heads, {}, pipeline.rule, _graphs(folder / FOLDER))
         backends: dict[str, Backend] = {}
         try:
+            opened: dict[tuple[str, ExtractionSettings], Backend] = {}
             for model in pipeline.models:
-                settings = resolve_settings(applying(model.settings))
-                resolved = _resolved(model, settings, folder, store, trust_remote_code=trust_remote_code)
-                backends[model.name] = open_model(resolved, settings, store, deepest=model.deepest)
+                asked = applying(model.settings)
+                settings = resolve_settings(asked if device is None else asked.model_copy(update={"device": device}))
+                resolved = _resolved(pipeline, model, settings, folder, store, trust_remote_code=trust_remote_code)
+                key = (model.reference, model.settings)
+                if key in opened:
+                    backends[model.name] = under(opened[key], resolved)
+                    continue
+                backends[model.name] = opened[key] = open_model(resolved, settings, store, deepest=model.deepest)
         except BaseException:
             _close(backends)
             raise
-        return cls(pipeline, heads, backends)
+        return cls(pipeline, heads, backends, pipeline.rule)
 
     @property
     def task(self) -> Task:
@@ -92,7 +114,16 @@ class Classifier:
     @property
     def columns(self) -> Mapping[str, Column]:
         """What is said of a text, by column."""
-        return self.pipeline.columns
+        return self.pipeline.columns(self.rule)
+
+    def under(self, rule: Rule) -> Classifier:
+        """The same, which shares all that it holds, with answers under another rule.
+
+        Raises:
+            BenchError: the labels are no classes.
+        """
+        require_classes(rule, self.pipeline.task)
+        return replace(self, rule=rule)
 
     def predict(self, texts: Sequence[Any]) -> Predicted:
         """Classify `texts`.
@@ -104,11 +135,16 @@ class Classifier:
             none = np.empty((0, self.task.outputs(self.pipeline.labels)), dtype=np.float32)
             return Predicted([], none, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
         cleaned = [self._cleaned(text, number) for number, text in enumerate(texts, 1)]
-        stages = Stages(self.pipeline.stages, self.heads, self.pipeline.thresholds, self.backends)
         with self._turn:
-            answered = stages.answer(cleaned)
+            answered = self._answered(cleaned)
         labels = self.task.written(self.task.decide(answered.scores), self.pipeline.labels)
         return Predicted(labels, answered.scores, answered.stages, answered.distances)
+
+    def _answered(self, texts: list[str]) -> StageAnswers:
+        if self.graphs is not None:
+            said = self.graphs.scored(texts)
+            return StageAnswers(said.scores, said.stages, said.distances)
+        return Stages(self.pipeline.stages, self.heads, self.pipeline.thresholds, self.backends).answer(texts)
 
     def answers(
         self, texts: Sequence[str | None], number: Callable[[np.float32], float] = float
@@ -124,11 +160,17 @@ class Classifier:
 
     def said(self, predictions: Predicted, number: Callable[[np.float32], float] = float) -> list[dict[str, Any]]:
         """The columns of an answer, a mapping a text; `number` makes their numbers plain."""
-        rows = self.task.say(predictions.probabilities, self.pipeline.labels)
+        scores = self.pipeline.calibrated(predictions.probabilities)
+        rows = self.task.say(scores, self.pipeline.labels)
         if self.pipeline.thresholds:
             sure = margins(predictions.probabilities).astype(np.float32)
             for row, stage, margin in zip(rows, predictions.stages.tolist(), sure, strict=True):
                 row |= {"stage": stage + 1, "margin": margin}
+        if not self.rule.plain:
+            for row, place in zip(rows, self.rule.decide(scores).tolist(), strict=True):
+                rejected = place == REJECTED
+                row["label"] = None if rejected else self.pipeline.labels[place]
+                row |= {"rejected": rejected} if self.rule.rejects else {}
         return [{name: _plain(value, number) for name, value in row.items()} for row in rows]
 
     def close(self) -> None:
@@ -140,11 +182,33 @@ class Classifier:
             raise BenchError(f"Text {number} is no text but {type(text).__name__}: give strings.")
         if not text or text.isspace():
             raise BenchError(f"Text {number} is empty: leave it out.")
+        require_fields(text, self.pipeline.fields, f"Text {number}")
         return mended(text.strip() if self.pipeline.strip else text)
 
 
+def _graphs(folder: Path) -> GraphClassifier:
+    try:
+        return GraphClassifier(folder, torch.get_num_threads())
+    except ImportError as error:
+        raise BenchError(
+            f"The package's graphs need {error.name}: python -m pip install -r {folder / 'requirements.txt'}."
+        ) from error
+
+
+def require_classes(rule: Rule, task: str) -> None:
+    """Raise BenchError where a rule is for classes, and the labels of the task are none."""
+    if not rule.plain and not TASKS[task].by_class:
+        raise BenchError(f"The labels are for {task}: only classes are rejected or have costs.")
+
+
 def _resolved(
-    model: PackagedModel, settings: ResolvedSettings, folder: Path, store: Path, *, trust_remote_code: bool
+    pipeline: PackagedPipeline,
+    model: PackagedModel,
+    settings: ResolvedSettings,
+    folder: Path,
+    store: Path,
+    *,
+    trust_remote_code: bool,
 ) -> ResolvedModel:
     """The model, whose identity is that of the search.
 
@@ -155,6 +219,8 @@ def _resolved(
         found = model.packed.resolved(model.name, folder)
     else:
         found = resolve(model.reference, store, trust_remote_code=trust_remote_code, recorded=model.identity)
+    asked = tuple({source.pooling for stage in pipeline.stages for source in stage.sources})
+    found = replace(found, view=model.view, pooled=model.pooled, asked=asked)
     now = identity(found, settings)
     # What is packed is known by the package's checksums.
     left_out = {KeyGroup.LABEL, KeyGroup.WEIGHTS} if model.packed else {KeyGroup.LABEL}

@@ -13,21 +13,19 @@ from bench.datasets.spellings import fold
 from bench.datasets.splits import group_rows
 from bench.datasets.tables import Hints, read_table
 from bench.errors import BenchError, counted
+from bench.evaluation.sureness import error_of
 from bench.measures import MEASURES, Predictions
-from bench.metrics import Interval, Shift, binned, difference_of, holm, shift
+from bench.metrics import Interval, difference_of
 from bench.packaging.classifier import Classifier
+from bench.packaging.drift import Counted, Drift, drifted
 from bench.packaging.pipeline import PackagedPipeline
-from bench.packaging.remembered import CHARACTERS, CONFIDENCE, DISTANCE, Remembered, characters, f1_by_class, scores_of
+from bench.packaging.remembered import Remembered, f1_by_class, scores_of
+from bench.packaging.sure import Ruled, Sure, how_sure, under_rule
 from bench.progress import Progress
+from bench.tasks import TASKS
 
-LEVEL = 0.01
-"""Of all tests for drift together: so often one of them calls rows that are distributed as before shifted."""
-MATTERS = 0.1
-"""A population stability index below this is called stable (see `bench.metrics.Shift`)."""
 TOGETHER = 1024
 """Texts that are answered at a time."""
-Counted = Sequence[int] | np.ndarray
-"""Rows by bin."""
 
 
 @dataclass(frozen=True)
@@ -40,28 +38,6 @@ class ClassScore:
     trained: int | None
     before: Interval | None
     change: Interval | None
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Whether something is distributed as it was; `p` is Holm-corrected over all that was looked at.
-
-    `against` says which rows of before. `now` and `before` are shares of rows by bin, which the inner `edges` cut; of
-    labels and answers the bins are the package's labels.
-    """
-
-    name: str
-    against: str
-    shift: Shift
-    p: float
-    edges: tuple[float, ...]
-    before: tuple[float, ...]
-    now: tuple[float, ...]
-
-    @property
-    def shifted(self) -> bool:
-        """Whether it is beyond chance, and matters."""
-        return self.p <= LEVEL and self.shift.index >= MATTERS
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +55,9 @@ class Evaluated:
         confusion: Rows, int [label, answer].
         drift: Of inputs, confidence, labels and answers; empty for an earlier bench's package.
         notes: What a reader should know about the rows, a sentence each.
-        least: By measure, what was asked of it.
+        least: By measure, what was asked of it: of the answered rows where others are rejected.
+        sure: How sure the package may be; None where it has no probabilities.
+        answered: What is answered under another rule; None where that is the likeliest label, whatever the text.
     """
 
     pipeline: PackagedPipeline
@@ -93,20 +71,35 @@ class Evaluated:
     drift: tuple[Drift, ...]
     notes: tuple[str, ...]
     least: Mapping[str, float]
+    sure: Sure | None = None
+    answered: Ruled | None = None
+
+    @property
+    def judged(self) -> Mapping[str, Interval]:
+        """The scores of whatever is answered."""
+        return self.scores if self.answered is None else self.answered.scores
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What the scores are called."""
+        return tuple(MEASURES[name].title for name in self.scores)
 
     @property
     def missed(self) -> tuple[str, ...]:
         """What is less than was asked, a sentence each."""
+        rows, judged = self.rows if self.answered is None else self.answered.rows, self.judged
+        if self.least and not rows:
+            return ("no row is answered",)
         return tuple(
-            f"{MEASURES[name].title} is {self.scores[name].value:.4f}, less than the {least:g} that was asked"
+            f"{MEASURES[name].title} is {judged[name].value:.4f}, less than the {least:g} that was asked"
             + (
-                f"; {counted(self.rows, 'row')} do not rule {least:g} out "
-                f"(95% {self.scores[name].low:.3f} to {self.scores[name].high:.3f})"
-                if self.scores[name].high >= least
+                f"; {counted(rows, 'row')} do not rule {least:g} out "
+                f"(95% {judged[name].low:.3f} to {judged[name].high:.3f})"
+                if judged[name].high >= least
                 else ""
             )
             for name, least in self.least.items()
-            if self.scores[name].value < least
+            if judged[name].value < least
         )
 
     @property
@@ -129,6 +122,9 @@ class Evaluated:
             "confusion": self.confusion.tolist(),
             "drift": [asdict(each) | {"shifted": each.shifted} for each in self.drift],
             "notes": list(self.notes),
+            "calibration": None if self.sure is None else self.sure.errors.model_dump(),
+            "thresholds": [] if self.sure is None else [each.to_json() for each in self.sure.thresholds],
+            "answered": None if self.answered is None else asdict(self.answered),
             "asked": dict(self.least),
             "passed": self.passed,
             "missed": list(self.missed),
@@ -147,6 +143,8 @@ def labelled(file: Path, columns: Columns, hints: Hints) -> Rows:
 def _spelled(rows: Rows, pipeline: PackagedPipeline, title: str) -> tuple[Rows, tuple[str, ...]]:
     """Rows cleaned, with labels spelled as the package's; and what is odd about them."""
     cleaned = clean(rows, title, pipeline.strip)
+    if not TASKS[pipeline.task].by_class:
+        return cleaned.rows, (*rows.notes, *cleaned.warnings)
     count = len(pipeline.labels)
     known = Rows([""] * count, [""] * count, list(pipeline.labels), [None] * count)
     (spelled, found), alike = fold([known, cleaned.rows])
@@ -184,27 +182,28 @@ def evaluate(
         BenchError: the package does not answer with classes, no label is known to it, or a measure is not known.
     """
     pipeline, task = classifier.pipeline, classifier.task
-    if not task.by_class:
+    if not (task.by_class or task.by_label):
         raise BenchError(f"The package's labels are for {pipeline.task}: classes alone can be evaluated.")
     rows, notes = _spelled(rows, pipeline, title)
     unseen = task.labels(rows.labels, pipeline.labels)
-    require_known_labels(pipeline.labels, unseen, rows)
+    require_known_labels(pipeline.labels, unseen, task.labels(rows.labels, ()))
     labels = (*pipeline.labels, *unseen)
     scores, distances = _answered(classifier, rows.texts, title, progress)
     truth = task.numbers(rows.labels, labels)
     with np.errstate(divide="ignore"):
-        logs = np.log(scores)
+        heads, logs = np.log(scores), np.log(pipeline.calibrated(scores))
     said = Predictions(truth, task.decide(scores), labels, logs, group_rows(rows.texts, rows.groups))
     reference = pipeline.remembered
     names = dict.fromkeys((*task.measures, *(() if reference is None else reference.scores)))
     found = scores_of(said, [MEASURES[name] for name in names], 0)
     told = [*notes]
     if unseen:
-        rare = int((truth >= len(pipeline.labels)).sum())
+        rare = sum(bool(task.labels([written], pipeline.labels)) for written in rows.labels)
         told.append(f"{counted(rare, 'row')} with a label that the package does not know: {', '.join(unseen)}.")
     if reference is None:
         told.append("The package was written by an earlier bench: export it again to see changes and drift.")
-    support = np.bincount(truth, minlength=len(labels))
+    support = np.array(task.names_rows(truth, len(labels)))
+    thresholds = () if pipeline.sureness is None else pipeline.sureness.thresholds
     return Evaluated(
         pipeline=pipeline,
         file=title,
@@ -213,10 +212,12 @@ def evaluate(
         changes={} if reference is None else _changes(found, reference.scores),
         classes=tuple(_classes(said, support, reference, len(pipeline.labels))),
         labels=labels,
-        confusion=said.scores.confusion,
-        drift=() if reference is None else _drift(reference, rows.texts, said, distances, support),
+        confusion=said.scores.confusion if task.by_class else np.zeros((0, 0), np.int64),
+        drift=() if reference is None else drifted(reference, rows.texts, said, distances, support),
         notes=tuple(told),
         least=dict(least),
+        sure=how_sure(said, error_of([replace(said, log_probabilities=heads)]), thresholds) if task.by_class else None,
+        answered=None if classifier.rule.plain else under_rule(said, classifier.rule, labels),
     )
 
 
@@ -244,38 +245,3 @@ def _classes(said: Predictions, support: Counted, reference: Remembered | None, 
         trained = reference.classes[place] if reference is not None and place < known else None
         change = None if before is None else difference_of(f1, before)
         yield ClassScore(label, int(support[place]), f1, trained, before, change)
-
-
-def _drift(
-    reference: Remembered, texts: Sequence[str], said: Predictions, distances: np.ndarray, support: np.ndarray
-) -> tuple[Drift, ...]:
-    """Of what is put in, what comes out, and the labels themselves."""
-    logs = said.log_probabilities
-    numbers = {CHARACTERS: characters(texts), DISTANCE: distances}
-    looked: list[tuple[str, str, tuple[float, ...], Counted, Counted]] = [
-        (name, "training rows", each.edges, each.counts, binned(numbers[name], each.edges))
-        for name, each in reference.inputs.items()
-    ]
-    if reference.confidence is not None and logs is not None:
-        each = reference.confidence
-        looked.append((CONFIDENCE, "test rows", each.edges, each.counts, binned(np.exp(logs.max(1)), each.edges)))
-    answers = np.array(reference.confusion).sum(0)
-    looked.append(("answers", "test rows", (), answers, np.bincount(said.predicted, minlength=len(answers))))
-    classes = np.pad(reference.classes, (0, len(support) - len(reference.classes)))
-    looked.append(("labels", "training rows", (), classes, support))
-    units = {"training rows": reference.units.get("train", 1.0), "test rows": reference.units.get("test", 1.0)}
-    own = 1.0 if said.groups is None else len(np.unique(said.groups)) / len(said.groups)
-    # rows of a group may say the same: together they count as one
-    shifts = [
-        shift(units[against] * np.asarray(before), own * np.asarray(now)) for _, against, _, before, now in looked
-    ]
-    corrected = holm([each.p for each in shifts])
-    return tuple(
-        Drift(name, against, each, p, edges, _shares(before), _shares(now))
-        for (name, against, edges, before, now), each, p in zip(looked, shifts, corrected, strict=True)
-    )
-
-
-def _shares(counts: Counted) -> tuple[float, ...]:
-    shares: list[float] = (np.asarray(counts) / np.sum(counts)).tolist()
-    return tuple(shares)

@@ -5,13 +5,15 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from bench.errors import BenchError
+from bench.errors import BenchError, nearest
+from bench.evaluation.rule import LIKELIEST, Rule
 from bench.files import sweep, temporary_folder
 from bench.packaging.build import build
+from bench.packaging.graphs.manifest import AskedGraphs, Form, GraphManifest, Precision, read_manifest
 from bench.packaging.mlmodel import save
 from bench.packaging.pipeline import PackagedPipeline
 from bench.progress import SILENT, Progress
@@ -24,13 +26,17 @@ from bench.tracking.record import ModelRecord, Tracker
 
 @dataclass(frozen=True)
 class Exported:
-    """A package and where it is: a `folder`, or `uri` in the store `tracking_uri` (and `version` where registered)."""
+    """A package and where it is: a `folder`, or `uri` in the store `tracking_uri` (and `version` where registered).
+
+    `graphs` is what is known of its graphs, where it has some.
+    """
 
     pipeline: PackagedPipeline
     uri: str
     folder: Path | None = None
     version: str | None = None
     tracking_uri: str | None = None
+    graphs: GraphManifest | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The export as JSON values."""
@@ -48,6 +54,9 @@ class Exported:
             "chosen": self.pipeline.chosen,
             "candidate": self.pipeline.candidate.model_dump(mode="json"),
             "labels": list(self.pipeline.labels),
+            "reject_below": self.pipeline.reject_below,
+            "costs": self.pipeline.costs,
+            "answered": None if self.pipeline.answered is None else asdict(self.pipeline.answered),
             "seed": self.pipeline.seed,
             "remote_code": self.pipeline.remote_code,
             "models": [
@@ -64,6 +73,7 @@ class Exported:
             "agreement": agreement.model_dump(),
             "search": dict(self.pipeline.search),
             "test": dict(self.pipeline.test),
+            "graphs": None if self.graphs is None else self.graphs.model_dump(mode="json"),
         }
 
 
@@ -74,6 +84,8 @@ def export(
     *,
     chosen: str,
     with_weights: bool = False,
+    rule: Rule = LIKELIEST,
+    graphs: AskedGraphs | None = None,
     progress: Progress = SILENT,
 ) -> Exported:
     """Package a scored trial, a cascade or a baseline as an MLflow model in a new `folder`.
@@ -85,6 +97,8 @@ def export(
         chosen: How it was chosen, which the package says.
         with_weights: Put the weights of the layers that are used into the package, which then needs no model beside
             it; else models are found by name and revision when the package is opened, and verified.
+        rule: How it answers, unless it is asked for otherwise.
+        graphs: In which runtime's graphs it answers; by torch where it is None.
         progress: Who is told.
 
     Raises:
@@ -92,10 +106,34 @@ def export(
     """
     refuse_taken(folder)
     with _scratch(study, folder.name) as scratch:
-        made = build(study, which, scratch / "pipeline", chosen, with_weights, progress)
+        made = build(study, which, scratch / "pipeline", chosen, with_weights, progress, rule, graphs)
         save(scratch / "model", scratch / "pipeline", made)
+        known = read_manifest(scratch / "pipeline")
         _place(scratch / "model", folder)
-    return Exported(made, str(folder), folder)
+    return Exported(made, str(folder), folder, graphs=known)
+
+
+def asked_graphs(form: str, precision: str, *, with_weights: bool) -> AskedGraphs | None:
+    """The graphs that `format` and `precision` ask for; None where torch is to answer.
+
+    Raises:
+        BenchError: there is no such format, it has no such precision here, or something else was asked as well.
+    """
+    if form not in get_args(Form):
+        raise BenchError(f"There is no format '{form}': {nearest(form, get_args(Form))}")
+    if precision not in get_args(Precision):
+        raise BenchError(f"There is no precision '{precision}': {nearest(precision, get_args(Precision))}")
+    if form == "mlflow":
+        if precision != "float32":
+            raise BenchError("`precision` is that of a graph: give `format` 'onnx' or 'openvino' too.")
+        return None
+    if with_weights:
+        raise BenchError("A graph holds its weights in any case: leave out `with_weights`.")
+    from bench.packaging.graphs.runtimes import runtime_for
+
+    asked = AskedGraphs(form, precision)  # type: ignore[arg-type]  # looked up above
+    runtime_for(*asked)
+    return asked
 
 
 def refuse_taken(folder: Path) -> None:
@@ -113,6 +151,8 @@ def log(
     register: str | None = None,
     alias: str | None = None,
     with_weights: bool = False,
+    rule: Rule = LIKELIEST,
+    graphs: AskedGraphs | None = None,
     progress: Progress = SILENT,
 ) -> Exported:
     """As `export`, into a tracking store: a logged model of its run, registered where a name is given.
@@ -130,7 +170,8 @@ def log(
         )
     with _scratch(study, study.name) as scratch:
         pipeline = scratch / "pipeline"
-        made = build(study, which, pipeline, chosen, with_weights, progress)
+        made = build(study, which, pipeline, chosen, with_weights, progress, rule, graphs)
+        known = read_manifest(pipeline)
         uri, version = tracker.models.log(
             run,
             _model_record(made),
@@ -139,7 +180,7 @@ def log(
             register=register,
             alias=alias,
         )
-    return Exported(made, uri, version=version, tracking_uri=tracker.uri)
+    return Exported(made, uri, version=version, tracking_uri=tracker.uri, graphs=known)
 
 
 def _model_record(made: PackagedPipeline) -> ModelRecord:

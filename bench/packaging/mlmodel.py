@@ -10,13 +10,16 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.foreign import foreign_modules_of
+from bench.packaging.graphs.manifest import FOLDER, SERVES, GraphManifest, read_manifest
 from bench.packaging.pipeline import PackagedPipeline
+from bench.packaging.readme import readme
 from bench.packaging.requirements import pinned
 from bench.tasks.face import Column
 from bench.tracking.mlflow.process import variables
 from bench.tracking.record import ModelPlace
 
 SOURCE = Path(__file__).parents[1]
+README = "README.md"
 EXAMPLES = ("The central bank cut its rate by a quarter point.", "Net profit of two mln dlrs vs one mln.")
 
 
@@ -38,7 +41,7 @@ def save(target: Path, pipeline: Path, made: PackagedPipeline, place: ModelPlace
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Map
 
-    model = None
+    graphs, model = read_manifest(pipeline), None
     if place is not None:
         model = Model(artifact_path=place.location, run_id=place.run, model_uuid=place.model, model_id=place.model)
     kinds: dict[Column, Any] = {
@@ -46,24 +49,51 @@ def save(target: Path, pipeline: Path, made: PackagedPipeline, place: ModelPlace
         "number": DataType.double,
         "whole number": DataType.long,
         "numbers by name": Map(DataType.double),
+        "yes or no": DataType.boolean,
     }
     with _quiet(), _room(target):
         mlflow.pyfunc.save_model(
             path=target,
             mlflow_model=model,
-            python_model=Path(__file__).with_name("serving.py"),
-            code_paths=[str(SOURCE)],
+            python_model=Path(__file__).parent / ("serving.py" if graphs is None else "graphs/serving.py"),
+            # graphs stand by themselves
+            code_paths=[str(SOURCE if graphs is None else pipeline / FOLDER / "graph_classifier.py")],
             artifacts={"pipeline": str(pipeline)},
             signature=ModelSignature(
-                Schema([ColSpec(DataType.string, "text")]),
-                Schema([ColSpec(kinds[kind], name) for name, kind in made.columns.items()]),
+                Schema([ColSpec(DataType.string, name) for name in made.fields or ("text",)]),
+                Schema([ColSpec(kinds[kind], name) for name, kind in made.columns(made.rule).items()]),
+                params=_parameters(made),
             ),
-            input_example=pd.DataFrame({"text": EXAMPLES}),
-            pip_requirements=pinned(
-                {packaged.settings.backend for packaged in made.models}.union(*map(foreign_modules_of, made.stages))
-            ),
+            input_example=pd.DataFrame(dict.fromkeys(made.fields or ("text",), EXAMPLES)),
+            pip_requirements=_requirements(made, graphs),
             metadata=_metadata(made),
         )
+        (target / README).write_text(readme(made, graphs), encoding="utf-8")
+
+
+def _requirements(made: PackagedPipeline, graphs: GraphManifest | None) -> list[str]:
+    if graphs is not None:
+        return pinned((), ("mlflow", "numpy", "pandas", "tokenizers", *SERVES[graphs.runtime]))
+    backends = {packaged.settings.backend for packaged in made.models}
+    return pinned(backends.union(*map(foreign_modules_of, made.stages)))
+
+
+def _parameters(made: PackagedPipeline) -> Any:
+    """What a caller may ask for beside the texts, MLflow's `ParamSchema`; what the package was made with stands else.
+
+    A parameter that is none by default has no type of its own in MLflow, hence the empty mapping.
+    """
+    from mlflow.types import DataType, ParamSchema, ParamSpec
+    from mlflow.types.schema import AnyType, Map, Object, Property
+
+    below = ParamSpec("reject_below", DataType.double, made.reject_below)
+    if not made.labels:
+        return ParamSchema([below])  # which says in words that there are no classes
+    # any number: MLflow takes 1 for no double
+    row = Map(AnyType())
+    rows = Object([Property(label, row, required=False) for label in made.labels])
+    costs = {label: dict(each) for label, each in (made.costs or {}).items()}
+    return ParamSchema([below, ParamSpec("costs", rows, costs)])
 
 
 @contextmanager
@@ -106,6 +136,8 @@ def _metadata(made: PackagedPipeline) -> dict[str, Any]:
         "bench_latency_predicted_ms": latency.predicted_ms,
         "bench_latency_measured_ms": latency.measured_ms,
         "bench_latency_single_ms": latency.single_ms,
+        "bench_reject_below": made.reject_below,
+        "bench_costs": None if made.costs is None else {label: dict(row) for label, row in made.costs.items()},
     }
 
 

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, ValidationError
 
@@ -12,23 +13,31 @@ from bench import files
 from bench.cascade import Cascade
 from bench.errors import BenchError
 from bench.evaluation.baselines import TEXT_CLASSIFIERS, FittedText
+from bench.evaluation.mistakes import MistakeCosts
+from bench.evaluation.rule import Rule
+from bench.evaluation.sureness import Sureness
 from bench.foreign import require_parts
 from bench.heads import FittedHead
+from bench.metrics import tempered
 from bench.models.resolve import ResolvedModel
 from bench.packaging.remembered import Remembered
+from bench.packaging.sure import Ruled
 from bench.specs import DEFAULT_TASK, AnyCandidate, Candidate, ExtractionSettings, Spec, TextCandidate
 from bench.tasks import TASKS
 from bench.tasks.face import Column
+from bench.views import View
 
-FORMAT = 3
-"""Cascades came with 2, what is remembered of rows and classifiers of texts with 3; earlier ones are read too."""
-READ = (1, 2, FORMAT)
+FORMAT = 6
+"""Cascades came with 2, what is remembered and classifiers of texts with 3, calibration with 4, rules with 5, fields
+with 6."""
+READ = (1, 2, 3, 4, 5, FORMAT)
 DESCRIPTION, HEAD = "pipeline.json", "head.safetensors"
 Fitted = FittedHead | FittedText
 """What answers in a stage: a head on hidden states, or a classifier of the texts themselves."""
 
 
 STAGE_COLUMNS: Mapping[str, Column] = {"stage": "whole number", "margin": "number"}
+REJECTED_COLUMN: Mapping[str, Column] = {"rejected": "yes or no"}
 
 
 class PackedBody(Spec):
@@ -62,7 +71,8 @@ class PackagedModel(Spec):
     """One language model of a pipeline.
 
     `name` is the candidate's; `reference` what it is resolved by when the package is opened, unless its weights are
-    `packed`. Layers beyond `deepest` of `layers` are not loaded. `identity` is that of the search's extraction.
+    `packed`. Layers beyond `deepest` of `layers` are not loaded. `identity` is that of the search's extraction. `view`
+    is what it reads of a text of several fields, and `pooled` whether the prompt's tokens are pooled too.
     """
 
     name: str
@@ -72,6 +82,8 @@ class PackagedModel(Spec):
     settings: ExtractionSettings
     identity: Mapping[str, Any]
     packed: PackedBody | None = None
+    view: Annotated[View | None, Field(exclude_if=lambda value: value is None)] = None
+    pooled: Annotated[Literal["all", "text"], Field(exclude_if=lambda value: value == "all")] = "all"
 
 
 class Latency(Spec):
@@ -112,7 +124,10 @@ class PackagedPipeline(Spec):
     the confirmation's seed that the head was trained under, on all `rows` training rows. `strip`: white space around a
     text is removed, as the data set's loader did. `remote_code`: a model runs code from its repository. `search` and
     `test` are its scores. `plugins`: what of the candidate comes from plugins, and a hash of its source.
-    `remembered` is what is known of the rows; an earlier bench's package has none.
+    `remembered` is what is known of the rows, `sureness` of the probabilities, at whose temperature it answers;
+    an earlier bench's package has none. `reject_below` and `costs`, by answer by true label, are the rule by which it
+    answers where a caller asks for no other, and `answered` what that answers of the test rows; None without a rule.
+    `fields` are the columns of a text that has several (see `bench.views`).
     """
 
     format: int = FORMAT
@@ -138,6 +153,36 @@ class PackagedPipeline(Spec):
     latency: Latency | None = None
     agreement: Agreement | None = None
     remembered: Remembered | None = None
+    sureness: Sureness | None = None
+    reject_below: float = 0.0
+    costs: Mapping[str, Mapping[str, float]] | None = None
+    answered: Ruled | None = None
+    fields: Annotated[tuple[str, ...], Field(exclude_if=lambda value: not value)] = ()
+
+    @property
+    def rule(self) -> Rule:
+        """How an answer follows from probabilities."""
+        return Rule(self.reject_below, MistakeCosts.of_values(self.costs, self.labels) if self.costs else None)
+
+    @property
+    def rule_words(self) -> tuple[str, ...]:
+        """How an answer follows where that is not the likeliest label, and what it answers of the test rows."""
+        if self.answered is None or self.remembered is None:
+            return ()
+        how = []
+        if self.costs is not None:
+            how.append("Each text gets the answer of least expected cost, by the table of costs that it was made with.")
+        if self.reject_below:
+            how.append(f"A text whose likeliest label is less probable than {self.reject_below:.7g} gets none.")
+        return (*how, *self.answered.words(self.remembered.rows, "test rows"))
+
+    def calibrated(self, scores: np.ndarray) -> np.ndarray:
+        """What the heads say, at the temperature at which it means what it says: of the same shape and type."""
+        if self.sureness is None:
+            return scores
+        with np.errstate(divide="ignore"):
+            found: np.ndarray = np.exp(tempered(np.log(scores), self.sureness.temperature)).astype(scores.dtype)
+        return found
 
     @property
     def title(self) -> str:
@@ -159,10 +204,16 @@ class PackagedPipeline(Spec):
         """The margin at which a stage answers, of each but the last."""
         return self.candidate.thresholds if isinstance(self.candidate, Cascade) else ()
 
-    @property
-    def columns(self) -> Mapping[str, Column]:
-        """What is said of a text, by column: the task's; of a cascade which stage answered, from 1, and its margin."""
-        return {**TASKS[self.task].columns, **(STAGE_COLUMNS if self.thresholds else {})}
+    def columns(self, rule: Rule) -> Mapping[str, Column]:
+        """What is said of a text, by column: the task's; of a cascade which stage answered, from 1, and its margin.
+
+        Where the rule rejects texts, whether this one is.
+        """
+        return {
+            **TASKS[self.task].columns,
+            **(STAGE_COLUMNS if self.thresholds else {}),
+            **(REJECTED_COLUMN if rule.rejects else {}),
+        }
 
     @property
     def head_files(self) -> tuple[str, ...]:
@@ -190,8 +241,8 @@ def write(folder: Path, pipeline: PackagedPipeline, heads: Sequence[Fitted]) -> 
     files.write_checksums(folder)
 
 
-def read(folder: Path) -> tuple[PackagedPipeline, tuple[Fitted, ...]]:
-    """The pipeline in `folder` and the heads of its stages, after every file of it was checked.
+def described(folder: Path) -> PackagedPipeline:
+    """The description of the pipeline in `folder`, after every file of it was checked.
 
     Raises:
         BenchError: there is none, a file was altered or is missing, or another version of bench wrote it.
@@ -215,8 +266,29 @@ def read(folder: Path) -> tuple[PackagedPipeline, tuple[Fitted, ...]]:
         pipeline = PackagedPipeline.model_validate(content)
     except ValidationError as error:
         raise BenchError(f"{folder / DESCRIPTION} cannot be read: {error}") from error
+    return pipeline
+
+
+def read(folder: Path) -> tuple[PackagedPipeline, tuple[Fitted, ...]]:
+    """The pipeline in `folder` and the heads of its stages, after every file of it was checked.
+
+    Raises:
+        BenchError: there is none, a file was altered or is missing, or another version of bench wrote it.
+    """
+    pipeline = described(folder)
     stages = zip(pipeline.stages, pipeline.head_files, strict=True)
     return pipeline, tuple(_fitted(folder, stage, name, TASKS[pipeline.task].link) for stage, name in stages)
+
+
+def fields_of(folder: Path) -> tuple[str, ...]:
+    """What the fields of a text are called that the package in `folder` reads; none where it reads one text.
+
+    Nothing is checked yet: of a package that cannot be read, opening it says so.
+    """
+    try:
+        return tuple(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")).get("fields", ()))
+    except (OSError, ValueError, AttributeError):
+        return ()
 
 
 def _fitted(folder: Path, stage: AnyCandidate, name: str, link: str) -> Fitted:

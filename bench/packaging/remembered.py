@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from bench.measures import Measure, Predictions
-from bench.metrics import Interval, binned, bootstrap_interval, class_f1, edges_of
+from bench.metrics import Interval, binned, bootstrap_interval, class_f1, edges_of, f1_intervals
 from bench.specs import Spec
 
 CHARACTERS, DISTANCE, CONFIDENCE = "characters", "distance", "confidence"
@@ -62,6 +62,8 @@ def scores_of(said: Predictions, measures: Sequence[Measure], seed: int) -> dict
 def f1_by_class(said: Predictions, labels: int, seed: int) -> tuple[Interval, ...]:
     """F1 of each of the first classes, with its 95% interval over rows."""
     classes = len(said.labels)
+    if said.truth.ndim > 1:
+        return f1_intervals(said.truth, said.predicted[None], said.groups, seed=seed)[:labels]
     return tuple(
         bootstrap_interval(said.truth, said.predicted, classes, class_f1(place), seed=seed, groups=said.groups)
         for place in range(labels)

@@ -25,15 +25,15 @@ NEEDED = (
 )
 
 
-def pinned(modules: Iterable[str]) -> list[str]:
-    """Requirements with exact versions: `NEEDED`, what brings some modules, and all that these require.
+def pinned(modules: Iterable[str], needed: Iterable[str] = NEEDED) -> list[str]:
+    """Requirements with exact versions: those `needed`, what brings some modules, and all that these require.
 
     The modules are those of backends and plugins.
     A version's local part (``+cpu``) is left out: no index has it. So are distributions that carry a model's weights,
     which are installed without what they require; a package that misses one says how.
     """
     carriers = packages_distributions()
-    todo = [*NEEDED, *(name for module in modules for name in carriers.get(module, ()))]
+    todo = [*needed, *(name for module in modules for name in carriers.get(module, ()))]
     found: dict[str, str] = {}
     while todo:
         requirement = Requirement(todo.pop())

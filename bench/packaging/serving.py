@@ -14,8 +14,10 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from bench.datasets.columns import is_missing
+from bench.datasets.columns import is_missing, texts_of
 from bench.errors import BenchError
+from bench.evaluation.mistakes import MistakeCosts
+from bench.evaluation.rule import Rule
 from bench.home import store_home
 from bench.packaging.classifier import Classifier
 
@@ -26,7 +28,11 @@ TRUST = "BENCH_TRUST_REMOTE_CODE"
 class TextClassifier(PythonModel):
     """Texts in a column `text` → the columns of the task's answer: in classification a `label` and `probabilities`.
 
-    A cascade says beside them which `stage` answered, and by what `margin`.
+    Texts of several fields have a column each.
+
+    A cascade says beside them which `stage` answered, and by what `margin`. Under the parameter `reject_below` a text
+    whose label is less probable has none, and a column `rejected` says so. Under `costs`, cost by answer by true label,
+    each text has the answer of least expected cost. Where they are not given the package's own stand.
 
     A model's own code runs only where whoever serves the package sets BENCH_TRUST_REMOTE_CODE=1: MLflow has no place
     for a flag, and what the package says of itself permits nothing. What a caller can mend is an MlflowException, which
@@ -50,15 +56,25 @@ class TextClassifier(PythonModel):
         self,
         context: PythonModelContext,  # noqa: ARG002 - as MLflow calls it
         model_input: pd.DataFrame,
-        params: dict[str, Any] | None = None,  # noqa: ARG002
+        params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Classify the rows."""
+        classifier = self._classifier
         try:
-            answers = self._classifier.answers(_texts(model_input["text"].tolist()))
+            if params:
+                classifier = classifier.under(_rule(classifier, **params))
+            fields = classifier.pipeline.fields or ("text",)
+            columns = [_texts(model_input[name].tolist()) for name in fields]
+            answers = classifier.answers(texts_of(columns))
         except BenchError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        columns = {name: [answer[name] for answer in answers] for name in self._classifier.columns}
-        return pd.DataFrame(columns, index=model_input.index, dtype=object)
+        said = {name: [answer[name] for answer in answers] for name in classifier.columns}
+        return pd.DataFrame(said, index=model_input.index, dtype=object)
+
+
+def _rule(classifier: Classifier, reject_below: float, costs: dict[str, dict[str, float]] | None = None) -> Rule:
+    """What a call asks for; MLflow fills in the package's own. No costs are an empty mapping."""
+    return Rule(reject_below, MistakeCosts.of_values(costs, classifier.pipeline.labels) if costs else None)
 
 
 def _texts(values: Sequence[Any]) -> Sequence[str]:

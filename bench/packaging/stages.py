@@ -13,6 +13,7 @@ from bench.backends.passes import Pass
 from bench.cascade import deferred, margins
 from bench.extraction import STORAGE
 from bench.heads import FittedHead
+from bench.pooling import parts
 from bench.specs import AnyCandidate, Source
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def stretches(stages: Sequence[AnyCandidate]) -> list[list[Stretch]]:
     found: list[list[Stretch]] = []
     for number, stage in enumerate(stages):
         found.append([])
-        wanted = dict.fromkeys(source for each in stages[number:] for source in each.sources)
+        wanted = dict.fromkeys(part for each in stages[number:] for source in each.sources for part in _parts(source))
         for model in stage.models:
             depth, before = _depth(stage.sources, model), reached.get(model, -1)
             if depth <= before:
@@ -92,7 +93,11 @@ class Representations:
 
     def features(self, stage: AnyCandidate) -> list[Tensor]:
         """What the stage's head reads, float32 [texts, width] a source, rounded as in the store it was trained from."""
-        return [self._matrices[source] for source in stage.sources]
+        return [self._mean([self._matrices[part] for part in _parts(source)]) for source in stage.sources]
+
+    @staticmethod
+    def _mean(found: list[Tensor]) -> Tensor:
+        return found[0] if len(found) == 1 else sum(found[1:], found[0]) / len(found)
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Leave out the other texts."""
@@ -176,6 +181,14 @@ def _held(opened: Backend, text: str) -> int:
     """Bytes of a text's token states behind one layer, at about a token a character at most."""
     tokens = min(opened.settings.max_length, len(text) + len(opened.model.prompt))
     return tokens * opened.model.width * STORAGE[opened.settings.dtype].itemsize
+
+
+def _parts(source: Source) -> list[Source]:
+    """What is read of a model for a source: itself, or what its pooling is the mean of."""
+    return [
+        Source(model=source.model, layer=layer, pooling=pooling)
+        for layer, pooling in parts(source.layer, source.pooling)
+    ]
 
 
 def _depth(sources: Sequence[Source] | Mapping[Source, None], model: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.datasets.columns import is_missing
+from bench.datasets.columns import is_missing, texts_of
 from bench.datasets.tables import Hints, Table, read_parts, refusal, suffix_of
 from bench.datasets.tables.encoding import content, decoded
 from bench.datasets.tables.parts import ROWS, TableParts, encoding_of, text_of
@@ -24,10 +24,11 @@ _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 class Reading:
     """How the user says that a file is to be read. `text` None is the column ``text``; `ids` None is ``id``, if any.
 
-    `keep` are columns that stand beside the answers.
+    Several columns of texts are the fields of a row (see `bench.views`). `keep` are columns that stand beside the
+    answers.
     """
 
-    text: str | None = None
+    text: tuple[str, ...] | None = None
     ids: str | None = None
     keep: tuple[str, ...] = ()
     hints: Hints = NO_HINTS
@@ -35,8 +36,22 @@ class Reading:
     @property
     def named(self) -> list[tuple[str, str]]:
         """The columns that the user names, each with the setting that does."""
-        single = [("text_column", self.text), ("id_column", self.ids)]
-        return [*((setting, name) for setting, name in single if name), *(("keep", name) for name in self.keep)]
+        texts = [("text_column", name) for name in self.text or ()]
+        ids = [] if self.ids is None else [("id_column", self.ids)]
+        return [*texts, *ids, *(("keep", name) for name in self.keep)]
+
+    def of(self, fields: Sequence[str]) -> "Reading":
+        """The same, which reads the columns that a package's texts have, where the user names none.
+
+        Raises:
+            BenchError: the user names more columns, or fewer.
+        """
+        if self.text is None:
+            return replace(self, text=tuple(fields) or None)
+        if len(self.text) != max(1, len(fields)):
+            wanted = f"the fields {', '.join(fields)}" if fields else "one text"
+            raise BenchError(f"The package reads {wanted}, and `text_column` names {', '.join(self.text)}.")
+        return self
 
 
 AS_USUAL = Reading()
@@ -91,13 +106,16 @@ def read_texts(path: Path, reading: Reading = AS_USUAL) -> TextFile:
     return _lines(path, reading)
 
 
-def of_list(texts: Sequence[Any]) -> TextFile:
-    """Texts that are at hand already.
+def of_list(texts: Sequence[Any], reading: Reading = AS_USUAL) -> TextFile:
+    """Texts that are at hand already; of several fields, each a mapping of these.
 
     Raises:
-        BenchError: one is no text.
+        BenchError: one is no text, or lacks a field.
     """
-    found = list(texts)
+    names = reading.text or ()
+    found = [
+        _record(each, names, number) if isinstance(each, Mapping) else each for number, each in enumerate(texts, 1)
+    ]
     for number, text in enumerate(found, 1):
         if not is_missing(text) and not isinstance(text, str):
             raise BenchError(f"Text {number} is no text but {type(text).__name__}: give strings.")
@@ -110,8 +128,21 @@ def of_list(texts: Sequence[Any]) -> TextFile:
     return TextFile(len(found), {}, (), parts)
 
 
+def _record(fields: Mapping[str, Any], names: Sequence[str], number: int) -> str:
+    for name in (*fields, *names):
+        if name not in names or name not in fields:
+            what = "lacks" if name in names else "has"
+            known = f"the fields {', '.join(names)}" if names else "no fields, but one text"
+            raise BenchError(f"Text {number} {what} the field '{name}': the model reads {known}.")
+        if not is_missing(fields[name]) and not isinstance(fields[name], str):
+            raise BenchError(f"Text {number} has no text in '{name}' but {type(fields[name]).__name__}: give strings.")
+    return texts_of([[fields[name]] for name in names])[0]
+
+
 def _table(path: Path, reading: Reading) -> TextFile:
-    return _of(read_parts(path, {reading.text or "text", reading.ids or "id", *reading.keep}, reading.hints), reading)
+    return _of(
+        read_parts(path, {*(reading.text or ("text",)), reading.ids or "id", *reading.keep}, reading.hints), reading
+    )
 
 
 def of_frame(frame: Any, reading: Reading = AS_USUAL) -> TextFile:
@@ -132,8 +163,8 @@ def of_frame(frame: Any, reading: Reading = AS_USUAL) -> TextFile:
 
 
 def _of(found: TableParts, reading: Reading) -> TextFile:
-    text, ids = reading.text or "text", reading.ids or "id"
-    for setting, name in [("text_column", text), *reading.named]:
+    texts, ids = reading.text or ("text",), reading.ids or "id"
+    for setting, name in [*(("text_column", text) for text in texts), *reading.named]:
         if name not in found.names:
             hint = near(name, found.names, reading.hints.no_texts)
             raise BenchError(f"{found.file} has no column '{name}' (choose with `{setting}`): {hint}")
@@ -141,20 +172,21 @@ def _of(found: TableParts, reading: Reading) -> TextFile:
     count, wrong = 0, []
     types: dict[str, set[type]] = {name: set() for name in beside}
     for part in found:
-        values = part.columns[text]
         wrong += [
             (part.place(row), f"column '{text}' holds {type(value).__name__}, not text")
-            for row, value in enumerate(values)
+            for text in texts
+            for row, value in enumerate(part.columns[text])
             if not isinstance(value, str) and not is_missing(value)
         ]
-        count += len(values)
+        count += len(part.columns[texts[0]])
         for name in beside:
             types[name].update(_type(value) for value in part.columns[name] if not is_missing(value))
     refuse_all(found.file, wrong, " Choose the column with `text_column`.")
 
     def parts() -> Iterator[TextRows]:
         for part in found:
-            yield TextRows([None if is_missing(each) else each for each in part.columns[text]], _beside(part, beside))
+            rows = texts_of([part.columns[text] for text in texts])
+            yield TextRows([None if is_missing(each) else each for each in rows], _beside(part, beside))
 
     return TextFile(count, {name: _common(types[name]) for name in beside}, found.notes, parts)
 

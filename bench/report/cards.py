@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench.cost import ModelCost
 from bench.metrics import LEVEL
 from bench.study.study import Study
+from bench.tasks import TASKS
 
 Facts = list[tuple[str, str]]
 
@@ -48,7 +49,7 @@ def dataset_card(study: Study) -> Facts:
         ("subset", "; ".join(subset)),
         ("rare classes", "" if dataset.rare is None else dataset.rare.words),
         (
-            "classes",
+            "classes" if TASKS[dataset.task].by_class else "labels",
             f"{stats.classes}"
             + (f", and {len(dataset.test_only_labels)} in the test set only" * bool(dataset.test_only_labels)),
         ),
@@ -62,9 +63,11 @@ def dataset_card(study: Study) -> Facts:
 def class_rows(study: Study) -> list[ClassRow]:
     """Rows by class, the most frequent first."""
     dataset = study.material.dataset
-    train, test = Counter(dataset.train.labels.tolist()), Counter(dataset.test.labels.tolist())
-    names = (*dataset.labels, *dataset.test_only_labels)
-    rows = [ClassRow(name, train[index], test[index]) for index, name in enumerate(names)]
+    names, task = (*dataset.labels, *dataset.test_only_labels), TASKS[dataset.task]
+    train, test = (task.names_rows(each.labels, len(names)) for each in (dataset.train, dataset.test))
+    # labels that the test set alone has come last
+    train = [*train, *[0] * (len(names) - len(train))]
+    rows = [ClassRow(*each) for each in zip(names, train, test, strict=True)] if train else []
     return sorted(rows, key=lambda row: -row.train)
 
 

@@ -8,7 +8,7 @@ from bench.figures import BLUE, GREY, VERMILION, Figure, data
 from bench.measures import F1, Measure
 from bench.report.scores import Gap, Spread
 
-SEARCH, TEST = "search: mean over repetitions", "test: mean over seeds, 95% interval"
+SEARCH, TEST = "search: mean over repetitions", "test: mean, 95% interval"
 
 
 def confirmation_chart(gaps: Sequence[Gap], score: Measure, words: str) -> Figure:

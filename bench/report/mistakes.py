@@ -7,9 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.figures import Figure, data
+from bench.metrics import Counts, Interval, f1_intervals
 from bench.report.scores import reference
 from bench.study.cascades import Selected
 from bench.study.study import Study
+from bench.tasks import TASKS
+from bench.views import plain
 
 EXCERPT, EXAMPLES, PAIRS = 280, 15, 12
 """Characters of an example, how many examples, and how many pairs of classes a report shows."""
@@ -49,6 +52,41 @@ def confusion(study: Study, chosen: Selected) -> np.ndarray:
     return np.asarray(np.mean(matrices, axis=0))
 
 
+@dataclass(frozen=True)
+class LabelRow:
+    """One label of rows that may have several: on the test set, in the mean over seeds; F1 with its 95% interval."""
+
+    name: str
+    train: int
+    test: int
+    precision: float
+    recall: float
+    f1: Interval
+
+
+def label_rows(study: Study, chosen: Selected) -> list[LabelRow]:
+    """Each label, the most frequent first."""
+    dataset, names = study.scorer.dataset, class_names(study)
+    said = study.scored(chosen, "confirm").predictions
+    counts = [Counts.of_sets(each.truth, each.predicted) for each in said]
+    task = TASKS[dataset.task]
+    train = np.pad(task.names_rows(dataset.train.labels, len(names)), (0, len(names)))[: len(names)]
+
+    def mean(part: str) -> np.ndarray:
+        return np.asarray(
+            np.mean([each.hits / np.maximum(1, getattr(each, part)) for each in counts], axis=0), dtype=np.float64
+        )
+
+    predicted = np.stack([each.predicted for each in said])
+    f1 = f1_intervals(said[0].truth, predicted, said[0].groups, seed=study.scorer.protocol.seed)
+    columns = zip(names, train, counts[0].support, mean("predicted"), mean("support"), f1, strict=True)
+    rows = [
+        LabelRow(name, int(known), int(test), float(precision), float(recall), each)
+        for name, known, test, precision, recall, each in columns
+    ]
+    return sorted(rows, key=lambda row: -row.train)
+
+
 def class_names(study: Study) -> tuple[str, ...]:
     """All classes, in the order of a confusion matrix."""
     dataset = study.scorer.dataset
@@ -67,9 +105,15 @@ def pairs(matrix: np.ndarray, names: Sequence[str]) -> list[Pair]:
     ]
 
 
-def examples(study: Study, chosen: Selected, matrix: np.ndarray) -> list[Example]:
-    """The test rows that are wrong under most seeds; among equals those of the pairs that are confused most."""
+def examples(study: Study, chosen: Selected, matrix: np.ndarray | None) -> list[Example]:
+    """The test rows that are wrong under most seeds; among equals those of the pairs that are confused most.
+
+    Of several labels a row, those with most wrong labels.
+    """
     test, names = study.scorer.dataset.test, class_names(study)
+    if TASKS[study.scorer.dataset.task].by_label:
+        return _wrong_sets(study, chosen)
+    assert matrix is not None, "of classes"
     predicted = study.scored(chosen, "confirm").predicted
     wrong = (predicted != test.labels).sum(axis=0)
     single = reference(study)
@@ -86,10 +130,40 @@ def examples(study: Study, chosen: Selected, matrix: np.ndarray) -> list[Example
             wrong=int(wrong[row]),
             seeds=len(predicted),
             single_wrong=None if single_wrong is None else int(single_wrong[row]),
-            text=None if study.request.dataset.no_texts else excerpt(test.texts[row]),
+            text=None if study.request.dataset.no_texts else excerpt(plain(test.texts[row])),
         )
         for row in order[:EXAMPLES]
         if wrong[row]
+    ]
+
+
+def _wrong_sets(study: Study, chosen: Selected) -> list[Example]:
+    dataset, names, single = study.scorer.dataset, class_names(study), reference(study)
+    test, task = dataset.test, TASKS[dataset.task]
+    truth = test.labels
+
+    def missed(predicted: np.ndarray) -> np.ndarray:
+        """Wrong labels of each row, [seeds, rows]; nobody says the labels that training lacks."""
+        beyond = np.zeros((*predicted.shape[:2], truth.shape[1] - predicted.shape[2]), predicted.dtype)
+        return np.asarray((np.concatenate([predicted, beyond], 2) != truth).sum(2))
+
+    predicted = study.scored(chosen, "confirm").predicted
+    labels = missed(predicted)
+    alone = None if single is None else (missed(single.confirmed.predicted) > 0).sum(0)
+    said = task.written(predicted[0], names)
+    true = task.written(truth, names)
+    return [
+        Example(
+            id=test.ids[row],
+            label=true[row],
+            predicted=said[row],
+            wrong=int((labels[:, row] > 0).sum()),
+            seeds=len(predicted),
+            single_wrong=None if alone is None else int(alone[row]),
+            text=None if study.request.dataset.no_texts else excerpt(plain(test.texts[row])),
+        )
+        for row in np.argsort(-labels.sum(0), kind="stable")[:EXAMPLES]
+        if labels[:, row].any()
     ]
 
 

@@ -12,7 +12,7 @@ from bench.measures import AGGREGATIONS, Measure, Objective
 from bench.metrics import Summary, summarise
 from bench.study.baselines import BEST_SINGLE
 from bench.study.cascades import Selected
-from bench.study.confirm import Entry
+from bench.study.entry import Entry
 from bench.study.study import Study
 from bench.tasks import TASKS
 

@@ -35,6 +35,13 @@ def _ends(column: Column, names: Bounds | None) -> list[Column]:
     return [Column(name, column.heading, column.kind) for name in names or ()]
 
 
+def _accuracy(rows: Sequence[Row], column: Column) -> list[Column]:
+    """The column of accuracy that stands beside one of macro-F1, where the rows have it."""
+    name = column.name.replace("f1", "accuracy")
+    there = name != column.name and any(name in row for row in rows)
+    return [Column(name, column.heading.replace("macro-F1", "accuracy"), column.kind)] if there else []
+
+
 def lines(
     rows: Sequence[Row],
     *,
@@ -56,7 +63,7 @@ def lines(
     vertical = alt.Y(f"{y.name}:Q", title=y.heading, scale=alt.Scale(zero=False))
     hue = alt.Color(f"{colour.name}:N", title=colour.heading, sort=None, legend=alt.Legend(symbolOpacity=1))
     base = alt.Chart(data(rows))
-    shown = _hints(colour, *([dash] if dash else ()), x, y, *_ends(y, band))
+    shown = _hints(colour, *([dash] if dash else ()), x, y, *_ends(y, band), *_accuracy(rows, y))
     encoding: dict[str, Any] = {"x": horizontal, "y": vertical, "color": hue, "tooltip": shown}
     if dash is not None:
         encoding["strokeDash"] = alt.StrokeDash(f"{dash.name}:N", title=dash.heading, sort=None)
@@ -103,7 +110,8 @@ def heatmap(rows: Sequence[Row], *, x: Column, y: Column, value: Column, bounds:
         x=alt.X(f"{x.name}:N", title=x.heading, sort=None, axis=alt.Axis(labelAngle=-35)),
         y=alt.Y(f"{y.name}:N", title=None, sort=None, axis=alt.Axis(labelLimit=360)),
     )
-    cells = base.mark_rect().encode(color=colour, tooltip=_hints(x, y, value, *_ends(value, bounds)))
+    hints = _hints(x, y, value, *_ends(value, bounds), *_accuracy(rows, value))
+    cells = base.mark_rect().encode(color=colour, tooltip=hints)
     words = base.mark_text(fontSize=11).encode(
         text="words:N",
         color=alt.condition(f"abs(datum.{name}) > {0.6 * limit}", alt.value("white"), alt.value("#222222")),
@@ -131,7 +139,7 @@ def intervals(
     bars = base.mark_rule(strokeWidth=1.6).encode(
         y=alt.Y(f"{bounds[0]}:Q", title=y.heading, scale=alt.Scale(zero=False)), y2=f"{bounds[1]}:Q"
     )
-    shown = _hints(x, colour, y, *_ends(y, bounds))
+    shown = _hints(x, colour, y, *_ends(y, bounds), *_accuracy(rows, y))
     points = base.mark_point(size=45, filled=True).encode(y=f"{y.name}:Q", tooltip=shown)
     return alt.layer(bars, points, *_rules(rules or {}, y)).properties(height=320)
 
@@ -179,7 +187,7 @@ def cloud(
         y=alt.Y(f"{bounds[0]}:Q", title=y.heading, scale=alt.Scale(zero=False)), y2=f"{bounds[1]}:Q"
     )
     points = base.mark_point(size=45, filled=True).encode(
-        y=f"{y.name}:Q", tooltip=_hints(MODEL, x, y, *_ends(y, bounds), colour)
+        y=f"{y.name}:Q", tooltip=_hints(MODEL, x, y, *_ends(y, bounds), *_accuracy(rows, y), colour)
     )
     behind = []
     if ranges:

@@ -46,12 +46,14 @@ class Column:
         heading: Words for people, units included; a table breaks them where they do.
         kind: Of its values.
         required: Whether every model has it: the row of a model that cannot be had then says so in this place.
+        spare: Whether a narrow screen may go without it: how often it was run, and what else is no finding.
     """
 
     name: str
     heading: str
     kind: Kind = Kind.TEXT
     required: bool = False
+    spare: bool = False
 
     def write(self, row: Row) -> str:
         """The cell of a row; what is unknown is left blank."""

@@ -7,7 +7,6 @@ import numpy as np
 
 from bench.datasets.dataset import Dataset
 from bench.evaluation.ask import Ask
-from bench.evaluation.inputs import stored
 from bench.evaluation.scoring import Repetition, Scored, Scorer
 from bench.extraction import check_disk
 from bench.material import Material
@@ -29,7 +28,7 @@ class Evaluations:
         self._main = self._last = self._new(setup.dataset, material)
 
     def _new(self, data: Dataset, material: Material) -> Scorer:
-        locate = located(stored(material.shelves), self._setup.derived)
+        locate = located(material.locate, self._setup.derived)
         return Scorer(data, self._setup.protocol, material.evaluator(self._progress), locate)
 
     def scorer(self, data: Dataset) -> Scorer:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class FinishedStudy(Shown):
     """A study on a data set, finished. `dataset` joins the names where it is across several.
 
-    `untracked` says why the tracking store lacks something of it, and `index` where the page of the whole run lies.
+    `untracked` says why the tracking store lacks something of it, `index` where the page of the whole run lies, and
+    `models` which were run.
     """
 
     study: PaperStudy
@@ -32,6 +33,7 @@ class FinishedStudy(Shown):
     parent_run_id: str | None
     untracked: str | None
     index: Path | None = None
+    models: tuple[str, ...] = ()
 
     @property
     def shown_words(self) -> str:

@@ -4,9 +4,9 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.errors import BenchError
 from bench.escaping import csv_file, shown
 from bench.reproduce.columns import Row
 from bench.reproduce.study import PaperStudy
@@ -67,22 +67,30 @@ class TableLine(NamedTuple):
     cells: tuple[Cell, ...]
 
 
+class Over(Enum):
+    """Where the data sets of a run stand in a table."""
+
+    COLUMNS = "each has columns of its own"
+    LINES = "each has lines of its own"
+    ONCE = "nowhere: what several say alike stands once"
+
+
 @dataclass(frozen=True)
 class PaperTable:
-    """How the paper lays a study out.
+    """How the paper lays a study out, or a section of it.
 
     Attributes:
         name: Of its files: ``table2``.
         about: Headings of what tells lines apart.
         columns: Headings of the cells.
-        side_by_side: Whether each data set has columns of its own; otherwise it has lines of its own.
+        over: Where data sets stand.
         lines: From a study's rows on a data set to the lines.
     """
 
     name: str
     about: tuple[str, ...]
     columns: tuple[str, ...]
-    side_by_side: bool
+    over: Over
     lines: Callable[[Sequence[Row]], Iterable[TableLine]]
 
     def table(self, found: Mapping[str, Sequence[Row]]) -> "pd.DataFrame":
@@ -90,12 +98,20 @@ class PaperTable:
         import pandas as pd
 
         each = {dataset: list(self.lines(rows)) for dataset, rows in found.items()}
+        if self.over is Over.COLUMNS:
+            return self._beside(each)
+        names, lines = list(self.about), [line for of in each.values() for line in of]
+        if self.over is Over.LINES:
+            names = ["data set", *names]
+            lines = [TableLine((dataset, *about), cells) for dataset, of in each.items() for about, cells in of]
+        lines = list(dict.fromkeys(lines))
+        index = pd.MultiIndex.from_tuples([line.about for line in lines], names=names)
+        return pd.DataFrame([line.cells for line in lines], index, pd.Index(self.columns), dtype=object)
+
+    def _beside(self, each: Mapping[str, Sequence[TableLine]]) -> "pd.DataFrame":
+        import pandas as pd
+
         about = list(dict.fromkeys(line.about for lines in each.values() for line in lines))
-        if not self.side_by_side:
-            keys = [(dataset, *line.about) for dataset, lines in each.items() for line in lines]
-            values = [line.cells for lines in each.values() for line in lines]
-            index = pd.MultiIndex.from_tuples(keys, names=["data set", *self.about])
-            return pd.DataFrame(values, index=index, columns=pd.Index(self.columns), dtype=object)
         places = {dataset: {line.about: line.cells for line in lines} for dataset, lines in each.items()}
         missing = (Cell(),) * len(self.columns)
         joined = [[cell for place in places.values() for cell in place.get(key, missing)] for key in about]
@@ -109,7 +125,7 @@ class PaperTable:
         if table.empty:
             return {}
         header = [*map(str, table.index.names)]
-        header += [" ".join(key) if self.side_by_side else str(key) for key in table.columns]
+        header += [" ".join(key) if self.over is Over.COLUMNS else str(key) for key in table.columns]
         lines = [[*key, *(cell.plain for cell in line)] for key, line in zip(table.index, _cells(table), strict=True)]
         return {
             f"{self.name}.csv": csv_file(header, lines),
@@ -141,21 +157,24 @@ def _latex(table: "pd.DataFrame") -> str:
 
 
 def laid_out(
-    entry: PaperStudy, name: str, *, about: tuple[str, ...], columns: tuple[str, ...], side_by_side: bool = True
+    entry: PaperStudy, name: str, *, about: tuple[str, ...], columns: tuple[str, ...], over: Over = Over.COLUMNS
 ) -> Callable[[Callable[[Sequence[Row]], Iterable[TableLine]]], Callable[..., Iterable[TableLine]]]:
-    """Enter how the paper lays a study out: the decorated function gives the lines of a data set."""
+    """Enter a table that the paper makes of a study: the decorated function gives the lines of a data set."""
 
     def register(function: Callable[[Sequence[Row]], Iterable[TableLine]]) -> Callable[..., Iterable[TableLine]]:
-        if entry.name in PAPER_TABLES:
-            raise BenchError(f"The study '{entry.name}' is laid out twice.")
-        PAPER_TABLES[entry.name] = PaperTable(name, about, columns, side_by_side, function)
+        PAPER_TABLES.setdefault(entry.name, []).append(PaperTable(name, about, columns, over, function))
         return function
 
     return register
 
 
-PAPER_TABLES: dict[str, PaperTable] = {}
-"""By the name of the study."""
+PAPER_TABLES: dict[str, list[PaperTable]] = {}
+"""By the name of the study: the table, or its sections one below the other."""
+
+
+def laid_out_files(name: str, found: Mapping[str, Sequence[Row]]) -> dict[str, bytes]:
+    """File name → content of what the paper makes of a study, from its rows on each data set."""
+    return {file: content for table in PAPER_TABLES.get(name, ()) for file, content in table.files(found).items()}
 
 
 def baselines(rows: Sequence[Row], width: int) -> Iterable[TableLine]:

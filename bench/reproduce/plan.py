@@ -73,7 +73,7 @@ def plan(prepared: PreparedDataset, progress: Progress) -> ReproductionPlan:
         test_rows=len(material.dataset.test),
         studies=studies,
         together=_summed("together", shared),
-        models=planned_models(material),
+        models=planned_models(material) if any(each.states for each in prepared.request.studies) else (),
         absent={model.name: model.reason for model in material.absent},
         free_bytes=shutil.disk_usage(existing_parent(material.store.home)).free,
     )

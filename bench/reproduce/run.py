@@ -15,7 +15,7 @@ from bench.preparation import Clock, extract_and_measure
 from bench.progress import Progress
 from bench.reproduce.evaluations import Evaluations
 from bench.reproduce.finished import FinishedStudy, indexed, write
-from bench.reproduce.layout import PAPER_TABLES
+from bench.reproduce.layout import PAPER_TABLES, laid_out_files
 from bench.reproduce.place import held
 from bench.reproduce.prepare import PreparedDataset
 from bench.reproduce.questions import Question
@@ -64,7 +64,9 @@ def _about_all(prepared: Sequence[PreparedDataset]) -> dict[str, Any]:
 
 
 def _extracted(prepared: PreparedDataset, home: Path, progress: Progress) -> PreparedDataset:
-    """The same with its hidden states in the store, and its models' costs where a study needs them."""
+    """The same with its hidden states in the store where a study needs them, and its models' costs."""
+    if not any(study.states for study in prepared.request.studies):
+        return prepared
     if not any(study.costs for study in prepared.request.studies):
         prepared.material.extract(progress)
         return prepared
@@ -108,13 +110,12 @@ def _study(
     dataset, name = prepared.material.dataset.name, prepared.name(study)
     with _opened(tracker, home, dataset, name, about, prepared.material.tags) as parent:
         findings = _findings(study, prepared, evaluations, tracker, progress)
-        written = files(study, findings, about, progress)
-        if (layout := PAPER_TABLES.get(study.name)) is not None:
-            written |= layout.files({dataset: findings.rows})
+        written = files(study, findings, about, progress) | laid_out_files(study.name, {dataset: findings.rows})
         paths = write((prepared.request.out or home / "reproduce") / name / study.name, written)
         tracker.attach(written)
         tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
-    return FinishedStudy(study, prepared.material.dataset.title, findings, paths, tracker.uri, parent, tracker.missing)
+    title, models = prepared.material.dataset.title, tuple(prepared.material.models)
+    return FinishedStudy(study, title, findings, paths, tracker.uri, parent, tracker.missing, models=models)
 
 
 @contextmanager
@@ -139,6 +140,9 @@ def _findings(
         asks = next(steps)
         while True:
             asks = list(dict.fromkeys(asks))
+            if not asks:
+                asks = steps.send({})
+                continue
             evaluations.extract(asks)
             title = f"{study.name} on {prepared.material.dataset.title}"
             with progress.task(title, len(asks), "evaluations") as task:
@@ -188,7 +192,7 @@ def describe(study: PaperStudy, prepared: PreparedDataset) -> dict[str, Any]:
         "classes": len(dataset.labels),
         **({} if dataset.rare is None else {"rare classes": dataset.rare.words}),
         "models": _listed(list(setup.models)),
-        "missing models": "; ".join(f"{model.name} ({model.reason})" for model in setup.absent),
+        "missing models": "; ".join(f"{model.name} ({model.reason.rstrip('.')})" for model in setup.absent),
         "seeds on the test set": _listed(setup.seeds),
         "selection": setup.protocol.describe(len(dataset.train)) if study.selects else "",
         "heads": "mlp: 256 wide, 120 epochs of Adam (the paper's); logistic: converged, C tuned on the training rows",
@@ -223,16 +227,14 @@ def _across(
     key = _key(prepared)
     tags = {name: value for each in prepared for name, value in each.material.tags.items()}
     for study in prepared[0].request.studies:
-        layout = PAPER_TABLES.get(study.name)
-        if study.across is None and layout is None:
+        if study.across is None and study.name not in PAPER_TABLES:
             continue
         mine = {each.dataset: each.findings for each in done if each.study is study}
         findings = Findings([], title="As the paper lays it out") if study.across is None else study.across(mine)
         about = {"study": study.name, "dataset": names, "fingerprint": key}
         with _opened(tracker, home, "across", f"across-{key}", about, tags) as parent:
             written = files(study, findings, about, progress) if study.across is not None else {}
-            if layout is not None:
-                written |= layout.files({dataset: each.rows for dataset, each in mine.items()})
+            written |= laid_out_files(study.name, {dataset: each.rows for dataset, each in mine.items()})
             paths = write(_folder(prepared, home) / study.name, written)
             tracker.attach(written)
             tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})

@@ -14,7 +14,7 @@ from bench.models.selection import Absent
 from bench.reproduce.derived import Derivation
 from bench.reproduce.questions import Question
 from bench.space.candidates import canonical
-from bench.specs import MLP, Candidate, Head, Logistic, Ridge, Source
+from bench.specs import MLP, Candidate, Head, Logistic, Source
 from bench.tasks import TASKS
 
 HEADS: Mapping[str, Head] = {"mlp": MLP(), "logistic": Logistic()}
@@ -74,15 +74,13 @@ class Setup:
         A linear head that projects nothing ends in the same place under every seed (only the folds that choose the C
         of a logistic regression differ), so it is fitted once.
         """
-        seeds = (
-            self.seeds[:1] if isinstance(candidate.head, Logistic | Ridge) and candidate.width is None else self.seeds
-        )
+        seeds = self.seeds[:1] if candidate.head.solved and candidate.width is None else self.seeds
         return Question(candidate, "confirm", seeds, data or self.dataset)
 
     def held_out(self, candidate: Candidate) -> Question:
         """Every training row predicted out of fold; no test row is touched."""
         seeds = self.protocol.search_seeds
-        once = isinstance(candidate.head, Logistic | Ridge) and candidate.width is None
+        once = candidate.head.solved and candidate.width is None
         return Question(candidate, "search", seeds[:1] if once else seeds, self.dataset)
 
     def baselines(self, data: Dataset | None = None) -> dict[str, Question]:

@@ -1,9 +1,10 @@
 """What a study is: evaluations that it asks for, and what it makes of their scores."""
 
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bench.errors import BenchError
+from bench.errors import BenchError, nearest
 from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.registry import Registry
@@ -60,6 +61,7 @@ class PaperStudy:
         baselines: Whether it asks for the text baselines on the data set, and shows them, as all do; a study that has
             other rows asks for its own.
         costs: Whether it needs the models' measured cost.
+        states: Whether it needs hidden states.
         stages: How often it asks.
         selects: Whether it selects on the training rows.
         others: Whether its numbers depend on the other data sets of the command.
@@ -77,6 +79,7 @@ class PaperStudy:
     table: str | None
     baselines: bool
     costs: bool
+    states: bool
     stages: int
     selects: bool
     others: bool
@@ -141,6 +144,10 @@ def words() -> list[str]:
     return [*STUDIES, *(alias for each in STUDIES.values() for alias in each.aliases), ALL]
 
 
+DRAWING = "figure1"
+PLACE = re.compile(r"(table|figure)\d+")
+
+
 def named(given: Sequence[str]) -> tuple[PaperStudy, ...]:
     """The studies that words name, each once, in the order in which they are shown.
 
@@ -148,8 +155,24 @@ def named(given: Sequence[str]) -> tuple[PaperStudy, ...]:
         BenchError: a word names none.
     """
     aliases = {alias: each.name for each in STUDIES.values() for alias in each.aliases}
-    wanted = {STUDIES[aliases.get(word, word)].name for word in given if word != ALL}
+    for word in given:
+        if word not in {*STUDIES, *aliases, ALL}:
+            raise BenchError(_none(word, aliases))
+    wanted = {aliases.get(word, word) for word in given}
     return tuple(each for each in STUDIES.values() if ALL in given or each.name in wanted)
+
+
+def _none(word: str, aliases: Iterable[str]) -> str:
+    """Why a word names no study."""
+    places = sorted({alias for alias in aliases if PLACE.fullmatch(alias)})
+    if word == DRAWING:
+        return (
+            "Figure 1 of the paper is a drawing of its experiments and holds no number: its three parts are the "
+            "studies 'layers' and 'pooling', 'pairs', and 'combinations'."
+        )
+    if PLACE.fullmatch(word):
+        return f"The paper has no {word}: what it has is {', '.join(places)}, and figure1, a drawing."
+    return f"There is no study '{word}': {nearest(word, words())}"
 
 
 def study(
@@ -161,6 +184,7 @@ def study(
     table: str | None = None,
     baselines: bool = True,
     costs: bool = False,
+    states: bool = True,
     stages: int = 1,
     selects: bool = False,
     others: bool = False,
@@ -184,6 +208,7 @@ def study(
             table,
             baselines,
             costs,
+            states,
             stages,
             selects,
             others,

@@ -15,6 +15,7 @@ import numpy as np
 from bench.cost import ModelCost, costs_of
 from bench.errors import BenchError
 from bench.measures import LATENCY, Measure
+from bench.pooling import offered, plainest
 from bench.screening.table import Priced, Seen, layers
 from bench.space.candidates import Shapes, canonical
 from bench.space.schema import SearchSpace
@@ -45,9 +46,15 @@ class Growth:
     costs: Mapping[str, ModelCost]
     within: Callable[[Candidate], bool] = lambda _: True
 
-    def run(self, score: Score) -> None:
-        """Score what is worth a look."""
-        singles = self._scored(score, self._singles())
+    def run(self, score: Score, ahead: Callable[[Sequence[Candidate]], None] = lambda _: None) -> None:
+        """Score what is worth a look; `ahead` is told what will be scored next, in that order."""
+
+        def scored(candidates: Iterable[Candidate | None]) -> list[Seen]:
+            distinct = list(dict.fromkeys(each for each in candidates if each is not None and self.within(each)))
+            ahead(distinct)
+            return [row for row in map(score, distinct) if row is not None]
+
+        singles = scored(self._singles())
         sets, parents, beam = [], singles, self.space.screen.beam
         partners = [row.sources[0] for row in _in_turn(singles)][:PARTNERS]
         for _ in range(1, self.largest):
@@ -56,13 +63,13 @@ class Growth:
                 for parent in self._promising(parents, beam)
                 for partner in partners
             )
-            parents = self._scored(score, grown)
+            parents = scored(grown)
             sets += parents
             beam = (beam + 1) // 2
         least = self.space.sources.at_least
         whole = [row for row in sets if len({source.model for source in row.sources}) >= least]
         for parent in self._promising(whole, self.space.screen.beam):
-            self._scored(score, (self._fused(parent.sources, name) for name in self._others))
+            scored(self._fused(parent.sources, name) for name in self._others)
 
     @property
     def largest(self) -> int:
@@ -111,8 +118,9 @@ class Growth:
         for model, shape in self.shapes.items():
             low, high = sources.layers(model, shape.layers)
             for layer in range(low, high + 1):
-                for pooling in sources.pooling:
-                    if pooling in shape.poolings and (layer, pooling) not in shape.same:
+                able = (pooling for pooling in sources.pooling if offered(pooling, shape.poolings))
+                for pooling in dict.fromkeys(plainest(layer, pooling) for pooling in able):
+                    if (layer, pooling) not in shape.same:
                         source = Source(model=model, layer=layer, pooling=pooling)
                         yield Candidate(sources=(source,), head=Logistic())
 
@@ -133,10 +141,6 @@ class Growth:
             return canonical(Candidate(sources=tuple(ordered), fusion=name, head=Logistic()), self.shapes)
         except BenchError:
             return None  # the operator does not go with these widths
-
-    def _scored(self, score: Score, candidates: Iterable[Candidate | None]) -> list[Seen]:
-        distinct = dict.fromkeys(each for each in candidates if each is not None and self.within(each))
-        return [row for row in map(score, distinct) if row is not None]
 
     def _promising(self, rows: Sequence[Seen], count: int) -> list[Seen]:
         """The best by squared error, and as many spread along the front of error against cost."""

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 from bench.errors import BenchError
 from bench.fusion import FUSIONS, common_width
+from bench.pooling import offered, plainest
 from bench.space.schema import MOST_LAYERS, Choices, Heads, Range, SearchSpace
-from bench.specs import HEAD_SETTINGS, Candidate, HeadSettings, Logistic, Ridge, Source
+from bench.specs import HEAD_SETTINGS, Candidate, HeadSettings, Source
+from bench.views import parted
 
 
 class ModelShape(Protocol):
@@ -41,7 +43,7 @@ Shapes = Mapping[str, ModelShape]
 BOUNDS = tuple(f".of-{most}" for most in range(1, MOST_LAYERS + 1))
 """What is added to the name of a choice of so many at most, where the space leaves less than it does elsewhere."""
 BUT = ".but-"
-"""Stands between the name of a choice of poolings and those that a layer lacks: samplers take a name for one list."""
+"""Stands between the name of a choice and what it lacks where it lacks something: samplers take a name for one list."""
 
 
 class Chooser(Protocol):
@@ -70,7 +72,9 @@ def suggest(chooser: Chooser, space: SearchSpace, shapes: Shapes) -> Candidate:
     head = choose_head(chooser, space.head)
     if len(sources) == 1:
         return Candidate(sources=tuple(sources), head=head)
-    name = chooser.suggest_categorical("fusion", space.fusion.operators)
+    lacking = [] if _comparable(sources) else [each for each in space.fusion.operators if FUSIONS[each].compared]
+    able = [each for each in space.fusion.operators if each not in lacking]
+    name = chooser.suggest_categorical("fusion" + (BUT + "+".join(lacking) if lacking else ""), able)
     operator = FUSIONS[name]
     if not operator.commutative and chooser.suggest_categorical("reversed", (False, True)):
         sources.reverse()
@@ -93,7 +97,7 @@ def _subset(chooser: Chooser, space: SearchSpace, models: tuple[str, ...]) -> tu
 
 def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape, most: int) -> list[Source]:
     low, high = space.sources.layers(model, shape.layers)
-    poolings = [pooling for pooling in space.sources.pooling if pooling in shape.poolings]
+    poolings = [pooling for pooling in space.sources.pooling if offered(pooling, shape.poolings)]
     if not poolings:
         raise BenchError(
             f"{model} has none of the space's poolings ({', '.join(space.sources.pooling)}): "
@@ -114,7 +118,7 @@ def _sources(chooser: Chooser, space: SearchSpace, model: str, shape: ModelShape
         choices = [pooling for pooling in poolings if pooling not in lacking] or poolings
         name = f"pooling.{suffix}" + (BUT + "+".join(lacking) if lacking else "")
         pooling = choices[0] if len(choices) == 1 else chooser.suggest_categorical(name, choices)
-        found[Source(model=model, layer=layer, pooling=pooling)] = None
+        found[Source(model=model, layer=layer, pooling=plainest(layer, pooling))] = None
     return list(found)
 
 
@@ -150,24 +154,42 @@ def _number(chooser: Chooser, name: str, setting: float | str | Choices | Range)
     return setting
 
 
+def _comparable(sources: Sequence[Source]) -> bool:
+    """Whether there are two, of one model under two forms of its input."""
+    models = [source.model for source in sources]
+    return len(models) == len(set(models)) == 2 and len({parted(model)[0] for model in models}) == 1
+
+
 def canonical(candidate: Candidate, shapes: Shapes) -> Candidate:
     """The one form of all candidates that are the same pipeline.
 
     - One source needs no operator and no width.
+    - A mean of layers or poolings that is of one is that one: of four layers, at the embeddings.
     - Operators that commute have their sources in order of model, layer and pooling.
     - Concatenation and late fusion project nothing; elsewhere the width is the one that the operator really gets:
       the smallest source's unless another is asked for, rounded down to what the operator needs.
-    - Under a linear head (logistic, ridge) the fused features are standardised again, which undoes a rescaling, and the
-      residual of a sum is nothing else: `sum+residual` is `sum`.
+    - Two fields are compared at one layer and pooling, the first source's.
+    - Under a head that is solved (all but the MLP) the fused features are standardised again, which undoes a rescaling,
+      and the residual of a sum is nothing else: `sum+residual` is `sum`.
+
+    Raises:
+        BenchError: the operator cannot fuse these sources.
     """
-    if len(candidate.sources) == 1:
-        return candidate.model_copy(update={"fusion": "none", "width": None})
+    sources = tuple(
+        source.model_copy(update={"pooling": plainest(source.layer, source.pooling)}) for source in candidate.sources
+    )
+    if len(sources) == 1:
+        return candidate.model_copy(update={"sources": sources, "fusion": "none", "width": None})
     name = candidate.fusion
-    if name == "sum+residual" and isinstance(candidate.head, Logistic | Ridge):
+    if name == "sum+residual" and candidate.head.solved:
         name = "sum"
     operator = FUSIONS[name]
-    sources = candidate.sources
     if operator.commutative:
         sources = tuple(sorted(sources, key=lambda source: (source.model, source.layer, source.pooling)))
+    if operator.compared:
+        if not _comparable(sources):
+            raise BenchError(f"'{name}' compares two fields under one model, and not {' + '.join(map(str, sources))}.")
+        place = {"layer": sources[0].layer, "pooling": sources[0].pooling}
+        sources = tuple(source.model_copy(update=place) for source in sources)
     width = common_width(operator, [shapes[source.model].width for source in sources], candidate.width)
     return candidate.model_copy(update={"sources": sources, "fusion": name, "width": width})

@@ -96,7 +96,7 @@ def surely_more(space: SearchSpace, shapes: Shapes, limit: int) -> bool:
         sources = {(layer, pooling) for layer in range(low, high + 1) for pooling in poolings}
         each.append(len(sources - shape.same))
     heads = len(set(space.head.kinds))
-    # under a linear head `sum+residual` is `sum`
+    # under a head that is solved `sum+residual` is `sum`
     operators = len({name.replace("sum+residual", "sum") for name in space.fusion.operators})
     most = min(space.sources.at_most, len(each), space.sources.total or len(each))
     # elementary symmetric polynomials: how many sets of each size there are

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from bench.errors import BenchError, nearest
 from bench.front import Direction
-from bench.measures import LATENCY, MEASURES, Measure, Objective, objective, objective_names
-from bench.specs import DEFAULT_TASK, Spec
+from bench.measures import AGGREGATIONS, LATENCY, MEASURES, Measure, Objective, objective, objective_names, score
+from bench.specs import DEFAULT_TASK, Hint, Spec
 from bench.tasks import TASKS
+
+DEFAULT_OBJECTIVE = "f1_floor"
 
 
 def _objective(name: str) -> str:
@@ -36,7 +38,7 @@ ObjectiveName = Annotated[
 class Objectives(Spec):
     """What is to be traded off, see `bench.measures`."""
 
-    maximize: tuple[ObjectiveName, ...] = ("f1_floor",)
+    maximize: tuple[ObjectiveName, ...] = (DEFAULT_OBJECTIVE,)
     minimize: tuple[ObjectiveName, ...] = ("latency_ms",)
 
     @model_validator(mode="after")
@@ -109,3 +111,74 @@ class Objectives(Spec):
     def single(self) -> Objective:
         """By what the best single model is the best: the first score that is no spread, else the task's in the mean."""
         return next((each for each in self.scores if not each.is_spread), objective(f"{self.kept[0].name}_mean"))
+
+    def searching(self, asked: "Asked") -> "Objectives":
+        """The same with what is asked for, if anything is, in place of its scores."""
+        return self if asked.objective is None else self.scored_by(asked.found(self.score))
+
+    def serving(self, task: str) -> "Objectives":
+        """The same for a task: what a space says of classes' macro-F1 holds for the first measure of another task."""
+        first = objective(DEFAULT_OBJECTIVE).measure
+        if task == self.task or any(each.measure != first for each in self.scores):
+            return self
+        usual = TASKS[task].measure
+        found = {each.name: Objective(usual, each.aggregation).name for each in self.scores}
+        return Objectives(
+            maximize=tuple(found.get(name, name) for name in self.maximize),
+            minimize=tuple(found.get(name, name) for name in self.minimize),
+        )
+
+    def scored_by(self, each: Objective) -> "Objectives":
+        """The same with one objective in place of its scores; costs stay."""
+        costs = tuple(cost.name for cost in self.each if cost.is_cost)
+        if each.direction == "maximize":
+            return Objectives(maximize=(each.name,), minimize=costs)
+        return Objectives(maximize=(), minimize=(each.name, *costs))
+
+
+class Asked(Spec):
+    """What a search is for where it is not what its space says."""
+
+    objective: Annotated[
+        str | None,
+        Field(description="The score that is searched for, such as accuracy, log_loss:mean or f1.CLASS:low."),
+        Hint(value="MEASURE[:AGGREGATION]", names="objectives", unset="the space's"),
+    ] = None
+
+    @field_validator("objective")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None:
+            _asked(name, objective(DEFAULT_OBJECTIVE))
+        return name
+
+    def found(self, usual: Objective) -> Objective:
+        """The objective that is named; a measure alone is aggregated as the `usual` one is."""
+        assert self.objective is not None
+        return _asked(self.objective, usual)
+
+
+def _asked(name: str, usual: Objective) -> Objective:
+    measure, colon, aggregation = name.rpartition(":")
+    try:
+        if colon:
+            known = {word: row for row in AGGREGATIONS.values() for word in (row.name, row.worse) if word}
+            if aggregation not in known:
+                raise ValueError(f"there is no aggregation '{aggregation}': {nearest(aggregation, known)}")
+            found = Objective(score(measure), known[aggregation])
+        else:
+            found = _plain(name) or Objective(score(name), usual.aggregation)
+    except BenchError as error:
+        raise ValueError(str(error)[0].lower() + str(error)[1:]) from None
+    if found.is_cost or found.is_spread:
+        kind = "a cost, and costs stay as the space has them" if found.is_cost else "a spread, and no score"
+        raise ValueError(f"{found.name} is {kind}")
+    return found
+
+
+def _plain(name: str) -> Objective | None:
+    """The objective that space files call so."""
+    try:
+        return objective(name)
+    except BenchError:
+        return None

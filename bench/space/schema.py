@@ -1,5 +1,6 @@
 """What a space file may say."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -22,6 +23,7 @@ from bench.registry import Registry
 from bench.space.objectives import Objectives
 from bench.space.samplers import SAMPLERS
 from bench.specs import HEAD_SETTINGS, TUNED, ClassWeight, Hint, Ridge, Spec
+from bench.views import Form, expanded, parted, usual
 
 MOST_LAYERS = 3
 """Layers of one model in a candidate, poolings included."""
@@ -45,6 +47,7 @@ def _listed(registry: Registry[Any]) -> WithJsonSchema:
 PoolingName = Annotated[str, _known(POOLINGS), _listed(POOLINGS)]
 OperatorName = Annotated[str, _known(FUSIONS), _listed(FUSIONS)]
 HeadName = Annotated[str, _known(HEAD_SETTINGS), _listed(HEAD_SETTINGS)]
+FormName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 SamplerName = Annotated[str, _known(SAMPLERS), _listed(SAMPLERS)]
 
 
@@ -145,7 +148,7 @@ class Sources(Spec):
     def layers(self, model: str, last: int) -> tuple[int, int]:
         """The lowest and the highest layer of a model whose last layer is `last`."""
         low, high = self.depth.layers(last)
-        high = min(high, self.deepest.get(model, high))
+        high = min(high, self.deepest.get(model, self.deepest.get(parted(model)[0], high)))
         return min(low, high), high
 
 
@@ -278,11 +281,16 @@ class Sampler(Spec):
 
 
 class SearchSpace(Spec):
-    """A file of `search_spaces/`."""
+    """A file of `search_spaces/`.
+
+    `inputs` are forms of the input by name (see `bench.views`): every model is tried under each, as `MODEL:FORM`.
+    Without any, a model reads a row as it is; one of several fields each alone, and all joined.
+    """
 
     version: Literal[1]
     description: str = ""
     sources: Sources
+    inputs: Annotated[dict[FormName, Form], Field(exclude_if=lambda value: not value)] = Field(default_factory=dict)
     fusion: Fusion = Fusion()
     head: Heads = Heads()
     protocol: Evaluation = Evaluation()
@@ -291,10 +299,31 @@ class SearchSpace(Spec):
     cascade: Cascades = Cascades()
     sampler: Sampler = Sampler()
 
+    @field_validator("inputs")
+    @classmethod
+    def _distinct(cls, value: dict[str, Form]) -> dict[str, Form]:
+        seen: dict[Form, str] = {}
+        for name, form in value.items():
+            if seen.setdefault(form, name) != name:
+                raise ValueError(f"'{name}' is the same form as '{seen[form]}'")
+        return value
+
+    def over(self, columns: Sequence[str]) -> Self:
+        """The space over rows with these columns of texts: its forms, and every model under each of them."""
+        forms = self.inputs or usual(columns)
+        sources = self.sources.model_copy(update={"models": expanded(self.sources.models, forms)})
+        return self.model_copy(update={"inputs": forms, "sources": sources}) if forms else self
+
     @model_validator(mode="after")
     def _scorable(self) -> Self:
         if self.protocol.repetitions < 2 and any(each.is_spread for each in self.objectives.each):
             raise ValueError("an objective that is a spread needs protocol.repetitions of 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _fusible(self) -> Self:
+        if all(FUSIONS[name].compared for name in self.fusion.operators):
+            raise ValueError("operators that compare two fields fuse nothing else: add another, such as concat")
         return self
 
     @model_validator(mode="after")

@@ -105,5 +105,6 @@ def _write(shelf: Shelf, name: str, record: Spec) -> None:
     try:
         shelf.introduce()
         write_json(shelf.folder / name, content)
+        shelf.files.publish(shelf.folder / name)
     except OSError as error:
         raise BenchError(f"Cannot write to {shelf.folder}: {error.strerror or error}.") from error

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.files import abandoned, is_temporary, size
-from bench.store.shelf import DAMAGED
+from bench.store.folder import DAMAGED
 
 EMBEDDINGS, CHECKS, EXPORTS, SELFTESTS, DTYPES = "embeddings", "checks", "exports", "selftests", "dtypes"
-ROOMS = (EMBEDDINGS, "evaluations", "rows", "converted", CHECKS, EXPORTS, SELFTESTS, DTYPES)
+ROOMS = (EMBEDDINGS, "evaluations", "rows", "converted", "parts", CHECKS, EXPORTS, SELFTESTS, DTYPES)
 """The folders of a store; what else lies beside them is not its own."""
 SCRATCH = {CHECKS, EXPORTS}
 """Those that hold nothing but what is under way."""

@@ -10,11 +10,14 @@ from typing import Any
 
 from bench.errors import BenchError, check_format, nearest, unreadable
 from bench.files import delete, existing_parent, size
+from bench.home import origin
 from bench.identity import ADOPTED, but_for_versions
-from bench.store.adoption import adoption_of
+from bench.store.adoption import RECORD, REFUSED, adoption_of
+from bench.store.folder import contents
 from bench.store.leftovers import EMBEDDINGS, Leftover, holds_nothing, leftovers
+from bench.store.remote import PARTS, Remote, RemoteFolder, remote_of
 from bench.store.segment import FORMAT
-from bench.store.shelf import IDENTITY, Shelf, contents, identity_fingerprint
+from bench.store.shelf import IDENTITY, Shelf, identity_fingerprint
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,26 @@ class Store:
     def _folder(self) -> Path:
         return self.home / EMBEDDINGS
 
+    @property
+    def remote(self) -> Remote | None:
+        """Where its hidden states and rows lie, if not in `home`.
+
+        Raises:
+            BenchError: there is no way to it.
+        """
+        return remote_of(self.home)
+
+    @property
+    def where(self) -> str:
+        """Its address or folder, for people."""
+        return self.remote.where("") if self.remote else str(self.home)
+
+    def _segments(self, folder: Path) -> RemoteFolder | None:
+        found = origin(self.home)
+        if found is None or self.remote is None:
+            return None
+        return RemoteFolder(self.remote, f"{EMBEDDINGS}/{folder.name}", self.home / PARTS / folder.name, found.bound)
+
     def shelf(self, identity: Mapping[str, Any]) -> Shelf:
         """The shelf of that identity, whatever the model was called; its folder appears with the first row.
 
@@ -45,17 +68,21 @@ class Store:
         if known := self._folders(name):
             return self._shelf(known[0], identity)
         slug = re.sub(r"[^\w.-]+", "-", str(identity["model"])).strip("-.")[-60:]
-        return Shelf(self._folder / f"{slug}-{name}", identity)
+        folder = self._folder / f"{slug}-{name}"
+        return Shelf(folder, identity, remote=self._segments(folder))
 
     def _shelf(self, folder: Path, identity: Mapping[str, Any]) -> Shelf:
         """The shelf in `folder`, which reads what it has adopted too, while that is there."""
+        remote = self._segments(folder)
+        if remote is not None and ADOPTED in identity and not (folder / RECORD).exists():
+            remote.fetch(folder / RECORD)
         adoption = adoption_of(folder)
         if adoption is None or adoption.of != identity.get(ADOPTED):
-            return Shelf(folder, identity)
+            return Shelf(folder, identity, remote=remote)
         try:
-            return Shelf(folder, identity, self.find(adoption.of))
+            return Shelf(folder, identity, self.find(adoption.of), remote)
         except BenchError:
-            return Shelf(folder, identity)  # it was deleted since: its rows are missing
+            return Shelf(folder, identity, remote=remote)  # it was deleted since: its rows are missing
 
     def find(self, fingerprint: str) -> Shelf:
         """The shelf of an extraction by its fingerprint.
@@ -65,7 +92,7 @@ class Store:
         """
         for folder in self._folders(fingerprint):
             return self._opened(folder)
-        raise BenchError(f"The store {self.home} has no hidden states of the extraction {fingerprint}.")
+        raise BenchError(f"The store {self.where} has no hidden states of the extraction {fingerprint}.")
 
     def shelves(self) -> Iterator[Shelf]:
         """Every shelf that can be opened, by name."""
@@ -126,8 +153,18 @@ class Store:
         return shelf
 
     def _folders(self, fingerprint: str = "") -> list[Path]:
+        if self.remote is not None:
+            self._look(self.remote)
         found = [path for path in contents(self._folder) if path.is_dir()]
         return [path for path in found if not fingerprint or path.name.endswith(f"-{fingerprint}")]
+
+    def _look(self, remote: Remote) -> None:
+        """Give every shelf at the address a folder here, with what it says of itself."""
+        for name, count in remote.listed(EMBEDDINGS).items():
+            folder = self._folder / name
+            if count < 0 and not (folder / IDENTITY).exists() and (segments := self._segments(folder)):
+                for record in (REFUSED, IDENTITY):  # the last tells that the first was looked for
+                    segments.fetch(folder / record)
 
     def leftovers(self) -> list[Leftover]:
         """What kills and damage have left."""
@@ -145,6 +182,8 @@ class Store:
         whole = [self.home / "evaluations"] if evaluations else []
         for prefix in prefixes:
             named = [path for path in folders if path.name.startswith(prefix)]
+            if named and self.remote is not None:
+                raise BenchError(f"'{named[0].name}' lies in {self.where}, with whoever else uses it: delete it there.")
             if not named:
                 raise BenchError(f"No shelf begins with '{prefix}': {nearest(prefix, [path.name for path in folders])}")
             whole += named

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from bench.cost import Costs, ModelCost, TextCost, costs_of, measure_text, text_key
+from bench.evaluation.baselines import revision_of
 from bench.evaluation.scoring import Scorer
 from bench.measures import values
 from bench.metrics import finite
@@ -39,20 +40,33 @@ class BaselineRecord(NamedRecord):
     Attributes:
         candidate: What it is.
         within: Whether it may stand on a front: it keeps the study's limits, and has scores as the search has them.
+        revision: Of the text classifier that was scored; another one's scores are not its own.
     """
 
     candidate: AnyCandidate
     within: bool = True
+    revision: int = 0
 
     @property
     def key(self) -> str:
         """By which its run is found in the tracking store."""
-        return f"baseline:{self.name}:{self.candidate.fingerprint()}"
+        return run_key(self.name, self.candidate, self.revision)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether what was scored is fitted otherwise now."""
+        return self.revision != _revision(self.candidate)
 
     @property
     def subject(self) -> AnyCandidate:
         """What was scored."""
         return self.candidate
+
+
+def run_key(name: str, subject: AnyCandidate | None, revision: int = 0) -> str:
+    """By which the run of such a baseline is found in the tracking store; scores of another revision have their own."""
+    key = f"baseline:{name}:{'' if subject is None else subject.fingerprint()}"
+    return f"{key}:{revision}" if revision else key
 
 
 ScoredRecord = TrialRecord | BaselineRecord
@@ -74,15 +88,34 @@ class Baselines(Spec):
         """The records by name."""
         return {record.name: record for record in self.records}
 
+    @property
+    def outdated(self) -> frozenset[str]:
+        """Names of what is fitted otherwise now: scores and margins are of another classifier than would be shipped."""
+        return frozenset(record.name for record in self.records if record.outdated)
 
-def baselines(journal: Journal) -> Baselines | None:
-    """The baselines of a study; None of one that an earlier bench has searched."""
+
+def remembered(journal: Journal) -> Baselines | None:
+    """The baselines of a study as they were kept, outdated ones among them; None of one that an earlier bench made."""
     kept = journal.note(NOTE)
     if kept is None:
         return None
     found = Baselines.model_validate(kept)
     records = (record.model_copy(update={"run_id": found.runs.get(record.key)}) for record in found.records)
     return found.model_copy(update={"records": tuple(records)})
+
+
+def outdated(journal: Journal) -> frozenset[str]:
+    """Names of baselines that stand in no table, nor does a cascade of them, until the search is run again."""
+    found = remembered(journal)
+    return frozenset() if found is None else found.outdated
+
+
+def baselines(journal: Journal) -> Baselines | None:
+    """The baselines of a study whose scores hold; None of one that an earlier bench has searched."""
+    found = remembered(journal)
+    if found is None or not found.outdated:
+        return found
+    return found.model_copy(update={"records": tuple(each for each in found.records if not each.outdated)})
 
 
 def keep(journal: Journal, found: Baselines) -> None:
@@ -187,11 +220,12 @@ class Baselining:
 
     def run(self, journal: Journal, outside: Sequence[Outside] = ()) -> Baselines:
         """Score what is not scored yet, and remember all; with the best searched single their head may change."""
-        before = baselines(journal) or Baselines()
+        before = remembered(journal) or Baselines()
         task, single = TASKS[self.scorer.dataset.task], best_single(journal, self.scorer, self.objectives)
         wanted = subjects(task, self.shapes, self.deepest, single)
         texts = [each for each in wanted.values() if isinstance(each, TextCandidate)]
-        costs = {text_key(each): before.costs.get(text_key(each)) or self._measured(each) for each in texts}
+        timed = {} if before.outdated else before.costs
+        costs = {text_key(each): timed.get(text_key(each)) or self._measured(each) for each in texts}
         again = {each.candidate.classifier for each in outside}
         for record in before.records:
             if isinstance(record.candidate, TextCandidate) and record.candidate.outside and record.name not in again:
@@ -208,7 +242,7 @@ class Baselining:
         with self.progress.task("baselines", len(wanted), "candidates") as work:
             for name, subject in wanted.items():
                 known = before.by_name.get(name)
-                if known is None or known.candidate != subject:
+                if known is None or (known.candidate, known.revision) != (subject, _revision(subject)):
                     blind = isinstance(subject, TextCandidate) and subject.outside and subject not in searched_too
                     known = self._record(name, subject, {**self.costs, **costs}, searched=not blind)
                 records.append(known)
@@ -233,4 +267,9 @@ class Baselining:
             metrics=priced | finite(scored.metrics(measures)),
             values={each.name: tuple(values(each, scored.predictions)) for each in measures},
             within=self.limits.violation(priced) == 0,
+            revision=_revision(subject),
         )
+
+
+def _revision(subject: AnyCandidate) -> int:
+    return revision_of(subject.classifier) if isinstance(subject, TextCandidate) else 0

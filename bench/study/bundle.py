@@ -10,6 +10,7 @@ import json
 import math
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset, Provenance, Split
-from bench.errors import BenchError, unreadable
+from bench.errors import BenchError, in_words, unreadable
 from bench.evaluation.ask import Ask
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator
@@ -32,7 +33,7 @@ from bench.files import atomic
 from bench.metrics import finite
 from bench.progress import SILENT
 from bench.space.candidates import Shape, Shapes
-from bench.study.baselines import all_costs, scored_records
+from bench.study.baselines import all_costs, outdated, scored_records
 from bench.study.cascades import chosen
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, studies_folder
@@ -49,6 +50,8 @@ FORMAT = 1
 ABOUT, TABLES, STORE = "bundle.json", "tables.json", "store"
 TOLERANCE = 1e-9
 """Relative: sums of another processor may part in their last digits."""
+DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
+"""What comes of a file that is no bundle, or not a whole one, or made by hand."""
 PLACES = {"run_id"}
 """What says where something lies, and nothing of what it is."""
 
@@ -96,12 +99,27 @@ class _Noted(EvaluationCache):
         self.read[ask.fingerprint()] = (ask, outcome)
 
 
+def refuse_other(out: Path) -> None:
+    """Raise BenchError where `out` is something else than an earlier bundle: a slip of the hand costs no file."""
+    if out.exists() and not _is_bundle(out):
+        raise BenchError(f"{out} is there already and is no bundle: name another file with `out`.")
+
+
+def _is_bundle(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return ABOUT in file.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def pack(study: Study, out: Path) -> Path:
-    """Write a study as one file.
+    """Write a study as one file, in the place of an earlier bundle.
 
     Raises:
-        BenchError: the file cannot be written.
+        BenchError: something else is there, or the file cannot be written.
     """
+    refuse_other(out)
     evaluator = study.scorer.evaluator
     noted = _Noted(evaluator.cache.home)
     scorer = replace(study.scorer, evaluator=replace(evaluator, cache=noted))
@@ -123,6 +141,7 @@ def pack(study: Study, out: Path) -> Path:
         },
         "models": {
             name: {"shelf": material.shelves[name], "shape": _shape(model), "deepest": material.deepest[name]}
+            | ({"view": material.views[name]} if name in material.views else {})
             for name, model in material.models.items()
         },
         "identities": material.identities,
@@ -166,8 +185,10 @@ def verify(path: Path) -> Recomputed:
             return _verified(Path(folder), about)
     except OSError as error:
         raise unreadable(path, error) from error
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise BenchError(f"{path} is no bundle of a study, or a damaged one: {error}. Make it again.") from error
+    except DAMAGED as error:
+        raise BenchError(
+            f"{path} is no bundle of a study, or a damaged one: {in_words(error)}. Make it again."
+        ) from error
 
 
 def _verified(folder: Path, about: Mapping[str, Any]) -> Recomputed:
@@ -179,26 +200,40 @@ def _verified(folder: Path, about: Mapping[str, Any]) -> Recomputed:
         for name, digest in about["files"].items()
         if name in there and hashlib.sha256(there[name].read_bytes()).hexdigest() != digest
     ]
+    try:
+        numbers, outcomes, differences = _computed(folder, about)
+    except (BenchError, OSError, *DAMAGED) as error:
+        # where the bundle lies unpacked says nothing to anybody
+        words = in_words(error).replace(f"{folder}/", "").replace(str(folder), "the bundle")
+        return Recomputed(about["study"], 0, 0, (*wrong, f"{TABLES}: cannot be computed again: {words}"))
+    return Recomputed(about["study"], numbers, outcomes, (*wrong, *differences))
+
+
+def _computed(folder: Path, about: Mapping[str, Any]) -> tuple[int, int, list[str]]:
+    """How many values were computed again, from how many outcomes, and what differs."""
     journal, request = searched(folder, about["study"])
     names, data, models = about["dataset"], _dataset(folder / STORE, about["dataset"]), about["models"]
     noted = _Noted(folder / STORE)
     train, test = (read_rows(folder / STORE, names[side]) for side in ("train", "test"))
-    evaluator = Evaluator(train, test, Features((), (), _nothing), noted)
-    locate = stored({name: model["shelf"] for name, model in models.items()})
+    evaluator = Evaluator(train, test, Features({}, {}, _nothing), noted)
+    views = {name: model["view"] for name, model in models.items() if "view" in model}
+    locate = stored({name: model["shelf"] for name, model in models.items()}, views)
     scorer = Scorer(data, request.protocol, evaluator, locate)
     shapes = {
         name: Shape(**model["shape"] | {"poolings": tuple(model["shape"]["poolings"])})
         for name, model in models.items()
     }
     deepest = {name: model["deepest"] for name, model in models.items()}
-    try:
-        rescore(journal, scorer, request.space.objectives, SILENT)
-        found = _tables(journal, request, scorer, shapes, kept_costs(journal), deepest)
-    except BenchError as error:
-        return Recomputed(about["study"], 0, len(noted.read), (*wrong, f"{TABLES}: cannot be computed again: {error}"))
+    rescore(journal, scorer, request.space.objectives, SILENT)
     told = json.loads((folder / TABLES).read_bytes())
+    if since := outdated(journal) & told["searched"].keys():
+        raise BenchError(
+            f"{', '.join(sorted(since))} is fitted otherwise since the bundle was made: verify it with the bench of "
+            f"then, {about['versions']['bench']}"
+        )
+    found = _tables(journal, request, scorer, shapes, kept_costs(journal), deepest)
     differences = [*_differences("", told, found), *_unlike(journal, found["searched"])]
-    return Recomputed(about["study"], sum(1 for _ in _leaves(told)), len(noted.read), (*wrong, *differences))
+    return sum(1 for _ in _leaves(told)), len(noted.read), differences
 
 
 def _tables(
@@ -265,7 +300,7 @@ def _dataset(store: Path, about: Mapping[str, Any]) -> Dataset:
 def _nameless(side: SplitRows) -> SplitRows:
     """Rows without what they are called, and without what stands for their texts."""
     count = len(side)
-    return replace(side, keys=(bytes(16),) * count, ids=tuple(map(str, range(count))))
+    return replace(side, views={}, keys=(bytes(16),) * count, ids=tuple(map(str, range(count))))
 
 
 def _nothing(_: str) -> Any:

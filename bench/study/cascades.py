@@ -13,7 +13,7 @@ from bench.evaluation.scoring import Scored, Scorer
 from bench.measures import Measure
 from bench.metrics import Interval
 from bench.specs import DEFAULT_TASK, Spec
-from bench.study.baselines import BaselineRecord
+from bench.study.baselines import BaselineRecord, outdated
 from bench.study.journal import Journal
 from bench.study.record import NamedRecord, TrialRecord
 from bench.study.settings import SearchRequest
@@ -91,13 +91,28 @@ class Chosen(Spec):
 
 
 def chosen(journal: Journal) -> Chosen | None:
-    """The cascades that a study has; None where none were looked for."""
-    kept = journal.note(NOTE)
-    if kept is None:
+    """The cascades that a study has, without those of `fallen`; None where none were looked for."""
+    found = _remembered(journal)
+    if found is None:
         return None
-    found = Chosen.model_validate(kept)
-    records = (record.model_copy(update={"run_id": found.runs.get(record.name)}) for record in found.records)
+    gone = {record.name for record in fallen(journal)}
+    records = (
+        record.model_copy(update={"run_id": found.runs.get(record.name)})
+        for record in found.records
+        if record.name not in gone
+    )
     return found.model_copy(update={"records": tuple(records)})
+
+
+def fallen(journal: Journal) -> list[CascadeRecord]:
+    """Cascades with a stage that is fitted otherwise now: their thresholds are of its old margins."""
+    found, old = _remembered(journal), outdated(journal)
+    return [] if found is None else [record for record in found.records if not old.isdisjoint(record.trials)]
+
+
+def _remembered(journal: Journal) -> Chosen | None:
+    kept = journal.note(NOTE)
+    return None if kept is None else Chosen.model_validate(kept)
 
 
 def keep(journal: Journal, found: Chosen) -> None:
@@ -107,7 +122,7 @@ def keep(journal: Journal, found: Chosen) -> None:
 
 def forget(journal: Journal) -> None:
     """Leave no cascade of a study standing; names stay given, and runs known."""
-    if (found := chosen(journal)) is not None and found.records:
+    if (found := _remembered(journal)) is not None and found.records:
         keep(journal, found.model_copy(update={"considered": 0, "on_front": 0, "records": ()}))
 
 

@@ -3,22 +3,26 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.measures import AGGREGATIONS, LATENCY, Objective
+from bench.measures import ACCURACY, AGGREGATIONS, LATENCY, Objective
 from bench.space.objectives import Objectives
-from bench.study.confirm import Entry
+from bench.study.entry import Entry
 
 
 @dataclass(frozen=True)
 class SearchColumn:
-    """A heading, and what stands below it for an entry; `number` where that is a number alone."""
+    """A heading, and what stands below it for an entry; `number` where that is a number alone.
+
+    A narrow screen may go without one that is `spare`.
+    """
 
     heading: str
     cell: Callable[[Entry], str]
     number: bool = True
+    spare: bool = False
 
 
 def search_columns(objectives: Objectives) -> list[SearchColumn]:
-    """The worst repetition of the study's score, its mean with its spread, other measures in the mean, and the cost."""
+    """What is searched for, the score's mean with its spread, its worst, other measures in the mean, and the cost."""
     score = objectives.score.measure
     worst, mean, std = (Objective(score, AGGREGATIONS[name]) for name in ("floor", "mean", "std"))
 
@@ -26,21 +30,23 @@ def search_columns(objectives: Objectives) -> list[SearchColumn]:
         return score.plus_minus(entry.value(mean), entry.value(std)) or "–"
 
     beside = [Objective(each, AGGREGATIONS["mean"]) for each in objectives.beside]
-    shown = {worst, mean, std, *beside, Objective(LATENCY)}
+    lead = worst if objectives.score.is_spread else objectives.score
+    shown = {lead, worst, mean, std, *beside, Objective(LATENCY)}
     others = [each for each in objectives.each if each not in shown]
     return [
-        _column(worst),
-        SearchColumn(f"{score.short} mean ± std", spread, number=False),
-        *map(_column, beside),
+        _column(lead),
+        SearchColumn(f"{score.short} mean ± std", spread, number=False, spare=True),
+        *([] if lead == worst else [_column(worst, spare=True)]),
+        *(_column(each, spare=each.measure != ACCURACY) for each in beside),
         *map(_column, (each for each in others if not each.is_cost)),
         _column(Objective(LATENCY)),
         *map(_column, (each for each in others if each.is_cost)),
     ]
 
 
-def _column(objective: Objective) -> SearchColumn:
+def _column(objective: Objective, *, spare: bool = False) -> SearchColumn:
     def cell(entry: Entry) -> str:
         estimated = entry.latency_estimated and objective.measure == LATENCY
         return "~" * estimated + objective.measure.shown(entry.value(objective))
 
-    return SearchColumn(objective.short, cell)
+    return SearchColumn(objective.short, cell, spare=spare)

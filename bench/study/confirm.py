@@ -1,22 +1,19 @@
 """The front under fresh seeds on the test set, beside what any pipeline has to beat."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from bench.aliases import in_words
-from bench.cascade import Cascade
 from bench.cost import Costs, costs_of, costs_of_cascade, latency_estimated
 from bench.evaluation.by_fold import by_seed, redrawn
 from bench.evaluation.scoring import Scored, Scorer
-from bench.front import could_still_matter, pareto
-from bench.measures import LATENCY, Measure, Objective
+from bench.front import could_still_matter
+from bench.measures import LATENCY, Measure
 from bench.metrics import Redrawn
 from bench.progress import Progress
 from bench.space.candidates import Shapes
 from bench.space.objectives import Objectives
-from bench.specs import AnyCandidate, Candidate, TextCandidate
+from bench.specs import AnyCandidate, Candidate
 from bench.study.baselines import (
     BEST_SINGLE,
     EARLIER,
@@ -25,94 +22,18 @@ from bench.study.baselines import (
     ScoredRecord,
     baselines,
     best_single,
-    scored_records,
     subjects,
 )
 from bench.study.cascades import Beside, CascadeRecord, Tested, chosen, control
 from bench.study.cascades import confirmed as cascade_confirmed
 from bench.study.cascades import searched as cascade_searched
+from bench.study.entry import Entry
 from bench.study.journal import Journal
+from bench.study.named import front
 from bench.study.record import TrialRecord
 from bench.study.singles import rivals
-from bench.study.verdicts import Claim, Comparison, judged
+from bench.study.verdicts import Claim, judged
 from bench.tasks import TASKS
-
-
-@dataclass(frozen=True, repr=False)
-class Entry:
-    """A candidate or a baseline with its search scores and its confirmation on the test set.
-
-    Attributes:
-        objectives: Of the study: they say which measures there are.
-        candidate: What it is; None of a cascade, and of a mere reference such as the majority class.
-        search: Every aggregation of each measure.
-        costs: By measure; none of a mere reference.
-        interval: 95% of the task's measure on the test set, over its rows.
-        comparison: With the single models; None of a baseline, and of an entry that is one of these singles.
-        latency_estimated: The latency holds a share that was not measured.
-        cascade: What else is known of a cascade, which has neither a candidate nor a trial.
-    """
-
-    name: str
-    kind: Literal["front", "cascade", "baseline", "single"]
-    candidate: AnyCandidate | None
-    trial: int | None
-    run_id: str | None
-    search: Mapping[str, float]
-    costs: Mapping[str, float]
-    confirmed: Scored
-    interval: tuple[float, float]
-    objectives: Objectives
-    comparison: Comparison | None = None
-    latency_estimated: bool = False
-    cascade: Tested | None = None
-
-    def __repr__(self) -> str:
-        """Its name, what it is, and how it scores."""
-        score = self.objectives.score
-        cost = "" if self.latency_ms is None else f", {self.latency_ms:.2f} ms/text"
-        test = score.measure.shown(self.confirmed.summary(score.measure).mean)
-        found = f"{score.name} {score.measure.shown(self.value(score))}{cost}, test {score.measure.short} {test}"
-        return f"<{self.name}: {'' if self.subject is None else f'{in_words(self.subject)}; '}{found}>"
-
-    @property
-    def subject(self) -> AnyCandidate | Cascade | None:
-        """What was confirmed; None of a mere reference, such as the majority class."""
-        return self.candidate if self.cascade is None else self.cascade.record.cascade
-
-    @property
-    def outside(self) -> bool:
-        """Whether there are but its predictions."""
-        return isinstance(self.candidate, TextCandidate) and self.candidate.outside is not None
-
-    @property
-    def title(self) -> str:
-        """How it is called in words."""
-        return self.name if self.trial is None or self.kind == "baseline" else f"trial {self.trial}"
-
-    @property
-    def latency_ms(self) -> float | None:
-        """Milliseconds a text; None of a mere reference."""
-        return self.costs.get(LATENCY.name)
-
-    def value(self, objective: Objective) -> float:
-        """What the search knows of it; NaN where that is nothing."""
-        return self.costs.get(objective.name, self.search.get(objective.name, math.nan))
-
-    def tested(self, measure: Measure) -> tuple[float, float]:
-        """The 95% interval of a measure on the test set, over its rows or groups."""
-        if measure == self.objectives.kept[0]:
-            return self.interval
-        found = measure.interval(self.confirmed.predictions)
-        return found.low, found.high
-
-
-def front(journal: Journal, objectives: Objectives) -> list[ScoredRecord]:
-    """The scored trials and baselines that no other dominates, by the last objective."""
-    records = scored_records(journal)
-    points = [objectives.point(record.metrics) for record in records]
-    chosen = [records[index] for index in pareto(points, objectives.directions)]
-    return sorted(chosen, key=lambda record: record.metrics[objectives.names[-1]])
 
 
 class Confirmed(NamedTuple):

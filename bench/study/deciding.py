@@ -10,21 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.evaluation.scoring import Scored, Scorer
+from bench.evaluation.sureness import OUT_OF_FOLD, Sureness, worthwhile
 from bench.home import RUNS
 from bench.measures import LATENCY, MEASURES, Measure, Objective
-from bench.metrics import Interval
+from bench.metrics import LEVEL
 from bench.space.objectives import Objectives
 from bench.specs import Candidate, TextCandidate
 from bench.study.cascades import Selected
-from bench.study.confirm import Entry
 from bench.study.decision import Decision, Sentence
+from bench.study.entry import Entry
 from bench.study.growth import learning_curve
-from bench.study.phrases import begun, in_words, interval, is_open, listed, needed, others
+from bench.study.phrases import begun, in_words, interval, listed, needed, others
 from bench.study.selection import Recommendation, titled
+from bench.study.verdicts import Claim, Comparison, judged
 
 OUTSIDE = "predictions from outside"
 MAJORITY = "majority"
-DRAWS = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,7 @@ class Deciding:
         find: From a name of the choice to what was scored.
         home: Where the study lies, for the commands.
         device: What computed.
+        sureness: Of the recommended candidate, where it has probabilities.
     """
 
     study: str
@@ -65,11 +67,13 @@ class Deciding:
     find: Callable[[str], Selected]
     home: Path | None
     device: str
+    sureness: Sureness | None = None
 
     def run(self) -> Decision:
         """The words."""
         name = self.choice.recommended
         best, taken = self._side(self.choice.winner), self._side(name)
+        dearer = None if name == self.choice.winner else self._verdict(best, taken)
         lines = [
             Sentence("Ship", f"{taken.title}: {taken.what}."),
             Sentence("Why", self._why(taken, best)),
@@ -77,14 +81,21 @@ class Deciding:
             Sentence("Test", self._scores(taken)),
             *self._free(taken),
             *self._single(name, taken),
-            *self._open(taken, best),
+            *([] if dearer is None else [self._question(taken, best, dearer)]),
+            *self._sure(),
             *self._labels(name),
         ]
-        return Decision(name, tuple(lines), tuple(self._commands(name)))
+        better = dearer is not None and dearer.verdict == "better"
+        return Decision(name, tuple(lines), tuple(self._commands(name, better=better)))
 
     @property
     def _score(self) -> Measure:
         return self.objectives.score.measure
+
+    @property
+    def _measures(self) -> tuple[Measure, ...]:
+        """What is told of everything; a verdict is to hold in each."""
+        return self._score, *self.objectives.beside
 
     @property
     def _rows(self) -> int:
@@ -107,7 +118,7 @@ class Deciding:
         if choice.candidates == 1:
             return "It is the only candidate that was scored to the end."
         if len(choice.near) == 1:
-            words += ", by more than chance would explain."
+            words += ", by more than one standard error of the difference from any other."
         elif taken.title == best.title:
             words += (
                 f". Of the {len(choice.near)} that cannot be told apart (by one standard error) it is the cheapest."
@@ -129,7 +140,7 @@ class Deciding:
             return f"{words}."
         return (
             f"{words}: chosen as the best of {choice.candidates}, its {self._score.title} of {found.seen:.3f} is worth "
-            f"{found.value:.3f}."
+            f"{found.value:.3f} (95% {found.low:.3f} to {found.high:.3f})."
         )
 
     def _cost(self, taken: _Side, best: _Side) -> str:
@@ -149,7 +160,7 @@ class Deciding:
 
     def _scores(self, side: _Side) -> str:
         shown = []
-        for measure in (self._score, *self.objectives.beside):
+        for measure in self._measures:
             found = measure.interval(side.confirmed.predictions, self.scorer.protocol.seed)
             shown.append(f"{measure.title} {found.value:.3f} (95% {found.low:.3f} to {found.high:.3f})")
         seen = "by which it was chosen" if self.scorer.protocol.name == "paper" else "which the search never saw"
@@ -170,23 +181,28 @@ class Deciding:
         if not known:
             return
         free = max(known, key=lambda entry: by.sign * entry.value(by))
-        found = self._difference(taken.confirmed, free.confirmed)
-        measures = (self._score, *self.objectives.beside)
-        scores = listed([f"{each.title} {free.confirmed.summary(each).mean:.3f}" for each in measures])
-        ahead = self._score.sign * found.value
-        if is_open(found):
-            verdict = "these rows do not show that a language model pays"
-        else:
-            verdict = "a language model pays" if ahead > 0 else f"ship {free.name} instead"
+        found = self._verdict(taken, _Side.of(free))
+        scores = listed([f"{each.title} {free.confirmed.summary(each).mean:.3f}" for each in self._measures])
+        verdict = {
+            "better": "a language model pays",
+            "worse": f"ship {free.name} instead",
+            "open": "these rows do not show that a language model pays",
+        }[found.verdict]
         words = f"{free.name} needs no language model, and has {scores} on the test rows."
-        wanted = f" {self._needed(taken.confirmed, free.confirmed, found)}" if is_open(found) and found.value else ""
+        wanted = f" {self._needed(found)}" if found.verdict == "open" and found.difference else ""
         yield Sentence("Baseline", f"{words} {self._ahead(taken.title, found)}: {verdict}.{wanted}")
 
-    def _ahead(self, title: str, found: Interval) -> str:
+    def _ahead(self, title: str, found: Comparison) -> str:
         """How far what is called so is ahead of what it is compared with."""
-        if not found.value:
+        leads = [measure.sign * each.value for measure, each in zip(self._measures, found.by_measure, strict=True)]
+        if not any(leads):
             return f"{begun(title)} is no better than it"
-        return f"{begun(title)} is {'ahead' if self._score.sign * found.value > 0 else 'behind'}, {interval(found)}"
+        where = "ahead" if min(leads) >= 0 else "behind" if max(leads) <= 0 else "ahead and behind"
+        return f"{begun(title)} is {where}, {self._differences(found)}"
+
+    def _differences(self, found: Comparison) -> str:
+        pairs = zip(self._measures, found.by_measure, strict=True)
+        return listed([f"{measure.title} {interval(each)}" for measure, each in pairs])
 
     def _single(self, name: str, taken: _Side) -> Iterator[Sentence]:
         """Whether more than one representation pays: the verdict beside all that may be the best of one model."""
@@ -197,47 +213,72 @@ class Deciding:
         verb = {"better": "beats", "worse": "is worse than", "open": "is not shown to beat"}[found.verdict]
         these = "the best candidate of one model" + f", whichever of {many} that is" * (many > 1)
         beside = " and ".join(
-            f"{MEASURES[each.measure].title} {each.value:+.3f} (95% {each.low:+.3f} to {each.high:+.3f}) beside "
+            f"{MEASURES[each.measure].title} {interval(each, each.level)} beside "
             f"{titled(each.against.removeprefix('trial-'))}"
             for each in found.by_measure
         )
-        yield Sentence("One model", f"{begun(taken.title)} {verb} {these}: {beside}.")
+        # several were judged, and each interval has its share of the level
+        joint = " Together with those of the others these intervals are at 95%."
+        shared = joint * any(each.level < LEVEL for each in found.by_measure)
+        yield Sentence("One model", f"{begun(taken.title)} {verb} {these}: {beside}.{shared}")
 
-    def _open(self, taken: _Side, best: _Side) -> Iterator[Sentence]:
-        """How many test rows would settle whether the dearer best is better."""
-        if taken.title == best.title:
-            return
-        found = self._difference(best.confirmed, taken.confirmed)
+    def _question(self, taken: _Side, best: _Side, found: Comparison) -> Sentence:
+        """Whether the dearer best is better, as `found`, or how many test rows would settle it."""
         question = f"Is {best.title} better than {taken.title}"
         if taken.latency and best.latency:
             question += f", for which it takes {self._times(taken, best)}"
-        if not is_open(found):
-            answer = "Yes" if self._score.sign * found.value > 0 else "No"
-            yield Sentence("Settled", f"{question}? {answer}, on the test rows: {interval(found)}.")
+        found_words = self._differences(found)
+        if found.verdict == "better":
+            then = "Where its cost is no obstacle, ship it instead."
+            return Sentence("Settled", f"{question}? Yes, on the test rows: {found_words}. {then}")
+        if found.verdict == "worse":
+            return Sentence("Settled", f"{question}? No, on the test rows: {found_words}.")
+        words = f"{question}? The {self._rows} test rows cannot say: {found_words}."
+        return Sentence("Open", f"{words} {self._needed(found)}")
+
+    def _sure(self) -> Iterator[Sentence]:
+        """What rejecting a part of the texts is worth."""
+        found = self.sureness
+        if found is None or (chosen := worthwhile(found)) is None:
             return
-        wanted = self._needed(best.confirmed, taken.confirmed, found)
-        yield Sentence("Open", f"{question}? The {self._rows} test rows cannot say: {interval(found)}. {wanted}")
+        tried = "no test row is answered then"
+        if chosen.test_accuracy is not None:
+            tried = f"on the test set {chosen.test_accuracy:.1%} of {chosen.test_coverage:.0%}"
+        yield Sentence(
+            "Sure",
+            f"To be right about {100 * chosen.wanted:.3g}% of what is answered, answer {chosen.coverage:.0%} of the "
+            f"texts and reject those whose label is less than {chosen.probability:.7g} probable "
+            f"(`reject_below={chosen.probability:.7g}`; {tried}). Answering all is right about "
+            f"{found.accuracy[OUT_OF_FOLD]:.1%} out of fold.",
+        )
 
     def _labels(self, name: str) -> Iterator[Sentence]:
         record = self.find(name)
         if (found := learning_curve(self.scorer, record, self._score)) is not None:
             yield Sentence("Labels", in_words(found, self._score))
 
-    def _needed(self, a: Scored, b: Scored, found: Interval) -> str:
-        seeds = min(len(a.repetitions), len(b.repetitions))
-        test = self._score.paired(a.predictions[:seeds], b.predictions[:seeds], draws=DRAWS)
-        return needed(self._rows, found.value, test.resolvable)
+    def _needed(self, found: Comparison) -> str:
+        """How many test rows would show the difference that was shown least, where there is one."""
+        pairs = zip(self._measures, found.by_measure, strict=True)
+        measure, least = max(pairs, key=lambda pair: (bool(pair[1].value), pair[1].p))
+        return needed(self._rows, least.value, least.resolvable, measure.title)
 
-    def _difference(self, a: Scored, b: Scored) -> Interval:
-        seeds = min(len(a.repetitions), len(b.repetitions))
-        return self._score.difference(a.predictions[:seeds], b.predictions[:seeds], seed=self.scorer.protocol.seed)
+    def _verdict(self, one: _Side, other: _Side) -> Comparison:
+        """One beside the other on the test rows, as `bench compare` judges the two: better or worse in every score."""
+        seeds = min(len(each.confirmed.repetitions) for each in (one, other))
+        said, against = (each.confirmed.predictions[:seeds] for each in (one, other))
+        claims = {one.title: Claim(said, {other.title: against})}
+        return judged(claims, self._measures, seed=self.scorer.protocol.seed)[one.title]
 
-    def _commands(self, name: str) -> Iterator[tuple[str, ...]]:
+    def _commands(self, name: str, *, better: bool) -> Iterator[tuple[str, ...]]:
+        """What to type next; `better`: whether the best has shown that it is."""
         home = () if self.home in (None, RUNS) else ("--home", str(self.home))
-        if getattr(self.find(name).subject, "outside", None) is None:
-            yield ("bench", "export", self.study, "--out", "classifier", *home)
-        if name != self.choice.winner:
-            yield ("bench", "compare", f"{self.study}:{name}", f"{self.study}:{self.choice.winner}", *home)
+        best = self.choice.winner
+        for which, options in {name: (), **({best: ("--trial", best)} if better else {})}.items():
+            if getattr(self.find(which).subject, "outside", None) is None:
+                yield ("bench", "export", self.study, *options, "--out", "classifier", *home)
+        if name != best:
+            yield ("bench", "compare", f"{self.study}:{name}", f"{self.study}:{best}", *home)
 
 
 def _what(entry: Entry) -> str:
@@ -263,4 +304,4 @@ def _in_words(by: Objective) -> str:
 
 
 def _candidate(candidate: Candidate) -> str:
-    return f"{candidate}, {candidate.head.kind} head"
+    return f"{candidate}, {candidate.head.short} head"

@@ -4,6 +4,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from bench.escaping import plain_markdown
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -46,11 +48,6 @@ class Decision:
 
     def markdown(self) -> str:
         """For a place that shows Markdown."""
-        said = "\n".join(f"- **{line.about}**: {_plain(line.words)}" for line in self.lines)
+        said = "\n".join(f"- **{line.about}**: {plain_markdown(line.words)}" for line in self.lines)
         commands = "\n".join(f"    {command}" for command in self.commands)
         return f"{said}\n\nNext:\n\n{commands}\n" if commands else f"{said}\n"
-
-
-def _plain(text: str) -> str:
-    """Words that Markdown shows as they are."""
-    return "".join(f"\\{sign}" if sign in r"\`*_[]<>#|" else sign for sign in text)

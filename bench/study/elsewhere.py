@@ -29,8 +29,10 @@ from bench.study import placing
 from bench.study.baselines import all_costs, baselines, scored_records
 from bench.study.cascades import CascadeRecord, Selected, chosen
 from bench.study.journal import Journal
+from bench.study.named import left_out
+from bench.study.prepared import prepare
 from bench.study.reopen import searched
-from bench.study.run import kept_costs, prepare
+from bench.study.run import kept_costs
 from bench.study.selection import kept, titled
 from bench.study.settings import SearchRequest
 
@@ -175,6 +177,8 @@ def study_costs(
         BenchError: there is no such study, it has no scored trial, or its data or models cannot be had here.
     """
     journal, request = searched(home, name)
+    if (words := left_out(name, journal, request)) is not None:
+        progress.warn(words)
     known = all_costs(journal, kept_costs(journal))
     made = chosen(journal)
     resumable = () if made is None else made.resumable

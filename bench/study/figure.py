@@ -1,9 +1,12 @@
 """The front as a figure: cost against score."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 
+from bench.aliases import aliases
 from bench.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Figure, data
 from bench.figures.labels import GAP, Align
 from bench.measures import AGGREGATIONS, Measure, Objective
@@ -11,12 +14,15 @@ from bench.space.objectives import Objectives
 from bench.specs import Candidate, TextCandidate
 from bench.study.baselines import BEST_SINGLE, LATE_FUSION, SINGLE
 from bench.study.cascades import PREFIX
-from bench.study.confirm import Entry
+from bench.study.entry import Entry
 from bench.study.labels import Axes, words_of
 from bench.study.record import TrialRecord
 from bench.study.roles import place
 from bench.study.scale import inside, span_of, text_lines
 from bench.study.selection import Recommendation, titled
+
+BRIEF = 12
+"""So many characters a model has beside its mark: a telephone is narrow."""
 
 
 class Mark(Enum):
@@ -68,6 +74,7 @@ def front_figure(
 
     x, y = objectives.cost, objectives.score
     marks = [*_front_rows(front, x, y), *_cascade_rows(cascades, x, y), *_baseline_rows(baselines, x, y)]
+    marks = [row for row in marks if not math.isnan(row["y"])]
     near = () if choice is None else {titled(name) for name in choice.near}
     span = span_of([row for row in marks if row["name"] in near] or marks)
     marks, off = inside(marks, span)
@@ -80,7 +87,8 @@ def front_figure(
     trial_rows = [row for row in _trial_rows(trials, front, x, y, objectives.beside) if span[0] <= row["y"] <= span[1]]
     lines, unseen = text_lines(baselines, span, y)
     unseen = [*off, *unseen]
-    if hidden := len(trials) - len(front) - len(trial_rows):
+    on_front = sum(entry.trial is not None for entry in front)
+    if hidden := len(trials) - on_front - len(trial_rows):
         unseen.append(f"dominated candidates off the scale: {hidden}")
     rows = [*trial_rows, *marks]
     axes = Axes.of(rows, lines, cost=x.is_cost)
@@ -120,7 +128,7 @@ def front_figure(
     if lines:
         text = alt.Chart(data(lines))
         layers.append(text.mark_rule(strokeDash=[5, 4], color=BLACK, opacity=0.6).encode(y="y:Q"))
-    if len(objectives.names) == 2 and Mark.FRONT in kinds:
+    if len(objectives.names) == 2 and Mark.FRONT in kinds and _is_front(marks, x, y):
         layers.append(only(Mark.FRONT).mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5))
     if Mark.TEST in kinds:
         layers.append(
@@ -144,6 +152,12 @@ def front_figure(
         chart=chart,
         width=720,
     )
+
+
+def _is_front(marks: Sequence[dict[str, Any]], x: Objective, y: Objective) -> bool:
+    """Whether the marks of the front are one on these axes: what costs more is better. Another measure may deny it."""
+    points = sorted((-x.sign * row["x"], y.sign * row["y"]) for row in marks if row["kind"] == Mark.FRONT.words)
+    return all(before[1] <= after[1] for before, after in pairwise(points))
 
 
 def knee_of(front: Sequence[Entry], objectives: Objectives) -> str | None:
@@ -210,6 +224,8 @@ def _cascade_rows(cascades: Sequence[Entry], x: Objective, y: Objective) -> Iter
 
 
 def _baseline_rows(baselines: Sequence[Entry], x: Objective, y: Objective) -> Iterator[dict[str, Any]]:
+    single = [entry.name for entry in baselines if entry.name.startswith(SINGLE)]
+    short = aliases([name.removeprefix(SINGLE) for name in single], BRIEF)
     for entry in baselines:
         if entry.subject is None:
             continue
@@ -217,7 +233,7 @@ def _baseline_rows(baselines: Sequence[Entry], x: Objective, y: Objective) -> It
         if isinstance(entry.candidate, TextCandidate):
             kind = Mark.OUTSIDE if entry.outside else Mark.TEXT
         name = entry.name.removeprefix(SINGLE)
-        own = {"number": name} if kind in {Mark.SINGLE, Mark.TEXT, Mark.OUTSIDE} else {}
+        own = {"number": short.get(name, name)} if kind in {Mark.SINGLE, Mark.TEXT, Mark.OUTSIDE} else {}
         yield _entry_row(entry, name, x, y) | {"kind": kind.words} | own
 
 

@@ -15,7 +15,7 @@ from bench.specs import Candidate
 from bench.study.chain import NOTES, RECORD, Checked, signed, signed_note, value_of
 from bench.study.mending import load
 from bench.study.record import TRIED, State, TrialRecord
-from bench.study.restore import SETTINGS, kept, restored
+from bench.study.restore import SETTINGS, kept, let_go, restored
 from bench.study.sampling import make
 from bench.study.settings import StudySettings
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FIXED, GIVEN = "fixed_params", "bench.given"
 """Optuna's name for parameters that a trial is asked for with; whether they were ours, and no earlier draw's again."""
-PLACE, RUNS = "bench.place", "runs"
+PLACE, RUNS, RETRIED = "bench.place", "runs", "bench.retries"
 
 
 def studies_folder(home: Path) -> Path:
@@ -37,15 +37,32 @@ def study_names(home: Path) -> list[str]:
     return sorted(path.stem for path in studies_folder(home).glob("*.journal"))
 
 
+def require_study(home: Path, name: str) -> Path:
+    """The journal of a study.
+
+    Raises:
+        BenchError: there is none of that name.
+    """
+    path = studies_folder(home) / f"{name}.journal"
+    if not path.exists():
+        raise BenchError(f"There is no study '{name}' under {home}: {nearest(name, study_names(home))}")
+    return path
+
+
+def nothing_named(text: str, home: Path) -> BenchError:
+    """What is said where neither a study nor a run of that home has the name, ``STUDY`` or ``STUDY:WHICH``."""
+    known = study_names(home)
+    hint = nearest(text.partition(":")[0], known) if known else "there is no study yet."
+    return BenchError(f"There is no study and no trial's run '{text}' (models are compared within a `study`): {hint}")
+
+
 def read(home: Path, name: str) -> "Journal":
     """A study to look at, not to go on with: no lock is taken and nothing is written.
 
     Raises:
         BenchError: there is no such study, or its file is damaged.
     """
-    path = studies_folder(home) / f"{name}.journal"
-    if not path.exists():
-        raise BenchError(f"There is no study '{name}' under {home}: {nearest(name, study_names(home))}")
+    path = require_study(home, name)
     found = load(path, name, None)
     if found is not None and found.faults:
         raise BenchError(
@@ -98,7 +115,12 @@ def opened(
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path.with_suffix(".lock"), timeout=0):
-            yield _journal(*restored(path, name, settings, warn))
+            journal = _journal(*restored(path, name, settings, warn))
+            try:
+                yield journal
+            except BaseException:
+                let_go(journal.study, path)
+                raise
     except Timeout as error:
         raise BenchError(
             f"The study '{name}' is open in another process. Wait for it, or give this search another `study` name."
@@ -198,6 +220,10 @@ class Journal:
                 self.study.sampler = make("random", 0)  # which notes nothing, and has nothing to draw
                 return self.study.ask()
         return None
+
+    def retried(self, trial: "optuna.Trial", times: int) -> None:
+        """Remember how often a worker died that was to answer for a trial."""
+        trial.set_user_attr(RETRIED, times)
 
     def tell(
         self, trial: "optuna.Trial", record: TrialRecord, values: Sequence[float] | None, violation: float = 0.0

@@ -9,18 +9,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.errors import BenchError, nearest
+from bench.errors import BenchError
 from bench.files import atomic, size
 from bench.measures import LATENCY
 from bench.specs import AnyCandidate
 from bench.study.cascades import CascadeRecord, Selected, chosen
-from bench.study.confirm import front
-from bench.study.journal import Journal, check_name, read, studies_folder, study_names
+from bench.study.journal import Journal, check_name, read, require_study, studies_folder, study_names
+from bench.study.named import choose, front, left_out
 from bench.study.record import State
 from bench.study.reopen import searched
 from bench.study.roles import CHOICES
 from bench.study.settings import SearchRequest
-from bench.study.study import choose
 from bench.tracking import TrackedStudy
 
 REPORTS, FRAMES = "reports", "data"
@@ -46,6 +45,7 @@ class Contents:
         roles: What each of `CHOICES` names among them, by `Selected.id`.
         begun: When its first and its last trial ended; None without one.
         files: Its journal and its report, with their bytes.
+        left_out: What is shown no more, and how to have it again; None where all is shown.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Contents:
     roles: Mapping[str, int | str]
     begun: tuple[datetime, datetime] | None
     files: Mapping[Path, int]
+    left_out: str | None = None
 
     @property
     def named(self) -> dict[str, AnyCandidate | CascadeRecord]:
@@ -82,6 +83,7 @@ class Contents:
             ],
             "begun": None if self.begun is None else [each.isoformat(timespec="seconds") for each in self.begun],
             "files": {str(path): count for path, count in self.files.items()},
+            "left_out": self.left_out,
         }
 
 
@@ -106,6 +108,7 @@ def look(home: Path, name: str) -> Contents:
         roles={role: choose(name, journal, request, role).id for role in CHOICES},
         begun=(min(ended), max(ended)) if ended else None,
         files={path: size(path) for path in files(home, name)},
+        left_out=left_out(name, journal, request),
     )
 
 
@@ -207,8 +210,7 @@ def _tracked(name: str, journal: Journal) -> TrackedStudy:
 
 @contextmanager
 def _held(home: Path, name: str) -> Iterator[None]:
-    if name not in study_names(home):
-        raise BenchError(f"There is no study '{name}' under {home}: {nearest(name, study_names(home))}")
+    require_study(home, name)
     with _alone(home, name):
         yield
 

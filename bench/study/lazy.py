@@ -14,7 +14,6 @@ import numpy as np
 from bench.cost import ModelCost
 from bench.datasets.dataset import Split
 from bench.errors import BenchError, nearest
-from bench.evaluation.inputs import stored
 from bench.material import Material
 from bench.progress import Progress
 from bench.screening.growth import Growth
@@ -25,8 +24,9 @@ from bench.space.candidates import Shapes
 from bench.specs import Candidate, Source
 from bench.study.drops import NOTE, Drop, Rung, lazy
 from bench.study.journal import Journal
-from bench.study.screen import one_thread, within
+from bench.study.screen import within
 from bench.study.settings import SearchRequest
+from bench.threads import torch_threads
 
 if TYPE_CHECKING:
     import torch
@@ -111,7 +111,7 @@ class Earning:
                 continue
             material = self.material.within(deepest)
             costs = extract(material.of_train(rows.tolist()))
-            with one_thread():
+            with torch_threads(1):
                 rung = self._judged(material, rows, costs)
             self.journal.keep(f"{NOTE}.{number}", rung.model_dump(mode="json"))
             for drop in rung.drops:
@@ -120,7 +120,7 @@ class Earning:
 
     def _judged(self, material: Material, rows: np.ndarray, costs: Mapping[str, ModelCost]) -> Rung:
         split = material.dataset.train
-        features, locate = material.features(rows.tolist(), self.progress), stored(material.shelves)
+        features, locate = material.features(rows.tolist(), self.progress), material.locate
         judge = Judge(self.request, material.models, costs, material.dataset.labels, self.progress)
         return judge.rung(
             lambda source: features.train(locate(source)), split.labels[rows], split.groups[rows], material.deepest

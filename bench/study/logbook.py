@@ -15,8 +15,9 @@ from bench.metrics import finite
 from bench.progress import Progress, attempted
 from bench.study.baselines import baselines
 from bench.study.baselines import keep as keep_baselines
+from bench.study.baselines import run_key as baseline_key
 from bench.study.cascades import chosen, keep, run_key
-from bench.study.confirm import Entry
+from bench.study.entry import Entry
 from bench.study.figure import front_figure
 from bench.study.journal import Journal
 from bench.study.race import searched
@@ -40,6 +41,8 @@ LIBRARIES = ("torch", "transformers", "optuna", "mlflow", "scikit-learn", "numpy
 
 JOURNAL = "bench.journal"
 """A tag of the parent run: how many trials the journal held, and the digest of the last."""
+CLOSED = "bench.optimistic"
+"""Another, that only a study's end writes: whether it selected on the test set."""
 DROPS = "bench.lazy.drops"
 """Another: what a lazy search left out, in words."""
 
@@ -74,6 +77,10 @@ class Logbook:
                 f"trials, and it holds {len(self.journal.records)}. What is missing is tried again."
             )
 
+    def closed_at(self) -> str | None:
+        """The end of the journal with which the tracker saw the study close; None where it has seen none."""
+        return None if self.tracker.tag(CLOSED) is None else self.tracker.tag(JOURNAL)
+
     def catch_up(self, scorer: Scorer) -> None:
         """Write the trials that the tracker lacks: it is another than before, or there was none, or it failed."""
         if self.tracker.uri is None:
@@ -90,8 +97,11 @@ class Logbook:
                 runs[record.number] = run_id
         journal.move_runs(runs)
 
-    def study(self, study: Study) -> str | None:
+    def study(self, study: Study, closed: str | None = None) -> str | None:
         """Mark and confirm the front, write the baselines, and close the parent run with what the study stands on.
+
+        Where it was `closed` before with the same trials (see `closed_at`), the seconds that they took stay: those of a
+        run that tried nothing say nothing.
 
         Returns:
             Why the tracking store lacks something of the study; None where it lacks nothing, or nothing is tracked.
@@ -120,9 +130,9 @@ class Logbook:
         if images := drawn(lambda: _front_images(study), "the figure of the front", self.progress.warn):
             self.tracker.attach(images)
         counts = {f"trials_{key}": float(value) for key, value in study.trials.items()}
-        spent = {} if study.session is None else study.session.seconds
+        spent = {} if study.session is None or closed == self.journal.end else study.session.seconds
         seconds = {f"seconds_{key}": value for key, value in spent.items()}
-        tags = {"bench.optimistic": str(study.optimistic).lower(), JOURNAL: self.journal.end}
+        tags = {CLOSED: str(study.optimistic).lower(), JOURNAL: self.journal.end}
         if (lazily := study.lazy) is not None:
             tags[DROPS] = "; ".join(map(str, lazily.drops)) or "none"
         if decision := self._made("the decision in words", study.decision.markdown):
@@ -186,9 +196,9 @@ class Logbook:
         standing = set()
         for entry in study.baselines:
             subject, there = entry.candidate, on_front.get(entry.name)
-            key = f"baseline:{entry.name}:{'' if subject is None else subject.fingerprint()}"
-            tables = self._tables(entry.name, entry.confirmed, self.dataset.test)
             known = None if made is None else made.by_name.get(entry.name)
+            key = baseline_key(entry.name, subject) if known is None else known.key
+            tables = self._tables(entry.name, entry.confirmed, self.dataset.test)
             if subject is not None:
                 tables["candidate.json"] = as_json(subject.model_dump(mode="json"))
             run = self.tracker.log(
@@ -220,9 +230,10 @@ def _recommended(study: Study) -> tuple[dict[str, float], dict[str, str]]:
     name = study.selection.recommended
     marks = {"bench.recommended": name}
     entry = next((each for each in study.found if name in (each.name, str(each.trial))), None)
+    sure = {} if study.sureness is None else finite(study.sureness.metrics)
     if entry is None:  # another stands on the front that beats it by too little to be told from it
-        return scores_first(study.choose(name).metrics), marks
-    scores = finite(entry.search) | confirmed_metrics(entry) | dict(entry.costs)
+        return scores_first(dict(study.choose(name).metrics) | sure), marks
+    scores = finite(entry.search) | confirmed_metrics(entry) | sure | dict(entry.costs)
     return scores, marks | {"bench.verdict": _front_tags(entry)["bench.verdict"]}
 
 
@@ -246,9 +257,7 @@ def _front_tags(entry: Entry) -> dict[str, str]:
 
 def confirmed_metrics(entry: Entry) -> dict[str, float]:
     """Metrics of the confirmation, named `confirm_…`."""
-    metrics = {
-        f"confirm_{key}": value for key, value in finite(entry.confirmed.metrics(entry.objectives.measures)).items()
-    }
+    metrics = {f"confirm_{key}": value for key, value in finite(entry.over_seeds).items()}
     name = entry.objectives.kept[0].name
     metrics |= {f"confirm_{name}_low": entry.interval[0], f"confirm_{name}_high": entry.interval[1]}
     if entry.comparison is not None:

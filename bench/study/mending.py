@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, in_words
 from bench.front import Direction
-from bench.study.chain import NOTES, RECORD, Checked, Flaw, check
+from bench.study.chain import NOTES, RECORD, Checked, Flaw, check, value_of
 from bench.study.journalfile import Entry, Log, storage_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ MAKE_STUDY, DELETE_STUDY, STUDY_ATTR, STUDY_SYSTEM, MAKE_TRIAL, PARAM, STATE, ST
 OF_STUDY, OF_TRIAL = {STUDY_ATTR, STUDY_SYSTEM, MAKE_TRIAL}, {PARAM, STATE, STEP, ATTR, SYSTEM}
 DIRECTIONS = {"minimize": 1, "maximize": 2}
 MENDED = {"worker_id": "mended"}
+FORM, FORMAT = "format", 1
+"""Of the file: a note, which files that were begun before notes had formats lack until they go on."""
 SHOWN = 5
 """So many faults are told."""
 
@@ -49,7 +51,7 @@ def load(path: Path, name: str, directions: Sequence[Direction] | None) -> Loade
     A last line that is torn counts for nothing: its operation was not done.
 
     Raises:
-        BenchError: a newer Optuna wrote in the file, or it holds another study.
+        BenchError: a newer Optuna or bench wrote in the file, or it holds another study.
     """
     content = path.read_bytes()
     written = content[: content.rfind(b"\n") + 1].split(b"\n")[:-1]
@@ -120,6 +122,11 @@ class _Reader:
             if flaw is None:
                 break
             lines = self._without(flaw, lines)
+        if (form := value_of(study.user_attrs.get(NOTES + FORM)) or FORMAT) > FORMAT:
+            raise BenchError(
+                f"{self.path} is of format {form}, and this bench reads {FORMAT}: a newer one has written it. It is "
+                "left as it is: install the newer bench, or search under another `study` name."
+            )
         for flaw in checked.flaws:
             if flaw.trial is None or not self._left_out_before(flaw.trial, checked):
                 self._say(self._record(flaw.trial, lines), flaw.what)

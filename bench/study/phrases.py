@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 
 from bench.measures import Measure
-from bench.metrics import Interval
+from bench.metrics import LEVEL, Interval
 from bench.study.growth import LearningCurve
+from bench.study.verdicts import Difference, level_of
 
 MOST_ROWS = 100_000
 """What takes more test rows than this to be told apart is, for all that anybody will label, the same."""
@@ -13,17 +14,19 @@ POINT = 0.01
 """Of a score: what is worth labelling for."""
 
 
-def needed(rows: int, difference: float, resolvable: float) -> str:
-    """How many test rows would show a difference, of which so many have shown what they can resolve.
+def needed(rows: int, difference: float, resolvable: float, score: str = "score") -> str:
+    """How many test rows would show a difference in a score, of which so many have shown what they can resolve.
 
     Standard errors fall with the square root of the rows.
     """
-    if not difference or math.isnan(resolvable):
+    if math.isnan(resolvable):
         return "They say the same of every one."
+    if not difference:
+        return f"In {score} there is no difference to show."
     wanted = rows * (resolvable / difference) ** 2
     if wanted > MOST_ROWS:
         return f"To show one this small would take more than {MOST_ROWS:,}: they are as good as each other."
-    return f"If the difference is what it looks like, about {rounded(wanted):,} would show it (80% power)."
+    return f"If the difference in {score} is what it looks like, about {rounded(wanted):,} would show it (80% power)."
 
 
 def in_words(curve: LearningCurve, measure: Measure) -> str:
@@ -42,14 +45,9 @@ def in_words(curve: LearningCurve, measure: Measure) -> str:
     return f"{words}."
 
 
-def interval(found: Interval) -> str:
-    """A difference."""
-    return f"{found.value:+.3f} (95% {found.low:+.3f} to {found.high:+.3f})"
-
-
-def is_open(found: Interval) -> bool:
-    """Whether no difference is among what the rows allow."""
-    return found.low <= 0 <= found.high
+def interval(found: Interval | Difference, outside: float = LEVEL) -> str:
+    """A difference, with the interval that leaves out so much."""
+    return f"{found.value:+.3f} ({level_of(outside)} {found.low:+.3f} to {found.high:+.3f})"
 
 
 def begun(title: str) -> str:

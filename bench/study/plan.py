@@ -21,9 +21,9 @@ from bench.study import placing
 from bench.study.drops import lazy
 from bench.study.journal import Journal, made_under, made_with, noted, read, study_names
 from bench.study.lazy import possible, reduced, rungs, sizes
+from bench.study.prepared import Prepared, check_workers, prepare
 from bench.study.rehearsal import rehearse
 from bench.study.restore import same_settings
-from bench.study.run import Prepared, prepare
 from bench.study.screen import to_come, wanted
 from bench.study.settings import SearchRequest
 from bench.study.study import described
@@ -113,10 +113,15 @@ def begun(
 
 
 def settled(prepared: Prepared, home: Path) -> Prepared:
-    """A search that knows whether it is lazy. A study that exists stays as it was made.
+    """A search that knows in which waves it goes and whether it is lazy. A study that exists stays as it was made.
 
     A new one is lazy where its space screens and its extraction is estimated to take longer than `LONG`.
+
+    Raises:
+        BenchError: the study's waves are too small for the workers.
     """
+    prepared = _in_its_waves(prepared, home)
+    check_workers(prepared.request, prepared.settings.wave)
     request = prepared.request
     if request.lazy is not None or not possible(request, request.dataset.task):
         return prepared
@@ -131,6 +136,24 @@ def settled(prepared: Prepared, home: Path) -> Prepared:
     if sum(model.seconds for model in least) <= LONG:
         return prepared
     return prepared.as_lazy(sum(model.seconds for model in planned_models(material)) > LONG)
+
+
+def _in_its_waves(prepared: Prepared, home: Path) -> Prepared:
+    """With the waves of the study that it goes on with, where the call does not say."""
+    request = prepared.request
+    if request.wave is not None:
+        return prepared
+    if request.study is not None:
+        made = made_under(home, request.study)
+        return prepared.in_waves(int(made.get("wave", 1))) if made else prepared
+    if request.executor == "ray":
+        # a study that is named by its settings has another name for each wave
+        begins = prepared.study.rpartition("-")[0]
+        for name in (each for each in study_names(home) if each.startswith(f"{begins}-")):
+            found = prepared.in_waves(int(made_under(home, name).get("wave", 1)))
+            if found.settings.wave > 1 and name in (found.as_lazy(True).study, found.as_lazy(False).study):
+                return found
+    return prepared
 
 
 def plan(prepared: Prepared, home: Path) -> Plan:

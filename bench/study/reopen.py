@@ -11,12 +11,14 @@ from bench.study.baselines import all_costs
 from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, read
 from bench.study.lazy import reduced
+from bench.study.named import by_name, choose, left_out
+from bench.study.prepared import prepare
 from bench.study.rescoring import rescore
 from bench.study.restore import same_settings
 from bench.study.roles import CHOICES
-from bench.study.run import as_searched, kept_costs, prepare
+from bench.study.run import as_searched, kept_costs
 from bench.study.settings import SearchRequest
-from bench.study.study import Study, by_name, choose
+from bench.study.study import Study
 
 
 def reopen(
@@ -43,6 +45,8 @@ def reopen(
     journal, request = searched(home, name)
     if journal.chain.unsealed:
         progress.warn(f"The study '{name}' was written without digests: damage to it does not show yet.")
+    if (words := left_out(name, journal, request)) is not None:
+        progress.warn(words)
     if trial is not None:
         choose(name, journal, request, trial)
     dataset = request.dataset.model_copy(update={"no_texts": no_texts or request.dataset.no_texts})

@@ -1,13 +1,14 @@
 """A study's file made ready to go on: mended, held to its settings, its records and notes with digests."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, counted
 from bench.study.chain import GAPS, ID, NOTES, SEALED, Checked, check, draw_id, seal, signed_note, value_of
 from bench.study.journalfile import create, cut, set_aside
-from bench.study.mending import load
+from bench.study.mending import FORM, FORMAT, load
 from bench.study.settings import StudySettings, completed, differences
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def restored(
         notes[SEALED] = seal(study, checked.unsealed)
     study.set_user_attr(SETTINGS, settings.model_dump(mode="json"))
     notes |= {bare: value_of(study.user_attrs[NOTES + bare]) for bare in checked.bare_notes}
+    if value_of(study.user_attrs.get(NOTES + FORM)) != FORMAT:
+        notes[FORM] = FORMAT
     # what is without a digest counts as damaged once there is an id, which comes last for that
     if NOTES + ID not in study.user_attrs or ID in notes:
         notes.pop(ID, None)
@@ -85,6 +88,20 @@ def same_settings(study: "optuna.Study", name: str, settings: StudySettings, dra
             f"The study '{name}' was made with other settings:\n{lines}\n"
             "Use the old settings to go on with it, or another `study` name to begin a new one."
         )
+
+
+def let_go(study: "optuna.Study", path: Path) -> None:
+    """Leave no trial RUNNING behind of a study that is broken off; the next start does so where this cannot.
+
+    The file is read anew for it: an operation that was broken off may stand in it and not be known here.
+    """
+    from optuna.trial import TrialState
+
+    if study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+        with suppress(Exception):
+            cut(path)
+            if (found := load(path, study.study_name, None)) is not None and not found.faults:
+                _fail_unfinished(found.study)
 
 
 def _fail_unfinished(study: "optuna.Study") -> None:

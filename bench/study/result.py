@@ -9,7 +9,7 @@ from bench.measures import cost_names
 from bench.metrics import finite
 from bench.specs import Candidate
 from bench.study.cascades import Chosen
-from bench.study.confirm import Entry
+from bench.study.entry import Entry
 from bench.study.verdicts import Comparison
 
 
@@ -23,7 +23,7 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "fusion": None if candidate is None else candidate.fusion,
         "width": None if candidate is None else candidate.width,
         "head": None if candidate is None else candidate.head.model_dump(),
-        **{name: search.get(name) for name in entry.confirmed.metrics(entry.objectives.measures)},
+        **{name: search.get(name) for name in entry.searched_as},
         "latency_estimated": entry.latency_estimated,
         **{name: entry.costs.get(name) for name in cost_names()},
         "confirm": confirm_json(entry),
@@ -52,7 +52,7 @@ def cascade_json(entry: Entry) -> dict[str, Any]:
         "thresholds": list(record.cascade.thresholds),
         "trials": list(record.trials),
         "reached": list(record.reached),
-        **{name: search.get(name) for name in entry.confirmed.metrics(entry.objectives.measures)},
+        **{name: search.get(name) for name in entry.searched_as},
         "latency_estimated": entry.latency_estimated,
         **{name: entry.costs.get(name) for name in cost_names()},
         "confirm": confirm_json(entry)
@@ -74,8 +74,7 @@ def cascade_json(entry: Entry) -> dict[str, Any]:
 
 def confirm_json(entry: Entry) -> dict[str, Any]:
     """The confirmation on the test set: mean, spread and floor over seeds, interval, and the paired test."""
-    metrics = entry.confirmed.metrics(entry.objectives.measures)
-    found: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    found: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in entry.over_seeds.items()}
     found["seeds"] = len(entry.confirmed.repetitions)
     found["rows"] = len(entry.confirmed.repetitions[0].rows)
     found[f"{entry.objectives.kept[0].name}_ci95"] = list(entry.interval)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.measures import Objective
-from bench.study.confirm import Entry
+from bench.study.entry import Entry
 
 Span = tuple[float, float]
 OFF_SCALE = 0.6

@@ -1,8 +1,8 @@
 """The screening of a study: kept in its journal bit by bit, so that a kill loses seconds of it."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -11,6 +11,7 @@ from bench.cost import ModelCost, costs_of
 from bench.errors import counted
 from bench.evaluation.scoring import Scorer
 from bench.measures import Objective, objective
+from bench.products import CPU, fast_exact_products
 from bench.progress import Progress
 from bench.screening.growth import Growth
 from bench.screening.ridge import sample, scoring, serves
@@ -19,6 +20,7 @@ from bench.space.candidates import Shapes
 from bench.specs import Candidate
 from bench.study.journal import Journal
 from bench.study.settings import SearchRequest
+from bench.threads import side_by_side
 
 NOTE = "screening"
 UNSCORED = "unscored"
@@ -30,19 +32,6 @@ SHARE = 0.3
 
 class _OutOfTimeError(Exception):
     """The screening's share of the time budget is used up."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One of torch's threads in this process: factorisations of small matrices lose by more, and round otherwise."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def wanted(request: SearchRequest, task: str) -> bool:
@@ -108,10 +97,15 @@ class Screener:
         if self.journal.note(NOTE) is None:
             self.journal.keep(NOTE, {"by": by.name, "sampled": len(rows), "of": len(split)})
         growth = Growth(space, self.shapes, self.costs, within(self.request, self.costs))
-        with self.progress.task("screen", growth.most, "representations") as task:
-            memory = _Memory(self.journal, scoring(self.scorer, by, rows), task.advance, end)
+        # both are the process's, and not to be changed under those who work in it
+        with (
+            fast_exact_products(CPU),
+            side_by_side() as (pool, _),
+            self.progress.task("screen", growth.most, "representations") as task,
+        ):
+            memory = _Memory(self.journal, scoring(self.scorer, by, rows), task.advance, end, pool)
             try:
-                growth.run(memory.score)
+                growth.run(memory.score, memory.ahead)
             except _OutOfTimeError:
                 self.progress.warn(
                     f"the screening ended at {SHARE:.0%} of the time left; the same command goes on with it."
@@ -137,8 +131,10 @@ class _Memory:
         score: Callable[[Candidate], Seen | None],
         advance: Callable[[], None],
         deadline: float | None,
+        pool: Executor | None = None,
     ) -> None:
         self._journal, self._score, self._advance, self._deadline = journal, score, advance, deadline
+        self._pool, self._begun = pool, dict[Any, Future[Seen | None]]()
         parts = journal.series(NOTE)
         self._parts = len(parts)
         self._known: dict[Any, Seen | None] = {**_rows(parts)}
@@ -147,13 +143,22 @@ class _Memory:
         for _ in self._known:
             advance()
 
+    def ahead(self, candidates: Sequence[Candidate]) -> None:
+        """Begin with what will be asked for next, where there is somebody to do it."""
+        if self._pool is None:
+            return
+        for candidate in candidates:
+            if (key := _key(candidate)) not in self._known:
+                self._begun[key] = self._pool.submit(self._score, candidate)
+
     def score(self, candidate: Candidate) -> Seen | None:
         """What is said of a representation."""
         key = _key(candidate)
         if key not in self._known:
             if self._deadline is not None and time.monotonic() > self._deadline and self._known:
                 raise _OutOfTimeError
-            self._known[key] = found = self._score(candidate)
+            begun = self._begun.pop(key, None)
+            self._known[key] = found = self._score(candidate) if begun is None else begun.result()
             self._advance()
             # what has no score is kept as well, so that it is not looked for again
             kept = {UNSCORED: candidate.model_dump(mode="json")} if found is None else found.model_dump(mode="json")

@@ -148,6 +148,11 @@ def anew(journal: Journal, scorer: Scorer, objectives: Objectives) -> Recommenda
     return made.model_copy(update={"end": journal.end})
 
 
+def forget(journal: Journal) -> None:
+    """Remember no choice: what it was made from is scored anew, under the same names."""
+    journal.keep(NOTE, None)
+
+
 def keep(journal: Journal, scorer: Scorer, objectives: Objectives) -> Recommendation:
     """The same, remembered with the study."""
     found = selection(journal, scorer, objectives)

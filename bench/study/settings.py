@@ -1,6 +1,6 @@
 """What makes a study the same study, and how two of them differ."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +10,13 @@ from bench.datasets.request import DatasetRequest
 from bench.durations import in_seconds
 from bench.errors import BenchError
 from bench.evaluation.protocol import Protocol
+from bench.executors.settings import Workers
 from bench.settings import given, refuse_unknown, settings_of
 from bench.space.files import load as load_space
-from bench.space.schema import Cascades, Sampler, Screen, SearchSpace
-from bench.specs import ExtractionSettings, Hint, Spec, fingerprint
+from bench.space.objectives import Asked
+from bench.space.schema import Cascades, Heads, Sampler, Screen, SearchSpace
+from bench.specs import ClassWeight, ExtractionSettings, Hint, Spec, fingerprint
+from bench.views import expanded
 
 PAPER_RUNS = 5
 """The paper's runs of a candidate (section 4)."""
@@ -41,7 +44,24 @@ def _seconds(value: Any) -> Any:
     return in_seconds(value) if isinstance(value, str) else value
 
 
-class SearchRequest(Spec):
+class HeadOverride(Spec):
+    """What a call says of a space's heads, in whose place it then stands in the space itself."""
+
+    class_weight: Annotated[
+        ClassWeight | None,
+        Field(description="How classes weigh in the training of all heads: alike by row, by a root, or by class."),
+        Hint(unset="the space's"),
+    ] = None
+
+    def on(self, space: SearchSpace) -> SearchSpace:
+        """The space with it."""
+        if self.class_weight is None:
+            return space
+        heads = space.head.model_dump(exclude={"class_weight", "weighting"}) | {"class_weight": (self.class_weight,)}
+        return space.model_copy(update={"head": Heads.model_validate(heads)})
+
+
+class SearchRequest(Workers):
     """All that a user asks of a search. `models` None takes those of the space that can be had and fit."""
 
     dataset: DatasetRequest
@@ -73,20 +93,13 @@ class SearchRequest(Spec):
         Hint(value="DURATION", duration=True),
     ] = None
     wave: Annotated[
-        int,
+        int | None,
         Field(
             ge=1,
             description="Candidates that are proposed at once and raced against what was scored before; part of the "
             "study, which is the same with any number of workers.",
         ),
-    ] = 1
-    workers: Annotated[
-        int, Field(ge=1, description="Candidates of a wave that are trained at the same time, a process each.")
-    ] = 1
-    executor: Annotated[
-        str | None,
-        Field(description="Who trains them."),
-        Hint(unset="inline for one worker, processes for more", names="executors"),
+        Hint(unset="the study's; in a new one 1, under ray twice the workers"),
     ] = None
     lazy: Annotated[
         bool | None,
@@ -107,9 +120,12 @@ class SearchRequest(Spec):
 
 SEARCH_SETTINGS = {
     **settings_of(DatasetRequest),
-    **settings_of(SearchRequest),
+    **settings_of(SearchRequest, *(name for name in SearchRequest.model_fields if name not in Workers.model_fields)),
+    **settings_of(Workers),
     **settings_of(Protocol, "name", "validation_above", "seed"),
+    **settings_of(Asked),
     **settings_of(Sampler),
+    **settings_of(HeadOverride),
     **settings_of(Constraints),
     **settings_of(ExtractionSettings),
 }
@@ -129,13 +145,22 @@ def search_request(**values: Any) -> SearchRequest:
     space = load_space(str(name))
     if values.get("sampler"):
         space = space.model_copy(update={"sampler": given(Sampler, values)})
+    dataset = given(DatasetRequest, values)
+    objectives = space.objectives.serving(dataset.task).searching(given(Asked, values))
+    space = space.model_copy(update={"objectives": objectives})
+    space = given(HeadOverride, values).on(space)
+    dataset = given(DatasetRequest, values)
+    space = space.over(dataset.fields)
+    models = values.get("models")
+    if isinstance(models, Sequence) and not isinstance(models, str):  # anything else is refused below
+        values = values | {"models": expanded(models, space.inputs)}
     rules = given(Protocol, values, **dict(space.protocol))
     if rules.name == "paper":
         rules = rules.model_copy(update={"repetitions": max(rules.repetitions, PAPER_RUNS)})
     return given(
         SearchRequest,
         values,
-        dataset=given(DatasetRequest, values),
+        dataset=dataset,
         space=space,
         space_name=Path(name).stem,
         extraction=given(ExtractionSettings, values),

@@ -8,26 +8,29 @@ from typing import Any
 
 from bench.cost import ModelCost
 from bench.datasets.dataset import Dataset
-from bench.errors import BenchError, nearest
 from bench.evaluation.ask import Phase
 from bench.evaluation.limits import Limits, in_words, limits
 from bench.evaluation.scoring import Scored, Scorer
+from bench.evaluation.sureness import Sureness
 from bench.material import Material
 from bench.progress import Progress
 from bench.screening.table import SeenTable
-from bench.study.baselines import BaselineRecord, baselines
+from bench.study.baselines import baselines
 from bench.study.cascades import CascadeRecord, Chosen, Selected, chosen, confirmed, searched
 from bench.study.columns import SearchColumn, search_columns
-from bench.study.confirm import Entry, front
 from bench.study.deciding import Deciding
 from bench.study.decision import Decision
 from bench.study.drops import Lazy, lazy
+from bench.study.entry import Entry
 from bench.study.journal import Journal
+from bench.study.named import choose
 from bench.study.result import cascades_json, entry_json
-from bench.study.roles import ALIASES, CHOICES, RECOMMENDED, place, role
+from bench.study.roles import RECOMMENDED, role
 from bench.study.screen import screened
-from bench.study.selection import Recommendation, kept, selection
+from bench.study.selection import Recommendation, selection
 from bench.study.settings import SearchRequest
+from bench.study.sureness import sureness_of
+from bench.study.writing import tracked
 from bench.tracking import TrackedStudy
 
 
@@ -46,7 +49,7 @@ class Session:
     untracked: str | None = None
 
 
-COMPUTED = ("decision", "limits", "selection")
+COMPUTED = ("decision", "limits", "selection", "sureness")
 """What a study computes when it is first asked for, which takes its time."""
 
 
@@ -111,6 +114,11 @@ class Study:
         return selection(self.journal, self.scorer, self.request.space.objectives)
 
     @cached_property
+    def sureness(self) -> Sureness | None:
+        """How sure the recommended candidate may be; None where it has no probabilities of rows out of fold."""
+        return sureness_of(self, self.choose(RECOMMENDED))
+
+    @cached_property
     def decision(self) -> Decision:
         """What to ship and why, in words; the recommended candidate is trained on half of its rows for it."""
         return Deciding(
@@ -122,6 +130,7 @@ class Study:
             find=self.choose,
             home=self.home,
             device=self.material.settings.device,
+            sureness=self.sureness,
         ).run()
 
     @property
@@ -223,6 +232,7 @@ class Study:
             "front": [{"name": entry.name, **entry_json(entry)} for entry in self.front],
             "baselines": {entry.name: entry_json(entry) for entry in self.baselines},
             "selection": self.selection.to_json(),
+            "sureness": None if self.sureness is None else self.sureness.model_dump(),
             "decision": self.decision.to_json(),
             **({} if (made := self.considered) is None else {"cascades": cascades_json(made, self.cascades)}),
             **({} if (seen := self.screening) is None else {"screening": seen.to_json()}),
@@ -256,66 +266,3 @@ def described(request: SearchRequest, dataset: Dataset) -> str:
     """How candidates are scored, and what was done to classes before, in a sentence: it stands on every screen."""
     rules = request.protocol.describe(len(dataset.train))
     return rules if dataset.rare is None else f"{rules}; {dataset.rare.short}"
-
-
-def choose(
-    name: str, journal: Journal, request: SearchRequest, which: str, found: Recommendation | None = None
-) -> Selected:
-    """What is to be chosen of the study `name` (see `Study.choose`).
-
-    Without the `found` selection, the recommended one is that of the end of the search.
-    """
-    if role(which) == RECOMMENDED and (found := found or kept(journal)) is not None:
-        which = found.recommended
-    elif role(which) == RECOMMENDED:
-        which = "knee"  # nothing was recommended by an earlier bench
-    if role(which) in CHOICES:
-        objectives = request.space.objectives
-        records = front(journal, objectives)
-        points = [objectives.point(record.metrics) for record in records]
-        return records[place(points, objectives, role(which))]
-    named = by_name(journal)
-    if which in named:
-        return named[which]
-    scored = {str(record.number): record for record in journal.of("complete")}
-    if which not in scored:
-        shown = ", ".join(str(record.id) for record in front(journal, request.space.objectives))
-        raise BenchError(
-            f"'{which}' is no scored trial of the study '{name}'. Give a number (the front has {shown}) or a word: "
-            f"{nearest(which, [*CHOICES, *ALIASES, *named])}"
-        )
-    return scored[which]
-
-
-def by_name(journal: Journal) -> dict[str, CascadeRecord | BaselineRecord]:
-    """What has a name instead of a trial's number: the cascades of a study, and its baselines."""
-    made, beside = chosen(journal), baselines(journal)
-    cascades = {} if made is None else {record.name: record for record in made.records}
-    return {**cascades, **({} if beside is None else beside.by_name)}
-
-
-def tracked(name: str, journal: Journal, request: SearchRequest, material: Material) -> TrackedStudy:
-    """A study as a tracking store knows it: by the id in its journal, and by what its numbers depend on."""
-    params: dict[str, str | int | float] = {
-        "dataset": material.dataset.name,
-        "dataset_fingerprint": material.dataset.fingerprint,
-        "train_rows": len(material.dataset.train),
-        "test_rows": len(material.dataset.test),
-        "models": ", ".join(material.models),
-        "space": request.space_name,
-        "sampler": request.space.sampler.name,
-        "protocol": request.protocol.name,
-        "folds": request.protocol.folds,
-        "repetitions": request.protocol.repetitions,
-        "seed": request.protocol.seed,
-        "backend": material.settings.backend,
-        "device": material.settings.device,
-        "dtype": material.dtypes,
-        "max_length": material.settings.max_length,
-    }
-    if journal.settings.get("lazy"):
-        params["lazy"] = "true"
-    if (rare := material.dataset.rare) is not None:
-        params |= {"min_class_rows": rare.least, "rare": rare.how}
-    runs = {record.run_id for record in journal.records.values() if record.run_id is not None}
-    return TrackedStudy(material.dataset.name, name, params, journal.id, runs, material.tags)

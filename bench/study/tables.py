@@ -12,7 +12,7 @@ from bench.metrics import Interval
 from bench.screening.table import SeenTable
 from bench.space.objectives import Objectives
 from bench.specs import Logistic
-from bench.study.confirm import Entry
+from bench.study.entry import Entry
 from bench.study.result import entry_json
 
 if TYPE_CHECKING:
@@ -110,17 +110,16 @@ def _ends_of(interval: Interval) -> tuple[float, float]:
 def _columns(objectives: Objectives) -> list[str]:
     """The columns of such a table: what every study has, then what this one searches for beyond that."""
     first, *others = objectives.kept
-    shared = [*(each.name for each in aggregated(first)), *(f"{each.name}_mean" for each in others)]
+    shared = [*aggregated(first), *(Objective(each, AGGREGATIONS["mean"]) for each in others)]
     searched = [measure for measure in objectives.measures if measure not in objectives.kept]
-    own = [each.name for measure in searched for each in aggregated(measure)]
-    asked = [each.name for each in objectives.scores]
-    scores = list(dict.fromkeys([*shared, *own, *asked]))
+    own = [each for measure in searched for each in aggregated(measure)]
+    scores = list(dict.fromkeys([*shared, *own, *objectives.scores]))
     latency, *costs = cost_names()
     return [
         *("name", "trial", "sources", "fusion"),
-        *scores,
+        *(each.name for each in scores),
         *(latency, "latency_estimated", *costs),
-        *(f"test_{name}" for name in scores),
+        *(f"test_{each.name}" for each in scores if not each.redrawn),
         *_ends(objectives),
         *("difference", "p_vs_best_single", "resolvable_difference", "verdict"),
         *(f"{each.name}_{part}" for each in objectives.kept for part in COMPARED),

@@ -1,6 +1,7 @@
 """The trials of a study: propose a wave, recognise, evaluate in rungs, remember."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -12,7 +13,7 @@ from bench.cost import ModelCost, costs_of
 from bench.evaluation.ask import Ask
 from bench.evaluation.outcome import Outcome
 from bench.evaluation.scoring import Scored, Scorer
-from bench.executors.base import Executor, Failure
+from bench.executors.base import RETRIES, Executor, Failure, WorkerDiedError
 from bench.heads import DivergedError
 from bench.measures import values
 from bench.metrics import finite
@@ -52,6 +53,7 @@ class _Attempt:
     answers: list[tuple[Ask, Outcome]] = field(default_factory=list)
     given_up: GivenUp | None = None
     diverged: bool = False
+    retries: int = 0
     seconds: float = 0.0
 
 
@@ -199,25 +201,40 @@ class Trials:
     def _answer(self, going: Sequence[_Attempt]) -> None:
         """Block by block, so that what does not matter any more is given up as soon as it shows."""
         finished = [record for record in self._before if record.state == "complete"]
+        asked, waiting = dict[Ask, _Attempt](), deque[Ask]()
         for attempt in going:
             attempt.asks = self.scorer.blocks(attempt.candidate)
-        for block in range(max((len(attempt.asks) for attempt in going), default=0)):
-            asked = {attempt.asks[block]: attempt for attempt in going}
-            last = time.perf_counter()
-            for ask, found in self.executor.run(asked):
-                attempt, outcome = asked[ask], self._outcome(ask, found)
-                if outcome is None:
-                    attempt.diverged = True
-                else:
-                    attempt.answers.append((ask, outcome))
-                now = time.perf_counter()
-                attempt.seconds += now - last  # where several are answered at once, its share
-                last = now
-            for attempt in going:
-                if not attempt.diverged:
-                    scored, total = self.scorer.gathered(attempt.answers), len(attempt.asks)
-                    attempt.given_up = self._race.given_up(scored, block + 1, total, attempt.fixed, finished)
-            going = [each for each in going if not each.diverged and each.given_up is None]
+            asked |= dict.fromkeys(attempt.asks, attempt)
+            waiting.append(attempt.asks[0])
+        last = time.perf_counter()
+        for ask, found in self.executor.run(waiting):
+            attempt = asked[ask]
+            if self._died(attempt, found):
+                waiting.append(ask)
+                continue
+            if (outcome := self._outcome(ask, found)) is None:
+                attempt.diverged = True
+            else:
+                attempt.answers.append((ask, outcome))
+                done, total = len(attempt.answers), len(attempt.asks)
+                scored = self.scorer.gathered(attempt.answers)
+                attempt.given_up = self._race.given_up(scored, done, total, attempt.fixed, finished)
+                if attempt.given_up is None and done < total:
+                    waiting.append(attempt.asks[done])
+            now = time.perf_counter()
+            attempt.seconds += now - last  # where several are answered at once, its share
+            last = now
+
+    def _died(self, attempt: _Attempt, found: Outcome | Failure) -> bool:
+        """Whether a worker died over it that is not the last to try; how often is kept with the trial."""
+        if not isinstance(found, Failure) or not isinstance(found.error, WorkerDiedError):
+            return False
+        attempt.retries += 1
+        self.journal.retried(attempt.trial, attempt.retries)
+        if attempt.retries > RETRIES:
+            return False
+        self.progress.warn(f"{found.error} What it was to answer is given to another.")
+        return True
 
     def _outcome(self, ask: Ask, found: Outcome | Failure) -> Outcome | None:
         """None where training diverged; what failed otherwise is tried once more in this process.

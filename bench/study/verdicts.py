@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from bench.measures import MEASURES, Measure, Predictions
-from bench.metrics import LEVEL, PairedTest, Redrawn, holm
+from bench.measures import Measure, Predictions, score
+from bench.metrics import LEVEL, Interval, PairedTest, Redrawn, holm
 
 Verdict = Literal["better", "worse", "open"]
 Said = Sequence[Predictions]
@@ -26,6 +26,11 @@ class Claim(NamedTuple):
 
     said: Said
     against: Mapping[str, Said]
+
+
+def level_of(outside: float) -> str:
+    """How often an interval that leaves out so much is to hold the truth, as it stands before its ends."""
+    return f"{100 * (1 - outside):.4g}%"
 
 
 Retrained = Callable[[str, str, Measure, float], Redrawn | None]
@@ -63,14 +68,14 @@ class Difference:
     @property
     def short(self) -> str:
         """The measure in tables."""
-        return MEASURES[self.measure].short
+        return score(self.measure).short
 
     def words(self) -> str:
         """What was found, and what could have been."""
         known = "" if math.isnan(self.resolvable) else f"; these rows resolve {self.resolvable:.3f}"
         return (
-            f"{MEASURES[self.measure].title} {self.value:+.4f} against {self.against.replace('trial-', 'trial ')} "
-            f"({self.low:+.3f} to {self.high:+.3f}, p = {self.p:.3g}{known})"
+            f"{score(self.measure).title} {self.value:+.4f} against {self.against.replace('trial-', 'trial ')} "
+            f"({level_of(self.level)} {self.low:+.3f} to {self.high:+.3f}, p = {self.p:.3g}{known})"
         )
 
 
@@ -106,7 +111,7 @@ class Comparison:
         }
         retrained = [each for each in self.by_measure if each.retrained is not None]
         beyond = "; ".join(
-            f"{MEASURES[each.measure].title} {each.retrained.low:+.3f} to {each.retrained.high:+.3f}"
+            f"{score(each.measure).title} {each.retrained.low:+.3f} to {each.retrained.high:+.3f}"
             for each in retrained
             if each.retrained is not None
         )
@@ -126,6 +131,10 @@ class _Rival:
     lead: float
     share: int
     p: float
+
+    def level(self, left: int) -> float:
+        """Its own where so many candidates share the level."""
+        return LEVEL / (left * self.share)
 
 
 def judged(
@@ -148,16 +157,32 @@ def judged(
     }
     own = {name: _joint(each) for name, each in rivals.items()}
     corrected = dict(zip(own, holm(list(own.values())), strict=True))
-    found: dict[str, Comparison] = {}
+    sharing: dict[str, int] = {}
     left = len(own)
     for name in sorted(own, key=lambda each: own[each]):
-        shown = corrected[name] < LEVEL
-        differences = tuple(_difference(name, claims[name], rival, left, seed, retrained) for rival in rivals[name])
-        verdict: Verdict = "open" if not shown else "better" if rivals[name][0].lead > 0 else "worse"
-        found[name] = Comparison(verdict, corrected[name], differences, tuple(claims[name].against))
+        sharing[name] = left
         # where Holm's method stops, all that are left stay at the level that it had reached
-        left -= shown
-    return {name: found[name] for name in claims}
+        left -= corrected[name] < LEVEL
+
+    def interval(place: tuple[str, _Rival]) -> Interval:
+        name, rival = place
+        level = rival.level(sharing[name])
+        return rival.measure.difference(claims[name].said, claims[name].against[rival.against], seed, 1 - level)
+
+    from bench.threads import solved  # which loads torch
+
+    # draws take the time, and each interval's come from a seed of its own
+    places = [(name, rival) for name in claims for rival in rivals[name]]
+    intervals = dict(zip(places, solved(interval, places), strict=True))
+    found: dict[str, Comparison] = {}
+    for name, claim in claims.items():
+        differences = tuple(
+            _difference(name, rival, intervals[name, rival], sharing[name], retrained) for rival in rivals[name]
+        )
+        lead = rivals[name][0].lead
+        verdict: Verdict = "open" if corrected[name] >= LEVEL else "better" if lead > 0 else "worse"
+        found[name] = Comparison(verdict, corrected[name], differences, tuple(claim.against))
+    return found
 
 
 def _rival(measure: Measure, said: Said, singles: Mapping[str, Said], seed: int) -> _Rival:
@@ -179,10 +204,9 @@ def _joint(rivals: Sequence[_Rival]) -> float:
     return max(rival.p for rival in rivals) if agree else 1.0
 
 
-def _difference(name: str, claim: Claim, rival: _Rival, left: int, seed: int, retrained: Retrained) -> Difference:
+def _difference(name: str, rival: _Rival, interval: Interval, left: int, retrained: Retrained) -> Difference:
     """What is told of a candidate and its rival where so many candidates share the level."""
-    level = LEVEL / (left * rival.share)
-    interval = rival.measure.difference(claim.said, claim.against[rival.against], seed, 1 - level)
+    level = rival.level(left)
     return Difference(
         measure=rival.measure.name,
         against=rival.against,

@@ -11,13 +11,16 @@ import numpy as np
 from bench.datasets.dataset import Dataset, Split
 from bench.escaping import csv_file, shown_json
 from bench.evaluation.scoring import Scored
+from bench.material import Material
 from bench.measures import cost_names
-from bench.metrics import finite
+from bench.metrics import Counts, finite
 from bench.specs import MLP, AnyCandidate, TextCandidate
 from bench.study.cascades import Tested
+from bench.study.journal import Journal
 from bench.study.record import TrialRecord
+from bench.study.settings import SearchRequest
 from bench.tasks import TASKS
-from bench.tracking import Record
+from bench.tracking import Record, TrackedStudy
 
 NONE = "–"
 """The value of a parameter that a run has none of."""
@@ -138,7 +141,8 @@ def scores_first(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def score_tables(scored: Scored, dataset: Dataset, split: Split) -> dict[str, bytes]:
     """Each repetition's predictions and, where there are classes, the scores of each and the confusion, as files."""
-    found = _class_tables(scored, dataset) if TASKS[dataset.task].by_class else {}
+    task = TASKS[dataset.task]
+    found = _class_tables(scored, dataset) if task.by_class else _label_table(scored, dataset) if task.by_label else {}
     return found | {"predictions.parquet": predictions(scored, dataset, split)}
 
 
@@ -159,6 +163,18 @@ def _class_tables(scored: Scored, dataset: Dataset) -> dict[str, bytes]:
             ([name, *map(int, row)] for name, row in zip(names, confusion, strict=True)),
         ),
     }
+
+
+def _label_table(scored: Scored, dataset: Dataset) -> dict[str, bytes]:
+    """Scores of each label, where rows may have several."""
+    counts = [Counts.of_sets(each.truth, each.predicted) for each in scored.predictions]
+    names = [*dataset.labels, *dataset.test_only_labels][: len(counts[0].support)]
+    f1 = np.stack([each.f1 for each in counts])
+    rows = (
+        [name, int(support), *map(float, (values.mean(), values.min(), values.max()))]
+        for name, support, values in zip(names, counts[0].support, f1.T, strict=True)
+    )
+    return {"per_label.csv": csv_file(["label", "rows", "f1_mean", "f1_min", "f1_max"], rows)}
 
 
 def predictions(scored: Scored, dataset: Dataset, split: Split) -> bytes:
@@ -184,3 +200,36 @@ def predictions(scored: Scored, dataset: Dataset, split: Split) -> bytes:
 def as_json(value: Any) -> bytes:
     """A JSON file."""
     return (shown_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n").encode()
+
+
+def tracked(name: str, journal: Journal, request: SearchRequest, material: Material) -> TrackedStudy:
+    """A study as a tracking store knows it: by the id in its journal, and by what its numbers depend on."""
+    params: dict[str, str | int | float] = {
+        "dataset": material.dataset.name,
+        "dataset_fingerprint": material.dataset.fingerprint,
+        "train_rows": len(material.dataset.train),
+        "test_rows": len(material.dataset.test),
+        "models": ", ".join(material.models),
+        "space": request.space_name,
+        "sampler": request.space.sampler.name,
+        "protocol": request.protocol.name,
+        "folds": request.protocol.folds,
+        "repetitions": request.protocol.repetitions,
+        "seed": request.protocol.seed,
+        "backend": material.settings.backend,
+        "device": material.settings.device,
+        "dtype": material.dtypes,
+        "max_length": material.settings.max_length,
+    }
+    if journal.settings.get("lazy"):
+        params["lazy"] = "true"
+    if (rare := material.dataset.rare) is not None:
+        params |= {"min_class_rows": rare.least, "rare": rare.how}
+    runs = {record.run_id for record in journal.records.values() if record.run_id is not None}
+    objectives = request.space.objectives
+    score, beside = objectives.score, [f"{each.name}_mean" for each in objectives.beside]
+    confirmed = [f"confirm_{each}" for each in (f"{score.measure.name}_mean", *beside)]
+    columns = (score.name, *beside, *confirmed, objectives.cost.name)
+    return TrackedStudy(
+        material.dataset.name, name, params, journal.id, runs, material.tags, columns, descending=score.sign > 0
+    )

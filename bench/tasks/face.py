@@ -23,7 +23,7 @@ Labels = Sequence[str]
 """The names that numbers are indices of, such as the label list; empty where a task names nothing."""
 
 
-Column = Literal["text", "number", "whole number", "numbers by name"]
+Column = Literal["text", "number", "whole number", "yes or no", "numbers by name"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +40,8 @@ class Task:
         numbers: The numbers of written forms, [rows, …], by the names; −1 where a name is not among them.
         written: The written forms of numbers, by the names.
         strata: One stratum a row, of written forms: sides and subsets keep the strata's shares.
-        fold_strata: One stratum a row, of numbers, int [rows]: folds keep the strata's shares.
+        fold_strata: One stratum a row, of numbers, int [rows], or of several strata which ones it is in, 0 or 1
+            [rows, strata]: folds keep the strata's shares.
         fold_warnings: Sentences on what so many folds cannot do with these numbers, by the names, of the data set of
             that name. Raises BenchError where nothing can be learnt in them.
         outputs: How many outputs a head has, by the names.
@@ -52,6 +53,9 @@ class Task:
         measures: Names of the measures that are kept of every candidate. The first one is what intervals, paired tests
             and checks are about, all of which resample rows; more of it is better, and 0.01 of it matter to a check.
         by_class: Whether a number is one class, so that confusions and scores of each class can be shown.
+        by_label: Whether a number says of each of the names whether it is there, 0 or 1: each has scores of its own.
+        reading: From the sign between a row's labels that was asked for, and all values of a label column, to what
+            reads one in place of `read`; None where `read` does.
         columns: What is said of a text, by column.
         say: Those columns, a mapping a text, from a head's scores and the names; numbers are float32.
     """
@@ -75,6 +79,15 @@ class Task:
     columns: Mapping[str, Column]
     say: Callable[[np.ndarray, Labels], list[dict[str, Any]]]
     text_classifiers: tuple[str, ...] = ()
+    by_label: bool = False
+    reading: Callable[[str | None, Sequence[Any]], Callable[[Any, Labels | None], str]] | None = None
+
+    def names_rows(self, numbers: np.ndarray, names: int) -> list[int]:
+        """How many rows have each of so many names; none where numbers name nothing."""
+        if self.by_label:
+            found: list[int] = (numbers > 0).sum(0).tolist()
+            return found[:names]
+        return np.bincount(numbers, minlength=names).tolist() if self.by_class else []
 
     @property
     def measure(self) -> Measure:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from bench.addresses import redacted
 from bench.errors import BenchError
 from bench.progress import SILENT, Progress
-from bench.tracking.addresses import check_address, redacted
+from bench.tracking.addresses import check_address
 from bench.tracking.mlflow import MlflowTracker
 from bench.tracking.record import DESCRIPTION, UNTRACKED, NoTracker, Record, TrackedStudy, Tracker, TrackingError
 from bench.tracking.tolerant import Tolerant

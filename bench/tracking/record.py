@@ -23,7 +23,8 @@ class TrackedStudy:
     `id` was drawn when the study was made; None of one that an earlier bench made, and that was not gone on with since.
     Runs of such a study bear none: they are its own where `params` agree and `runs`, which it remembers as its own, are
     among them. `runs` None asks for `params` alone, which then say all that the numbers depend on. `tags` stand on
-    every run of the study.
+    every run of the study. `columns` are the metrics that a list of its runs should show, by the first of which it is
+    sorted, `descending` where more of it is better.
     """
 
     experiment: str
@@ -32,6 +33,8 @@ class TrackedStudy:
     id: str | None = None
     runs: Collection[str] | None = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    descending: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,9 @@ class Tracker(Protocol):
     def compare_url(self, runs: Sequence[str]) -> str | None:
         """Where a browser shows runs of the study side by side."""
 
+    def runs_url(self) -> str | None:
+        """Where a browser lists the runs with the study's columns; None where there is no such list."""
+
 
 class NoTracker:
     """Writes nothing down; a search that is tracked later writes what is missing."""
@@ -143,6 +149,9 @@ class NoTracker:
         """Nothing is written."""
 
     def compare_url(self, runs: Sequence[str]) -> None:
+        """There is nothing to be shown."""
+
+    def runs_url(self) -> None:
         """There is nothing to be shown."""
 
 

@@ -93,6 +93,10 @@ class Tolerant:
         """As the other tracker."""
         return self._tracker.compare_url(runs)
 
+    def runs_url(self) -> str | None:
+        """As the other tracker."""
+        return self._tracker.runs_url()
+
     def retry(self) -> None:
         """Begin anew: what is missing is about to be written, and the store is asked whatever it did before."""
         self.missing, self._not_before = None, 0.0

@@ -50,7 +50,7 @@ class FusionContract:
             assert not torch.allclose(operator.fuse([first, second]), operator.fuse([second, first]))
             return
         given_ = sources(operator, seed, count, 3)
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+        order = torch.randperm(len(given_), generator=torch.Generator().manual_seed(seed)).tolist()
         fused, shuffled = operator.fuse(given_), operator.fuse([given_[place] for place in order])
         if fused.shape[-1] > WIDTH:
             fused, shuffled = fused.sort(dim=-1).values, shuffled.sort(dim=-1).values
@@ -90,7 +90,11 @@ class FusionContract:
 
 
 def sources(operator: Operator, seed: int, count: int, rows: int) -> list[torch.Tensor]:
-    """What the operator is given: float64 [rows, width × parts] a source, or class probabilities."""
+    """What the operator is given: float64 [rows, width × parts] a source, or class probabilities.
+
+    There are `count` sources, but two of an operator that compares them.
+    """
+    count = 2 if operator.compared else count
     generator = torch.Generator().manual_seed(seed)
     given_ = [torch.randn(rows, WIDTH * operator.parts, generator=generator).double() for _ in range(count)]
     return [x.softmax(-1) for x in given_] if operator.late else given_

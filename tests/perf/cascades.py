@@ -42,8 +42,9 @@ from bench.specs import ExtractionSettings
 from bench.store import Store
 from bench.study.cascades import CascadeRecord, confirmed, control
 from bench.study.choosing import Choosing
+from bench.study.prepared import prepare
 from bench.study.record import TrialRecord
-from bench.study.run import prepare, search
+from bench.study.run import search
 from bench.study.settings import Constraints, SearchRequest
 from bench.study.study import Study
 from bench.tracking import NoTracker

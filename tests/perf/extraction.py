@@ -1,6 +1,7 @@
 """How fast extraction is beside what one would do without it. Prints ratios and asserts nothing.
 
     python tests/perf/extraction.py [--model NAME]... [--texts N] [--repeats N] [--threads N] [--clock cpu] [--backends]
+    python tests/perf/extraction.py --backends --device cuda --shape llama-8b --dtype bfloat16
 
 Both sides of a ratio run in turn in one process and the median over the repeats is shown, because the machine may be
 shared. ``--clock cpu`` counts processor time instead of wall time; with one thread it is steady on a busy machine.
@@ -17,6 +18,7 @@ import torch
 import transformers
 from rich.console import Console
 from rich.table import Table
+from shapes import SHAPES, make
 
 from bench.backends import base
 from bench.backends.resolution import resolve as resolve_settings
@@ -66,38 +68,41 @@ def extraction(opened: base.Backend, texts: Sequence[str], layers: Sequence[int]
     return run
 
 
-def plain_loop(model: ResolvedModel, dtype: str, texts: Sequence[str]) -> Callable[[], None]:
+def plain_loop(model: ResolvedModel, dtype: str, texts: Sequence[str], device: str) -> Callable[[], None]:
     """`output_hidden_states` over batches as they come, pooled afterwards."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(model.folder, padding_side="right")
     with quiet_transformers():
-        plain = transformers.AutoModel.from_pretrained(model.folder, dtype=getattr(torch, dtype)).eval()
+        plain = transformers.AutoModel.from_pretrained(model.folder, dtype=getattr(torch, dtype)).eval().to(device)
 
     @torch.inference_mode()
     def run() -> None:
         for start in range(0, len(texts), LOOP_BATCH):
             part = list(texts[start : start + LOOP_BATCH])
             batch = tokenizer(part, padding=True, truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
+            batch = batch.to(device)
             mask = batch["attention_mask"]
             states = plain(**batch, output_hidden_states=True).hidden_states
             last = mask.sum(1) - 1
             for hidden in states:
                 wide = hidden.float()
-                _ = (wide * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-                _ = wide[torch.arange(len(part)), last], wide[:, 0]
+                mean = (wide * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+                _ = torch.stack([mean, wide[torch.arange(len(part)), last], wide[:, 0]]).cpu()
 
     return run
 
 
-def sentence_transformers_encode(model: ResolvedModel, dtype: str, texts: Sequence[str]) -> Callable[[], None]:
+def sentence_transformers_encode(
+    model: ResolvedModel, dtype: str, texts: Sequence[str], device: str
+) -> Callable[[], None]:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     with quiet_transformers():
         if (model.folder / "modules.json").is_file():
-            peer = SentenceTransformer(str(model.folder), device="cpu", model_kwargs={"dtype": getattr(torch, dtype)})
+            peer = SentenceTransformer(str(model.folder), device=device, model_kwargs={"dtype": getattr(torch, dtype)})
         else:
             body = Transformer(str(model.folder), model_kwargs={"dtype": getattr(torch, dtype)})
-            peer = SentenceTransformer(modules=[body, Pooling(model.width)], device="cpu")
+            peer = SentenceTransformer(modules=[body, Pooling(model.width)], device=device)
     peer.max_seq_length = MAX_LENGTH
     return lambda: void(peer.encode(list(texts), show_progress_bar=False))
 
@@ -159,8 +164,8 @@ def compare(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Cal
             {
                 "ours": extraction(opened, texts, every),
                 "last": extraction(opened, texts, [model.layers]),
-                "peer": sentence_transformers_encode(model, dtype, texts),
-                "loop": plain_loop(model, dtype, texts),
+                "peer": sentence_transformers_encode(model, dtype, texts, "cpu"),
+                "loop": plain_loop(model, dtype, texts, "cpu"),
             },
             repeats,
             clock,
@@ -195,30 +200,46 @@ def compare(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Cal
     console.print(precision(opened.poolings, kept["float32"], kept["bfloat16"]))
 
 
-def side_by_side(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Callable[[], float]) -> None:
+def side_by_side(
+    model: ResolvedModel,
+    texts: Sequence[str],
+    repeats: int,
+    clock: Callable[[], float],
+    device: str,
+    dtypes: Sequence[str],
+) -> None:
     """Every installed backend over all layers, beside sentence-transformers' last layer, in turn in one process."""
-    every = range(model.layers + 1)
+    every, last = range(model.layers + 1), [model.layers]
     names = [name for name in base.BACKENDS if base.backend(name).unavailable() is None]
-    table = Table(title=f"{model.name}: backends, {len(texts)} texts, {torch.get_num_threads()} threads")
-    for column in ("", "dtype", "tokens/s", "× sentence-transformers", *(f"× {name}" for name in names)):
+    where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
+    table = Table(title=f"{model.name}: backends, {len(texts)} texts, {where}")
+    for column in ("", "dtype", "tokens/s", "× sentence-transformers", *(f"× {name}" for name in names), "last layer"):
         table.add_column(column, justify="right" if column not in {"", "dtype"} else "left")
-    for dtype in DTYPES:
+    for dtype in dtypes:
         opened: dict[str, base.Backend] = {}
         for name in names:
             module = base.backend(name)
-            asked = ExtractionSettings(backend=name, device="cpu", dtype=dtype, max_length=MAX_LENGTH)
+            # Two engines share a GPU.
+            share = {"gpu_memory_share": 0.4} if device == "cuda" and "gpu_memory_share" in module.SETTINGS else {}
+            asked = ExtractionSettings(backend=name, device=device, dtype=dtype, max_length=MAX_LENGTH, **share)
             try:
                 opened[name] = module.open(model, resolve_settings(asked))
             except BenchError as error:
                 console.print(f"{name} in {dtype} is left out: {error}")
         tokens = int(next(iter(opened.values())).encode(texts).lengths.sum())
-        sides = {"sentence-transformers (last layer)": sentence_transformers_encode(model, dtype, texts)}
+        sides = {"sentence-transformers (last layer)": sentence_transformers_encode(model, dtype, texts, device)}
+        if device != "cpu":
+            sides |= {"plain output_hidden_states loop": plain_loop(model, dtype, texts, device)}
         sides |= {name: extraction(each, texts, every) for name, each in opened.items()}
-        seconds = medians(sides, repeats, clock)
-        for name, taken in seconds.items():
+        only = {f"{name}, last layer": extraction(each, texts, last) for name, each in opened.items()}
+        seconds = medians(sides | only, repeats, clock)
+        for name in sides:
+            taken, alone = seconds[name], seconds.get(f"{name}, last layer")
             ratios = (seconds[other] / taken if other in seconds else None for other in (next(iter(seconds)), *names))
             cells = ("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
-            table.add_row(name, dtype, f"{tokens / taken:,.0f}", *cells)
+            # what keeping all layers takes beside keeping the last
+            beside = "–" if alone is None else f"{taken / alone:.2f}"
+            table.add_row(name, dtype, f"{tokens / taken:,.0f}", *cells, beside)
         for each in opened.values():
             each.close()
     console.print(table)
@@ -246,16 +267,25 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--backends", action="store_true", help="lay the backends side by side instead")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="with --backends")
+    parser.add_argument("--dtype", action="append", choices=DTYPES, help="with --backends")
+    parser.add_argument("--shape", action="append", choices=sorted(SHAPES), help="with --backends: random weights")
+    parser.add_argument("--shapes", type=Path, default=Path("shapes"), help="where these are kept")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.clock == "cpu" else time.perf_counter
-    for name in options.model or sorted(MODEL_TEXTS):
-        if not package_files(MODELS[name]):
+    found: dict[str, str] = {name: name for name in options.model or ([] if options.shape else sorted(MODEL_TEXTS))}
+    for name in options.shape or ():
+        found[name] = str(make(name, r8_texts(5000), options.shapes / name, options.device))
+    for name, source in found.items():
+        if name == source and not package_files(MODELS[name]):
             console.print(f"{name}: not installed, left out")
             continue
-        model, texts = resolve(name, store_home()), r8_texts(options.texts or MODEL_TEXTS[name])
-        show = side_by_side if options.backends else compare
-        show(model, texts, options.repeats, clock)
+        model, texts = resolve(source, store_home()), r8_texts(options.texts or MODEL_TEXTS.get(name, 64))
+        if options.backends:
+            side_by_side(model, texts, options.repeats, clock, options.device, options.dtype or DTYPES)
+        else:
+            compare(model, texts, options.repeats, clock)
 
 
 if __name__ == "__main__":

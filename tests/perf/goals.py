@@ -108,7 +108,9 @@ def peer(bench: Bench, arguments: argparse.Namespace) -> Iterator[Goal]:
 def r8_whole(bench: Bench, _: argparse.Namespace) -> Iterator[Goal]:
     ran = bench.search("R8 whole", ("--dataset", "r8", "--models", BOTH, *SHORT))
     yield Goal("R8 whole", "seconds after extraction", ran.seconds("cost", *TO_THE_FRONT), 600)
-    yield Goal("R8 whole", "GiB at the peak, all of the process", ran.peak, 4)
+    # what a run takes that finds every state stored and searches nothing: Python, its libraries, the texts
+    start = next(each.peak for title, each in bench.ran if title == "R8 whole: extraction")
+    yield Goal("R8 whole", "GiB at the peak, above the start", ran.peak - start, 4)
 
 
 def rotten_tomatoes(bench: Bench, arguments: argparse.Namespace) -> Iterator[Goal]:

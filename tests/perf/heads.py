@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader, TensorDataset
 
 from bench.heads import Job, fit, fit_predict, logistic
-from bench.heads.products import fast_exact_products
 from bench.metrics import score
+from bench.products import fast_exact_products
 from bench.specs import MLP, Candidate, Logistic, Source
 
 WIDTH = 1152

@@ -29,7 +29,8 @@ from bench.space.files import load
 from bench.space.objectives import Objectives
 from bench.specs import ExtractionSettings
 from bench.store import Store
-from bench.study.run import prepare, search
+from bench.study.prepared import prepare
+from bench.study.run import search
 from bench.study.settings import SearchRequest
 from bench.study.study import Study
 from bench.tracking import NoTracker

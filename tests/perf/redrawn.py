@@ -30,10 +30,10 @@ from bench.datasets.sources import package
 from bench.evaluation.inputs import stored
 from bench.evaluation.protocol import Protocol, folds
 from bench.heads import Job, fit_predict
-from bench.heads.closed import PENALTIES, LeastSquares
-from bench.heads.design import Design
+from bench.heads.closed import PENALTIES, best_fit
 from bench.heads.grams import Centred
 from bench.heads.pipeline import standardisation
+from bench.heads.regression import LeastSquares
 from bench.heads.ridge import best_temperature
 from bench.heads.weights import class_weights
 from bench.home import store_home
@@ -211,20 +211,16 @@ class Draw:
         weights = class_weights(labels, head.class_weight)
         dtype = torch.float64 if count * min(matrix.shape) <= 1 << 20 else torch.float32
         centred = Centred.of(known.__getitem__, weights, dtype)
-        design = Design.of(centred, torch.arange(count), 1 << 30)
         targets = torch.nn.functional.one_hot(labels, len(self.present))
-        problem = LeastSquares(design, targets, weights, 1 << 30)
-        errors = problem.errors([penalty * problem.unit for penalty in PENALTIES])
-        alpha = PENALTIES[int(np.argmin(errors))] * problem.unit
+        problem = LeastSquares.of(centred, targets, weights, 1 << 30)
+        _, fit = best_fit(problem, [penalty * problem.unit for penalty in PENALTIES])
         numbers = torch.full((REPETITIONS, count), -1)
         for repetition, parts in zip(numbers, self.folds, strict=True):
             for number, fold in enumerate(parts):
                 repetition[fold.predict] = number
-        temperature = best_temperature(problem.left_out(alpha), labels)
-        logs = (temperature * problem.out_of_fold(alpha, numbers)).double().log_softmax(-1)
-        coefficients, intercept = problem.coefficients(alpha)
-        weight = coefficients if design.basis is None else design.basis @ coefficients
-        outputs = (matrix[count:].to(dtype) - centred.mean) @ weight + intercept
+        temperature = best_temperature(fit.left_out(), labels)
+        logs = (temperature * fit.out_of_fold(numbers)).double().log_softmax(-1)
+        outputs = (matrix[count:].double() - centred.mean) @ fit.coefficients() + problem.mean
         found = logs.numpy(), (temperature * outputs).double().log_softmax(-1).numpy()
         if len(several) == 1:
             self._kept[several[0]] = found

@@ -146,6 +146,12 @@ class Summed:
                     values[name].setdefault(what, []).append(means)
         return cls(tuple(taken), values)
 
+    @property
+    def draws(self) -> str:
+        """How many there are of each data set: one number, or the least and the most."""
+        counts = {len(each) for each in self.values[CONTROL]["regret"]}
+        return "–".join(map(str, sorted({min(counts), max(counts)})))
+
     def mean(self, name: str, what: str) -> tuple[float, float]:
         """Over data sets."""
         return interval([float(each.mean()) for each in self.values[name][what]])

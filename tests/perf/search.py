@@ -36,8 +36,9 @@ from bench.specs import ExtractionSettings
 from bench.store import Store
 from bench.study.journal import Journal, opened
 from bench.study.logbook import Logbook
+from bench.study.prepared import prepare
 from bench.study.record import TrialRecord
-from bench.study.run import prepare, search
+from bench.study.run import search
 from bench.study.settings import Constraints, SearchRequest, StudySettings
 from bench.tracking import MlflowTracker, Record, TrackedStudy
 

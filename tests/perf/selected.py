@@ -105,6 +105,7 @@ def overview(summed: Summed) -> str:
         cells = [
             name,
             str(repetitions * FOLDS),
+            summed.draws,
             f"{summed.mean(name, 'regret')[0]:.2f}",
             "" if name == CONTROL else shown(summed.overall(name), sign=True),
             "" if name == CONTROL else f"{lower} / {higher}",
@@ -116,6 +117,7 @@ def overview(summed: Summed) -> str:
     header = [
         "chosen by",
         "fits",
+        "draws",
         "regret",
         "to the floor's",
         "sets below / above",

@@ -114,7 +114,7 @@ def build(model: ResolvedModel, settings: ResolvedSettings, depth: int, tokenize
 
 def _inputs(batch: Batch) -> tuple[torch.Tensor, ...]:
     """What the graph is fed with, in its order."""
-    tokens = batch.tokens
+    tokens = batch.pooled
     return tokens.index, tokens.offsets, tokens.lengths, *batch.inputs.values()
 
 
@@ -123,7 +123,7 @@ def _pooled(body: Body, batch: Batch, depth: int, poolings: Sequence[str]) -> to
     states: list[torch.Tensor] = []
 
     def watch(_layer: int, hidden: torch.Tensor) -> None:
-        states.append(pool(hidden, batch.tokens, poolings))
+        states.append(pool(hidden, batch.pooled, poolings))
 
     body.forward(batch, depth, watch)
     return torch.stack(states, dim=1)
@@ -149,7 +149,8 @@ def _converted(body: Body, depth: int, poolings: Sequence[str], example: Batch, 
             # the padding behind it.
             mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             inputs = {"input_ids": input_ids, "attention_mask": mask}
-            return _pooled(body, Batch(inputs, Tokens(index, offsets, lengths)), depth, poolings)
+            tokens = Tokens(index, offsets, lengths)
+            return _pooled(body, Batch(inputs, tokens, tokens), depth, poolings)
 
     transformers.AttentionInterface.register(TRACED, sdpa_attention_forward)
     transformers.AttentionMaskInterface.register(TRACED, _traced_mask)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from bench.models.resolve import ResolvedModel
     from bench.specs import ExtractionSettings
 
-# To be raised when our own attention, packing or pooling code changes a value.
+# To be raised when our own attention, packing or pooling code changes a value by more than its rounding, which the
+# other texts of a batch and the kind of processor move too.
 KERNELS = 1
 SETTINGS = frozenset({"attention", "quantization"})
 INSTEAD = {"tensor_parallel": "a model is spread over several GPUs with `device='balanced'`"}

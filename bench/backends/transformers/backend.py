@@ -1,7 +1,11 @@
 """One model held by transformers, and its passes."""
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from bench.backends.architectures import fastest_attention, tested
 from bench.backends.base import Encoded, LayerTimes, Pooled, TokenStates, check_finite
 from bench.backends.batches import Batch, Level, Packed, Padded, run_batches
 from bench.backends.body import Body, Resumption
+from bench.backends.host import to_host
 from bench.backends.linear import pack_linears
 from bench.backends.loading import load_body
 from bench.backends.memory import keep_freed_memory
@@ -23,17 +28,22 @@ from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer
 from bench.backends.transformers.choices import (
     DEVICE_MAPS,
+    changes_itself,
     first_device,
-    packs_linears,
     uses_packing,
 )
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel
 from bench.pooling import Tokens, pool
+from bench.products import CPU, fast_exact_products
+from bench.threads import side_by_side
 
 # Tokens a batch: on a processor what stays in its cache, on a graphics processor what keeps it busy.
 TOKEN_BUDGET = {"cpu": 2048}
 DEFAULT_TOKEN_BUDGET = 16384
+# Batches at a time on a processor: small products gain less by a second thread than by a second batch, and each batch
+# holds the activations of its tokens.
+TOGETHER = 8
 # transformers' own hidden states begin behind the first block there, and end with the last block's before and after the
 # final norm.
 WITHOUT_EMBEDDINGS = frozenset({"FalconMambaModel", "Mamba2Model", "MambaModel", "RwkvModel"})
@@ -55,6 +65,7 @@ class TransformersBackend:
         self._body = Body(body, layers, model)
         if not tested(model):
             self._body.learn_layout()
+        self._in_threads = False
         self._form: Packed | Padded = Padded(body.config.pad_token_id or 0, model.causal)
         self._budget = settings.token_budget or TOKEN_BUDGET.get(self._device, DEFAULT_TOKEN_BUDGET)
         if self._device == "cpu":
@@ -79,21 +90,34 @@ class TransformersBackend:
     ) -> Iterator[Pooled]:
         """Pooled states, batch by batch; see the protocol.
 
-        Going on, a batch's states are bit for bit those of one pass over the same batch.
+        Going on, a batch's states are bit for bit those of one pass over the same batch. On a processor batches run
+        side by side where there are several.
         """
-        for _, pooled in run_batches(
-            encoded, rows, self._form, self._budget, lambda batch: self._pooled(encoded, batch, layers, start, keep)
-        ):
-            check_finite(pooled.states, self.model, self.settings, pooled.rows, layers)
-            yield pooled
+        ended = threading.Event()
+
+        def run(batch: NDArray[np.int64]) -> Pooled:
+            pooled = self._pooled(encoded, batch, layers, start, keep, ended)
+            # before they leave the device, where it takes no time
+            check_finite(pooled.states, self.model, self.settings, batch, layers)
+            return replace(pooled, states=to_host(pooled.states))
+
+        batches = int(encoded.lengths[np.asarray(rows)].sum()) // self._budget
+        most = max(1, min(TOGETHER, batches)) if self._in_threads and start is None else 1
+        with self._products(), side_by_side(most) as (threads, together):
+            try:
+                for _, pooled in run_batches(encoded, rows, self._form, self._budget, run, threads, together):
+                    yield pooled
+            finally:
+                ended.set()
 
     def time_layers(self, encoded: Encoded, rows: Sequence[int]) -> LayerTimes:
         """Cumulative seconds by layer; see the protocol."""
         total = np.zeros(self._deepest + 1)
-        for _, seconds in run_batches(
-            encoded, rows, self._form, self._budget, lambda batch: self._timed(encoded, batch)
-        ):
-            total += seconds
+        with self._products():
+            for _, seconds in run_batches(
+                encoded, rows, self._form, self._budget, lambda batch: self._timed(encoded, batch)
+            ):
+                total += seconds
         return LayerTimes(tuple(map(float, total)))
 
     @torch.inference_mode()
@@ -142,7 +166,9 @@ class TransformersBackend:
         layers: Sequence[int],
         start: TokenStates | None = None,
         keep: bool = False,
+        ended: threading.Event | None = None,
     ) -> Pooled:
+        """A batch's states, on the device still; a pass that nobody waits for any more stops at its next layer."""
         places, deepest = {layer: place for place, layer in enumerate(layers)}, max(layers)
         batch = self._form.collate(encoded, rows).to(self._device)
         shape = (len(rows), len(layers), len(self.poolings), self.model.width)
@@ -151,14 +177,16 @@ class TransformersBackend:
         kept: list[TokenStates] = []
 
         def watch(layer: int, hidden: Tensor) -> None:
+            if ended is not None and ended.is_set():
+                raise CancelledError
             if layer in places:
-                here = tokens.setdefault(hidden.device, batch.tokens.to(hidden.device))
+                here = tokens.setdefault(hidden.device, batch.pooled.to(hidden.device))
                 states[:, places[layer]] = pool(hidden, here, self.poolings)
             if keep and layer == deepest:
                 kept.append(_kept(layer, hidden, batch.tokens, rows))
 
         self._body.forward(batch, deepest, watch, None if start is None else _laid_out(start, batch, rows))
-        return Pooled(rows, states.cpu(), kept[0] if kept else None)
+        return Pooled(rows, states, kept[0] if kept else None)
 
     def _timed(self, encoded: Encoded, rows: NDArray[np.int64]) -> np.ndarray[Any, Any]:
         stamps: list[float] = []
@@ -172,6 +200,10 @@ class TransformersBackend:
         self._body.forward(self._form.collate(encoded, rows).to(self._device), self._deepest, watch)
         return np.array(stamps) - started
 
+    def _products(self) -> AbstractContextManager[None]:
+        # the process's, and not to be changed under those who work in it
+        return fast_exact_products(CPU) if self._device == "cpu" else nullcontext()
+
     def _pack(self, body: transformers.PreTrainedModel) -> None:
         """Switch to the packed kernels, and show on three texts that they compute what the plain ones do."""
         probe = self.encode(PROBE)
@@ -182,10 +214,11 @@ class TransformersBackend:
         offset = embeddings.padding_idx + 1 if hasattr(embeddings, "create_position_ids_from_input_ids") else 0
         transformers.AttentionInterface.register(packed.NAME, packed.packed_attention)
         body.set_attn_implementation(packed.NAME)
-        if packs_linears(self.settings):
-            pack_linears(body)
+        pack_linears(body)
         self._form = Packed(offset)
-        found = self._pooled(probe, np.arange(len(probe)), layers).states
+        self._in_threads = not changes_itself(body)
+        with self._products():
+            found = self._pooled(probe, np.arange(len(probe)), layers).states
         error = disagreement(found, plain, _dtype(self.settings))
         if error is not None:
             raise BenchError(

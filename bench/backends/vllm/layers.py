@@ -17,6 +17,7 @@ from vllm.model_executor.model_loader import register_model_loader
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 from vllm.v1.pool.metadata import PoolingMetadata
 
+from bench.backends.host import to_host
 from bench.errors import BenchError
 from bench.pooling import Tokens, pool
 
@@ -133,19 +134,30 @@ class LayerPooler(Pooler):  # type: ignore[misc, unused-ignore]
             raise BenchError(f"vLLM's states have width {hidden_states.shape[1]}, where the model has {self._width}.")
         cursor = pooling_metadata.get_pooling_cursor()
         lengths = [int(length) for length in cursor.num_scheduled_tokens_cpu]
+        totals = [int(total) for total in cursor.prompt_lens_cpu]
         states = self._watch.take(hidden_states[: sum(lengths)])
-        pooled: list[Tensor | None] = []
-        for part, kept, seen, total in zip(
-            states.split(lengths, dim=1),
-            pooling_metadata.pooling_states,
-            map(int, cursor.seq_lens_cpu),
-            map(int, cursor.prompt_lens_cpu),
-            strict=True,
-        ):
-            pooled.append(self._pool(part, kept, seen, total))
+        pooled: list[Tensor | None] = [None] * len(lengths)
+        # Nearly all texts come whole, and are pooled together: one by one, a GPU would wait for Python.
+        whole = [place for place, length in enumerate(lengths) if length == totals[place]]
+        if whole:
+            for place, text in zip(whole, self._together(states, Tokens.packed(lengths).select(whole)), strict=True):
+                pooled[place] = text
+        for place, part in enumerate(states.split(lengths, dim=1)):
+            if lengths[place] != totals[place]:
+                kept, seen = pooling_metadata.pooling_states[place], int(cursor.seq_lens_cpu[place])
+                pooled[place] = self._in_parts(part, kept, seen, totals[place])
         return pooled
 
-    def _pool(self, part: Tensor, kept: Any, seen: int, total: int) -> Tensor | None:
+    def _together(self, states: Tensor, tokens: Tokens) -> Tensor:
+        """Pooled states [b, wanted layers, poolings, width] of the texts of `tokens`, on the CPU."""
+        here = tokens.to(states.device)
+        shape = (len(tokens.lengths), len(states), len(self._poolings), self._width)
+        pooled = torch.empty(shape, dtype=torch.float32, device=states.device)
+        for place, layer in enumerate(states):
+            pooled[:, place] = pool(layer, here, self._poolings)
+        return to_host(pooled)
+
+    def _in_parts(self, part: Tensor, kept: Any, seen: int, total: int) -> Tensor | None:
         """The text's pooled states if this part [wanted layers, t, width] is its last."""
         if seen == part.shape[1]:
             # The text's beginning, which comes twice where the engine ran out of cache and started it again.
@@ -161,8 +173,7 @@ class LayerPooler(Pooler):  # type: ignore[misc, unused-ignore]
             raise BenchError(f"vLLM computed {tokens} of a text's {total} tokens.")
         whole = torch.cat(kept.bench.parts, dim=1)
         del kept.bench
-        text = Tokens.packed([total]).to(whole.device)
-        return torch.cat([pool(layer, text, self._poolings) for layer in whole])
+        return self._together(whole, Tokens.packed([total]))[0]
 
 
 class LayerStates:

@@ -26,20 +26,20 @@ Key = tuple[Pair, str, str]
 
 @study(
     "capacity",
-    order=10,
+    order=11,
     paper="beyond it: whether width is credited as fusion",
     stages=2,
     columns=(
         Column("model", "first + second"),
         Column("head", "head"),
         Column("arm", "arm"),
-        Column("width", "width", Kind.COUNT),
+        Column("width", "width", Kind.COUNT, spare=True),
         Column("f1_mean", "F1", Kind.SCORE, required=True),
-        Column("f1_std", "± runs", Kind.SCORE),
+        Column("f1_std", "± runs", Kind.SCORE, spare=True),
         Column("delta_f1", "Δ vs first alone", Kind.POINTS),
         Column("delta_f1_low", "95% low", Kind.POINTS),
         Column("delta_f1_high", "high", Kind.POINTS),
-        Column("runs", "runs", Kind.COUNT),
+        Column("runs", "runs", Kind.COUNT, spare=True),
     ),
 )
 def capacity(setup: Setup) -> Steps:

@@ -18,19 +18,19 @@ HEAD = "mlp"
 
 @study(
     "learned",
-    order=12,
+    order=13,
     paper="beyond it: adaptive fusion is its future work (section 7)",
     columns=(
         Column("model", "model"),
         Column("head", "head"),
         Column("fusion", "operator"),
         Column("f1_mean", "F1", Kind.SCORE, required=True),
-        Column("f1_std", "± runs", Kind.SCORE),
+        Column("f1_std", "± runs", Kind.SCORE, spare=True),
         Column("reference", "against"),
         Column("delta_f1", "ΔF1", Kind.POINTS),
         Column("delta_f1_low", "95% low", Kind.POINTS),
         Column("delta_f1_high", "high", Kind.POINTS),
-        Column("runs", "runs", Kind.COUNT),
+        Column("runs", "runs", Kind.COUNT, spare=True),
     ),
 )
 def learned(setup: Setup) -> Steps:

@@ -8,7 +8,7 @@ from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.reproduce import charts
 from bench.reproduce.columns import Column, Kind, Row, joined
-from bench.reproduce.layout import Cell, TableLine, laid_out
+from bench.reproduce.layout import Cell, Over, TableLine, laid_out
 from bench.reproduce.layout import score as cell
 from bench.reproduce.questions import Answers
 from bench.reproduce.scores import POINTS, difference_columns, score_columns
@@ -32,17 +32,17 @@ Scores = dict[Key, dict[int, Scored]]
     selects=True,
     stages=2,
     columns=(
-        Column("selection", "selected\non"),
+        Column("selection", "by"),
         Column("head", "head"),
         Column("model", "sources"),
         Column("fusion", "operator"),
         Column("f1_mean", "F1", Kind.SCORE, required=True),
-        Column("f1_std", "±\nruns", Kind.SCORE),
-        Column("last_delta_f1", "Δ vs best\nlast layer", Kind.POINTS),
-        Column("optimal_delta_f1", "Δ vs best\nsingle layer", Kind.POINTS),
+        Column("f1_std", "±\nruns", Kind.SCORE, spare=True),
+        Column("last_delta_f1", "Δ vs\nlast", Kind.POINTS, spare=True),
+        Column("optimal_delta_f1", "Δ vs\nsingle", Kind.POINTS),
         Column("optimal_delta_f1_low", "95%\nlow", Kind.POINTS),
         Column("optimal_delta_f1_high", "\nhigh", Kind.POINTS),
-        Column("runs", "runs", Kind.COUNT),
+        Column("runs", "runs", Kind.COUNT, spare=True),
     ),
 )
 def optimal_layers(setup: Setup) -> Steps:
@@ -199,7 +199,7 @@ def _notes(setup: Setup, rows: Sequence[Row]) -> list[str]:
     "table3",
     about=("head", "selected", "models"),
     columns=("operator", "accuracy", "F1", "Δ accuracy", "Δ F1"),
-    side_by_side=False,
+    over=Over.LINES,
 )
 def table3(rows: Sequence[Row]) -> Iterator[TableLine]:
     """The chosen pair below the best single model at its last layer; differences are in points."""

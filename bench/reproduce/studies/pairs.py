@@ -37,12 +37,12 @@ Pair = tuple[str, str]
         Column("head", "head"),
         Column("fusion", "operator"),
         Column("f1_mean", "F1", Kind.SCORE, required=True),
-        Column("f1_std", "±\nruns", Kind.SCORE),
-        Column("better_single", "better\nalone"),
+        Column("f1_std", "±\nruns", Kind.SCORE, spare=True),
+        Column("better_single", "better\nalone", spare=True),
         Column("delta_f1", "ΔF1", Kind.POINTS),
         Column("delta_f1_low", "95%\nlow", Kind.POINTS),
         Column("delta_f1_high", "\nhigh", Kind.POINTS),
-        Column("runs", "runs", Kind.COUNT),
+        Column("runs", "runs", Kind.COUNT, spare=True),
     ),
 )
 def pairs(setup: Setup) -> Steps:

@@ -32,14 +32,14 @@ POOLINGS = ("last", "mean", "first")
         Column("mean_f1_mean", "mean\nF1", Kind.SCORE, required=True),
         Column("first_f1_mean", "first\nF1", Kind.SCORE, required=True),
         Column("f1_mean", "baseline\nF1", Kind.SCORE, required=True),
-        Column("winner_f1", "wins"),
+        Column("winner_f1", "wins", spare=True),
         Column("delta_f1", "last −\nmean", Kind.POINTS),
         Column("delta_f1_low", "95%\nlow", Kind.POINTS),
         Column("delta_f1_high", "\nhigh", Kind.POINTS),
-        Column("wide_gap", "gap\n> 6", Kind.FLAG),
-        Column("disagree", "accuracy\ndisagrees", Kind.FLAG),
+        Column("wide_gap", "gap\n> 6", Kind.FLAG, spare=True),
+        Column("disagree", "accuracy\ndisagrees", Kind.FLAG, spare=True),
         Column("published_delta_f1", "paper:\nlast − mean", Kind.POINTS),
-        Column("runs", "runs", Kind.COUNT),
+        Column("runs", "runs", Kind.COUNT, spare=True),
     ),
 )
 def pooling(setup: Setup) -> Steps:

@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.addresses import redacted
 from bench.errors import BenchError, nearest
-from bench.tracking.addresses import redacted
 from bench.tracking.mlflow.patience import reason_of
 from bench.tracking.mlflow.process import used
 from bench.tracking.mlflow.store import MlflowStore

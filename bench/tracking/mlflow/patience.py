@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bench.addresses import concealed, redacted
 from bench.errors import BenchError
 from bench.progress import Progress
-from bench.tracking.addresses import concealed, redacted
 from bench.tracking.mlflow.process import interruptible, variables
 from bench.tracking.record import TrackingError
 

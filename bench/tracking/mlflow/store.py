@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from bench.addresses import redacted
 from bench.errors import BenchError
 from bench.progress import SILENT, Progress
-from bench.tracking.addresses import FILE, check_address, file_of, is_server, redacted
+from bench.tracking.addresses import FILE, check_address, file_of, is_server
 from bench.tracking.mlflow.database import prepare, whole
 from bench.tracking.mlflow.patience import Patience, PatientClient, quiet, reason_of
 from bench.tracking.mlflow.process import interruptible, variables

@@ -13,6 +13,7 @@ from urllib.request import url2pathname
 from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 from bench.tracking.addresses import UI, is_server
+from bench.tracking.mlflow import views
 from bench.tracking.mlflow.models import MlflowModels
 from bench.tracking.mlflow.store import MlflowStore
 from bench.tracking.record import Params, Record, Status, TrackedStudy, TrackingError
@@ -51,6 +52,7 @@ class MlflowTracker:
         self._opening: TrackedStudy | None = None
         self._tags: Mapping[str, str] = {}
         self._children: dict[str, str] = {}
+        self._view: str | None = None
 
     @property
     def _client(self) -> "MlflowClient":
@@ -61,6 +63,7 @@ class MlflowTracker:
         self._parent, self._opening = "", None
         self._experiment = self._experiment_id(study.experiment)
         self._study, self._shared, self._opening = study.name, study.tags, study
+        self._show(study)
         tags = dict(study.tags) if study.id is None else {ID: study.id, **study.tags}
         if (own := self._own(study)) is not None:
             self._parent = str(own.info.run_id)
@@ -92,6 +95,7 @@ class MlflowTracker:
         if found is None:
             return None
         self._experiment = str(found.experiment_id)
+        self._view = key if (key := views.key(study)) and views.TAG + key in found.tags else None
         own = self._own(study)
         if own is None:
             return None
@@ -169,12 +173,30 @@ class MlflowTracker:
                 f"{self.uri} has another study '{study.name}' ({changed}): this one gets a run of its own there"
             )
 
-    def compare_url(self, runs: Sequence[str]) -> str:
-        """The address in MLflow's UI that sets runs of the opened study side by side.
+    def _show(self, study: TrackedStudy) -> None:
+        """Keep a view of the list of runs with the study's columns, the best first."""
+        self._view = views.key(study)
+        if self._view is None:
+            return
+        tag, state = views.TAG + self._view, views.state(study)
+        if self._client.get_experiment(self._experiment).tags.get(tag) != state:
+            self._client.set_experiment_tag(self._experiment, tag, state)
 
-        That of the server, or the one where `bench ui` shows a database.
-        """
-        server = self.store.uri.rstrip("/") if is_server(self.store.uri) else UI
+    @property
+    def _server(self) -> str:
+        """That of the store, or the one where `bench ui` shows a database."""
+        return self.store.uri.rstrip("/") if is_server(self.store.uri) else UI
+
+    def runs_url(self) -> str | None:
+        """The address in MLflow's UI that lists the runs of the opened study's experiment with its columns."""
+        if self._view is None:
+            return None
+        place = f"{self._server}/#/experiments/{self._experiment}/runs"
+        return f"{place}?viewStateShareKey={self._view}&workflowType=machine_learning"
+
+    def compare_url(self, runs: Sequence[str]) -> str:
+        """The address in MLflow's UI that sets runs of the opened study side by side."""
+        server = self._server
         chosen, within = (quote(json.dumps(list(ids), separators=(",", ":"))) for ids in (runs, [self._experiment]))
         # else the UI opens on its pages for language-model applications
         return f"{server}/#/compare-runs?runs={chosen}&experiments={within}&workflowType=machine_learning"

@@ -6,6 +6,8 @@ from functools import cache
 
 import torch
 
+CPU = torch.device("cpu")
+
 
 @contextmanager
 def fast_exact_products(device: torch.device) -> Iterator[None]:
