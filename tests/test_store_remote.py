@@ -23,9 +23,11 @@ from bench.cli.main import cli
 from bench.errors import BenchError
 from bench.evaluation.rows import SplitRows, keep, read
 from bench.executors.ray import Assignment, versions
+from bench.files import remote
 from bench.home import Home, origin, store_home
-from bench.store import Shelf, Store, remote, slot, text_key
+from bench.store import Shelf, Store, copies, slot, text_key
 from bench.store.adoption import Adoption, adopt
+from bench.store.remote import remote_of
 
 IDENTITY = {"model": "owner/m", "storage_dtype": "bfloat16"}
 MEAN, LAST = slot(0, "mean"), slot(1, "last")
@@ -108,9 +110,9 @@ def faulty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Fau
     here = tmp_path / "cache"
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_, **__: here)
     monkeypatch.setenv("BENCH_STORE", "faulty://bucket/deep")
-    remote.remote_of.cache_clear()
+    remote_of.cache_clear()
     yield Faulty
-    remote.remote_of.cache_clear()
+    remote_of.cache_clear()
 
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, place: Path) -> Path:
@@ -212,9 +214,9 @@ def test_a_damaged_copy_is_fetched_again() -> None:
     shelf = Store(store_home()).shelf(IDENTITY)
     fill(shelf, [1, 2])
     read_all(shelf, [1, 2])
-    copies = [path for path in (store_home() / remote.PARTS).rglob("*-*") if path.is_file()]
-    assert copies
-    for path in copies:
+    kept = [path for path in (store_home() / copies.PARTS).rglob("*-*") if path.is_file()]
+    assert kept
+    for path in kept:
         path.write_bytes(b"x" * path.stat().st_size)
     again = Store(store_home()).shelf(IDENTITY)
     read_all(again, [1, 2])
@@ -228,13 +230,13 @@ def test_copies_take_no_more_than_they_may(monkeypatch: pytest.MonkeyPatch) -> N
     read_all(shelf, list(range(40)))
 
     def kept() -> int:
-        return sum(path.stat().st_size for path in (store_home() / remote.PARTS).rglob("*") if path.is_file())
+        return sum(path.stat().st_size for path in (store_home() / copies.PARTS).rglob("*") if path.is_file())
 
     assert kept() > 20_000
     monkeypatch.setenv("BENCH_STORE_CACHE", "0.00002")
     Store(store_home()).shelf(IDENTITY).refresh()
     assert 0 < kept() <= 60_000, "headers and keys were read anew"
-    remote.drain(store_home() / remote.PARTS, 20_000)
+    copies.drain(store_home() / copies.PARTS, 20_000)
     assert kept() <= 20_000
     read_all(Store(store_home()).shelf(IDENTITY), list(range(40)))
     monkeypatch.setenv("BENCH_STORE_CACHE", "much")

@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 from bench import files
 from bench.addresses import holds_secret, redacted
 from bench.errors import BenchError
-from bench.store.remote import Remote
+from bench.files.remote import Remote
 
 
 @dataclass(frozen=True)

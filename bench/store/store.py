@@ -10,12 +10,14 @@ from typing import Any
 
 from bench.errors import BenchError, check_format, nearest, unreadable
 from bench.files import delete, existing_parent, size
+from bench.files.remote import Remote
 from bench.home import origin
 from bench.identity import ADOPTED, but_for_versions
 from bench.store.adoption import RECORD, REFUSED, adoption_of
+from bench.store.copies import PARTS, Copies
 from bench.store.folder import contents
 from bench.store.leftovers import EMBEDDINGS, Leftover, holds_nothing, leftovers
-from bench.store.remote import PARTS, Remote, RemoteFolder, remote_of
+from bench.store.remote import RemoteFolder, remote_of
 from bench.store.segment import FORMAT
 from bench.store.shelf import IDENTITY, Shelf, identity_fingerprint
 
@@ -56,7 +58,8 @@ class Store:
         found = origin(self.home)
         if found is None or self.remote is None:
             return None
-        return RemoteFolder(self.remote, f"{EMBEDDINGS}/{folder.name}", self.home / PARTS / folder.name, found.bound)
+        copies = Copies(self.home / PARTS / folder.name, found.bound)
+        return RemoteFolder(self.remote, f"{EMBEDDINGS}/{folder.name}", copies)
 
     def shelf(self, identity: Mapping[str, Any]) -> Shelf:
         """The shelf of that identity, whatever the model was called; its folder appears with the first row.
