@@ -23,16 +23,17 @@ def dominates(a: Point, b: Point, directions: Sequence[Direction]) -> bool:
 
 
 def pareto(points: Sequence[Point], directions: Sequence[Direction]) -> list[int]:
-    """Indices, ascending, of the points that none dominates; of equal points the first stands for all."""
-    return [
-        index
-        for index, point in enumerate(points)
-        if covers(point, point, directions)
-        and not any(
-            dominates(other, point, directions) or (position < index and covers(other, point, directions))
-            for position, other in enumerate(points)
-        )
-    ]
+    """Indices, ascending, of the points that none dominates; of equal points the first stands for all.
+
+    Each point meets the front of those before it alone, since who dominates one that is not there dominates both.
+    """
+    front: list[int] = []
+    for index, point in enumerate(points):
+        if not covers(point, point, directions) or any(covers(points[place], point, directions) for place in front):
+            continue
+        front = [place for place in front if not dominates(point, points[place], directions)]
+        front.append(index)
+    return front
 
 
 def could_still_matter(bound: Point, complete: Sequence[Point], directions: Sequence[Direction]) -> bool:
