@@ -62,11 +62,13 @@ def _devices() -> Iterator[Check]:
     import psutil
     import torch
 
+    from bench.backends.linear import widens
+
     memory = psutil.virtual_memory()
     detail = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, "
     yield Check("ok", "cpu", detail + f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free")
-    capable = torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False  # noqa: SLF001
-    yield Check("ok", "dtypes on the cpu", "float32, bfloat16" + (" (in hardware)" if capable else " (emulated, slow)"))
+    half = "bfloat16 (by float32's arithmetic: it saves memory and no time)" if widens() else "bfloat16"
+    yield Check("ok", "dtypes on the cpu", f"float32, {half}")
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)

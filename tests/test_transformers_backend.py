@@ -104,6 +104,8 @@ def test_packed_linears_are_the_plain_ones() -> None:
     torch.manual_seed(0)
     for inner, outer, bias in ((64, 37, True), (96, 288, False)):
         for dtype, rows in ((torch.float32, 100), (torch.bfloat16, 1), (torch.bfloat16, 100)):
+            if not linear.packing_works(dtype):
+                continue
             plain = torch.nn.Linear(inner, outer, bias=bias, dtype=dtype)
             states = torch.randn(rows, inner, dtype=dtype)
             with torch.inference_mode():
@@ -113,6 +115,27 @@ def test_packed_linears_are_the_plain_ones() -> None:
                     found = linear.PackedLinear(plain, activation)(states)
                     exact = activation.function(torch.nn.functional.linear(*_double(states, plain)))
                     assert error(found, exact) < linear.PRECISION[dtype]
+
+
+def test_widened_linears_are_the_plain_ones_but_for_rounding() -> None:
+    """On a processor without bfloat16 arithmetic; what stays in float32, or is another's layer, is left alone."""
+    torch.manual_seed(0)
+    half, whole = torch.nn.Linear(96, 288, dtype=torch.bfloat16), torch.nn.Linear(96, 288)
+    body = torch.nn.Sequential(half, whole, Doubled(96, 288, dtype=torch.bfloat16))
+    states = torch.randn(100, 96, dtype=torch.bfloat16)
+    with torch.inference_mode():
+        exact = torch.nn.functional.linear(*_double(states, half))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(linear, "widens", lambda: True)
+            linear.widen_linears(body)
+        assert [type(part) for part in body] == [linear.WidenedLinear, torch.nn.Linear, Doubled]
+        found = body[0](states)
+    assert found.dtype == torch.bfloat16
+    assert error(found, exact) < linear.PRECISION[torch.bfloat16]
+
+
+class Doubled(torch.nn.Linear):
+    """Computes something else than a linear layer."""
 
 
 def _double(states: torch.Tensor, plain: torch.nn.Linear) -> tuple[torch.Tensor, ...]:

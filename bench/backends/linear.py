@@ -1,4 +1,4 @@
-"""Linear layers whose weights are packed for oneDNN, each with the activation that follows it.
+"""Linear layers by the fastest products of a processor: packed for oneDNN with what follows, or widened.
 
 On x86 processors PyTorch's float32 `linear` may go through a slower library; oneDNN with weights packed once does the
 same products at the same precision, on some processors at more than twice the rate. In bfloat16 PyTorch takes oneDNN
@@ -6,6 +6,10 @@ itself, but packs the weights anew for each product; the results are the same bi
 computed on the product's sums before they are rounded and stored spares a pass over the widest states of a block. The
 operators are those that PyTorch's own inductor emits, and private, so they are used only where they exist and are shown
 to be exact.
+
+A processor without bfloat16 arithmetic (x86 before AVX-512's) gets none of it from oneDNN, and PyTorch's own products
+are then a hundred times as slow as float32's. Widened to float32, multiplied and rounded once, the numbers are those
+that processors with such arithmetic give, within rounding.
 """
 
 import functools
@@ -82,6 +86,30 @@ def packing_works(dtype: torch.dtype = torch.float32) -> bool:
             if not (found - exact).norm() <= PRECISION[dtype] * exact.norm():
                 return False
     return True
+
+
+@functools.cache
+def widens() -> bool:
+    """Whether this processor multiplies bfloat16 numbers faster as float32."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and not supported()
+
+
+class WidenedLinear(nn.Linear):
+    """`nn.Linear` whose products are float32's, rounded to its own dtype."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[..., in] → [..., out]."""
+        bias = None if self.bias is None else self.bias.float()
+        return functional.linear(rows.float(), self.weight.float(), bias).to(rows.dtype)
+
+
+def widen_linears(model: nn.Module) -> None:
+    """Make every plain `nn.Linear` in bfloat16 a widened one, in place, where this processor asks for it."""
+    for module in model.modules() if widens() else ():
+        if type(module) is nn.Linear and module.weight.dtype == torch.bfloat16:
+            # the same layer with other products: whoever looks at its weights or type sees a linear layer
+            module.__class__ = WidenedLinear
 
 
 def pack_linears(model: nn.Module) -> None:

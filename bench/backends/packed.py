@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.backends.linear import widens
+
 NAME = "bench_packed"
 
 # Up to this many tokens two matrix products and a softmax beat the flash kernel of PyTorch's processor build, whose
@@ -59,6 +61,8 @@ def packed_attention(
     scale = size**-0.5 if scaling is None else scaling
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
     result = query.new_empty(tokens, heads, size)
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and widens():
+        query, key, value = query.float(), key.float(), value.float()
     start = 0
     for texts, length in runs:
         stop = start + texts * length

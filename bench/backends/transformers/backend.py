@@ -20,7 +20,7 @@ from bench.backends.base import Encoded, LayerTimes, Pooled, TokenStates, check_
 from bench.backends.batches import Batch, Level, Packed, Padded, run_batches
 from bench.backends.body import Body, Resumption
 from bench.backends.host import to_host
-from bench.backends.linear import pack_linears
+from bench.backends.linear import pack_linears, widen_linears
 from bench.backends.loading import load_body
 from bench.backends.memory import keep_freed_memory
 from bench.backends.probe import PROBE, disagreement
@@ -71,6 +71,7 @@ class TransformersBackend:
         if self._device == "cpu":
             # Only now: the weights' memory is to go back to the system with the model.
             keep_freed_memory()
+            widen_linears(body)
         if uses_packing(model, settings):
             self._pack(body)
         self.load_seconds = time.perf_counter() - started
