@@ -22,6 +22,11 @@ from bench.models.resolve import ResolvedModel, resolve
 
 pytest.register_assert_rewrite("contracts")
 
+# Processes that run tests side by side share the processors, and so does what they start.
+if beside := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // beside))
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
+
 # Python's readline, which pytest loads, puts the terminal's size into what processes inherit, and past os.environ:
 # commands that tests start would fold their lines to it
 os.environ.pop("COLUMNS", None)
