@@ -103,6 +103,25 @@ _ROWS = (
         also=("f1", "f1_mean"),
         see=("accuracy",),
     ),
+    Term(
+        "kappa",
+        "Of grades: 1 less the mean squared distance of label and prediction, divided by that of rows put together by "
+        "chance (Cohen's kappa with quadratic weights).",
+        also=("quadratic weighted kappa",),
+        see=("MAE",),
+    ),
+    Term(
+        "MAE",
+        "The mean absolute error of grades, in steps of their order.",
+        also=("mean absolute error",),
+        see=("kappa",),
+    ),
+    Term(
+        "hierarchical F1",
+        "Of paths: F1 over pairs of a row and a node, where each path counts with its ancestors.",
+        also=("hF1",),
+        see=("macro-F1",),
+    ),
     Term("accuracy", "The share of rows that are right: rare classes hardly count.", also=("acc.",), see=("macro-F1",)),
     Term(
         "ms/text",

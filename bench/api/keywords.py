@@ -12,6 +12,7 @@ class SearchKeywords(TypedDict, total=False):
     label_column: str | None
     label_columns: Sequence[str] | None
     label_sign: str | None
+    label_order: Sequence[str] | None
     group_column: str | None
     id_column: str | None
     drop_unlabelled: bool | None
@@ -69,6 +70,7 @@ class ExtractKeywords(TypedDict, total=False):
     label_column: str | None
     label_columns: Sequence[str] | None
     label_sign: str | None
+    label_order: Sequence[str] | None
     group_column: str | None
     id_column: str | None
     drop_unlabelled: bool | None
@@ -110,6 +112,7 @@ class ReproduceKeywords(TypedDict, total=False):
     label_column: str | None
     label_columns: Sequence[str] | None
     label_sign: str | None
+    label_order: Sequence[str] | None
     group_column: str | None
     id_column: str | None
     drop_unlabelled: bool | None

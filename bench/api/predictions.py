@@ -145,6 +145,7 @@ def evaluate(
     *,
     min_f1: float | None = None,
     min_accuracy: float | None = None,
+    min_score: float | None = None,
     reject_below: float | None = None,
     costs: Path | str | None = None,
     text_column: str | Sequence[str] | None = None,
@@ -175,6 +176,8 @@ def evaluate(
         file: A table of texts and labels, as `search` reads it.
         min_f1: The least macro-F1, over classes or over labels.
         min_accuracy: The least accuracy.
+        min_score: The least of what such labels are judged by first: macro-F1 of classes or of labels, quadratic
+            weighted kappa of grades, hierarchical F1 of paths.
         reject_below: As for `predict`; what is asked is then asked of the answered rows.
         costs: As for `predict`; `.answered` then has what a row costs.
         text_column: As for `search`.
@@ -230,7 +233,13 @@ def evaluate(
     table = labelled(path, columns, hints)
     if min_accuracy is not None and "accuracy" not in task.measures:
         raise BenchError(f"Accuracy is of classes, and the labels are for {task.name}: ask for a least macro-F1.")
-    asked = {"f1" if "f1" in task.measures else task.measures[0]: min_f1, "accuracy": min_accuracy}
+    first = task.measures[0]
+    if min_f1 is not None and first not in ("f1", "label_f1"):
+        raise BenchError(
+            f"Macro-F1 is of classes or labels, and the labels are for {task.name}: ask for a least "
+            f"{task.measure.title} by `min_score`."
+        )
+    asked = {first: min_f1 if min_score is None else min_score, "accuracy": min_accuracy}
     classifier = _opened(folder, home, trust_remote_code, reject_below, costs)
     try:
         least = {name: value for name, value in asked.items() if value is not None}

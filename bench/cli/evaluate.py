@@ -21,7 +21,6 @@ MISSED = 1
 MATRIX = 8
 """Most labels whose confusion is a table on a screen."""
 PAIRS = 10
-TITLES = {"f1": "macro-F1", "accuracy": "accuracy"}
 
 
 @click.command()
@@ -29,6 +28,12 @@ TITLES = {"f1": "macro-F1", "accuracy": "accuracy"}
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @option("--min-f1", type=Number(min=0, max=1), metavar="F1", help="Exit with status 1 below this macro-F1.")
 @option("--min-accuracy", type=Number(min=0, max=1), metavar="SHARE", help="The same below this accuracy.")
+@option(
+    "--min-score",
+    type=Number(min=0, max=1),
+    metavar="SCORE",
+    help="The same below this kappa of grades, hierarchical F1 of paths, macro-F1 of classes or labels.",
+)
 @options.reject_option("as exported")
 @options.costs_option
 @options_of(
@@ -188,7 +193,7 @@ def _print_answered(answered: "Ruled", rows: int) -> None:
 
     how = f"with {answered.reject_below:g} or more" if answered.cost is None else "at least expected cost"
     costs = {"cost of a row": answered.cost, "its cost by likeliest labels": answered.cost_likeliest}
-    scores = [(TITLES[name], score) for name, score in answered.scores.items()]
+    scores = zip(answered.titles, answered.scores.values(), strict=True)
     found = [*scores, *((name, each) for name, each in costs.items() if each is not None)]
     show.table(
         f"Answered {how}: {answered.rows} of {rows} rows ({answered.rows / rows:.1%})",

@@ -1,7 +1,7 @@
 """What is wrong with rows: an error where nothing sound can be computed, else a sentence that is kept with them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,8 +109,33 @@ def side_warnings(train: Rows, test: Rows, labels: Sequence[str], test_only: Seq
     return warnings
 
 
-def require_known_labels(labels: Sequence[str], test_only: Sequence[str], tested: Sequence[str]) -> None:
-    """Refuse a test side of whose labels training knows none: two files that write the same classes differently."""
+def check_order(order: Sequence[str], sides: Iterable[Rows], task: Task) -> None:
+    """Raise BenchError where labels are given an order that has no meaning, or that names what no row has."""
+    if task.in_order is None:
+        able = listed([name for name, each in TASKS.items() if each.in_order is not None])
+        raise BenchError(
+            f"`label_order` is for labels whose order means something ({able}): set `task`, or leave it out."
+        )
+    there = {label for rows in sides for label in rows.labels}
+    for place, name in enumerate(order):
+        if name not in there:
+            raise BenchError(f"`label_order` names '{name}', which no row has: {nearest(name, sorted(there))}")
+        if name in order[:place]:
+            raise BenchError(f"`label_order` names '{name}' twice: leave one.")
+
+
+def require_known_labels(
+    labels: Sequence[str], test_only: Sequence[str], tested: Sequence[str], *, ordered: bool = False
+) -> None:
+    """Refuse a test side of whose labels training knows none: two files that write the same classes differently.
+
+    Of `ordered` labels all must be known: what has no place in the order is neither near nor far.
+    """
+    if ordered and test_only:
+        raise BenchError(
+            f"test has {listed(list(test_only))}, and the grades that training has are {listed(list(labels))}: give "
+            "training rows of each, or leave these rows out."
+        )
     if not labels or not test_only or set(labels) & set(tested):
         return
     spelled = [f"'{label}' ({nearest(label, labels).rstrip('?.')})" for label in test_only[:3]]

@@ -143,6 +143,7 @@ class Dataset:
         sides: Which rows of a file were placed where, by text; None of other sources.
         grown: What has changed since that was so; None where nothing has.
         fields: What the fields of a row are called (see `bench.views`), where it has several.
+        ordered: Whether somebody gave the order of `labels`.
     """
 
     name: str
@@ -157,14 +158,16 @@ class Dataset:
     sides: Sides | None = None
     grown: Grown | None = None
     fields: tuple[str, ...] = ()
+    ordered: bool = False
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that change with any text, label, group or order, or the rule for rare classes, and no more.
+        """16 hex digits that change with any text, label, group or order, the rule for rare classes or a given order.
 
         Test rows that came after the first split have no part in it: whoever searched did not see them.
         """
-        rule = [] if self.rare is None else [[self.rare.least, self.rare.how]]
+        rule: list[Any] = [] if self.rare is None else [[self.rare.least, self.rare.how]]
+        rule += [list(self.labels)] if self.ordered else []
         test = self.test.fingerprint if self.grown is None else self.grown.test
         return fingerprint([self.train.fingerprint, test, *rule])
 

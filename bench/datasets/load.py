@@ -29,7 +29,7 @@ def load(request: DatasetRequest, *, download: bool = True, placed: Sides | None
     Raises:
         BenchError: No source has the data set, or its rows cannot be used; the message says which and what to do.
     """
-    task = TASKS[request.task]
+    task = TASKS[request.task].ordered(request.label_order)
     rare.check(request)
     row = row_of(request.name)
     if row is not None:
@@ -37,6 +37,8 @@ def load(request: DatasetRequest, *, download: bool = True, placed: Sides | None
     fetched = _fetch(request, row, download)
     warnings = list(fetched.notes)
     sides = _cleaned(fetched, row, task, warnings)
+    if request.label_order:
+        checks.check_order(request.label_order, sides.values(), task)
     growth = None
     if placed is not None and fetched.provenance.kind == "file":
         growth = place(sides, placed)
@@ -60,7 +62,7 @@ def load(request: DatasetRequest, *, download: bool = True, placed: Sides | None
     _reduce(sides, groups, "test", request.max_test, request, task)
     grown = None
     if growth is not None and growth.differs:
-        grown = _grown(growth, sides, groups, request, None if settled is None else settled.rare, warnings)
+        grown = _grown(growth, sides, groups, request, None if settled is None else settled.rare, warnings, task)
     labels, test_only = _require_known_labels(sides, task)
     train, test = sides["train"], sides["test"]
     warnings += checks.row_warnings(train, "train") + checks.row_warnings(test, "test")
@@ -78,6 +80,7 @@ def load(request: DatasetRequest, *, download: bool = True, placed: Sides | None
         sides=placed,
         grown=grown,
         fields=request.fields,
+        ordered=bool(request.label_order),
     )
 
 
@@ -128,7 +131,8 @@ def _require_known_labels(sides: dict[str, Rows], task: Task) -> tuple[tuple[str
     """The labels of the training rows, and those of test alone; refused where test has none of the former."""
     labels = task.labels(sides["train"].labels, ())
     test_only = task.labels(sides["test"].labels, labels)
-    checks.require_known_labels(labels, test_only, task.labels(sides["test"].labels, ()))
+    tested = task.labels(sides["test"].labels, ())
+    checks.require_known_labels(labels, test_only, tested, ordered=task.in_order is not None)
     return labels, test_only
 
 
@@ -139,13 +143,14 @@ def _grown(
     request: DatasetRequest,
     few: Rare | None,
     warnings: list[str],
+    task: Task,
 ) -> Grown:
     """Add later test rows to their side, and gather all training rows.
 
     A side that was reduced stays as large as was asked for. Classes that were rare when the file was first split stay
     what they became then, and what training never saw cannot be trained on.
     """
-    task, train, test = TASKS[request.task], sides["train"], sides["test"]
+    train, test = sides["train"], sides["test"]
     searched = split_fingerprint(test.texts, test.labels, groups["test"], task.name)
     reduced = {side for side, size in (("train", request.max_train), ("test", request.max_test)) if size is not None}
     later = {

@@ -47,8 +47,16 @@ class DatasetRequest(Spec):
     ] = None
     label_sign: Annotated[
         str | None,
-        Field(min_length=1, description="What stands between the labels of a row, where it may have several."),
-        Hint(unset="the first of | ; , that occurs"),
+        Field(
+            min_length=1,
+            description="What stands between the labels of a row that has several, or the levels of a path.",
+        ),
+        Hint(unset="the first of | ; , that occurs; of a path /"),
+    ] = None
+    label_order: Annotated[
+        tuple[str, ...] | None,
+        Field(min_length=2, description="All labels from the least to the greatest, where they are grades."),
+        Hint(unset="that of numbers", value="LOW,…,HIGH", repeated=True),
     ] = None
     group_column: Annotated[
         str | None, Field(description="Rows with one value here stay in one fold (a document, an author …).")
@@ -97,7 +105,10 @@ class DatasetRequest(Spec):
     ] = None
     task: Annotated[
         str,
-        Field(description="What the labels are: classification (one a row), multilabel (several, or none)."),
+        Field(
+            description="What the labels are: classification (one a row), ordinal (grades), hierarchy (paths such as "
+            "A/B), multilabel (several a row, or none)."
+        ),
         Hint(value="NAME"),
     ] = DEFAULT_TASK
     revision: Annotated[str | None, Field(description="Commit of a hub data set."), Hint(unset="the newest")] = None

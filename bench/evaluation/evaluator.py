@@ -145,7 +145,7 @@ class Evaluator:
             for _ in each:
                 head, job = next(heads)
                 predicted = head.prediction(matrices, job.predict)
-                answers.append(Classified(task.decide(predicted.probabilities), predicted.logs, kind))
+                answers.append(Classified(task.decided(predicted.probabilities, first.labels), predicted.logs, kind))
                 reports.append(tuple(dict(part) for part in head.report))
             outcomes.append(self._in_order(first, each, answers, reports))
         return outcomes
@@ -163,7 +163,7 @@ class Evaluator:
         scores = [torch.from_numpy(outcome.scores) for outcome in each]
         fused = FUSIONS[ask.candidate.fusion].fuse([values.exp() if logs else values for values in scores])
         reports = tuple(tuple(chain.from_iterable(parts)) for parts in zip(*(one.reports for one in each), strict=True))
-        decided = TASKS[ask.task].decide(fused.numpy())
+        decided = TASKS[ask.task].decided(fused.numpy(), ask.labels)
         return Outcome(each[0].rows, decided, (fused.log() if logs else fused).numpy(), each[0].kind, reports)
 
     def _train_side_by_side(self, asks: Sequence[Ask]) -> list[Outcome]:
@@ -189,10 +189,12 @@ class Evaluator:
             Job(train=part.train, predict=part.predict, seed=first.seed * 100),
             head,
         )
-        return [
-            self._in_order(first, [(0, part)], [Classified(each.probabilities.argmax(1), each.logs, "log-probability")])
+        task = TASKS[first.task]
+        answers = [
+            Classified(task.decided(each.probabilities, first.labels), each.logs, "log-probability")
             for each in predictions
         ]
+        return [self._in_order(first, [(0, part)], [each]) for each in answers]
 
     def _classify(self, ask: Ask) -> Outcome:
         """A text classifier or baseline, in the same folds and with the same test rows as the candidates."""
@@ -207,8 +209,8 @@ class Evaluator:
             def classified(part: Fold) -> tuple[Classified, Report]:
                 fitted = self._fitted_text(ask, part.train)
                 logs = fitted.logs([texts[row] for row in part.predict])
-                answer = Classified(TASKS[ask.task].decide(logs), logs, "log-probability")
-                return answer, (fitted.description()["settings"],)
+                decided = TASKS[ask.task].decided(np.exp(logs.astype(np.float64)), ask.labels)
+                return Classified(decided, logs, "log-probability"), (fitted.description()["settings"],)
 
             answers, reports = zip(*solved(classified, [part for _, part in parts]), strict=True)
             return self._in_order(ask, parts, answers, reports)

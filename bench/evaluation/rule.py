@@ -48,9 +48,13 @@ class Rule:
         """
         return Rule(self.reject_below if reject_below is None else reject_below, self.costs if costs is None else costs)
 
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """The class of each row, int64 [rows], or `REJECTED`, from probabilities [rows, classes]."""
-        chosen = probabilities.argmax(axis=1) if self.costs is None else self.costs.decide(probabilities)
+    def decide(self, probabilities: np.ndarray, plain: np.ndarray | None = None) -> np.ndarray:
+        """The class of each row, int64 [rows], or `REJECTED`, from probabilities [rows, classes].
+
+        `plain` is what is said where mistakes have no costs, int64 [rows]; None is the likeliest class.
+        """
+        likeliest = probabilities.argmax(axis=1) if plain is None else plain
+        chosen = likeliest if self.costs is None else self.costs.decide(probabilities)
         found: np.ndarray = np.where(probabilities.max(axis=1) >= self.reject_below, chosen, REJECTED)
         return found
 

@@ -13,6 +13,7 @@ from bench.fusion import Operator
 from bench.heads.pipeline import Pipeline
 from bench.registry import Registry
 from bench.specs import DEFAULT_TASK, HEAD_SETTINGS, HeadSettings
+from bench.tasks import TASKS
 
 Precision = Literal["float32", "fast"]
 
@@ -99,10 +100,9 @@ class HeadKind:
     summary: str
     trains: dict[str, Train]
 
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The tasks that it serves."""
-        return tuple(self.trains)
+    def training(self, task: str) -> Train | None:
+        """How it is trained for a task, or for the one that it is like; None where it serves neither."""
+        return next((self.trains[name] for name in TASKS[task].kinds if name in self.trains), None)
 
 
 HEAD_KINDS: Registry[HeadKind] = Registry("head", pluggable=True)
@@ -131,8 +131,8 @@ def head(settings: type[HeadSettings], *, tasks: tuple[str, ...] = (DEFAULT_TASK
 
 def check_serves(kind: str, task: str) -> None:
     """Raise BenchError, which names those that do, where a kind of head cannot be trained for a task."""
-    if task not in HEAD_KINDS[kind].tasks:
-        able = [name for name, each in HEAD_KINDS.items() if task in each.tasks]
+    if HEAD_KINDS[kind].training(task) is None:
+        able = [name for name, each in HEAD_KINDS.items() if each.training(task) is not None]
         raise BenchError(
             f"The head '{kind}' does not serve {task}. Heads that do: {', '.join(able) or 'none is known'}."
         )

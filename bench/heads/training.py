@@ -55,6 +55,8 @@ def fit(
             features are not finite.
     """
     check_serves(candidate.head.kind, task)
+    kind = HEAD_KINDS[candidate.head.kind].training(task)
+    assert kind is not None, "checked above"
     operator = _operator(candidate, features)
     device = features[0].device
     whole = not np.issubdtype(labels.dtype, np.floating)
@@ -83,7 +85,7 @@ def fit(
             memory_bytes=memory_bytes,
             groups=together,
         )
-        return HEAD_KINDS[candidate.head.kind].trains[task](problem)
+        return kind(problem)
 
     with fast_exact_products(device):
         if operator is not None and operator.late:

@@ -96,7 +96,7 @@ Use = tuple[Cost, int]
 
 @dataclass(frozen=True)
 class Measure:
-    """One row: give exactly one of `counted`, `computed` and `priced`.
+    """One row: give exactly one of `counted`, `confused`, `computed` and `priced`.
 
     Attributes:
         name: In files: letters, digits and underscores.
@@ -109,6 +109,7 @@ class Measure:
             what rows that are not predicted yet can bring is then at best what it is with all of them right.
         digits: After the point, for people.
         counted: From counts by class; such a measure is resampled quickly.
+        confused: From how many rows of each label were given each, int [label, prediction], and the names.
         computed: From predictions in full; NaN where they lack what it needs.
         of_rows: Of a measure that is computed, the value of each row where it is their mean, [n]: it is resampled fast.
         priced: From the models that a candidate uses: a cost, which is known before anything is trained.
@@ -127,6 +128,7 @@ class Measure:
     grows: bool = False
     digits: int = 4
     counted: Callable[[Counts], Floats] | None = None
+    confused: Callable[[Ints, Sequence[str]], float] | None = None
     computed: Callable[[Predictions], float] | None = None
     of_rows: Callable[[Predictions], Floats] | None = None
     priced: Callable[[Sequence[Use]], float] | None = None
@@ -135,7 +137,7 @@ class Measure:
     task: str = DEFAULT_TASK
 
     def __post_init__(self) -> None:
-        ways = sum(way is not None for way in (self.counted, self.computed, self.priced))
+        ways = sum(way is not None for way in (self.counted, self.confused, self.computed, self.priced))
         if ways != 1 or (self.only is None and not re.fullmatch(r"\w+", self.name, re.ASCII)):
             raise ValueError(f"the measure '{self.name}' needs a plain name and one way in which it is computed")
 
@@ -169,6 +171,9 @@ class Measure:
             if predictions.truth.ndim > 1:
                 return float(counted(Counts.of_sets(predictions.truth, predictions.predicted)))
             return float(counted(Counts.of(predictions.scores.confusion)))
+        if self.confused is not None:
+            labels = predictions.labels
+            return self.confused(metrics.confusion(predictions.truth, predictions.predicted, len(labels)), labels)
         assert self.computed is not None, f"{self.name} is no score"
         return self.computed(predictions)
 
@@ -181,8 +186,10 @@ class Measure:
                 first.truth, predicted, len(first.labels), counted, seed=seed, groups=first.groups
             )
 
+        said = self._read(outcomes)
+
         def mean(rows: Ints) -> float:
-            return float(np.mean([self.compute(each.at(rows)) for each in outcomes]))
+            return float(np.mean([self.compute(each.at(rows)) for each in said]))
 
         return metrics.row_interval(mean, len(first.truth), seed=seed, groups=first.groups)
 
@@ -201,8 +208,10 @@ class Measure:
                 first.truth, one, other, len(first.labels), counted, seed=seed, groups=first.groups, draws=draws
             )
 
+        sides = list(zip(self._read(a), self._read(b), strict=True))
+
         def difference(swapped: npt.NDArray[np.bool_]) -> float:
-            pairs = [(one.mixed(other, swapped), other.mixed(one, swapped)) for one, other in zip(a, b, strict=True)]
+            pairs = [(one.mixed(other, swapped), other.mixed(one, swapped)) for one, other in sides]
             return float(np.mean([self.compute(one) - self.compute(other) for one, other in pairs]))
 
         return metrics.row_permutation(
@@ -220,9 +229,10 @@ class Measure:
                 first.truth, one, other, len(first.labels), counted, seed=seed, groups=first.groups, level=level
             )
 
+        sides = list(zip(self._read(a), self._read(b), strict=True))
+
         def mean(rows: Ints) -> float:
-            pairs = zip(a, b, strict=True)
-            return float(np.mean([self.compute(one.at(rows)) - self.compute(other.at(rows)) for one, other in pairs]))
+            return float(np.mean([self.compute(one.at(rows)) - self.compute(other.at(rows)) for one, other in sides]))
 
         return metrics.row_interval(mean, len(first.truth), seed=seed, groups=first.groups, level=level)
 
@@ -237,7 +247,12 @@ class Measure:
         if self.of_rows is not None:
             return rows.means(np.stack([self.of_rows(each) for each in outcomes]), left=left)
         places = [np.repeat(np.arange(len(first.truth)), each) for each in rows.weights(left=left).astype(np.int64)]
-        return np.array([[self.compute(each.at(drawn)) for each in outcomes] for drawn in places])
+        said = self._read(outcomes)
+        return np.array([[self.compute(each.at(drawn)) for each in said] for drawn in places])
+
+    def _read(self, outcomes: Sequence[Predictions]) -> list[Predictions]:
+        """The same without probabilities where it reads none, so that drawing rows copies none."""
+        return [each if self.computed is not None else replace(each, log_probabilities=None) for each in outcomes]
 
     def _counting(self, labels: Sequence[str]) -> Callable[[Counts], Floats] | None:
         if self.only is None or self.of_class is None:

@@ -96,6 +96,41 @@ add(
     )
 )
 add(Measure("mean_ap", "mean average precision", heading="mAP", best=1, computed=_mean_ap, task=_SETS))
+_GRADES = "ordinal"
+add(
+    Measure(
+        "kappa",
+        "quadratic weighted kappa",
+        heading="kappa",
+        best=1,
+        confused=lambda rows, _: metrics.quadratic_kappa(rows),
+        task=_GRADES,
+    )
+)
+add(
+    Measure(
+        "mae",
+        "mean absolute error",
+        "minimize",
+        heading="MAE",
+        unit="steps",
+        grows=True,
+        computed=lambda each: float(metrics.distances(each.truth, each.predicted).mean()),
+        of_rows=lambda each: metrics.distances(each.truth, each.predicted),
+        task=_GRADES,
+    )
+)
+add(
+    Measure(
+        "hierarchical_f1",
+        "hierarchical F1",
+        heading="hF1",
+        best=1,
+        grows=True,
+        confused=metrics.hierarchical_f1,
+        task="hierarchy",
+    )
+)
 LATENCY = add(
     Measure(
         "latency_ms",

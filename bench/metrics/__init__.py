@@ -8,6 +8,7 @@ from bench.metrics.counts import (
     accuracy,
     balanced_accuracy,
     class_f1,
+    confusion,
     macro_f1,
     matthews,
     micro_f1,
@@ -15,7 +16,9 @@ from bench.metrics.counts import (
     weighted_f1,
 )
 from bench.metrics.drift import Shift, binned, difference_of, edges_of, shift
+from bench.metrics.grades import distances, quadratic_kappa
 from bench.metrics.intervals import Interval, Statistic, bootstrap_interval, paired_interval, row_interval
+from bench.metrics.paths import hierarchical_f1
 from bench.metrics.probabilities import Reliability, brier_scores, calibration_error, log_loss, log_losses
 from bench.metrics.rejection import RiskCoverage, wilson
 from bench.metrics.resampling import LEVEL, PairedTest, holm, paired_permutation, row_permutation
@@ -51,13 +54,16 @@ __all__ = [
     "capital",
     "change_point",
     "class_f1",
+    "confusion",
     "contradicted",
     "corrected",
     "corrected_resampled",
     "difference_of",
+    "distances",
     "edges_of",
     "f1_intervals",
     "finite",
+    "hierarchical_f1",
     "holm",
     "label_margins",
     "log_loss",
@@ -67,6 +73,7 @@ __all__ = [
     "micro_f1",
     "paired_interval",
     "paired_permutation",
+    "quadratic_kappa",
     "ranks",
     "row_interval",
     "row_permutation",

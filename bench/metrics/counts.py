@@ -128,9 +128,15 @@ class Scores:
 
 def score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, classes: int) -> Scores:
     """Score predictions [n] against labels [n], both class indices below `classes`."""
+    table = confusion(y_true, y_pred, classes)
+    counts = Counts.of(table)
+    support = tuple(table.sum(1).tolist())
+    return Scores(float(accuracy(counts)), float(macro_f1(counts)), tuple(counts.f1.tolist()), support, table)
+
+
+def confusion(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, classes: int) -> Ints:
+    """Rows by label and prediction, int64 [label, prediction]; both are class indices [n] below `classes`."""
     labels, predictions = np.asarray(y_true, dtype=np.int64), np.asarray(y_pred, dtype=np.int64)
     cells = np.bincount(labels * classes + predictions, minlength=classes * classes)
-    confusion: Ints = cells.reshape(classes, classes).astype(np.int64)
-    counts = Counts.of(confusion)
-    support = tuple(confusion.sum(1).tolist())
-    return Scores(float(accuracy(counts)), float(macro_f1(counts)), tuple(counts.f1.tolist()), support, confusion)
+    found: Ints = cells.reshape(classes, classes).astype(np.int64)
+    return found

@@ -250,7 +250,7 @@ def _answered(study: Study, which: Selected, sure: Sureness | None, rule: Rule) 
     found = _tested(study, which, sure)
     if found.log_probabilities is None:
         raise BenchError(f"{which.title.capitalize()} says no probabilities: leave out `reject_below` and `costs`.")
-    return under_rule(found, rule, found.labels)
+    return under_rule(found, rule, found.labels, study.request.space.objectives.kept)
 
 
 def _tested(study: Study, which: Selected, sure: Sureness | None) -> Predictions:

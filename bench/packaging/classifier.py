@@ -137,8 +137,11 @@ class Classifier:
         cleaned = [self._cleaned(text, number) for number, text in enumerate(texts, 1)]
         with self._turn:
             answered = self._answered(cleaned)
-        labels = self.task.written(self.task.decide(answered.scores), self.pipeline.labels)
+        labels = self.task.written(self._decided(answered.scores), self.pipeline.labels)
         return Predicted(labels, answered.scores, answered.stages, answered.distances)
+
+    def _decided(self, scores: NDArray[np.float32]) -> NDArray[Any]:
+        return self.task.decided(scores, self.pipeline.labels)
 
     def _answered(self, texts: list[str]) -> StageAnswers:
         if self.graphs is not None:
@@ -167,7 +170,8 @@ class Classifier:
             for row, stage, margin in zip(rows, predictions.stages.tolist(), sure, strict=True):
                 row |= {"stage": stage + 1, "margin": margin}
         if not self.rule.plain:
-            for row, place in zip(rows, self.rule.decide(scores).tolist(), strict=True):
+            decided = self.rule.decide(scores, self._decided(scores))
+            for row, place in zip(rows, decided.tolist(), strict=True):
                 rejected = place == REJECTED
                 row["label"] = None if rejected else self.pipeline.labels[place]
                 row |= {"rejected": rejected} if self.rule.rejects else {}

@@ -181,18 +181,18 @@ def evaluate(
     Raises:
         BenchError: the package does not answer with classes, no label is known to it, or a measure is not known.
     """
-    pipeline, task = classifier.pipeline, classifier.task
+    pipeline, task = classifier.pipeline, classifier.task.ordered(classifier.pipeline.labels)
     if not (task.by_class or task.by_label):
         raise BenchError(f"The package's labels are for {pipeline.task}: classes alone can be evaluated.")
     rows, notes = _spelled(rows, pipeline, title)
     unseen = task.labels(rows.labels, pipeline.labels)
-    require_known_labels(pipeline.labels, unseen, task.labels(rows.labels, ()))
+    require_known_labels(pipeline.labels, unseen, task.labels(rows.labels, ()), ordered=task.in_order is not None)
     labels = (*pipeline.labels, *unseen)
     scores, distances = _answered(classifier, rows.texts, title, progress)
     truth = task.numbers(rows.labels, labels)
     with np.errstate(divide="ignore"):
         heads, logs = np.log(scores), np.log(pipeline.calibrated(scores))
-    said = Predictions(truth, task.decide(scores), labels, logs, group_rows(rows.texts, rows.groups))
+    said = Predictions(truth, task.decided(scores, pipeline.labels), labels, logs, group_rows(rows.texts, rows.groups))
     reference = pipeline.remembered
     names = dict.fromkeys((*task.measures, *(() if reference is None else reference.scores)))
     found = scores_of(said, [MEASURES[name] for name in names], 0)
@@ -217,7 +217,9 @@ def evaluate(
         notes=tuple(told),
         least=dict(least),
         sure=how_sure(said, error_of([replace(said, log_probabilities=heads)]), thresholds) if task.by_class else None,
-        answered=None if classifier.rule.plain else under_rule(said, classifier.rule, labels),
+        answered=None
+        if classifier.rule.plain
+        else under_rule(said, classifier.rule, labels, [MEASURES[name] for name in task.measures]),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from bench.evaluation.mistakes import REJECTED
 from bench.evaluation.rule import Rule
 from bench.evaluation.sureness import Errors, Threshold, error_of, tried_on
-from bench.measures import MEASURES, Predictions
+from bench.measures import MEASURES, Measure, Predictions
 from bench.metrics import Interval, row_interval
 from bench.packaging.remembered import scores_of
 
@@ -37,6 +37,11 @@ class Ruled:
     changed: int
     cost: Interval | None
     cost_likeliest: Interval | None
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What the scores are called."""
+        return tuple(MEASURES[name].title for name in self.scores)
 
     def words(self, rows: int, title: str) -> Iterator[str]:
         """What is answered of so many rows, which are called `title`, a sentence each."""
@@ -91,20 +96,19 @@ def how_sure(said: Predictions, before: float, thresholds: Iterable[Threshold]) 
     return Sure(Errors(before=before, after=error_of([said])), tuple(tried))
 
 
-def under_rule(said: Predictions, rule: Rule, labels: Sequence[str]) -> Ruled:
-    """What is answered of rows with these `labels` under `rule`."""
+def under_rule(said: Predictions, rule: Rule, labels: Sequence[str], measures: Iterable[Measure]) -> Ruled:
+    """What is answered of rows with these `labels` under `rule`, and what it is worth by `measures`."""
     logs = said.log_probabilities
     assert logs is not None
-    decided = rule.decide(np.exp(logs))
+    decided = rule.decide(np.exp(logs), said.predicted)
     kept = decided != REJECTED
     right = (said.predicted == said.truth)[~kept]
     rejected = np.bincount(said.truth[~kept], minlength=len(labels)).tolist()
-    measures = [MEASURES[name] for name in ("f1", "accuracy")]
     answers = replace(said, predicted=np.where(kept, decided, said.predicted)).at(np.flatnonzero(kept))
     return Ruled(
         reject_below=rule.reject_below,
         rows=int(kept.sum()),
-        scores=scores_of(answers, measures, 0) if kept.any() else {},
+        scores=scores_of(answers, list(measures), 0) if kept.any() else {},
         rejected_right=float(right.mean()) if len(right) else None,
         by_class={label: count for label, count in zip(labels, rejected, strict=True) if count},
         changed=int((decided != said.predicted)[kept].sum()),

@@ -14,6 +14,7 @@ from bench.heads.screening import Screening
 from bench.measures import DEFAULT, Objective, Predictions, summary
 from bench.screening.table import Seen
 from bench.specs import DEFAULT_TASK, Candidate, Source
+from bench.tasks import TASKS
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,7 @@ LEAST = 1e-3
 
 def serves(task: str) -> bool:
     """Whether labels of a task can be screened."""
-    return task == DEFAULT_TASK
+    return DEFAULT_TASK in TASKS[task].kinds
 
 
 def sample(split: Split, rows: int, least: int, seed: int) -> np.ndarray:
@@ -64,7 +65,10 @@ def scoring(scorer: Scorer, by: Objective, rows: np.ndarray) -> Callable[[Candid
     def read(source: Source) -> "torch.Tensor":
         return features.train(scorer.locate(source))
 
-    return scoring_of(read, split.labels[rows], split.groups[rows], scorer.dataset.labels, scorer.protocol, by)
+    dataset = scorer.dataset
+    return scoring_of(
+        read, split.labels[rows], split.groups[rows], dataset.labels, scorer.protocol, by, task=dataset.task
+    )
 
 
 def scoring_of(
@@ -75,11 +79,12 @@ def scoring_of(
     protocol: Protocol,
     by: Objective,
     told: Callable[[Candidate, np.ndarray], None] = lambda *_: None,
+    task: str = DEFAULT_TASK,
 ) -> Callable[[Candidate], Seen | None]:
     """Scores representations of rows that `read` gives, out of fold in folds made as the search's.
 
     `told` is given what each says of every row: estimates of the classes' shares, float64 [repetitions, rows, classes],
-    NaN where no fold predicts the row.
+    NaN where no fold predicts the row. `task` says what follows from estimates.
     """
     import torch
 
@@ -97,7 +102,8 @@ def scoring_of(
         for places, scores in zip(predicted, found.scores, strict=True):
             shares = np.clip(scores[places], LEAST, None)
             logs = np.log(shares / shares.sum(1, keepdims=True))
-            said.append(Predictions(truth[places], scores[places].argmax(1), labels, logs))
+            decided = TASKS[task].decided(np.exp(logs) if TASKS[task].apart else scores[places], labels)
+            said.append(Predictions(truth[places], decided, labels, logs))
         values = [float(each.value(by.measure)) for each in said]
         if not np.isfinite([*values, found.error]).all():
             return None

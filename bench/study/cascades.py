@@ -129,7 +129,7 @@ def forget(journal: Journal) -> None:
 def why_not(request: SearchRequest, task: str) -> str | None:
     """Why a search whose space asks for cascades makes none; None where it does."""
     if task != DEFAULT_TASK:
-        return f"a cascade needs probabilities of classes, and the labels are for {task}"
+        return f"the stages of a cascade answer with their likeliest class, and the labels are for {task}"
     if request.protocol.name != "cv":
         return f"cascades are chosen out of fold, which the protocol '{request.protocol.name}' does not predict"
     return None

@@ -160,7 +160,10 @@ class Judge:
         def told(candidate: Candidate, scores: np.ndarray) -> None:
             found[candidate] = values.of(scores)
 
-        score, judged = scoring_of(read, truth, groups, self.labels, protocol, by, told), list[Judged]()
+        score, judged = (
+            scoring_of(read, truth, groups, self.labels, protocol, by, told, request.dataset.task),
+            list[Judged](),
+        )
         with self.progress.task(f"judge models on {len(truth)} rows", growth.most, "representations") as task:
 
             def judging(candidate: Candidate) -> Seen | None:

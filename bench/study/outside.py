@@ -131,7 +131,8 @@ def _said(table: Table, dataset: Dataset) -> tuple[np.ndarray, np.ndarray, Score
         values = np.stack([_numbers(table, name) for name in there], axis=1)
         if (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-3):
             with np.errstate(divide="ignore"):
-                return values.argmax(1), np.log(values).astype(np.float32), "log-probability"
+                decided = TASKS[dataset.task].decided(values, dataset.labels)
+                return decided, np.log(values).astype(np.float32), "log-probability"
         return values.argmax(1), values.astype(np.float32), "decision"
     if "label" not in table.columns:
         raise BenchError(f"{table.file} has neither a column 'label' nor scores of classes (scores.LABEL).")

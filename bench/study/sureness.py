@@ -39,6 +39,9 @@ def calibrated(study: HasScores, which: Selected) -> Calibrated | None:
 
 def _scored(study: HasScores, which: Selected) -> tuple[Scored, Scored] | None:
     by, protocol = study.request.space.objectives.single, study.scorer.protocol
-    if protocol.name != "cv" or by.name not in which.metrics or not TASKS[study.scorer.dataset.task].by_class:
+    task = TASKS[study.scorer.dataset.task]
+    # where what is predicted depends on how probable the others are, probabilities stay as they were when it was judged
+    unsettled = not task.by_class or task.apart is not None
+    if protocol.name != "cv" or by.name not in which.metrics or unsettled:
         return None
     return study.scored(which, "search"), study.scored(which, "confirm")

@@ -88,11 +88,14 @@ def likeliest(scores: np.ndarray) -> np.ndarray:
     return found
 
 
-def label_and_probabilities(scores: np.ndarray, labels: Labels) -> list[dict[str, Any]]:
-    """The likeliest label, and the probability of every label."""
+def label_and_probabilities(
+    scores: np.ndarray, labels: Labels, chosen: np.ndarray | None = None
+) -> list[dict[str, Any]]:
+    """The label at `chosen`, else the likeliest one, and the probability of every label."""
+    places = likeliest(scores) if chosen is None else chosen
     return [
         {"label": label, "probabilities": dict(zip(labels, row, strict=True))}
-        for label, row in zip(class_names(likeliest(scores), labels), scores, strict=True)
+        for label, row in zip(class_names(places, labels), scores, strict=True)
     ]
 
 

@@ -9,7 +9,7 @@ A task is composed of functions, so that another one can take those of the first
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -46,7 +46,7 @@ class Task:
             that name. Raises BenchError where nothing can be learnt in them.
         outputs: How many outputs a head has, by the names.
         link: How a head's outputs become its scores, by its name in `bench.heads.pipeline`: class probabilities, say.
-        decide: From a head's scores, float32 [rows, outputs], to the numbers that it predicts, [rows, …].
+        decide: From a head's scores, float32 [rows, outputs], to the numbers that it predicts, [rows, …] (`decided`).
         head: What a candidate that nobody searched is trained with. A kind of head says itself which tasks it serves.
         text_baselines: What any pipeline has to beat, by their names in `bench.evaluation.baselines`.
         text_classifiers: Pipelines without a language model that are candidates as any other, by their names there.
@@ -56,6 +56,11 @@ class Task:
         by_label: Whether a number says of each of the names whether it is there, 0 or 1: each has scores of its own.
         reading: From the sign between a row's labels that was asked for, and all values of a label column, to what
             reads one in place of `read`; None where `read` does.
+        like: The task whose heads, measures and screening serve it too, as its numbers are of the same kind.
+        apart: By the names, how far apart each two are, float64 [names, names]: what is predicted is then the name that
+            is least far off in expectation, in place of what `decide` says.
+        in_order: From the names in an order that was given to what finds `labels` in it, and raises BenchError of
+            others; None where their order means nothing.
         columns: What is said of a text, by column.
         say: Those columns, a mapping a text, from a head's scores and the names; numbers are float32.
     """
@@ -81,6 +86,31 @@ class Task:
     text_classifiers: tuple[str, ...] = ()
     by_label: bool = False
     reading: Callable[[str | None, Sequence[Any]], Callable[[Any, Labels | None], str]] | None = None
+    like: str = ""
+    apart: Callable[[Labels], np.ndarray] | None = None
+    in_order: Callable[[Labels], Callable[[Written, Labels], tuple[str, ...]]] | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Its name, and that of the task that it is like."""
+        return (self.name, self.like) if self.like else (self.name,)
+
+    def decided(self, scores: np.ndarray, names: Labels) -> np.ndarray:
+        """The numbers that a head's scores predict, [rows, …], by the names.
+
+        Where names are more or less far `apart`, it is the one whose expected distance from the truth is least (Elkan,
+        The Foundations of Cost-Sensitive Learning, IJCAI 2001, equation 1); the first of equal ones.
+        """
+        if self.apart is None:
+            return self.decide(scores)
+        expected = scores.astype(np.float64) @ self.apart(names)
+        # what is equal stays so when sums are rounded
+        found: np.ndarray = (expected <= expected.min(axis=1, keepdims=True) + 1e-9).argmax(axis=1)
+        return found
+
+    def ordered(self, order: Labels | None) -> "Task":
+        """The same with names in that order, where it means something and is given."""
+        return self if self.in_order is None or not order else replace(self, labels=self.in_order(order))
 
     def names_rows(self, numbers: np.ndarray, names: int) -> list[int]:
         """How many rows have each of so many names; none where numbers name nothing."""
