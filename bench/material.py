@@ -25,6 +25,7 @@ from bench.evaluation.scoring import Scorer
 from bench.executors.base import RETRIES, Executor, Failure, Place, WorkerDiedError, open_executor
 from bench.extraction import Need, all_devices, check_disk, extract, first_of, heal, portions, truncated
 from bench.identity import ADOPTED
+from bench.models.languages import foreign
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent, select
 from bench.progress import SILENT, Progress, Work
@@ -276,6 +277,8 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
         columns=dataset.fields,
         asked=wanted.extracted,
     )
+    for warning in (strange := foreign(selection.models, dataset.train.texts)):
+        progress.warn(f"{dataset.name}: {warning}")
     settings = choose(asked, selection.models)
     if wanted.settings.backend == AUTO:
         kept = wanted.asked.backend != AUTO
@@ -294,4 +297,4 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
     models = {model.name: model for model in selection.models}
     shelves: dict[str, Shelf] = {}  # several views of rows are kept on one: what one adds, another sees
     needs = tuple(replace(need, shelf=shelves.setdefault(need.shelf.fingerprint, need.shelf)) for need in needs)
-    return Material(dataset, models, selection.absent, needs, store, warnings)
+    return Material(dataset, models, selection.absent, needs, store, (*warnings, *strange))

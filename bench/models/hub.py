@@ -16,8 +16,8 @@ from bench.models.sentence import FILES, pooling_files
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 TIMEOUT_SECONDS = 5.0
 WEIGHTS = ("model*.safetensors", "model*.safetensors.index.json")
-BESIDE = (*FILES, *ADAPTER[:1], "[0-9]*/config.json")
-"""Small files that say how the model is used: of sentence-transformers and its modules, and of an adapter."""
+BESIDE = (*FILES, *ADAPTER[:1], "[0-9]*/config.json", "README.md")
+"""Small files that say how the model is used: of sentence-transformers and its modules, of an adapter, and its card."""
 SILENT = "it is not in the local hub cache, and the hub cannot be reached or is switched off (HF_HUB_OFFLINE)."
 NOT_FETCHED = "not downloaded yet; a dry run fetches nothing"
 

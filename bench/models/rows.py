@@ -15,6 +15,7 @@ class ModelRow(Spec):
     folder or a GGUF, whole or in parts; `sha256` is then the digest of the weights file (of the parts joined).
     `parameters` counts what is loaded: the text body without a language-model head. `prompt` is put before every text,
     where the model's card asks for one that does not depend on the task. `alias` names it where there is little room.
+    `languages` are codes of two letters as its authors say, ``mul`` where they name a hundred; none where not known.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ModelRow(Spec):
     parameters: Annotated[int, Field(ge=1)]
     licence: str
     causal: bool
+    languages: tuple[str, ...] = ()
     gated: bool = False
     prompt: str = ""
     remote_code: bool = False
@@ -56,6 +58,7 @@ for _row in (
         parameters=3_212_749_824,
         licence="Llama 3.2 Community License",
         causal=True,
+        languages=("en", "de", "fr", "it", "pt", "hi", "es", "th"),
         gated=True,
         note="Table 1 of the paper gives the width as 4096.",
     ),
@@ -69,6 +72,7 @@ for _row in (
         parameters=7_568_405_504,
         licence="Apache-2.0",
         causal=True,
+        languages=("mul",),
     ),
     ModelRow(
         name="gemma-3-12b-it",
@@ -81,6 +85,7 @@ for _row in (
         parameters=11_766_034_176,
         licence="Gemma Terms of Use",
         causal=True,
+        languages=("mul",),
         gated=True,
         note="A multimodal wrapper: its text tower alone is used. Table 1 of the paper gives the width as 2304.",
     ),
@@ -94,6 +99,7 @@ for _row in (
         parameters=14_145_704_960,
         licence="MIT",
         causal=True,
+        languages=("en",),
         note="Table 1 of the paper gives the width as 3584.",
     ),
     ModelRow(
@@ -107,6 +113,7 @@ for _row in (
         parameters=335_141_888,
         licence="MIT",
         causal=False,
+        languages=("en",),
         prompt="query: ",
         note="Its card asks for the prefix 'query: ' where embeddings are features of a classifier.",
     ),
@@ -121,6 +128,7 @@ for _row in (
         parameters=7_110_660_096,
         licence="CC-BY-NC-4.0",
         causal=False,
+        languages=("en",),
         note="Its body is a bidirectional Mistral, which transformers' own classes compute: its repository's code is "
         "not run, and its latent attention, which pools the last hidden state, is left out. Its instructions are per "
         "task, so none is used.",
@@ -136,6 +144,7 @@ for _row in (
         parameters=7_567_295_488,
         licence="Apache-2.0",
         causal=True,
+        languages=("mul",),
         note="Table 1 of the paper gives 24 layers. Its instructions are per task, so none is used.",
     ),
     # Models that the Python package index carries.
@@ -151,6 +160,7 @@ for _row in (
         parameters=22_713_216,
         licence="Apache-2.0",
         causal=False,
+        languages=("en",),
         note="The official all-MiniLM-L6-v2 weights.",
     ),
     ModelRow(
@@ -165,6 +175,7 @@ for _row in (
         parameters=134_515_008,
         licence="Apache-2.0",
         causal=True,
+        languages=("en",),
         note="SmolLM2-135M-Instruct as a GGUF (Q4_1), converted once.",
     ),
     ModelRow(
@@ -179,6 +190,7 @@ for _row in (
         parameters=268_098_176,
         licence="Gemma Terms of Use",
         causal=True,
+        languages=("mul",),
         note="Opt-in: a GGUF (Q4_K_M) in four packages whose provenance is not verified.",
     ),
 ):
