@@ -22,7 +22,7 @@ from bench.comparison import compare, find
 from bench.cost import text_key
 from bench.datasets.load import DatasetRequest, load
 from bench.errors import BenchError
-from bench.evaluation import tfidf
+from bench.evaluation import tfidf, tuning, words
 from bench.evaluation.baselines import tfidf_logistic
 from bench.evaluation.protocol import Fold, Protocol
 from bench.evaluation.tfidf import Tfidf, TfidfSettings
@@ -104,17 +104,17 @@ def test_folds_take_from_texts_read_once_what_a_vectorizer_of_their_own_finds(mo
     texts = [" ".join(f"w{word}" for word in random.zipf(1.3, 12) % 90) + " !" for _ in range(120)]
     parts = [Fold(np.arange(0, 80), np.arange(80, 120)), Fold(np.arange(40, 120), np.arange(0, 40))]
     for most, rare in ((100_000, 2_000), (50, 2_000), (100_000, 10)):
-        monkeypatch.setattr(tfidf, "MOST_TERMS", most)
-        monkeypatch.setattr(tfidf, "TUNED_ON", rare)
-        found = tfidf._matrices(texts, parts)
-        for pairs, part, (seen, unseen) in ((p, *each) for p in found for each in zip(parts, found[p], strict=True)):
-            vectorizer = tfidf._vectorizer(pairs, len(part.train))
+        monkeypatch.setattr(tuning, "MOST_TERMS", most)
+        monkeypatch.setattr(words, "MANY", rare)
+        found = tuning.counted(texts, parts)
+        for pairs, part, each in ((p, *each) for p in found for each in zip(parts, found[p], strict=True)):
+            vectorizer = words.vectorizer(pairs, len(part.train))
             expected = vectorizer.fit_transform([texts[row] for row in part.train])
             if most == 50:  # which of equally frequent terms are left out is open
-                assert seen.shape == expected.shape
+                assert each.seen.shape == expected.shape
                 continue
-            assert abs(seen - expected).max() < 1e-12
-            assert abs(unseen - vectorizer.transform([texts[row] for row in part.predict])).max() < 1e-12
+            assert abs(each.seen - expected).max() < 1e-12
+            assert abs(each.unseen - vectorizer.transform([texts[row] for row in part.predict])).max() < 1e-12
 
 
 def test_fits_side_by_side_are_those_of_one_after_the_other() -> None:
@@ -127,7 +127,7 @@ def test_fits_side_by_side_are_those_of_one_after_the_other() -> None:
         own = tfidf._trained(matrix, labels, TfidfSettings(loss="logistic", c=10.0), 4)[0] @ matrix.T.toarray()
         return np.concatenate([own.T, tfidf_logistic(texts, labels, texts, 4).scores], axis=1)
 
-    matrix = tfidf._vectorizer(pairs=True, rows=len(texts)).fit_transform(texts)
+    matrix = words.vectorizer(pairs=True, rows=len(texts)).fit_transform(texts)
     alone = fitted(0)
     with ThreadPoolExecutor(2) as pool:
         for each in pool.map(fitted, range(8)):
@@ -163,7 +163,7 @@ def test_of_equally_good_settings_those_of_the_middle_are_taken(monkeypatch: pyt
         return np.zeros((2, matrix.shape[1])), np.full(2, float(settings.loss == "logistic" and settings.c >= 10))
 
     monkeypatch.setattr(tfidf, "_trained", trained)
-    monkeypatch.setattr(tfidf, "_worth", lambda held: held.values[0, 0])
+    monkeypatch.setattr(tfidf, "worth_of", lambda held: held.values[0, 0])
     settings, _ = tfidf.tuned(*grouped(60, 3), 2)
     assert (settings.loss, settings.c) == ("logistic", 10)
 
@@ -178,7 +178,7 @@ def test_a_text_classifier_that_was_revised_is_scored_anew(
     kept = baselines(study.journal)
     assert kept is not None
     monkeypatch.setattr(Tfidf, "revision", Tfidf.revision + 1)
-    monkeypatch.setattr(tfidf, "WORDS", r"(?u)\w")
+    monkeypatch.setattr(words, "WORDS", r"(?u)\w")
     timed = kept.costs[text_key(TFIDF)].model_copy(update={"texts": 77})
     monkeypatch.setattr("bench.study.baselines.measure_text", lambda *_: timed)
     assert ask.fingerprint() != before

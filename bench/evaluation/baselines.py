@@ -10,7 +10,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 import numpy as np
 
 from bench.evaluation.outcome import ScoreKind
-from bench.evaluation.tfidf import LIBLINEAR, WORDS, Tfidf
+from bench.evaluation.tfidf import LIBLINEAR, Tfidf
+from bench.evaluation.words import WORDS
 from bench.registry import Registry
 
 

@@ -15,7 +15,7 @@ from bench import files
 from bench.backends.probe import PROBE
 from bench.backends.tokenizer import Tokenizer, limit
 from bench.errors import BenchError
-from bench.evaluation.tfidf import Tfidf
+from bench.evaluation.words import WordTable
 from bench.heads import FittedHead
 from bench.packaging.graphs import graph_classifier
 from bench.packaging.graphs.graph_classifier import MANIFEST
@@ -221,7 +221,7 @@ def _write_words(head: Any, file: Path) -> None:
     Raises:
         BenchError: it is another than that of bench.
     """
-    if not isinstance(head, Tfidf):
+    if not isinstance(head, WordTable):
         raise BenchError(f"A {type(head).__name__} has no form beside a graph, as TF-IDF has: leave out `format`.")
     files.write_json(file, {"terms": head.terms, "pairs": head.settings.pairs, "factor": head.temperature})
     numbers: dict[str, Any] = head.arrays()
