@@ -5,13 +5,25 @@ from typing import TYPE_CHECKING, Any
 from bench.version import __version__
 
 if TYPE_CHECKING:
-    from bench.api import Searched, compare, evaluate, export, label_next, predict, reopen, search, suspects
+    from bench.api import Searched, compare, distill, evaluate, export, label_next, predict, reopen, search, suspects
 
-_CALLS = ("Searched", "compare", "evaluate", "export", "label_next", "predict", "reopen", "search", "suspects")
+_CALLS = (
+    "Searched",
+    "compare",
+    "distill",
+    "evaluate",
+    "export",
+    "label_next",
+    "predict",
+    "reopen",
+    "search",
+    "suspects",
+)
 __all__ = [
     "Searched",
     "__version__",
     "compare",
+    "distill",
     "evaluate",
     "export",
     "label_next",

@@ -70,6 +70,9 @@ def in_words(subject: AnyCandidate | Cascade, name: Callable[[str], str] = str) 
         later = (f" → below {limit:.2g} {stage}" for limit, stage in zip(subject.thresholds, stages[1:], strict=True))
         return stages[0] + "".join(later)
     if isinstance(subject, TextCandidate):
+        if subject.teacher is not None:
+            taught = f"taught by {in_words(subject.teacher, name)}"
+            return taught if subject.unlabelled is None else f"{taught}, on more texts too"
         return f"{subject}, {'without a language model' if subject.outside is None else 'predictions from outside'}"
     sources = " + ".join(f"{name(each.model)}[{each.layer}].{each.pooling}" for each in subject.sources)
     fused = sources if subject.fusion == "none" else f"{subject.fusion}({sources})"

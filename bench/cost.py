@@ -126,7 +126,8 @@ class TextCost(Spec):
 
 def text_key(candidate: TextCandidate) -> str:
     """By which a text classifier's cost stands among those of models; no model has such a name."""
-    return f"text classifier: {candidate.classifier}"
+    which = "" if candidate.teacher is None else f" {candidate.fingerprint()}"
+    return f"text classifier: {candidate.classifier}{which}"
 
 
 def measure_text(

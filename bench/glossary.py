@@ -230,6 +230,13 @@ _ROWS = (
         see=("best-single", "late fusion"),
     ),
     Term(
+        "student",
+        "A table of words that a candidate on hidden states has taught (bench distill): static vectors of words and "
+        "what the candidate says of texts, as one number a word and class. No language model runs when it answers.",
+        also=("distilled", "distillation", "teacher"),
+        see=("baseline",),
+    ),
+    Term(
         "best-single",
         "The best candidate of one model by its search score. Others of one model may truly be the best: whoever fuses "
         "several has to beat each that cannot be told apart.",

@@ -4,7 +4,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from bench.backends.base import AUTO, backend
 from bench.backends.opening import check_openable, remarks
@@ -18,16 +19,18 @@ from bench.errors import BenchError
 from bench.evaluation.cache import EvaluationCache
 from bench.evaluation.evaluator import Evaluator, Texts
 from bench.evaluation.features import Features, Keys
-from bench.evaluation.inputs import Stored, stored
+from bench.evaluation.inputs import Input, Stored, stored
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.rows import keep, sides
 from bench.evaluation.scoring import Scorer
+from bench.evaluation.teaching import Teaching
 from bench.executors.base import RETRIES, Executor, Failure, Place, WorkerDiedError, open_executor
 from bench.extraction import Need, all_devices, check_disk, extract, first_of, heal, portions, truncated
 from bench.identity import ADOPTED
 from bench.models.languages import foreign
 from bench.models.resolve import ResolvedModel
 from bench.models.selection import Absent, select
+from bench.pooling import parts
 from bench.progress import SILENT, Progress, Work
 from bench.proof import prove, prove_cheap
 from bench.specs import Source
@@ -35,10 +38,21 @@ from bench.store import Shelf, Store, text_key
 from bench.views import View
 from bench.wanted import Wanted, need_of
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def none_kept(digest: str) -> Sequence[str]:
+    """Raise BenchError: whoever asks has no folder in which texts without labels are kept."""
+    raise BenchError(f"The texts without labels {digest} are not at hand here.")
+
 
 @dataclass(frozen=True, repr=False)
 class Material:
-    """A data set, the models that take part, and what is still to be extracted of each."""
+    """A data set, the models that take part, and what is still to be extracted of each.
+
+    `unlabelled` gives texts without labels by their digest, for a student that learns on them.
+    """
 
     dataset: Dataset
     models: Mapping[str, ResolvedModel]
@@ -46,6 +60,7 @@ class Material:
     needs: tuple[Need, ...]
     store: Store
     warnings: tuple[str, ...]
+    unlabelled: Callable[[str], Sequence[str]] = none_kept
 
     def __repr__(self) -> str:
         """What it is of: the data set holds all texts."""
@@ -214,6 +229,25 @@ class Material:
             )
         need.shelf.refresh()  # others have written it
 
+    def states(self, texts: Sequence[str], inputs: Sequence[Input], progress: Progress = SILENT) -> "list[Tensor]":
+        """Hidden states of texts that are no rows, float32 [texts, width] an input; what is missing is extracted.
+
+        Raises:
+            BenchError: a model cannot be opened or run.
+        """
+        wanted = {(each.shelf, each.view): set[int]() for each in inputs if isinstance(each, Stored)}
+        for each in inputs:
+            if isinstance(each, Stored):
+                wanted[each.shelf, each.view] |= {layer for layer, _ in parts(each.layer, each.pooling)}
+        for need in self.needs:
+            if layers := wanted.get((need.shelf.fingerprint, self.views.get(need.model.name))):
+                some = replace(need, settings=first_of(need.settings), layers=tuple(sorted(layers))).of(texts)
+                extract(some, texts, progress)
+        keys: dict[str | None, list[bytes]] = {None: list(map(text_key, texts))}
+        keys |= {view.fingerprint(): [text_key(view(text)) for text in texts] for view in self.read}
+        features = self._features(keys, {}, texts, progress)
+        return [features.train(each) for each in inputs]
+
     def scorer(self, protocol: Protocol, progress: Progress = SILENT) -> Scorer:
         """Scores candidates on this material; `evaluator` answers."""
         return Scorer(self.dataset, protocol, self.evaluator(progress), self.locate)
@@ -248,7 +282,11 @@ class Material:
             keep(self.store.home, self.dataset.name, side)
         features = self._features(train.by_view, test.by_view, self.texts, progress)
         texts = Texts(self.dataset.train.texts, self.dataset.test.texts)
-        return Evaluator(train, test, features, EvaluationCache(self.store.home), texts)
+        return Evaluator(train, test, features, EvaluationCache(self.store.home), texts, self.teaching(progress))
+
+    def teaching(self, progress: Progress = SILENT) -> Teaching:
+        """What students learn from beside the rows."""
+        return Teaching(partial(self.states, progress=progress), self.unlabelled)
 
 
 def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress = SILENT) -> Material:

@@ -262,15 +262,20 @@ class TextCandidate(Spec):
     """A pipeline without a language model: a classifier of the texts themselves (see `bench.evaluation.baselines`).
 
     It has no sources, and what is asked of a pipeline's sources and models is answered with none. Of one from `outside`
-    there are predictions alone, which this digest stands for; it cannot be trained.
+    there are predictions alone, which this digest stands for; it cannot be trained. A student has a `teacher`, and
+    `unlabelled` is the digest of the texts without labels that it learns on, if there are any.
     """
 
     classifier: str
     outside: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+    teacher: Annotated[Candidate | None, Field(exclude_if=lambda value: value is None)] = None
+    unlabelled: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
 
     @property
-    def asked(self) -> str:
-        """How an ask names it."""
+    def asked(self) -> "str | TextCandidate":
+        """How an ask names it: by what answers depend on."""
+        if self.teacher is not None:
+            return self
         return self.classifier if self.outside is None else f"outside {self.classifier} {self.outside}"
 
     @property

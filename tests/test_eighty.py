@@ -146,6 +146,7 @@ def test_every_command(called: Called) -> None:
     run(
         "labels", STUDY, "--unlabelled", unlabelled, "--rows", "3", "--out", "to be labelled by the end of the week.csv"
     )
+    run("distill", STUDY, "--unlabelled", unlabelled)
     run("cost", STUDY)
     run("cost", STUDY, "--here", "--out", "costs")
     run("check", "--baseline", "baseline.json", "--update", "--study", STUDY, "--yes")

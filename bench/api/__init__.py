@@ -8,6 +8,7 @@ what a call needs is imported when it is called.
 from bench.api.after import compare, cost, export, report
 from bench.api.applying import apply, estimate
 from bench.api.bundles import bundle, verify_bundle
+from bench.api.distilling import distill
 from bench.api.gate import check, new_baseline
 from bench.api.labelling import TO_LABEL, label_next, refuse_ending, suspects
 from bench.api.overview import (
@@ -57,6 +58,7 @@ __all__ = [
     "cost",
     "datasets",
     "delete_study",
+    "distill",
     "doctor",
     "estimate",
     "evaluate",

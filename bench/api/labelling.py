@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.api.known import known_study
 from bench.api.predictions import text_file
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bench.datasets.tables.table import Quoting
     from bench.labelling import Suspects, Unlabelled
+    from bench.packaging.texts import TextFile
 
 TO_LABEL = 20
 
@@ -64,6 +65,30 @@ def suspects(
     return run(opened.study)
 
 
+def unlabelled_of(
+    study: str,
+    texts: Path | str | Sequence[str | None] | pd.DataFrame,
+    reading: Mapping[str, Any],
+    *,
+    no_texts: bool,
+    home: Home | Path | str | None,
+    progress: Progress,
+) -> TextFile:
+    """Texts without labels, as a study reads its own; `reading` are the settings of `predict` by which they are read.
+
+    Raises:
+        BenchError: there is no such study, or the file cannot be read.
+    """
+    from bench.study.reopen import searched
+
+    _, request = searched(Home.at(home).runs, study)
+    hidden = no_texts or request.dataset.no_texts
+    found = text_file(texts, fields=request.dataset.fields, no_texts=hidden, **reading)
+    for note in found.notes:
+        progress.say(note)
+    return found
+
+
 def label_next(
     study: str,
     texts: Path | str | Sequence[str | None] | pd.DataFrame,
@@ -103,21 +128,10 @@ def label_next(
     known_study(study, home)
 
     from bench.labelling import to_label
-    from bench.study.reopen import searched
 
-    _, request = searched(Home.at(home).runs, study)
-    found = text_file(
-        texts,
-        fields=request.dataset.fields,
-        text_column=text_column,
-        id_column=id_column,
-        delimiter=delimiter,
-        encoding=encoding,
-        quoting=quoting,
-        no_texts=no_texts or request.dataset.no_texts,
-    )
-    for note in found.notes:
-        progress.say(note)
+    reading = {"text_column": text_column, "id_column": id_column, "delimiter": delimiter}
+    reading |= {"encoding": encoding, "quoting": quoting}
+    found = unlabelled_of(study, texts, reading, no_texts=no_texts, home=home, progress=progress)
     ids: list[str] = []
     words: list[str | None] = []
     for part in found:

@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "Two studies, runs or model selections side by side, paired.",
     "completion": "Print the completion script of a shell.",
     "cost": "What a study's candidates cost, as searched or on this machine.",
+    "distill": "Teach a static student, which answers without a language model.",
     "doctor": "Say what is at hand, and what to fix.",
     "evaluate": "Score an exported candidate on labelled rows, and say what changed.",
     "explain": "What a word of bench's tables and sentences means.",

@@ -34,7 +34,6 @@ def search(
     --trials, and it goes on where it stopped.
     """
     from bench.cli import show
-    from bench.cli.report import print_report
 
     progress = show.progress()
     if dry_run:
@@ -43,6 +42,18 @@ def search(
         return
     uri = None if no_tracking else tracking_uri
     found = api.search(home=home, tracking_uri=uri, tracking=not no_tracking, progress=progress, **params)
+    print_searched(found, home, as_json=as_json)
+
+
+def print_searched(found: api.Searched, home: Path | None, *, as_json: bool) -> None:
+    """What a search has found, and its report; an error last, where the tracking store lacks something.
+
+    Raises:
+        BenchError: it lacks something.
+    """
+    from bench.cli import show
+    from bench.cli.report import print_report
+
     if not as_json:
         _print_study(found.study)  # first, whatever becomes of the report
     report = found.closing_report()

@@ -20,6 +20,8 @@ SETTINGS = frozenset(
         "reject_below",
         "shard_rows",
         "tracking_uri",
+        "trial",
+        "unlabelled",
         "update",
         "with_weights",
     }

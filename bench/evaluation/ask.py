@@ -12,7 +12,7 @@ from bench.evaluation.baselines import TEXT_BASELINES, revision_of
 from bench.evaluation.inputs import Input
 from bench.evaluation.protocol import FoldRule
 from bench.foreign import foreign_parts_of, with_foreign
-from bench.specs import DEFAULT_TASK, MLP, TUNED, Candidate, Spec, fingerprint
+from bench.specs import DEFAULT_TASK, MLP, TUNED, Candidate, Source, Spec, TextCandidate, fingerprint
 
 ALGORITHM = 3
 """To be raised when operators, baselines or all heads compute something else: remembered outcomes are then not used.
@@ -27,12 +27,12 @@ class Ask(Spec):
     """One training of one subject under one seed, and the rows that it is to predict.
 
     Attributes:
-        subject: A candidate, or a text classifier or text baseline by name.
+        subject: A candidate, a student, or a text classifier or text baseline by name.
         train: Fingerprint of the training rows.
         labels: The label list: what a predicted class is an index of.
         test: Fingerprint of the test rows, where they are to be predicted; then all training rows are trained on.
         folds: How the training rows are cut, where they are predicted out of fold.
-        inputs: The matrices of a candidate's sources, in their order.
+        inputs: The matrices of a candidate's sources, or of those of a student's teacher, in their order.
         seed: Of the folds, the initialisation and the order of batches.
         task: What the labels are.
         beside: Set where concatenations under one MLP are to be trained side by side, which is far faster: ``"same"``
@@ -41,7 +41,7 @@ class Ask(Spec):
             distribution, and another answer.
     """
 
-    subject: Candidate | str
+    subject: Candidate | TextCandidate | str
     train: str
     labels: tuple[str, ...]
     test: str | None = None
@@ -55,7 +55,7 @@ class Ask(Spec):
     def _makes_sense(self) -> Self:
         if (self.test is None) == (self.folds is None):
             raise ValueError("an ask predicts either the test rows or folds of the training rows")
-        sources = self.subject.sources if isinstance(self.subject, Candidate) else ()
+        sources = read_by(self.subject)
         if len(self.inputs) != len(sources):
             raise ValueError(f"{self.subject} has {len(sources)} sources, but {len(self.inputs)} matrices are named")
         if self.beside is not None and (self.test is None or not self._joins):
@@ -69,6 +69,11 @@ class Ask(Spec):
         if not isinstance(subject, Candidate) or not isinstance(subject.head, MLP):
             return False
         return subject.fusion in {"none", "concat"} and subject.head.learning_rate != TUNED
+
+    @property
+    def named(self) -> str:
+        """The name of what is no candidate on hidden states."""
+        return self.subject.classifier if isinstance(self.subject, TextCandidate) else str(self.subject)
 
     @property
     def phase(self) -> Phase:
@@ -117,9 +122,18 @@ class Ask(Spec):
     def _foreign(self) -> dict[str, str]:
         if isinstance(self.subject, Candidate):
             return foreign_parts_of(self.subject)
+        if isinstance(self.subject, TextCandidate):
+            return {} if self.subject.teacher is None else foreign_parts_of(self.subject.teacher)
         source = TEXT_BASELINES.source(self.subject) if self.subject in TEXT_BASELINES else None
         return {} if source is None else {f"{TEXT_BASELINES.kind} {self.subject}": source}
 
     def fingerprint(self) -> str:
         """32 hex digits by which the answer is kept; asks that have one answer share them."""
         return fingerprint(self.identity(), length=32)
+
+
+def read_by(subject: Candidate | TextCandidate | str) -> tuple[Source, ...]:
+    """The sources whose matrices the training of a subject reads: its own, or its teacher's."""
+    if isinstance(subject, TextCandidate):
+        return () if subject.teacher is None else subject.teacher.sources
+    return subject.sources if isinstance(subject, Candidate) else ()

@@ -10,9 +10,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 import numpy as np
 
 from bench.evaluation.outcome import ScoreKind
+from bench.evaluation.student import Lesson, Student
 from bench.evaluation.tfidf import LIBLINEAR, Tfidf
 from bench.evaluation.words import WORDS
 from bench.registry import Registry
+from bench.specs import TextCandidate
 
 
 class Classified(NamedTuple):
@@ -43,8 +45,18 @@ class FittedText(Protocol):
     revision: ClassVar[int]
 
     @classmethod
-    def fit(cls, texts: Sequence[str], labels: np.ndarray, groups: np.ndarray, classes: int) -> Self:
-        """Train on texts with labels int [n] below `classes`; rows of one group int [n] are never held apart."""
+    def fit(
+        cls,
+        texts: Sequence[str],
+        labels: np.ndarray,
+        groups: np.ndarray,
+        classes: int,
+        lesson: Lesson | None = None,
+    ) -> Self:
+        """Train on texts with labels int [n] below `classes`; rows of one group int [n] are never held apart.
+
+        The `lesson` is what the teacher of a student gives.
+        """
 
     def logs(self, texts: Sequence[str]) -> np.ndarray:
         """Natural logarithms of class probabilities, float32 [texts, classes]."""
@@ -69,11 +81,17 @@ class FittedText(Protocol):
 
 TEXT_CLASSIFIERS: Registry[type[FittedText]] = Registry("text classifier")
 TEXT_CLASSIFIERS.add("tfidf", Tfidf)
+STUDENT = "student"
+TEXT_CLASSIFIERS.add(STUDENT, Student)
 
 
-def revision_of(subject: str) -> int:
-    """That of a text classifier; 0 of whatever else goes by a name."""
-    return TEXT_CLASSIFIERS[subject].revision if subject in TEXT_CLASSIFIERS else 0
+def revision_of(subject: TextCandidate | str) -> int:
+    """That of a text classifier, and of its teacher's head; 0 of whatever else goes by a name."""
+    name = subject if isinstance(subject, str) else subject.classifier
+    own = TEXT_CLASSIFIERS[name].revision if name in TEXT_CLASSIFIERS else 0
+    teacher = None if isinstance(subject, str) else subject.teacher
+    # either only ever rises
+    return own if teacher is None else own + teacher.head.revision
 
 
 @text_baseline("tfidf-logistic")

@@ -16,6 +16,8 @@ from bench.evaluation.features import Features
 from bench.evaluation.outcome import Outcome, Report, ScoreKind
 from bench.evaluation.protocol import Fold, cut, trained_on_all
 from bench.evaluation.rows import SplitRows
+from bench.evaluation.student import Lesson
+from bench.evaluation.teaching import Teaching
 from bench.fusion import FUSIONS
 from bench.heads import FittedHead, Job, fit, predict_subsets
 from bench.heads.pipeline import LINKS
@@ -41,6 +43,7 @@ class Evaluator:
         features: The matrices of both.
         cache: Where outcomes are kept.
         texts: None where no text baseline is asked for.
+        teaching: None where no student is asked for.
     """
 
     train: SplitRows
@@ -48,6 +51,7 @@ class Evaluator:
     features: Features
     cache: EvaluationCache
     texts: Texts | None = None
+    teaching: Teaching | None = None
     _folds: dict[tuple[int, int | None, int], tuple[Fold, ...]] = field(default_factory=dict, init=False, repr=False)
     _on_all: dict[str, FittedText] = field(default_factory=dict, init=False, repr=False)
 
@@ -198,23 +202,26 @@ class Evaluator:
 
     def _classify(self, ask: Ask) -> Outcome:
         """A text classifier or baseline, in the same folds and with the same test rows as the candidates."""
-        if str(ask.subject).startswith("outside "):
-            _, name, _ = str(ask.subject).split()
+        if ask.named.startswith("outside "):
+            _, name, _ = ask.named.split()
             raise BenchError(f"The predictions of '{name}' are not in this store: search with `against` again.")
         train, test = self._texts(ask)
         texts = [*train, *(test if ask.phase == "confirm" else ())]
         parts = self._parts(ask)
-        if ask.subject in TEXT_CLASSIFIERS:
+        if ask.named in TEXT_CLASSIFIERS:
 
-            def classified(part: Fold) -> tuple[Classified, Report]:
-                fitted = self._fitted_text(ask, part.train)
+            def classified(taught: tuple[Fold, Lesson | None]) -> tuple[Classified, Report]:
+                part, lesson = taught
+                fitted = self._fitted_text(ask, part.train, lesson)
                 logs = fitted.logs([texts[row] for row in part.predict])
                 decided = TASKS[ask.task].decided(np.exp(logs.astype(np.float64)), ask.labels)
                 return Classified(decided, logs, "log-probability"), (fitted.description()["settings"],)
 
-            answers, reports = zip(*solved(classified, [part for _, part in parts]), strict=True)
+            # heads of teachers are trained one after the other: what they set is the process's
+            lessons = [(part, self._lesson(ask, part.train)) for _, part in parts]
+            answers, reports = zip(*solved(classified, lessons), strict=True)
             return self._in_order(ask, parts, answers, reports)
-        classify, labels = TEXT_BASELINES[str(ask.subject)], self._numbers(ask)
+        classify, labels = TEXT_BASELINES[ask.named], self._numbers(ask)
         answers = [
             classify(
                 [texts[row] for row in part.train],
@@ -233,22 +240,32 @@ class Evaluator:
     def fitted_text(self, ask: Ask) -> FittedText:
         """The very text classifier that answers an ask with one fold, or about the test rows."""
         ((_, part),) = self._parts(ask)
-        return self._fitted_text(ask, part.train)
+        return self._fitted_text(ask, part.train, self._lesson(ask, part.train))
 
-    def _fitted_text(self, ask: Ask, rows: np.ndarray) -> FittedText:
+    def _fitted_text(self, ask: Ask, rows: np.ndarray, lesson: Lesson | None) -> FittedText:
         """That on all rows is timed, confirmed and shipped: it is fitted once."""
         if (name := ask.fingerprint()) in self._on_all:
             return self._on_all[name]
         train, _ = self._texts(ask)
-        kind, labels = TEXT_CLASSIFIERS[str(ask.subject)], self._numbers(ask)
-        fitted = kind.fit([train[row] for row in rows], labels[rows], self.train.groups[rows], len(ask.labels))
+        kind, labels = TEXT_CLASSIFIERS[ask.named], self._numbers(ask)
+        given = [train[row] for row in rows], labels[rows], self.train.groups[rows]
+        fitted = kind.fit(*given, len(ask.labels), lesson)
         if ask.phase == "confirm":
             self._on_all[name] = fitted
         return fitted
 
+    def _lesson(self, ask: Ask, rows: np.ndarray) -> Lesson | None:
+        """What a student's teacher says after training on some rows; None of what has no teacher, or is fitted."""
+        if not ask.inputs or ask.fingerprint() in self._on_all:
+            return None
+        if self.teaching is None:
+            raise BenchError(f"'{ask.named}' has a teacher, and is trained where its study is.")
+        train, _ = self._texts(ask)
+        return self.teaching.lesson(ask, rows, self._numbers(ask), self.train.groups, self.features, train)
+
     def _texts(self, ask: Ask) -> Texts:
         if self.texts is None:
-            raise BenchError(f"The baseline '{ask.subject}' reads texts, and none are kept in the store.")
+            raise BenchError(f"The baseline '{ask.named}' reads texts, and none are kept in the store.")
         return self.texts
 
     def _numbers(self, ask: Ask) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from bench.datasets.dataset import Dataset
-from bench.evaluation.ask import Ask, Phase
+from bench.evaluation.ask import Ask, Phase, read_by
 from bench.evaluation.inputs import Locate
 from bench.evaluation.outcome import Outcome
 from bench.evaluation.protocol import Protocol
@@ -128,22 +128,20 @@ class Scorer:
         """
         if seeds is None:
             seeds = self.protocol.search_seeds if phase == "search" else self.protocol.confirm_seeds
-        if isinstance(subject, TextCandidate):
-            subject = subject.asked
+        asked = subject.asked if isinstance(subject, TextCandidate) else subject
         dataset, rows = self.dataset, len(self.dataset.train)
         beside: Literal["same", "shared"] | None = None
         if side_by_side and isinstance(subject, Candidate) and isinstance(subject.head, MLP):
             beside = "same" if rows <= subject.head.batch_size else "shared"
         held_out = phase == "search" and self.protocol.name == "cv"
         rule = self.protocol.fold_rule(rows).model_copy(update={"only": only}) if held_out else None
-        sources = subject.sources if isinstance(subject, Candidate) else ()
         ask = Ask(
-            subject=subject,
+            subject=asked,
             train=dataset.train.fingerprint,
             labels=dataset.labels,
             test=None if held_out else dataset.test.fingerprint,
             folds=rule,
-            inputs=tuple(map(self.locate, sources)),
+            inputs=tuple(map(self.locate, read_by(asked))),
             seed=0,
             task=dataset.task,
             beside=beside,

@@ -58,8 +58,17 @@ class Tfidf(WordTable):
     revision: ClassVar[int] = 2
     kind = TfidfSettings
 
+    settings: TfidfSettings
+
     @classmethod
-    def fit(cls, texts: Sequence[str], labels: np.ndarray, groups: np.ndarray, classes: int) -> Self:
+    def fit(
+        cls,
+        texts: Sequence[str],
+        labels: np.ndarray,
+        groups: np.ndarray,
+        classes: int,
+        lesson: object = None,  # noqa: ARG003 - it has no teacher
+    ) -> Self:
         """Tune and train.
 
         Args:
@@ -67,6 +76,7 @@ class Tfidf(WordTable):
             labels: Class indices below `classes`, int [n].
             groups: Rows of one number stay on one side of the inner cross-validation, int [n].
             classes: Length of the label list.
+            lesson: None.
         """
         settings, held = tuned(texts, labels, groups, classes)
         reader = vectorizer(settings.pairs, len(texts))

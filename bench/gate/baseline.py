@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from bench.datasets.request import DatasetRequest
 from bench.errors import BenchError
+from bench.evaluation.ask import read_by
 from bench.evaluation.protocol import Protocol
 from bench.files import atomic
 from bench.gate.rows import PinnedRows
@@ -67,8 +68,8 @@ class Pinned(Spec):
 
     @property
     def poolings(self) -> tuple[str, ...]:
-        """The poolings of the candidates' sources, each once."""
-        return tuple(dict.fromkeys(source.pooling for each in self.candidates for source in each.sources))
+        """The poolings of what candidates or their teachers read, each once."""
+        return tuple(dict.fromkeys(source.pooling for each in self.candidates for source in read_by(each)))
 
     @property
     def score(self) -> Measure:
@@ -197,6 +198,8 @@ class Baseline(Spec):
 def describe(candidate: AnyCandidate) -> str:
     """A candidate in a line, with what usually tells two of them apart."""
     if isinstance(candidate, TextCandidate):
+        if candidate.teacher is not None:
+            return f"{candidate} of {describe(candidate.teacher)}"
         return f"{candidate}, tuned on the training rows"
     head = candidate.head
     words = head.kind
@@ -275,7 +278,7 @@ def slots_by_model(pinned: Pinned) -> dict[str, set[str]]:
     """Model → its slots (``layer.pooling``) that candidates use."""
     slots: dict[str, set[str]] = {}
     for candidate in pinned.candidates:
-        for source in candidate.sources:
+        for source in read_by(candidate):
             stored = {f"{layer}.{pooling}" for layer, pooling in parts(source.layer, source.pooling)}
             slots.setdefault(source.model, set()).update(stored)
     return slots

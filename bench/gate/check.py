@@ -118,10 +118,17 @@ def from_study(
     outside = [] if beside is None else [each for each in beside.records if _is_outside(each) and each.values]
     lines = {each.name: each.candidate for each in outside} if front_alone and request.protocol.name == "cv" else {}
     records: dict[int | str, ScoredRecord] = {}
+    left = ""
     for which in trials:
         record = choose(study, journal, request, which)
         if isinstance(record, CascadeRecord):
             raise BenchError(f"'{which}' is a cascade, and a baseline pins trials: name those of its stages.")
+        if isinstance(record.candidate, TextCandidate) and record.candidate.unlabelled is not None:
+            words = "learnt on texts without labels, which a check does not have"
+            if not front_alone:
+                raise BenchError(f"'{which}' {words}: name what else is to be pinned, or distil it anew without them.")
+            left = f", without {which}, which {words}"
+            continue
         if not _is_outside(record):
             records[record.id] = record
         elif record.values:
@@ -135,7 +142,7 @@ def from_study(
         raise BenchError(f"{listed(list(lines))} has predictions from outside: name what is to stay above it as well.")
     smaller = {key: value for key, value in (("max_train", max_train), ("max_test", max_test)) if value is not None}
     return Pinned(
-        origin=f"study {study}, trials {', '.join(map(str, records))}",
+        origin=f"study {study}, trials {', '.join(map(str, records))}{left}",
         dataset=request.dataset.model_copy(update=smaller),
         extraction=request.extraction,
         protocol=Repeats(

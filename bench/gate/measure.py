@@ -132,7 +132,7 @@ def measure(pinned: Pinned, material: Material, progress: Progress = SILENT, *, 
         train.by_view, test.by_view, {shelf.fingerprint: shelf for shelf in shelves.values()}.__getitem__
     )
     texts = Texts(dataset.train.texts, dataset.test.texts)
-    evaluator = Evaluator(train, test, features, EvaluationCache(None), texts)
+    evaluator = Evaluator(train, test, features, EvaluationCache(None), texts, material.teaching(progress))
     locate = stored({name: shelf.fingerprint for name, shelf in shelves.items()}, material.views)
     scorer = Scorer(dataset, pinned.protocol.protocol, evaluator, locate)
     with progress.task("train", len(pinned.candidates), "candidates") as task:

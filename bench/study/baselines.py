@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from bench.cost import Costs, ModelCost, TextCost, costs_of, measure_text, text_key
-from bench.evaluation.baselines import revision_of
+from bench.evaluation.baselines import STUDENT, revision_of
 from bench.evaluation.scoring import Scorer
 from bench.measures import values
 from bench.metrics import finite
@@ -193,7 +193,8 @@ def subjects(
 
 def taken(task: Task) -> set[str]:
     """Names that stand for something in every study, and that predictions from outside cannot have."""
-    return {*CHOICES, *ALIASES, BEST_SINGLE, LATE_FUSION, *EARLIER, *task.text_baselines, *task.text_classifiers}
+    of_texts = (*EARLIER, *task.text_baselines, *task.text_classifiers, STUDENT)
+    return {*CHOICES, *ALIASES, BEST_SINGLE, LATE_FUSION, *of_texts}
 
 
 @dataclass(frozen=True)
@@ -218,23 +219,34 @@ class Baselining:
     progress: Progress = SILENT
     deepest: Mapping[str, int] = field(default_factory=dict)
 
-    def run(self, journal: Journal, outside: Sequence[Outside] = ()) -> Baselines:
-        """Score what is not scored yet, and remember all; with the best searched single their head may change."""
+    def run(self, journal: Journal, outside: Sequence[Outside] = (), student: TextCandidate | None = None) -> Baselines:
+        """Score what is not scored yet, and remember all; with the best searched single their head may change.
+
+        The `student` replaces the one that a study has, which is else kept as it is: it is taught on demand alone.
+        """
         before = remembered(journal) or Baselines()
         task, single = TASKS[self.scorer.dataset.task], best_single(journal, self.scorer, self.objectives)
         wanted = subjects(task, self.shapes, self.deepest, single)
         texts = [each for each in wanted.values() if isinstance(each, TextCandidate)]
-        timed = {} if before.outdated else before.costs
+        if student is not None:
+            wanted[student.classifier] = student
+            texts.append(student)
+        had = {name: each.candidate for name, each in before.by_name.items()}
+        of_texts = {name: each for name, each in had.items() if isinstance(each, TextCandidate)}
+        old = {text_key(each) for name, each in of_texts.items() if name in before.outdated}
+        timed = {key: cost for key, cost in before.costs.items() if key not in old}
         costs = {text_key(each): timed.get(text_key(each)) or self._measured(each) for each in texts}
         again = {each.candidate.classifier for each in outside}
-        for record in before.records:
-            if isinstance(record.candidate, TextCandidate) and record.candidate.outside and record.name not in again:
-                wanted[record.name] = record.candidate
-                costs[text_key(record.candidate)] = before.costs[text_key(record.candidate)]
-        for each in outside:
-            each.remember(self.scorer)
-            wanted[each.candidate.classifier] = each.candidate
-            costs[text_key(each.candidate)] = each.cost
+        kept_as_it_is = set()
+        for name, each in of_texts.items():
+            if (each.outside and name not in again) or (each.teacher is not None and student is None):
+                wanted[name] = each
+                costs[text_key(each)] = before.costs[text_key(each)]
+                kept_as_it_is.add(name)
+        for given in outside:
+            given.remember(self.scorer)
+            wanted[given.candidate.classifier] = given.candidate
+            costs[text_key(given.candidate)] = given.cost
         searched_too = {
             each.candidate for each in outside if each.train is not None or self.scorer.protocol.name != "cv"
         }
@@ -242,7 +254,8 @@ class Baselining:
         with self.progress.task("baselines", len(wanted), "candidates") as work:
             for name, subject in wanted.items():
                 known = before.by_name.get(name)
-                if known is None or (known.candidate, known.revision) != (subject, _revision(subject)):
+                new = known is None or (known.candidate, known.revision) != (subject, _revision(subject))
+                if known is None or (new and name not in kept_as_it_is):
                     blind = isinstance(subject, TextCandidate) and subject.outside and subject not in searched_too
                     known = self._record(name, subject, {**self.costs, **costs}, searched=not blind)
                 records.append(known)
@@ -272,4 +285,4 @@ class Baselining:
 
 
 def _revision(subject: AnyCandidate) -> int:
-    return revision_of(subject.classifier) if isinstance(subject, TextCandidate) else 0
+    return revision_of(subject) if isinstance(subject, TextCandidate) else 0

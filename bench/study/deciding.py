@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.aliases import in_words as described
 from bench.evaluation.scoring import Scored, Scorer
 from bench.evaluation.sureness import OUT_OF_FOLD, Sureness, worthwhile
 from bench.home import RUNS
@@ -175,6 +176,7 @@ class Deciding:
             if not isinstance(entry.candidate, Candidate)
             and entry.cascade is None
             and not entry.outside
+            and not entry.taught
             and entry.name not in (taken.title, MAJORITY)
             and not math.isnan(entry.value(by))
         ]
@@ -295,6 +297,8 @@ def _what(entry: Entry) -> str:
         return f"first {stages[0]}{going}"
     if entry.outside:
         return OUTSIDE
+    if isinstance(entry.candidate, TextCandidate) and entry.candidate.teacher is not None:
+        return f"a table of words, {described(entry.candidate)}"
     return _candidate(entry.candidate) if isinstance(entry.candidate, Candidate) else "words alone, no language model"
 
 

@@ -63,6 +63,11 @@ class Entry:
         return isinstance(self.candidate, TextCandidate) and self.candidate.outside is not None
 
     @property
+    def taught(self) -> bool:
+        """Whether it is a student, which a candidate on hidden states has taught."""
+        return isinstance(self.candidate, TextCandidate) and self.candidate.teacher is not None
+
+    @property
     def title(self) -> str:
         """How it is called in words."""
         return self.name if self.trial is None or self.kind == "baseline" else f"trial {self.trial}"

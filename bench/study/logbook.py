@@ -13,6 +13,7 @@ from bench.evaluation.scoring import Scored, Scorer
 from bench.figures import drawn
 from bench.metrics import finite
 from bench.progress import Progress, attempted
+from bench.specs import AnyCandidate, TextCandidate
 from bench.study.baselines import baselines
 from bench.study.baselines import keep as keep_baselines
 from bench.study.baselines import run_key as baseline_key
@@ -208,7 +209,7 @@ class Logbook:
                     params=candidate_params(subject),
                     metrics=finite(entry.search) | dict(entry.costs) | confirmed_metrics(entry),
                     steps=() if known is None else steps_of(known.values),
-                    tags={"bench.state": "baseline", "bench.kind": "baseline", "bench.front": str(bool(there)).lower()},
+                    tags={"bench.state": "baseline", "bench.front": str(bool(there)).lower()} | _kind(subject),
                     artifacts=tables,
                 )
             )
@@ -223,6 +224,11 @@ class Logbook:
             self.tracker.update(self.tracker.find(key), {}, {"bench.front": "false"})
         if made is not None and runs != made.runs:
             keep_baselines(self.journal, made.model_copy(update={"runs": runs}))
+
+
+def _kind(subject: AnyCandidate | None) -> dict[str, str]:
+    taught = isinstance(subject, TextCandidate) and subject.teacher is not None
+    return {"bench.kind": "student" if taught else "baseline"}
 
 
 def _recommended(study: Study) -> tuple[dict[str, float], dict[str, str]]:

@@ -1,9 +1,11 @@
 """What of a study goes by a number, a name, or the role that it plays on the front."""
 
 from bench.errors import BenchError, nearest
+from bench.evaluation.baselines import STUDENT
 from bench.front import pareto
 from bench.space.objectives import Objectives
-from bench.study.baselines import BaselineRecord, ScoredRecord, baselines, outdated, scored_records
+from bench.specs import TextCandidate
+from bench.study.baselines import BaselineRecord, ScoredRecord, baselines, outdated, remembered, scored_records
 from bench.study.cascades import CascadeRecord, Selected, chosen, fallen
 from bench.study.journal import Journal
 from bench.study.roles import ALIASES, CHOICES, RECOMMENDED, place, role
@@ -57,10 +59,24 @@ def left_out(name: str, journal: Journal, request: SearchRequest) -> str | None:
     if not old:
         return None
     cascades = f", and with it {', '.join(with_it)}, of which it is a stage" if with_it else ""
+    found = remembered(journal)
+    taught = None if found is None or STUDENT not in old else found.by_name[STUDENT].candidate
+    again = []
+    if old - {STUDENT}:
+        again.append(
+            "The command of its search, run again, scores this anew and tries no further candidate: "
+            f"`bench search {request.dataset.name}` with `study={name}`, `trials={request.trials}` and what else was "
+            "set."
+        )
+    if isinstance(taught, TextCandidate) and taught.teacher is not None:
+        number = next((each.number for each in journal.of("complete") if each.candidate == taught.teacher), None)
+        settings = [] if number is None else [f"`trial={number}`"]
+        settings += [] if taught.unlabelled is None else ["the file of `unlabelled` texts"]
+        with_them = f" with {' and '.join(settings)}" if settings else ""
+        again.append(f"`bench distill {name}`{with_them} teaches the student anew.")
     return (
-        f"Left out: {', '.join(sorted(old))}, which is fitted otherwise since '{name}' was searched{cascades}. The "
-        "command of its search, run again, scores this anew and tries no further candidate: "
-        f"`bench search {request.dataset.name}` with `study={name}`, `trials={request.trials}` and what else was set."
+        f"Left out: {', '.join(sorted(old))}, which is fitted otherwise since '{name}' was searched{cascades}. "
+        f"{' '.join(again)}"
     )
 
 

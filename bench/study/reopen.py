@@ -1,5 +1,6 @@
 """A study that was searched, opened again to be looked at and used: nothing in its journal is changed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench.backends.resolution import applying
@@ -12,13 +13,14 @@ from bench.study.confirm import Confirmation
 from bench.study.journal import Journal, check_name, read
 from bench.study.lazy import reduced
 from bench.study.named import by_name, choose, left_out
-from bench.study.prepared import prepare
+from bench.study.prepared import Prepared, prepare
 from bench.study.rescoring import rescore
 from bench.study.restore import same_settings
 from bench.study.roles import CHOICES
 from bench.study.run import as_searched, kept_costs
 from bench.study.settings import SearchRequest
 from bench.study.study import Study
+from bench.study.unlabelled import reader
 
 
 def reopen(
@@ -42,6 +44,36 @@ def reopen(
         BenchError: there is no such study or `trial`, it has no scored trial, or data or models are no longer what was
             searched.
     """
+    journal, prepared = prepared_again(
+        home, name, store, progress, trial, trust_remote_code=trust_remote_code, no_texts=no_texts
+    )
+    request, material = reduced(prepared.request, replace(prepared.material, unlabelled=reader(home)), journal)
+    costs = kept_costs(journal)
+    material.extract(progress)
+    scorer = material.scorer(request.protocol, progress)
+    rescore(journal, scorer, request.space.objectives, progress)
+    confirmation = Confirmation(
+        scorer, material.models, all_costs(journal, costs), request.space.objectives, progress, material.deepest
+    )
+    found = confirmation.run(journal)
+    return Study(name, request, journal, material, costs, scorer, *found, home=home).closed(None)
+
+
+def prepared_again(
+    home: Path,
+    name: str,
+    store: Store,
+    progress: Progress = SILENT,
+    trial: str | None = None,
+    *,
+    trust_remote_code: bool = False,
+    no_texts: bool = False,
+) -> tuple[Journal, Prepared]:
+    """The journal of a searched study, and its search as it could begin again; the arguments are those of `reopen`.
+
+    Raises:
+        BenchError: as `reopen`.
+    """
     journal, request = searched(home, name)
     if journal.chain.unsealed:
         progress.warn(f"The study '{name}' was written without digests: damage to it does not show yet.")
@@ -56,16 +88,7 @@ def reopen(
         request, store, progress, recorded=journal.settings["models"], placed=placing.placed(journal.note(placing.NOTE))
     )
     same_settings(journal.study, name, prepared.settings, journal.id)
-    request, material = reduced(request, prepared.material, journal)
-    costs = kept_costs(journal)
-    material.extract(progress)
-    scorer = material.scorer(request.protocol, progress)
-    rescore(journal, scorer, request.space.objectives, progress)
-    confirmation = Confirmation(
-        scorer, material.models, all_costs(journal, costs), request.space.objectives, progress, material.deepest
-    )
-    found = confirmation.run(journal)
-    return Study(name, request, journal, material, costs, scorer, *found, home=home).closed(None)
+    return journal, prepared
 
 
 def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:

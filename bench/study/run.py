@@ -17,6 +17,7 @@ from bench.extraction import check_disk
 from bench.material import Material
 from bench.preparation import Clock, extract_and_measure
 from bench.progress import Progress
+from bench.specs import TextCandidate
 from bench.study import lazy, placing, rungs, screen, selection
 from bench.study.baselines import Baselining, all_costs, outdated, taken
 from bench.study.cascades import forget, why_not
@@ -30,6 +31,7 @@ from bench.study.rescoring import rescore
 from bench.study.settings import SearchRequest
 from bench.study.study import Session, Study
 from bench.study.trials import Trials
+from bench.study.unlabelled import reader
 from bench.study.varying import varying
 from bench.study.writing import tracked
 from bench.tasks import TASKS
@@ -40,10 +42,13 @@ OPTIONAL = {"screen", "cascade"}
 """Phases that not every study has."""
 
 
-def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress) -> Study:
+def search(
+    prepared: Prepared, home: Path, tracker: Tracker, progress: Progress, *, student: TextCandidate | None = None
+) -> Study:
     """Run (or go on with) a study until the wanted number of distinct candidates is tried, then confirm the front.
 
-    A kill at any moment loses at most the trial in flight: the same call goes on.
+    A kill at any moment loses at most the trial in flight: the same call goes on. Where there is a `student`, no more
+    candidates are tried: it is taught, and stands beside those that were.
 
     Raises:
         BenchError: the study was made with other settings or is open elsewhere, or something fails on the way.
@@ -53,19 +58,21 @@ def search(prepared: Prepared, home: Path, tracker: Tracker, progress: Progress)
     request = prepared.request.model_copy(update=settled)
     prepared = replace(prepared, request=request)
     deadline = None if request.time_budget is None else time.monotonic() + request.time_budget
+    prepared = replace(prepared, material=replace(prepared.material, unlabelled=reader(home)))
     material = prepared.material
     if not prepared.settings.lazy:
         check_disk(material.needs, material.store)
     tracking = Tolerant(tracker, progress)
     with opened(home, prepared.study, prepared.settings, progress.warn) as journal:
-        # what `reopen` needs to find the study's material again
-        journal.keep("request", request.model_dump(mode="json"))
+        if student is None:
+            # what `reopen` needs to find the study's material again
+            journal.keep("request", request.model_dump(mode="json"))
         placing.keep(journal, material.dataset, request.protocol)
         with (
             tracking.opened(tracked(prepared.study, journal, request, material)) as parent,
             extracting(request, material.store.home, progress) as executor,
         ):
-            return _run(prepared, home, journal, tracking, parent, progress, deadline, executor)
+            return _run(prepared, home, journal, tracking, parent, progress, deadline, executor, student)
 
 
 def _run(
@@ -77,9 +84,12 @@ def _run(
     progress: Progress,
     deadline: float | None,
     extractor: Executor | None,
+    student: TextCandidate | None,
 ) -> Study:
     request, material, clock = prepared.request, prepared.material, Clock()
-    outside = read_outside(request.against or (), material.dataset, taken(TASKS[material.dataset.task]))
+    wanted = request.trials if student is None else journal.tried
+    against = () if student is not None else request.against or ()
+    outside = read_outside(against, material.dataset, taken(TASKS[material.dataset.task]))
 
     def extracted(material: Material) -> dict[str, ModelCost]:
         return extract_and_measure(
@@ -110,7 +120,7 @@ def _run(
     with (
         _executor(prepared, extractor, scorer.evaluator.answer) as executor,
         clock.phase("search"),
-        progress.task("search", request.trials, "candidates", min(journal.tried, request.trials)) as task,
+        progress.task("search", wanted, "candidates", min(journal.tried, wanted)) as task,
     ):
         trials = Trials(
             journal=journal,
@@ -126,7 +136,7 @@ def _run(
             progress=progress,
             wave=prepared.settings.wave,
         )
-        stopped = trials.run(request.trials, task, deadline)
+        stopped = trials.run(wanted, task, deadline)
     if not journal.of("complete"):
         cheapest = min(cost.layer_ms[0] for cost in costs.values())
         raise BenchError(
@@ -141,7 +151,7 @@ def _run(
         if outdated(journal):  # what was made of them goes first: whoever is killed then finds none of it
             forget(journal)
             selection.forget(journal)
-        Baselining(scorer, material.models, costs, objectives, limits, progress, deepest).run(journal, outside)
+        Baselining(scorer, material.models, costs, objectives, limits, progress, deepest).run(journal, outside, student)
     priced = all_costs(journal, costs)
     if request.space.cascade.enabled:
         with clock.phase("cascade"):
