@@ -7,8 +7,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import altair as alt
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -27,10 +29,14 @@ from bench.datasets.rows import DATASETS
 from bench.errors import BenchError
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.protocol import Protocol
+from bench.figures import Figure
+from bench.figures import data as charted
 from bench.heads import Job, fit_predict, predict_subsets
 from bench.material import Material
+from bench.models.resolve import ResolvedModel
 from bench.models.rows import MODELS
-from bench.reproduce.columns import Column, Kind
+from bench.reproduce.columns import Column, Kind, Row
+from bench.reproduce.folders import own_names, with_names
 from bench.reproduce.layout import laid_out_files
 from bench.reproduce.noise import NOISES, apply
 from bench.reproduce.published import NAMES, caption, errata, models, printed
@@ -459,6 +465,8 @@ def test_a_study_is_planned_run_written_and_found_again(
 
     found = json.loads(called(*words, "--json"))
     assert set(found) == FIELDS
+    folders = [Path(name).name for name in two.split(",")[:2]]
+    assert [row["model"] for row in found["rows"] if row["kind"] == "model"] == [folders[0]] * 2 + [folders[1]] * 2
     assert (found["study"], found["dataset"]) == ("layers", "r8")
     kinds = [row["kind"] for row in found["rows"]]
     assert (kinds.count("model"), kinds.count("missing"), kinds.count("baseline")) == (4, 1, 2)
@@ -480,7 +488,9 @@ def test_a_study_is_planned_run_written_and_found_again(
     with files["layers.csv"].open(newline="") as file:
         assert [row["kind"] for row in csv.DictReader(file)] == kinds
     assert pq.read_table(files["layers.parquet"]).num_rows == len(kinds)
-    assert "contradicts itself" in files["layers.md"].read_text()
+    page = files["layers.md"].read_text()
+    assert "contradicts itself" in page
+    assert f"- models: {', '.join(folders)}" in page
     assert "http://" not in files["layers-logistic.svg"].read_text().replace("http://www.w3.org", "")
 
     client = MlflowClient(found["tracking_uri"])
@@ -498,6 +508,32 @@ def test_a_study_is_planned_run_written_and_found_again(
     assert again["rows"] == found["rows"]
     assert again["parent_run_id"] == found["parent_run_id"]
     assert json.loads(called(*words, "--dry-run", "--json"))["known"] == planned["evaluations"]
+
+
+def test_a_folder_is_called_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by where it lies on a disk, in any sentence, table or figure that goes into a paper."""
+    monkeypatch.chdir(tmp_path)
+    first, second = str(tmp_path / "my-model"), "elsewhere/my-model"
+    models = []
+    for name in (first, second, f"{second}:title", "owner/model", "smollm2-135m"):
+        if "my-model" in name:
+            Path(name.partition(":")[0]).mkdir(parents=True, exist_ok=True)
+        models.append(cast(ResolvedModel, SimpleNamespace(name=name, row=dict(MODELS).get(name))))
+    names = own_names(models)
+    assert [*names.values()] == ["my-model", "my-model-2", "my-model-2:title", "owner/model", "smollm2-135m"]
+
+    rows: list[Row] = [{"model": f"{first} + {second}", "f1": 0.5, "chosen": [f"{second}:title[3]"]}]
+    colour = alt.Color("model:N", scale=alt.Scale(domain=[rows[0]["model"]]))
+    chart = alt.Chart(charted(rows)).mark_point().encode(x="f1:Q", color=colour)
+    figure = Figure("f", f"of {first}", "n = 3", f"{second} leads", chart)
+    shown = with_names(Findings(rows, extras={"x": rows}, figures=[figure], notes=[f"{second}[3]: 1.2."]), names)
+    assert shown.rows == [{"model": "my-model + my-model-2", "f1": 0.5, "chosen": ["my-model-2:title[3]"]}]
+    assert shown.extras == {"x": shown.rows}
+    assert shown.notes == ["my-model-2[3]: 1.2."]
+    said = shown.figures[0].html()
+    assert "my-model + my-model-2" in said
+    assert "elsewhere" not in said
+    assert str(tmp_path) not in said
 
 
 def test_table_1_is_there_at_once(called: Callable[..., str], two: str, monkeypatch: pytest.MonkeyPatch) -> None:

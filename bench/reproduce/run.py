@@ -15,6 +15,7 @@ from bench.preparation import Clock, extract_and_measure
 from bench.progress import Progress
 from bench.reproduce.evaluations import Evaluations
 from bench.reproduce.finished import FinishedStudy, indexed, write
+from bench.reproduce.folders import own_names, with_names
 from bench.reproduce.layout import PAPER_TABLES, laid_out_files
 from bench.reproduce.place import held
 from bench.reproduce.prepare import PreparedDataset
@@ -60,6 +61,7 @@ def _about_all(prepared: Sequence[PreparedDataset]) -> dict[str, Any]:
         f"{each.material.dataset.name} {len(each.material.dataset.train):,} + {len(each.material.dataset.test):,}"
         for each in prepared
     )
+    told |= {"models": _listed([*own_names(first.material.models.values()).values()])}
     return {"training and test rows": rows, **{name: told[name] for name in kept}}
 
 
@@ -108,13 +110,15 @@ def _study(
 ) -> FinishedStudy:
     about = describe(study, prepared)
     dataset, name = prepared.material.dataset.name, prepared.name(study)
+    names = own_names(prepared.material.models.values())
     with _opened(tracker, home, dataset, name, about, prepared.material.tags) as parent:
-        findings = _findings(study, prepared, evaluations, tracker, progress)
-        written = files(study, findings, about, progress) | laid_out_files(study.name, {dataset: findings.rows})
+        findings = with_names(_findings(study, prepared, evaluations, tracker, progress), names)
+        told = about | {"models": _listed([*names.values()])}
+        written = files(study, findings, told, progress) | laid_out_files(study.name, {dataset: findings.rows})
         paths = write((prepared.request.out or home / "reproduce") / name / study.name, written)
         tracker.attach(written)
         tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
-    title, models = prepared.material.dataset.title, tuple(prepared.material.models)
+    title, models = prepared.material.dataset.title, tuple(names.values())
     return FinishedStudy(study, title, findings, paths, tracker.uri, parent, tracker.missing, models=models)
 
 
