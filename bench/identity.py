@@ -24,7 +24,20 @@ GROUPS = {
     for group, keys in {
         KeyGroup.LABEL: ("model",),
         KeyGroup.WEIGHTS: ("weights", "tokenizer", "config", "code"),
-        KeyGroup.INPUT: ("max_length", "truncation", "special_tokens", "prompt", "lowercase", "pair", "pooled"),
+        KeyGroup.INPUT: (
+            "max_length",
+            "truncation",
+            "special_tokens",
+            "prompt",
+            "lowercase",
+            "pair",
+            "pooled",
+            "long",
+            "overlap",
+            "combine",
+            "eos",
+            "echo",
+        ),
         KeyGroup.ARITHMETIC: ("backend", "dtype", "quantization", "norm", "storage_dtype"),
         KeyGroup.ENVIRONMENT: (
             "torch",

@@ -36,7 +36,7 @@ from bench.proof import prove, prove_cheap
 from bench.specs import Source
 from bench.store import Shelf, Store, text_key
 from bench.views import View
-from bench.wanted import Wanted, need_of
+from bench.wanted import Wanted, need_of, told_apart
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -323,7 +323,8 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
         why = "as the study had it" if kept else reason(settings, selection.models)
         progress.say(f"backend: {settings.backend} on {settings.device}, {why}")
     texts = dataset.texts
-    needs = tuple(need_of(wanted, model, settings, texts, store, progress) for model in selection.models)
+    chosen, alike = told_apart(wanted, selection.models, settings, texts, progress)
+    needs = tuple(need_of(wanted, model, settings, texts, store, progress) for model in chosen)
     # what holds under all forms of an input is said once
     for said in dict.fromkeys(f"{need.model.base}: {each}" for need in needs for each in remarks(need.model, settings)):
         progress.say(said)
@@ -332,7 +333,8 @@ def gather(wanted: Wanted, folds: int | None, store: Store, progress: Progress =
             check_openable(need.model, need.settings, [texts[row] for row in need.missing])
             if wanted.scratch is not None:
                 prove_cheap(need.model, need.settings, store.home, wanted.scratch, progress)
-    models = {model.name: model for model in selection.models}
+    models = {model.name: model for model in chosen}
     shelves: dict[str, Shelf] = {}  # several views of rows are kept on one: what one adds, another sees
     needs = tuple(replace(need, shelf=shelves.setdefault(need.shelf.fingerprint, need.shelf)) for need in needs)
-    return Material(dataset, models, selection.absent, needs, store, (*warnings, *strange))
+    absent = (*selection.absent, *alike)
+    return Material(dataset, models, absent, needs, store, (*warnings, *strange))

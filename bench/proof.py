@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bench.backends.architectures import tested
 from bench.backends.base import backend as backend_module
+from bench.backends.forms import reading
 from bench.backends.selftest import SelfTest, check, self_test
 from bench.files import read_checked, write_checked
 from bench.models import checkpoint
@@ -52,9 +53,12 @@ def open_model(
     Raises:
         BenchError: it cannot be opened, or its states are not what they should be.
     """
+    plain = model.at_once
     if tested(model):
-        return backend_module(settings.backend).open(model, settings, deepest)
-    return _proven(model, settings, store, progress, model.layers if deepest is None else deepest)[0]
+        opened = backend_module(settings.backend).open(plain, settings, deepest)
+    else:
+        opened, _ = _proven(plain, settings, store, progress, model.layers if deepest is None else deepest)
+    return reading(opened, model)
 
 
 def prove(
@@ -65,7 +69,7 @@ def prove(
     Raises:
         BenchError: see `open_model`.
     """
-    for model in models:
+    for model in (each.at_once for each in models):
         if not tested(model):
             found = _read(_place(model, settings, store), model.layers)
             if found is None:
@@ -82,6 +86,7 @@ def prove_cheap(
     Raises:
         BenchError: see `open_model`.
     """
+    model = model.at_once
     if tested(model):
         return
     if found := _read(_place(model, settings, store), model.layers):

@@ -298,6 +298,10 @@ AnyCandidate = Candidate | TextCandidate
 Dtype = Literal["float32", "bfloat16", "float16"]
 AnyDtype = Literal["auto", "float32", "bfloat16", "float16"]
 
+Long = Literal["truncate", "head+tail", "chunks"]
+"""What is read of a text that is longer than what a model reads at once: its first tokens, its first and last ones, or
+all of it in windows that overlap (see `bench.views.Framing`)."""
+
 CALL = {"from": "the call"}
 """The context under which values are validated that a person gives with a call, and no file."""
 
@@ -332,6 +336,13 @@ class ExtractionSettings(Spec):
         Hint(unset="the backend's choice"),
     ] = None
     max_length: Annotated[int, Field(ge=1, description="In tokens.")] = 512
+    long: Annotated[
+        Long,
+        Field(
+            exclude_if=lambda value: value == "truncate",
+            description="What is read of texts beyond the maximum length; forms of a space's inputs may say otherwise.",
+        ),
+    ] = "truncate"
     prompts: Annotated[
         tuple[str, ...],
         Field(description="Put before every text of a model, as in 'owner/name=query: '."),

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from bench.errors import BenchError, counted, nearest
-from bench.specs import Spec
+from bench.specs import Long, Spec
 
 UNIT = "\x1f"
 PAIR = "\x1e"
@@ -23,6 +23,9 @@ BLANK = "-"
 JOINED = "joined"
 PLACE = "{text}"
 """In a prompt, where the text comes; one without it comes before the text."""
+COMBINED = r"^(mean|max|first|top-[1-9]\d*)$"
+_LATER = Field(exclude_if=lambda value: value is None or value is False)
+"""Of what came after others: at its default it is not written, so that what forms are known by stays."""
 
 
 def row_of(fields: Iterable[str]) -> str:
@@ -63,12 +66,59 @@ class View(Spec):
         return self.separator.join(field for field in found if field != BLANK) or BLANK
 
 
+class Framing(Spec):
+    """How the tokens of a text are laid out for a model.
+
+    A text is long that has more tokens than are read at once: `window`, special tokens and prompt included, or what the
+    settings and the model allow where that is less or `window` is None. Of a long one under
+
+    - ``truncate`` the first tokens are read,
+    - ``head+tail`` the first and the last ones, half of the room each, with nothing between them,
+    - ``chunks`` all, in windows of which each shares `overlap` tokens with the one before (None: an eighth of a
+      window), each with the prompt and the special tokens. Each is pooled, and the pooled states are combined:
+      `combine` is ``mean`` (each window weighs as many tokens as are pooled in it), ``max`` (the largest value of each
+      column), ``first``, which is to truncate, or ``top-K``: the mean of the K windows whose state has the largest
+      cosine with the mean of all, at each layer and pooling.
+
+    `eos` puts the model's end-of-sequence token behind the text, as decoders are taught to close one. `echo` is the
+    text's tokens twice, of which the second ones are pooled: under causal attention these have seen the whole text
+    (Springer et al. 2024, "Repetition Improves Language Model Embeddings", section 3).
+    """
+
+    long: Long = "truncate"
+    window: Annotated[int | None, Field(ge=1)] = None
+    overlap: Annotated[int | None, Field(ge=0)] = None
+    combine: Annotated[str, Field(pattern=COMBINED)] = "mean"
+    eos: bool = False
+    echo: bool = False
+
+    @property
+    def as_read(self) -> Self:
+        """The same as it is read: where the first of all windows is taken, a text is cut."""
+        return self.at_once if self.combine == "first" else self
+
+    @property
+    def plain(self) -> bool:
+        """Whether a text is read once, with nothing behind it, and cut where it is too long."""
+        return self == Framing(window=self.window)
+
+    @property
+    def at_once(self) -> Self:
+        """The same for what reads one window at a time."""
+        cut = {"long": "truncate", "overlap": None, "combine": "mean"}
+        return self.model_copy(update=cut) if self.long == "chunks" else self
+
+
+AS_IS = Framing()
+
+
 class Form(Spec):
     """A form of the input as a space names it: what of a row is read, and behind which prompt.
 
     `fields` are columns of texts; none are all. `prompt` comes before the text, or has it where it says ``{text}``;
     `named` is the name of a prompt in the files that sentence-transformers keeps with a model. Where neither is given
-    it is the model's own. `pooled` says whether the prompt's tokens are pooled too, or the text's alone.
+    it is the model's own. `pooled` says whether the prompt's tokens are pooled too, or the text's alone. The others are
+    those of `Framing`; where `long` is None, it is that of the settings.
     """
 
     fields: tuple[str, ...] = ()
@@ -77,6 +127,38 @@ class Form(Spec):
     prompt: str | None = None
     named: str | None = None
     pooled: Literal["all", "text"] = "all"
+    long: Annotated[Long | None, _LATER] = None
+    window: Annotated[int | None, Field(ge=1), _LATER] = None
+    overlap: Annotated[int | None, Field(ge=0), _LATER] = None
+    combine: Annotated[str | None, Field(pattern=COMBINED), _LATER] = None
+    eos: Annotated[bool, _LATER] = False
+    echo: Annotated[bool, _LATER] = False
+
+    @model_validator(mode="after")
+    def _laid_out(self) -> Self:
+        if self.long != "chunks" and (self.overlap is not None or self.combine is not None):
+            raise ValueError("`overlap` and `combine` are of long = 'chunks'")
+        if self.overlap is not None and self.window is not None and self.overlap >= self.window:
+            raise ValueError("an `overlap` is smaller than its `window`")
+        if self.pair and (self.eos or self.echo or self.window or self.long not in (None, "truncate")):
+            raise ValueError("a pair is read once, as its tokenizer joins it, and cut where it is long")
+        behind = bool((self.prompt or "").partition(PLACE)[2])
+        if self.eos and behind and (self.echo or self.pooled == "text"):
+            raise ValueError("behind a prompt that goes on after the text, `eos` changes nothing of what is pooled")
+        if self.echo and self.pooled == "text":
+            raise ValueError("of an echo the text's tokens are pooled: leave out `pooled`")
+        return self
+
+    def framing(self, long: Long) -> Framing:
+        """How tokens are laid out, under the settings' way with long texts where the form has none of its own."""
+        return Framing(
+            long=long if self.long is None else self.long,
+            window=self.window,
+            overlap=self.overlap,
+            combine=self.combine or "mean",
+            eos=self.eos,
+            echo=self.echo,
+        ).as_read
 
     @model_validator(mode="after")
     def _of_two(self) -> Self:

@@ -10,16 +10,22 @@ from typing import Any
 
 from bench.adoption import adopted
 from bench.backends.base import AUTO
+from bench.backends.layout import limit
 from bench.backends.settings import ResolvedSettings
+from bench.backends.tokenizer import TEXTS_AT_ONCE, Tokenizer, token_identity
 from bench.datasets.request import DatasetRequest
 from bench.datasets.sides import Sides
 from bench.extraction import Need, survey
 from bench.models.resolve import ResolvedModel
+from bench.models.selection import Absent
 from bench.precision import fitting
 from bench.progress import Progress
-from bench.specs import ExtractionSettings
+from bench.specs import ExtractionSettings, fingerprint
 from bench.store import Store
-from bench.views import Form
+from bench.views import AS_IS, Form, parted
+
+LENGTH = frozenset({"max_length", "long", "overlap", "combine"})
+"""What of the tokens of a text tells long ones from others alone (see `bench.backends.tokenizer.token_identity`)."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,51 @@ class Wanted:
     def download(self) -> bool:
         """Whether the hub may be asked."""
         return self.scratch is None
+
+
+def told_apart(
+    wanted: Wanted,
+    models: Sequence[ResolvedModel],
+    settings: ResolvedSettings,
+    texts: Sequence[str],
+    progress: Progress,
+) -> tuple[list[ResolvedModel], list[Absent]]:
+    """The models under forms of their input that read `texts` otherwise than those before them, and the others.
+
+    Ways with long texts are one where no text is long. A study that exists has the forms that it was made with, though
+    rows have come since.
+    """
+    before = {parted(name)[0] for name in wanted.before}
+    seen: dict[str, ResolvedModel] = {}
+    taken: list[ResolvedModel] = []
+    left: list[Absent] = []
+    for model in models:
+        if all(each.framing == AS_IS for each in models if each.base == model.base):
+            taken.append(model)
+            continue
+        read = dict(token_identity(model, settings))
+        if short := not _any_long(model, settings, texts):
+            read = {key: value for key, value in read.items() if key not in LENGTH}
+        view = None if model.view is None else model.view.fingerprint()
+        same, known = seen.setdefault(fingerprint([model.base, view, read]), model), model.name in wanted.before
+        if not known and (same is not model or model.base in before):
+            why = f"no text has more than {limit(model, settings)} tokens, so that it" if short else "it"
+            reads = "the study was made without it" if same is model else f"{why} reads what {same.name} reads"
+            left.append(Absent(model.name, reads))
+            progress.say(f"{model.name} is left out: {left[-1].reason}")
+            continue
+        if short and model.framing.long != "truncate":
+            progress.say(f"{model.name}: no text has more than {limit(model, settings)} tokens, which are read at once")
+        taken.append(model)
+    return taken, left
+
+
+def _any_long(model: ResolvedModel, settings: ResolvedSettings, texts: Sequence[str]) -> bool:
+    """Whether a text has more tokens than are read at once; the longest are looked at first."""
+    tokenizer = Tokenizer(model.at_once, settings)
+    ordered = sorted(texts, key=len, reverse=True)
+    groups = (ordered[start : start + TEXTS_AT_ONCE] for start in range(0, len(ordered), TEXTS_AT_ONCE))
+    return any(tokenizer.encode(group).truncated.any() for group in groups)
 
 
 def need_of(

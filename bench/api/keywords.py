@@ -54,6 +54,7 @@ class SearchKeywords(TypedDict, total=False):
     quantization: Literal["none", "8bit", "4bit"] | None
     attention: str | None
     max_length: int | None
+    long: Literal["truncate", "head+tail", "chunks"] | None
     prompts: Sequence[str] | None
     token_budget: int | None
     tensor_parallel: int | None
@@ -93,6 +94,7 @@ class ExtractKeywords(TypedDict, total=False):
     quantization: Literal["none", "8bit", "4bit"] | None
     attention: str | None
     max_length: int | None
+    long: Literal["truncate", "head+tail", "chunks"] | None
     prompts: Sequence[str] | None
     token_budget: int | None
     tensor_parallel: int | None
@@ -135,6 +137,7 @@ class ReproduceKeywords(TypedDict, total=False):
     quantization: Literal["none", "8bit", "4bit"] | None
     attention: str | None
     max_length: int | None
+    long: Literal["truncate", "head+tail", "chunks"] | None
     prompts: Sequence[str] | None
     token_budget: int | None
     tensor_parallel: int | None

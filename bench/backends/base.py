@@ -30,13 +30,14 @@ class Encoded:
 
     `ids` [T] int32 holds all texts end to end, `offsets` [b + 1] int64 where each starts, `truncated` [b] which were
     cut to the maximum length. `spans` [b, 2] int64 are the first of each text's tokens that is pooled, and the one
-    behind the last; None where all are.
+    behind the last; None where all are. `windows` are those in which texts are read; None where each is read at once.
     """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     truncated: NDArray[np.bool_]
     spans: NDArray[np.int64] | None = None
+    windows: Windows | None = None
 
     def __len__(self) -> int:
         return len(self.truncated)
@@ -49,6 +50,17 @@ class Encoded:
     def text(self, row: int) -> NDArray[np.int32]:
         """The token ids of one text."""
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """The w windows of b texts, end to end, text by text: `firsts` [b + 1] int64 is where in `each` those of one start.
+
+    A text's `ids` are then those of its windows, one behind the other, and its length is theirs together.
+    """
+
+    each: Encoded
+    firsts: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

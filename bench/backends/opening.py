@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from bench.backends.architectures import EAGER, SDPA, fastest_attention
+from bench.backends.layout import limit, overlap
 from bench.backends.settings import ResolvedSettings
-from bench.backends.tokenizer import Tokenizer, limit
+from bench.backends.tokenizer import Tokenizer
 from bench.models.resolve import ResolvedModel
 
 
@@ -28,8 +29,15 @@ def remarks(model: ResolvedModel, settings: ResolvedSettings) -> Iterator[str]:
         yield f"every text begins with {model.prompt!r}"
     if model.lowercase:
         yield "texts are put in lower case"
-    if (most := limit(model, settings)) < settings.max_length:
-        yield f"it takes texts of at most {most} tokens, and `max_length` is {settings.max_length}"
+    if model.max_positions < settings.max_length:
+        yield f"it takes texts of at most {model.max_positions} tokens, and `max_length` is {settings.max_length}"
+    if model.framing.long == "head+tail":
+        yield f"of texts of more than {limit(model, settings)} tokens the first and the last ones are read"
+    if model.framing.long == "chunks":
+        yield (
+            f"texts of more than {limit(model, settings)} tokens are read in windows that share "
+            f"{overlap(model, settings)}, combined by '{model.framing.combine}'"
+        )
     if settings.attention is None and fastest_attention(model) != SDPA:
         yield f"transformers has no {SDPA} attention for a {model.architecture}, which runs with {EAGER} attention"
     yield from model.notes

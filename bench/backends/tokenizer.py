@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.backends.base import Encoded
+from bench.backends.layout import Frame, Laid, encoded, limit, overlap
 from bench.backends.settings import ResolvedSettings
 from bench.errors import BenchError, in_words
 from bench.models.quiet import quiet_transformers
@@ -30,7 +31,17 @@ def token_identity(model: ResolvedModel, settings: ResolvedSettings) -> Mapping[
         **({"lowercase": True} if model.lowercase else {}),
         **({"pair": True} if _pairs(model) else {}),
         **({} if model.pooled == "all" else {"pooled": model.pooled}),
+        **_framing_identity(model, settings),
     }
+
+
+def _framing_identity(model: ResolvedModel, settings: ResolvedSettings) -> dict[str, Any]:
+    framing, found = model.framing, dict[str, Any]()
+    if framing.long != "truncate":
+        found["long"] = framing.long
+    if framing.long == "chunks":
+        found |= {"overlap": overlap(model, settings), "combine": framing.combine}
+    return found | {name: True for name in ("eos", "echo") if getattr(framing, name)}
 
 
 def _pairs(model: ResolvedModel) -> bool:
@@ -38,13 +49,8 @@ def _pairs(model: ResolvedModel) -> bool:
     return model.view is not None and model.view.pair
 
 
-def limit(model: ResolvedModel, settings: ResolvedSettings) -> int:
-    """The most tokens that a text may have, prompt and special tokens included."""
-    return min(settings.max_length, model.max_positions)
-
-
 class Tokenizer:
-    """A model's fast tokenizer, which cuts on the right to the maximum length.
+    """A model's fast tokenizer, which cuts on the right to the maximum length, or lays texts out as their form says.
 
     Raises:
         BenchError: the model has no fast tokenizer, or one that cannot be read.
@@ -53,7 +59,7 @@ class Tokenizer:
     def __init__(self, model: ResolvedModel, settings: ResolvedSettings) -> None:
         import transformers
 
-        self._model = model
+        self._model, self._settings = model, settings
         self._before, _, self._after = model.prompt.partition(PLACE)
         self._limit = limit(model, settings)
         try:
@@ -72,6 +78,7 @@ class Tokenizer:
                 f"The tokenizer of '{model.name}' puts nothing between the two texts of a pair: join the fields with a "
                 "separator instead."
             )
+        self._eos = [self._eos_token()] if model.framing.eos else []
 
     def saved(self) -> str:
         """As a file of the tokenizers library, in JSON, which cuts as this one does, without prompt and lower case."""
@@ -85,8 +92,8 @@ class Tokenizer:
 
     def check(self, texts: Sequence[str]) -> None:
         """Raise BenchError where `texts` cannot be encoded, without encoding them where that is plain."""
-        # where the embedding is as large, no text can hold a token beyond it
-        self.encode(texts if self._beyond else [])
+        # where the embedding is as large, no text can hold a token beyond it; one text shows whether any has room
+        self.encode(texts if self._beyond else texts[:1])
 
     @property
     def _beyond(self) -> int:
@@ -108,6 +115,68 @@ class Tokenizer:
                 f"A maximum length of {self._limit} leaves no token of a text: model '{self._model.name}' adds "
                 f"{special} of its own. Give a larger `max_length`."
             )
+        found = self._encoded(texts) if self._model.framing.plain else self._laid_out(texts)
+        self._check_known(found)
+        return found
+
+    def _laid_out(self, texts: Sequence[str]) -> Encoded:
+        """As the form of the input lays them out."""
+        model, laid = self._model, list[Laid]()
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            read = [model.reads(text) for text in texts[start : start + TEXTS_AT_ONCE]]
+            with quiet_transformers():
+                encodings = self._tokenizer([self._prompted(text) for text in read]).encodings if read else []
+            for text, encoding in zip(read, encodings, strict=True):
+                if not encoding.ids:
+                    raise BenchError(f"Text {len(laid)} has no tokens under model '{model.name}': remove empty texts.")
+                begin, end = self._own(encoding, text)
+                frame = self._frame(encoding.ids[:begin], encoding.ids[end:])
+                laid.append(frame.lay_out(encoding.ids[begin:end]))
+        return encoded(laid, windows=model.framing.long == "chunks", spans=model.framing.echo or model.pooled == "text")
+
+    def _own(self, encoding: Any, text: str) -> tuple[int, int]:
+        """The first of a text's own tokens, and what is behind the last; of a text without any, where they would be."""
+        if self._model.prompt:
+            own = self._places(encoding, len(text.lower() if self._model.lowercase else text))
+        else:
+            own = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
+        return (own[0], own[-1] + 1) if own else (len(encoding.ids), len(encoding.ids))
+
+    def _frame(self, before: Sequence[int], behind: Sequence[int]) -> Frame:
+        """What stands around a text whose tokens are between these.
+
+        Raises:
+            BenchError: it leaves no token of a text, or no more than windows share.
+        """
+        model, framing = self._model, self._model.framing
+        behind = [*behind, *self._eos]
+        room = (self._limit - len(before) - len(behind)) // (2 if framing.echo else 1)
+        shared = overlap(model, self._settings) if framing.long == "chunks" else 0
+        if room <= shared:
+            twice = ", which is read twice," if framing.echo else ""
+            raise BenchError(
+                f"Of {self._limit} tokens that '{model.name}' reads at once, {len(before) + len(behind)} stand around "
+                f"a text{twice} and windows share {shared}, which leaves nothing new in a window: give a larger "
+                "`max_length`, or a form of the input with a larger window or a smaller overlap."
+            )
+        own, goes_on = model.pooled == "text", bool(self._after)
+        return Frame(before, behind, room, framing.long, shared, framing.echo, own, goes_on)
+
+    def _eos_token(self) -> int:
+        """The id of the token that ends a text.
+
+        Raises:
+            BenchError: there is none, or the tokenizer puts it behind every text as it is.
+        """
+        found, whose = self._tokenizer.eos_token_id, f"The tokenizer of '{self._model.name}'"
+        if found is None:
+            raise BenchError(f"{whose} has no end-of-sequence token: leave out `eos`.")
+        if self._tokenizer("a").input_ids[-1] == found:
+            raise BenchError(f"{whose} puts {self._tokenizer.eos_token} behind every text: leave out `eos`.")
+        return int(found)
+
+    def _encoded(self, texts: Sequence[str]) -> Encoded:
+        """Cut by the tokenizer itself."""
         ids: list[int] = []
         lengths: list[int] = []
         truncated: list[bool] = []
@@ -131,14 +200,12 @@ class Tokenizer:
         full = [row for row, length in enumerate(lengths) if length == self._limit and not truncated[row]]
         for row, length in zip(full, self._lengths([cut[row] for row in full]), strict=True):
             truncated[row] = length > self._limit
-        encoded = Encoded(
+        return Encoded(
             np.array(ids, dtype=np.int32),
             np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
             np.array(truncated, dtype=np.bool_),
             np.array(spans, dtype=np.int64).reshape(-1, 2) if self._model.pooled == "text" else None,
         )
-        self._check_known(encoded)
-        return encoded
 
     def _span(self, encoding: Any, size: int) -> tuple[int, int]:
         """The first token that holds one of the text's `size` characters, and the one behind the last that does.
@@ -146,17 +213,20 @@ class Tokenizer:
         What the tokenizer puts behind a text that ends its prompt (``[SEP]``) counts as the text's, as it does in
         sentence-transformers. Where nothing is left of the text, the last token is pooled.
         """
-        own = [
-            place
-            for place, ((first, last), special) in enumerate(
-                zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
-            )
-            if not special and last > len(self._before) and first < len(self._before) + size
-        ]
-        count = len(encoding.ids)
+        own, count = self._places(encoding, size), len(encoding.ids)
         if not own:
             return count - 1, count
         return own[0], own[-1] + 1 if self._after else count
+
+    def _places(self, encoding: Any, size: int) -> list[int]:
+        """The tokens that hold one of the text's `size` characters."""
+        begin = len(self._before)
+        tokens = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+        return [
+            place
+            for place, ((first, last), special) in enumerate(tokens)
+            if not special and last > begin and first < begin + size
+        ]
 
     @cached_property
     def _around(self) -> int:
@@ -197,13 +267,13 @@ class Tokenizer:
         first, _, second = cased.partition(PAIR)
         return first, second
 
-    def _check_known(self, encoded: Encoded) -> None:
+    def _check_known(self, texts: Encoded) -> None:
         """Raise BenchError where a token has no row in the model's embedding."""
-        if self._model.vocabulary is None or not (beyond := encoded.ids >= self._model.vocabulary).any():
+        if self._model.vocabulary is None or not (beyond := texts.ids >= self._model.vocabulary).any():
             return
         place = int(beyond.argmax())
-        text = int(np.searchsorted(encoded.offsets, place, side="right")) - 1
-        token = self._tokenizer.convert_ids_to_tokens(int(encoded.ids[place]))
+        text = int(np.searchsorted(texts.offsets, place, side="right")) - 1
+        token = self._tokenizer.convert_ids_to_tokens(int(texts.ids[place]))
         raise BenchError(
             f"Text {text} holds the token {token!r}, for which "
             f"model '{self._model.name}' has no embedding: the tokenizer has {self._size} tokens, the model "

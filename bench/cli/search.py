@@ -97,7 +97,9 @@ def _print_study(study: "Study") -> None:
     for name, count in study.material.truncated.items():
         if count:
             texts = len(study.material.texts)
-            terminal.echo(f"{count} of {texts} texts were cut to the maximum length for {name}.")
+            ends = study.material.models[name].framing.long == "head+tail"
+            where = "in the middle " if ends else ""
+            terminal.echo(f"{count} of {texts} texts were cut {where}to the maximum length for {name}.")
     terminal.echo()
     print_tables(study)
     for sentence in study.limits_in_words:

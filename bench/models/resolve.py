@@ -18,7 +18,7 @@ from bench.models.shape import body_shape
 from bench.models.use import Use, use_of
 from bench.pooling import poolings
 from bench.progress import SILENT, Progress
-from bench.views import Form, View, parted
+from bench.views import AS_IS, Form, Framing, View, parted
 
 BIDIRECTIONAL = frozenset({"bert-generation"})
 """Families that transformers lists for generation alone, and that are decoders only where their config says so."""
@@ -34,8 +34,8 @@ class ResolvedModel:
     rows of its embedding, None where a package of earlier versions does not say. `own_pooling` is what its authors pool
     by, None where they do not say or where it is none of bench's; `notes` are what else they do and bench does not.
     `view` is what it reads of rows that have several fields, None where it reads them as they are. With `pooled`
-    ``"text"`` the prompt's tokens are not pooled. `asked` are poolings that are to be extracted, or made of what is,
-    beside the usual ones.
+    ``"text"`` the prompt's tokens are not pooled; `framing` is how a text's tokens are laid out. `asked` are poolings
+    that are to be extracted, or made of what is, beside the usual ones.
     `revision` is the hub's commit, None elsewhere. `identity` holds the digests of all that changes a value; it does
     not depend on where the folder lies. All of it is plain values, so that another process can be handed a model.
     """
@@ -58,6 +58,7 @@ class ResolvedModel:
     notes: tuple[str, ...] = ()
     view: View | None = None
     pooled: Literal["all", "text"] = "all"
+    framing: Framing = AS_IS
     asked: tuple[str, ...] = ()
 
     @property
@@ -73,7 +74,7 @@ class ResolvedModel:
         """The same under a form of its input, called `name`, over rows with these columns.
 
         Raises:
-            BenchError: the rows have no such fields.
+            BenchError: the rows have no such fields, or the form is none for such a model.
         """
         prompt = self.prompt if form.prompt is None else form.prompt
         if form.named is not None:
@@ -82,7 +83,21 @@ class ResolvedModel:
                 which = nearest(form.named, known) if known else "its folder names none."
                 raise BenchError(f"Model '{self.name}' has no prompt called '{form.named}': {which}")
             prompt = known[form.named]
-        return replace(self, name=name, prompt=prompt, view=form.view(columns, name), pooled=form.pooled)
+        framing = form.framing(self.framing.long)
+        if form.pair and framing.long != "truncate":
+            raise BenchError(f"The input '{name}' reads a pair, which is cut where it is long: leave out `long`.")
+        view = form.view(columns, name)
+        return replace(self, name=name, prompt=prompt, view=view, pooled=form.pooled, framing=framing)
+
+    @property
+    def pools_part(self) -> bool:
+        """Whether some of a text's tokens are not pooled."""
+        return self.pooled != "all" or self.framing.echo
+
+    @property
+    def at_once(self) -> "ResolvedModel":
+        """The same for what reads one window of a long text at a time."""
+        return replace(self, framing=self.framing.at_once)
 
     @property
     def poolings(self) -> tuple[str, ...]:

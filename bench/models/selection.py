@@ -11,7 +11,7 @@ from bench.models.resolve import ResolvedModel, resolve
 from bench.models.use import check_prompted, prompts_by_model
 from bench.progress import Progress
 from bench.specs import ExtractionSettings
-from bench.views import Form, form_of, parted
+from bench.views import Form, Framing, form_of, parted
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def select(
             download=download,
             progress=progress,
         )
-        model = replace(model, asked=asked)
+        model = replace(model, asked=asked, framing=Framing(long=settings.long))
         return model if form is None else model.under(name, form, columns)
 
     if named:

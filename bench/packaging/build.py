@@ -154,6 +154,7 @@ def _model(study: Study, sources: Iterable[Source], name: str) -> PackagedModel:
         identity=identity,
         view=resolved.view,
         pooled=resolved.pooled,
+        framing=resolved.framing,
     )
 
 

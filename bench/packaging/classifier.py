@@ -224,7 +224,7 @@ def _resolved(
     else:
         found = resolve(model.reference, store, trust_remote_code=trust_remote_code, recorded=model.identity)
     asked = tuple({source.pooling for stage in pipeline.stages for source in stage.sources})
-    found = replace(found, view=model.view, pooled=model.pooled, asked=asked)
+    found = replace(found, view=model.view, pooled=model.pooled, framing=model.framing, asked=asked)
     now = identity(found, settings)
     # What is packed is known by the package's checksums.
     left_out = {KeyGroup.LABEL, KeyGroup.WEIGHTS} if model.packed else {KeyGroup.LABEL}

@@ -25,7 +25,7 @@ from bench.packaging.sure import Ruled
 from bench.specs import DEFAULT_TASK, AnyCandidate, Candidate, ExtractionSettings, Spec, TextCandidate
 from bench.tasks import TASKS
 from bench.tasks.face import Column
-from bench.views import View
+from bench.views import AS_IS, Framing, View
 
 FORMAT = 6
 """Cascades came with 2, what is remembered and classifiers of texts with 3, calibration with 4, rules with 5, fields
@@ -72,7 +72,8 @@ class PackagedModel(Spec):
 
     `name` is the candidate's; `reference` what it is resolved by when the package is opened, unless its weights are
     `packed`. Layers beyond `deepest` of `layers` are not loaded. `identity` is that of the search's extraction. `view`
-    is what it reads of a text of several fields, and `pooled` whether the prompt's tokens are pooled too.
+    is what it reads of a text of several fields, `pooled` whether the prompt's tokens are pooled too, and `framing` how
+    a text's tokens are laid out.
     """
 
     name: str
@@ -84,6 +85,7 @@ class PackagedModel(Spec):
     packed: PackedBody | None = None
     view: Annotated[View | None, Field(exclude_if=lambda value: value is None)] = None
     pooled: Annotated[Literal["all", "text"], Field(exclude_if=lambda value: value == "all")] = "all"
+    framing: Annotated[Framing, Field(exclude_if=lambda value: value == AS_IS)] = AS_IS
 
 
 class Latency(Spec):

@@ -179,7 +179,9 @@ def _said(head: Fitted, features: list[Tensor], texts: list[str]) -> tuple[NDArr
 
 def _held(opened: Backend, text: str) -> int:
     """Bytes of a text's token states behind one layer, at about a token a character at most."""
-    tokens = min(opened.settings.max_length, len(text) + len(opened.model.prompt))
+    tokens = len(text) + len(opened.model.prompt)
+    if opened.model.framing.long != "chunks":
+        tokens = min(opened.settings.max_length, tokens)
     return tokens * opened.model.width * STORAGE[opened.settings.dtype].itemsize
 
 

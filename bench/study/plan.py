@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.backends.layout import computed
 from bench.errors import BenchError
 from bench.evaluation.limits import in_words, limits
 from bench.extraction import Need, check_disk, first_of
@@ -225,14 +226,14 @@ def planned_models(material: Material, peak: float | None = None) -> tuple[Plann
         dtype: matrix_peak(dtype, device) if peak is None else peak
         for dtype in {need.settings.dtype for need in material.needs}
     }
-    tokens = min(material.dataset.stats.mean_words * TOKENS_A_WORD + 2, material.settings.max_length)
+    tokens = material.dataset.stats.mean_words * TOKENS_A_WORD + 2
     return tuple(
         PlannedModel(
             need.model.name,
             need.texts,
             len(need.missing),
             need.bytes,
-            len(need.missing) * tokens * _flops(need) / (peaks[need.settings.dtype] * EXTRACTION_EFFICIENCY),
+            len(need.missing) * _flops(need, tokens) / (peaks[need.settings.dtype] * EXTRACTION_EFFICIENCY),
             need.model.own_pooling,
             need.settings.dtype,
         )
@@ -240,9 +241,9 @@ def planned_models(material: Material, peak: float | None = None) -> tuple[Plann
     )
 
 
-def _flops(need: Need) -> float:
-    """Operations a token: a block has about 12 width² weights, each multiplied and added once."""
-    return 2.0 * 12 * need.layers[-1] * need.model.width**2
+def _flops(need: Need, tokens: float) -> float:
+    """Operations of a text with so many tokens: a block has about 12 width² weights, each multiplied and added once."""
+    return computed(need.model, need.settings, tokens) * 2.0 * 12 * need.layers[-1] * need.model.width**2
 
 
 def matrix_peak(dtype: str, device: str = "cpu") -> float:

@@ -221,6 +221,8 @@ def tracked(name: str, journal: Journal, request: SearchRequest, material: Mater
         "dtype": material.dtypes,
         "max_length": material.settings.max_length,
     }
+    if (long := material.settings.long) != "truncate":
+        params["long"] = long
     if journal.settings.get("lazy"):
         params["lazy"] = "true"
     if (rare := material.dataset.rare) is not None:

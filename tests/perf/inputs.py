@@ -223,6 +223,38 @@ def prompted(model: str) -> Question:
     return Question(2, r8, Side(f"{model}, no prompt", [model]), sides)
 
 
+def imdb(_: Path) -> dict[str, Any]:
+    return {"dataset": "imdb", "max_train": 500, "max_test": 500, "max_length": 512, "dtype": "bfloat16"}
+
+
+def lengthy(window: int, *beside: Side) -> Question:
+    """Ways with texts of more than `window` tokens."""
+    ways = {
+        "its two ends": 'long = "head+tail"',
+        "windows, mean": 'long = "chunks"',
+        "windows, max": 'long = "chunks"\ncombine = "max"',
+        "windows, top-2": 'long = "chunks"\ncombine = "top-2"',
+    }
+    cut = f"window = {window}\n"
+    sides = [
+        Side(f"{words} of {window}", [f"{MINILM}:way"], f"[inputs.way]\n{cut}{way}\n") for words, way in ways.items()
+    ]
+    return Question(4, imdb, Side(f"cut to {window}", [f"{MINILM}:cut"], f"[inputs.cut]\n{cut}"), [*sides, *beside], 14)
+
+
+def news(_: Path) -> dict[str, Any]:
+    """Room for 64 tokens twice."""
+    return {"dataset": "r8"} | NEWS | {"max_train": 300, "max_test": 300, "max_length": 128}
+
+
+def echoed(model: str) -> Question:
+    ways = {"an end behind it": "window = 65\neos = true\n", "twice": "window = 128\necho = true\n"}
+    both = ("mean", "last")
+    sides = [Side(words, [f"{model}:way"], f"[inputs.way]\n{way}", poolings=both) for words, way in ways.items()]
+    once = Side(f"{model}, 64 tokens", [f"{model}:once"], "[inputs.once]\nwindow = 64\n", poolings=both)
+    return Question(5, news, once, sides)
+
+
 QUESTIONS = {
     "fields": FIELDS,
     "prompts": (prompted(MINILM), prompted(SMOLLM2)),
@@ -230,6 +262,8 @@ QUESTIONS = {
         pooled(MINILM, "max", "weighted", "first-last", "mean-4-layers"),
         pooled(SMOLLM2, "max", "weighted", "last-4", "mean-4-layers"),
     ),
+    "long": (lengthy(512), lengthy(128, Side("512 tokens at once", [MINILM]))),
+    "echo": (echoed(SMOLLM2),),
 }
 
 

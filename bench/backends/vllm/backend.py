@@ -57,11 +57,8 @@ class VLLMBackend:
 
     def __init__(self, model: ResolvedModel, settings: ResolvedSettings) -> None:
         started = time.perf_counter()
-        if model.pooled != "all":
-            raise BenchError(
-                f"The vllm backend pools all tokens, and of '{model.name}' the text's alone are asked for: use "
-                "`backend='transformers'`."
-            )
+        if model.pools_part:
+            raise _all_pooled(model)
         self.model = model
         self.settings = settings
         self.poolings = model.poolings
@@ -88,6 +85,8 @@ class VLLMBackend:
 
     def hidden_states(self, encoded: Encoded, rows: Sequence[int], layers: Sequence[int]) -> Iterator[Pooled]:
         """Pooled states as vLLM's steps finish; see the protocol. All layers are computed, those asked for kept."""
+        if encoded.spans is not None:
+            raise _all_pooled(self.model)
         todo = _longest_first(encoded, rows)
         self._send(Compute([encoded.text(row) for row in todo], tuple(layers)))
         try:
@@ -150,6 +149,13 @@ class VLLMBackend:
         last = "\n".join(log.splitlines()[-LAST_LINES:])
         status = "" if message else f" (exit status {self._process.returncode})"
         return BenchError(f"vLLM stopped on model '{self.model.name}'{status}. Its last words:\n{message or last}")
+
+
+def _all_pooled(model: ResolvedModel) -> BenchError:
+    return BenchError(
+        f"The vllm backend pools all tokens, and of '{model.name}' the text's alone, or those of its second time, are "
+        "asked for: use `backend='transformers'`."
+    )
 
 
 def _longest_first(encoded: Encoded, rows: Sequence[int]) -> NDArray[np.int64]:

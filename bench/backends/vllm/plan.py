@@ -74,7 +74,7 @@ class EnginePlan:
         cls, model: ResolvedModel, settings: ResolvedSettings, config: Any, parameters: int, tokens: int
     ) -> EnginePlan:
         """The needs of an engine with `tokens` a step, for a body of that `config` (transformers') and size."""
-        from bench.backends.tokenizer import limit
+        from bench.backends.layout import limit
 
         size, cut = BYTES[settings.dtype], settings.tensor_parallel
         longest = limit(model, settings)
@@ -107,7 +107,7 @@ def plan(model: ResolvedModel, settings: ResolvedSettings, config: Any, paramete
     Raises:
         BenchError: none does; says how much is needed and what to lower.
     """
-    from bench.backends.tokenizer import limit
+    from bench.backends.layout import limit
 
     # A step holds whole texts where attention looks both ways: such texts cannot be cut into chunks.
     fewest = FEWEST_TOKENS if model.causal else limit(model, settings)
@@ -158,7 +158,7 @@ def engine_arguments(model: ResolvedModel, settings: ResolvedSettings, folder: P
     Raises:
         BenchError: the engine would not fit (see `plan`).
     """
-    from bench.backends.tokenizer import limit
+    from bench.backends.layout import limit
 
     body = checkpoint.text_body(model.folder, hub.read_config(model.folder))
     memory = device_memory(settings.device)

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from bench import files
+from bench.backends.layout import limit
 from bench.backends.probe import PROBE
-from bench.backends.tokenizer import Tokenizer, limit
+from bench.backends.tokenizer import Tokenizer
 from bench.errors import BenchError
 from bench.evaluation.words import WordTable
 from bench.heads import FittedHead
@@ -148,6 +149,11 @@ def _tokenizer(name: str, number: int, material: Material, place: Path) -> Saved
         raise BenchError(
             f"'{name}' has a prompt that goes on behind the text, or is left out of what is pooled, which no graph "
             "does yet: leave out `format`."
+        )
+    if not model.framing.plain:
+        raise BenchError(
+            f"'{name}' reads long texts otherwise than cut, or texts with something behind them or twice, which no "
+            "graph does yet: leave out `format`."
         )
     file = f"tokenizer-{number}.json"
     saved = Tokenizer(model, material.settings_of(name)).saved()
