@@ -137,16 +137,16 @@ class Form(Spec):
     @model_validator(mode="after")
     def _laid_out(self) -> Self:
         if self.long != "chunks" and (self.overlap is not None or self.combine is not None):
-            raise ValueError("`overlap` and `combine` are of long = 'chunks'")
+            raise ValueError("an overlap and a way to combine are of long = 'chunks'")
         if self.overlap is not None and self.window is not None and self.overlap >= self.window:
-            raise ValueError("an `overlap` is smaller than its `window`")
+            raise ValueError("an overlap is smaller than its window")
         if self.pair and (self.eos or self.echo or self.window or self.long not in (None, "truncate")):
             raise ValueError("a pair is read once, as its tokenizer joins it, and cut where it is long")
         behind = bool((self.prompt or "").partition(PLACE)[2])
         if self.eos and behind and (self.echo or self.pooled == "text"):
-            raise ValueError("behind a prompt that goes on after the text, `eos` changes nothing of what is pooled")
+            raise ValueError("behind a prompt that goes on after the text, an eos changes nothing of what is pooled")
         if self.echo and self.pooled == "text":
-            raise ValueError("of an echo the text's tokens are pooled: leave out `pooled`")
+            raise ValueError("of an echo the text's tokens are pooled: leave out what is pooled")
         return self
 
     def framing(self, long: Long) -> Framing:

@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel
 from bench.views import Form
 
-SETTINGS = ResolvedSettings(backend="transformers", device="cpu", dtype="float32", max_length=24, attention="sdpa")
+SETTINGS = ResolvedSettings(backend="transformers", device="cpu", dtype="float32", max_length=32, attention="sdpa")
 TEXTS = ["Wheat prices rose in the north.", "Crude oil fell.", "The bank cut its rate by a quarter of a point."]
 
 

@@ -289,7 +289,7 @@ def long_rows(folder: Path) -> None:
             write.writerow(["text", "label"])
             for index in range(count):
                 label = sorted(WORDS)[index % 3]
-                words = [*rng.choices(COMMON, k=20 + index % 7), *rng.choices(WORDS[label], k=5)]
+                words = [*rng.choices(COMMON, k=16 + index % 3), *rng.choices(WORDS[label], k=12)]
                 write.writerow([" ".join(words if index % 5 else words[-5:]), label])
 
 

@@ -170,9 +170,9 @@ class Tokenizer:
         """
         found, whose = self._tokenizer.eos_token_id, f"The tokenizer of '{self._model.name}'"
         if found is None:
-            raise BenchError(f"{whose} has no end-of-sequence token: leave out `eos`.")
+            raise BenchError(f"{whose} has no end-of-sequence token: leave eos out of the form.")
         if self._tokenizer("a").input_ids[-1] == found:
-            raise BenchError(f"{whose} puts {self._tokenizer.eos_token} behind every text: leave out `eos`.")
+            raise BenchError(f"{whose} puts {self._tokenizer.eos_token} behind every text: leave eos out of the form.")
         return int(found)
 
     def _encoded(self, texts: Sequence[str]) -> Encoded:

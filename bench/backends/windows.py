@@ -76,7 +76,8 @@ def combine(states: Tensor, tokens: Tensor, how: str) -> Tensor:
     if how == "max":
         return states.amax(0)
     if how == "mean":
-        return torch.tensordot(tokens / tokens.sum(), states, 1)
+        mean: Tensor = torch.tensordot(tokens / tokens.sum(), states, 1)
+        return mean
     assert how.startswith(TOP)
     count = int(how.removeprefix(TOP))
     if len(states) <= count:
