@@ -103,11 +103,14 @@ class HeadSettings(Spec):
 
     `later` names settings that came after others: at its default none is written, so that what identifies a head stays.
     `solved` says that projections are drawn, not learned, and that fused features are standardised again: their scale
-    changes nothing, and without projections no seed does.
+    changes nothing, and without projections no seed does, unless what follows is `seeded`. `trained` says that labels
+    are learned from; what is not trained holds texts against each other (see `bench.heads.untrained`).
     """
 
     later: ClassVar[frozenset[str]] = frozenset()
     solved: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
+    trained: ClassVar[bool] = True
     kind: str
 
     @property
@@ -231,7 +234,24 @@ class KNN(HeadSettings):
     neighbours: Annotated[int, Field(ge=1)] | Literal["tuned"] = TUNED
 
 
-for _kind in (MLP, Logistic, Ridge, Centroid, KNN):
+class KMeans(HeadSettings):
+    """As many groups as there are classes, each of the texts that are nearest to its mean (MacQueen, 1967)."""
+
+    solved: ClassVar[bool] = True
+    seeded: ClassVar[bool] = True
+    trained: ClassVar[bool] = False
+    kind: Literal["kmeans"] = "kmeans"
+
+
+class Cosine(HeadSettings):
+    """Of each text the others that are nearest by the cosine."""
+
+    solved: ClassVar[bool] = True
+    trained: ClassVar[bool] = False
+    kind: Literal["cosine"] = "cosine"
+
+
+for _kind in (MLP, Logistic, Ridge, Centroid, KNN, KMeans, Cosine):
     HEAD_SETTINGS.add(_kind.model_fields["kind"].default, _kind)
 
 
@@ -252,6 +272,11 @@ class Candidate(Spec):
     def models(self) -> tuple[str, ...]:
         """The distinct models, in order of first use."""
         return tuple(dict.fromkeys(source.model for source in self.sources))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a seed changes what it says of rows that it is given whole, without folds."""
+        return self.head.seeded or not self.head.solved or self.width is not None
 
     def __str__(self) -> str:
         sources = " + ".join(map(str, self.sources))

@@ -106,8 +106,11 @@ def export(
 
     from bench.evaluation.rule import Rule
     from bench.packaging.export import asked_graphs, refuse_taken
+    from bench.study.reopen import searched
+    from bench.tasks import require_trained
 
     # refused before anything is opened
+    require_trained(searched(Home.at(home).runs, study)[1].dataset.task, "An export")
     Rule(reject_below)
     asked_graphs(format, precision, with_weights=with_weights)
     if out is not None:

@@ -120,9 +120,13 @@ def _request(
 
     from bench.reproduce.prepare import ReproductionRequest
     from bench.reproduce.studies import named
+    from bench.reproduce.study import check_answers
 
+    studies = named([study] if isinstance(study, str) else study)
+    for each in requests:
+        check_answers(studies, each.task)
     return ReproductionRequest(
-        studies=named([study] if isinstance(study, str) else study),
+        studies=studies,
         datasets=requests,
         models=chosen,
         extraction=given(ExtractionSettings, settings),

@@ -247,9 +247,12 @@ class Searched(Shown):
         from bench.evaluation.mistakes import MistakeCosts
         from bench.evaluation.rule import Rule
         from bench.packaging.export import asked_graphs, export, log
+        from bench.tasks import require_trained
 
         graphs = asked_graphs(format, precision, with_weights=with_weights)
-        labels = self.study.material.dataset.labels
+        dataset = self.study.material.dataset
+        require_trained(dataset.task, "An export")
+        labels = dataset.labels
         rule = Rule(reject_below, None if costs is None else MistakeCosts.read(Path(costs), labels))
         shared: dict[str, Any] = {"chosen": str(trial), "with_weights": with_weights, "progress": self.progress}
         shared |= {"rule": rule, "graphs": graphs}

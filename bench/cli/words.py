@@ -14,6 +14,7 @@ SETTINGS = frozenset(
         "host",
         "keep",
         "measure",
+        "min_score",
         "out",
         "port",
         "precision",

@@ -107,7 +107,7 @@ class DatasetRequest(Spec):
         str,
         Field(
             description="What the labels are: classification (one a row), ordinal (grades), hierarchy (paths such as "
-            "A/B), multilabel (several a row, or none)."
+            "A/B), multilabel (several a row, or none); clustering and retrieval rank representations without a head.",
         ),
         Hint(value="NAME"),
     ] = DEFAULT_TASK

@@ -13,6 +13,7 @@ from bench.evaluation.inputs import Input
 from bench.evaluation.protocol import FoldRule
 from bench.foreign import foreign_parts_of, with_foreign
 from bench.specs import DEFAULT_TASK, MLP, TUNED, Candidate, Source, Spec, TextCandidate, fingerprint
+from bench.tasks import TASKS
 
 ALGORITHM = 3
 """To be raised when operators, baselines or all heads compute something else: remembered outcomes are then not used.
@@ -31,7 +32,8 @@ class Ask(Spec):
         train: Fingerprint of the training rows.
         labels: The label list: what a predicted class is an index of.
         test: Fingerprint of the test rows, where they are to be predicted; then all training rows are trained on.
-        folds: How the training rows are cut, where they are predicted out of fold.
+        folds: How the training rows are cut, where they are predicted out of fold. A task that trains nothing has no
+            folds: where there is no `test` either, the training rows are held against each other.
         inputs: The matrices of a candidate's sources, or of those of a student's teacher, in their order.
         seed: Of the folds, the initialisation and the order of batches.
         task: What the labels are.
@@ -53,7 +55,9 @@ class Ask(Spec):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if (self.test is None) == (self.folds is None):
+        if TASKS[self.task].ranks and self.folds is not None:
+            raise ValueError(f"{self.task} trains nothing, so that it has no folds")
+        if not TASKS[self.task].ranks and (self.test is None) == (self.folds is None):
             raise ValueError("an ask predicts either the test rows or folds of the training rows")
         sources = read_by(self.subject)
         if len(self.inputs) != len(sources):
@@ -104,20 +108,26 @@ class Ask(Spec):
     def identity(self) -> dict[str, Any]:
         """All that can change the answer, as JSON values.
 
-        A text baseline is deterministic: its seed counts only where it cuts the folds. What comes from a plugin is
-        told by a hash of its source, so that an edited one is asked anew.
+        A text baseline is deterministic: its seed counts only where it cuts the folds. So is a cosine. What
+        comes from a plugin is told by a hash of its source, so that an edited one is asked anew.
         """
         value = {name: each for name, each in self.model_dump(mode="json").items() if each not in (None, [])}
         if self.task == DEFAULT_TASK:
             del value["task"]
         if self.beside == "same":
             del value["beside"]
-        if not isinstance(self.subject, Candidate) and (self.folds is None or self.folds.split is not None):
+        if not self._seeded:
             del value["seed"]
         own = self.subject.head.revision if isinstance(self.subject, Candidate) else revision_of(self.subject)
         if own:
             value["revision"] = own
         return with_foreign(value | {"algorithm": ALGORITHM}, self._foreign())
+
+    @property
+    def _seeded(self) -> bool:
+        if TASKS[self.task].ranks:
+            return not isinstance(self.subject, Candidate) or self.subject.drawn
+        return isinstance(self.subject, Candidate) or not (self.folds is None or self.folds.split is not None)
 
     def _foreign(self) -> dict[str, str]:
         if isinstance(self.subject, Candidate):

@@ -33,7 +33,7 @@ def by_seed(
 ) -> tuple[SeedDifference, ...]:
     """Differences of two that were searched by the same protocol on the same rows, the first measure's fold by fold.
 
-    There are none under a protocol that is not out of fold.
+    There are none under a protocol that is not out of fold; where no head is trained, there are no folds.
     """
     if protocol.name == "paper":
         return ()
@@ -41,7 +41,7 @@ def by_seed(
     for first, second in zip(a.repetitions, b.repetitions, strict=True):
         sides = first.predictions, second.predictions
         parts = []
-        for rows in _predicted(dataset, protocol, first.seed):
+        for rows in () if TASKS[dataset.task].ranks else _predicted(dataset, protocol, first.seed):
             where = np.searchsorted(first.rows, rows)
             scores = [measures[0].compute(each.at(where)) for each in sides]
             parts.append(scores[0] - scores[1])

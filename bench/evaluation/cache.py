@@ -50,8 +50,9 @@ class EvaluationCache:
         """Keep an outcome."""
         if (path := self._path(ask)) is None:
             return
-        small = np.uint8 if outcome.scores.shape[1] <= 256 else np.int32
         whole = np.issubdtype(outcome.predicted.dtype, np.integer)
+        bytes_do = whole and outcome.predicted.min(initial=0) >= 0 and outcome.predicted.max(initial=0) < 256
+        small = np.uint8 if bytes_do else np.int32
         arrays = {
             "rows": outcome.rows.astype(np.int32),
             "predicted": outcome.predicted.astype(small) if whole else outcome.predicted,

@@ -12,6 +12,7 @@ from bench.errors import BenchError
 from bench.evaluation.ask import Ask
 from bench.evaluation.baselines import TEXT_BASELINES, TEXT_CLASSIFIERS, Classified, FittedText
 from bench.evaluation.cache import EvaluationCache
+from bench.evaluation.compared import held_together
 from bench.evaluation.features import Features
 from bench.evaluation.outcome import Outcome, Report, ScoreKind
 from bench.evaluation.protocol import Fold, cut, trained_on_all
@@ -114,6 +115,9 @@ class Evaluator:
 
     def _compute(self, batch: Sequence[Ask]) -> list[Outcome]:
         first = batch[0]
+        if TASKS[first.task].ranks:
+            side = self._trained(first) if first.phase == "search" else self._tested(first)
+            return held_together(batch, self.features, side, self._texts)
         if not isinstance(first.subject, Candidate):
             return [self._classify(ask) for ask in batch]
         if first.subject.fusion != "none" and FUSIONS[first.subject.fusion].late:
@@ -277,12 +281,16 @@ class Evaluator:
             raise BenchError(f"An ask is about the test rows {ask.test}, which are not this evaluator's.")
         return self.test
 
-    def _parts(self, ask: Ask) -> list[tuple[int, Fold]]:
-        """The folds that are asked for, with their positions."""
+    def _trained(self, ask: Ask) -> SplitRows:
         if ask.train != self.train.fingerprint:
             raise BenchError(f"An ask is about the training rows {ask.train}, which are not this evaluator's.")
+        return self.train
+
+    def _parts(self, ask: Ask) -> list[tuple[int, Fold]]:
+        """The folds that are asked for, with their positions."""
+        train = self._trained(ask)
         if (rule := ask.folds) is None:
-            return [(0, trained_on_all(len(self.train), len(self._tested(ask))))]
+            return [(0, trained_on_all(len(train), len(self._tested(ask))))]
         key = rule.folds, rule.split, ask.seed
         if key not in self._folds:
             self._folds[key] = cut(TASKS[ask.task].fold_strata(self._numbers(ask)), self.train.groups, rule, ask.seed)

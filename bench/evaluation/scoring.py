@@ -14,6 +14,7 @@ from bench.evaluation.protocol import Protocol
 from bench.measures import ACCURACY, DEFAULT, F1, Measure, Objective, Predictions, summaries, summary
 from bench.metrics import Scores, Summary
 from bench.specs import MLP, AnyCandidate, Candidate, TextCandidate
+from bench.tasks import TASKS
 
 if TYPE_CHECKING:
     # scores are read where nothing is trained
@@ -134,7 +135,8 @@ class Scorer:
         if side_by_side and isinstance(subject, Candidate) and isinstance(subject.head, MLP):
             beside = "same" if rows <= subject.head.batch_size else "shared"
         held_out = phase == "search" and self.protocol.name == "cv"
-        rule = self.protocol.fold_rule(rows).model_copy(update={"only": only}) if held_out else None
+        folded = held_out and not TASKS[dataset.task].ranks
+        rule = self.protocol.fold_rule(rows).model_copy(update={"only": only}) if folded else None
         ask = Ask(
             subject=asked,
             train=dataset.train.fingerprint,
@@ -208,8 +210,10 @@ class Scorer:
         unseen = () if ask.phase == "search" else self.dataset.test_only_labels
         logs = outcome.scores if outcome.kind == "log-probability" else None
         names = (*self.dataset.labels, *unseen)
-        groups = split.groups[outcome.rows]
-        predictions = Predictions(split.labels[outcome.rows], outcome.predicted, names, logs, groups)
+        truth, groups = split.labels[outcome.rows], split.groups[outcome.rows]
+        judged = TASKS[ask.task].judged
+        predicted = outcome.predicted if judged is None else judged(outcome.predicted, truth, groups)
+        predictions = Predictions(truth, predicted, names, logs, groups)
         return Repetition(ask.seed, outcome.rows, predictions)
 
     @overload

@@ -21,6 +21,7 @@ from bench.study.named import front as front_of
 from bench.study.reopen import searched
 from bench.study.roles import CHOICES, RECOMMENDED
 from bench.study.settings import SearchRequest
+from bench.tasks import require_trained
 
 MOST_CANDIDATES = 5
 
@@ -107,6 +108,7 @@ def from_study(
     """
     measure = None if measure is None else score(measure).name
     journal, request = searched(home, study)
+    require_trained(request.dataset.task, "A check")
     front_alone = not trials
     if not trials:
         front = front_of(journal, request.space.objectives)

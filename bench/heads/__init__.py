@@ -3,7 +3,7 @@
 Importing this package enters the kinds of heads below in `HEAD_KINDS`.
 """
 
-from bench.heads import centroid, knn, logistic, mlp, ridge
+from bench.heads import centroid, knn, logistic, mlp, ridge, untrained
 from bench.heads.kinds import HEAD_KINDS, Job
 from bench.heads.pipeline import DivergedError, FittedHead, Prediction
 from bench.heads.subsets import predict_subsets
@@ -23,4 +23,5 @@ __all__ = [
     "mlp",
     "predict_subsets",
     "ridge",
+    "untrained",
 ]

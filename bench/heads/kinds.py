@@ -1,7 +1,7 @@
 """What a kind of head is: the problem that it is given, what it gives back, and the table of all kinds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -92,17 +92,30 @@ Train = Callable[[Problem], list[Trained]]
 """Returns one `Trained` per job, in their order."""
 
 
+Compare = Callable[[Tensor, np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
+"""(rows float32 [n, d], their groups int [n], how many classes there are, a seed) → what is predicted of each row, the
+task's numbers, and scores float32 [n, …]. The labels have no part in it."""
+
+
 @dataclass(frozen=True)
 class HeadKind:
-    """A kind of head: the `kind` of its settings, one line for people, and how it is trained for each task."""
+    """A kind of head: the `kind` of its settings, one line for people, and how it is trained for each task.
+
+    What is not trained has in place of that, for each task, how it holds rows against each other.
+    """
 
     name: str
     summary: str
     trains: dict[str, Train]
+    compares: dict[str, Compare] = field(default_factory=dict)
 
     def training(self, task: str) -> Train | None:
         """How it is trained for a task, or for the one that it is like; None where it serves neither."""
         return next((self.trains[name] for name in TASKS[task].kinds if name in self.trains), None)
+
+    def serves(self, task: str) -> bool:
+        """Whether it is trained for a task, or holds its rows against each other."""
+        return task in self.compares or self.training(task) is not None
 
 
 HEAD_KINDS: Registry[HeadKind] = Registry("head", pluggable=True)
@@ -129,10 +142,22 @@ def head(settings: type[HeadSettings], *, tasks: tuple[str, ...] = (DEFAULT_TASK
     return register
 
 
+def untrained(settings: type[HeadSettings], *, task: str) -> Callable[[Compare], Compare]:
+    """Register the decorated function as the kind of head that is made with `settings`, which no label trains."""
+    name: str = settings.model_fields["kind"].default
+
+    def register(compare: Compare) -> Compare:
+        summary = (compare.__doc__ or name).splitlines()[0].rstrip(".")
+        HEAD_KINDS.add(name, HeadKind(name, summary, {}, {task: compare}), compare)
+        return compare
+
+    return register
+
+
 def check_serves(kind: str, task: str) -> None:
     """Raise BenchError, which names those that do, where a kind of head cannot be trained for a task."""
-    if HEAD_KINDS[kind].training(task) is None:
-        able = [name for name, each in HEAD_KINDS.items() if each.training(task) is not None]
+    if not HEAD_KINDS[kind].serves(task):
+        able = [name for name, each in HEAD_KINDS.items() if each.serves(task)]
         raise BenchError(
             f"The head '{kind}' does not serve {task}. Heads that do: {', '.join(able) or 'none is known'}."
         )

@@ -96,7 +96,7 @@ Use = tuple[Cost, int]
 
 @dataclass(frozen=True)
 class Measure:
-    """One row: give exactly one of `counted`, `confused`, `computed` and `priced`.
+    """One row: give exactly one of `counted`, `confused`, `tabled`, `computed` and `priced`.
 
     Attributes:
         name: In files: letters, digits and underscores.
@@ -110,6 +110,7 @@ class Measure:
         digits: After the point, for people.
         counted: From counts by class; such a measure is resampled quickly.
         confused: From how many rows of each label were given each, int [label, prediction], and the names.
+        tabled: From rows by class and predicted group, see `bench.metrics.grouping`: groups that have no names.
         computed: From predictions in full; NaN where they lack what it needs.
         of_rows: Of a measure that is computed, the value of each row where it is their mean, [n]: it is resampled fast.
         priced: From the models that a candidate uses: a cost, which is known before anything is trained.
@@ -129,6 +130,7 @@ class Measure:
     digits: int = 4
     counted: Callable[[Counts], Floats] | None = None
     confused: Callable[[Ints, Sequence[str]], float] | None = None
+    tabled: Callable[[Floats], Floats] | None = None
     computed: Callable[[Predictions], float] | None = None
     of_rows: Callable[[Predictions], Floats] | None = None
     priced: Callable[[Sequence[Use]], float] | None = None
@@ -137,7 +139,7 @@ class Measure:
     task: str = DEFAULT_TASK
 
     def __post_init__(self) -> None:
-        ways = sum(way is not None for way in (self.counted, self.confused, self.computed, self.priced))
+        ways = sum(way is not None for way in (self.counted, self.confused, self.tabled, self.computed, self.priced))
         if ways != 1 or (self.only is None and not re.fullmatch(r"\w+", self.name, re.ASCII)):
             raise ValueError(f"the measure '{self.name}' needs a plain name and one way in which it is computed")
 
@@ -174,6 +176,8 @@ class Measure:
         if self.confused is not None:
             labels = predictions.labels
             return self.confused(metrics.confusion(predictions.truth, predictions.predicted, len(labels)), labels)
+        if self.tabled is not None:
+            return float(self.tabled(metrics.table_of(predictions.truth, predictions.predicted)))
         assert self.computed is not None, f"{self.name} is no score"
         return self.computed(predictions)
 
@@ -186,6 +190,8 @@ class Measure:
                 first.truth, predicted, len(first.labels), counted, seed=seed, groups=first.groups
             )
 
+        if self.tabled is not None:
+            return metrics.interval_of(self._drawn(outcomes, seed))
         said = self._read(outcomes)
 
         def mean(rows: Ints) -> float:
@@ -198,8 +204,8 @@ class Measure:
     ) -> PairedTest:
         """Whether the means of two systems over as many repetitions differ, by swapping what they say row by row.
 
-        Rows of a group are swapped together. `draws` bounds the swaps; a measure that is not counted takes a thousand
-        at most.
+        Rows of a group are swapped together; of groups without names rows are drawn again instead. `draws` bounds
+        the swaps; a measure that is not counted takes a thousand at most.
         """
         first = a[0]
         if first.truth.ndim == 1 and (counted := self._counting(first.labels)) is not None:
@@ -208,6 +214,8 @@ class Measure:
                 first.truth, one, other, len(first.labels), counted, seed=seed, groups=first.groups, draws=draws
             )
 
+        if self.tabled is not None:
+            return metrics.drawn_test(self._drawn(a, seed) - self._drawn(b, seed))
         sides = list(zip(self._read(a), self._read(b), strict=True))
 
         def difference(swapped: npt.NDArray[np.bool_]) -> float:
@@ -229,6 +237,8 @@ class Measure:
                 first.truth, one, other, len(first.labels), counted, seed=seed, groups=first.groups, level=level
             )
 
+        if self.tabled is not None:
+            return metrics.interval_of(self._drawn(a, seed) - self._drawn(b, seed), level)
         sides = list(zip(self._read(a), self._read(b), strict=True))
 
         def mean(rows: Ints) -> float:
@@ -244,6 +254,11 @@ class Measure:
             if first.truth.ndim > 1:
                 return counted(rows.counts_of_sets(first.truth, predicted, left=left))
             return counted(rows.counts(first.truth, predicted, len(first.labels), left=left))
+        if self.tabled is not None:
+            weights, whole = rows.weights(left=left), np.array([self.compute(each) for each in outcomes])
+            tables = [metrics.tables_of(each.truth, each.predicted, weights) for each in outcomes]
+            values = np.stack([self.tabled(each) for each in tables], axis=1)
+            return values if left else metrics.moved(values, whole, weights)
         if self.of_rows is not None:
             return rows.means(np.stack([self.of_rows(each) for each in outcomes]), left=left)
         places = [np.repeat(np.arange(len(first.truth)), each) for each in rows.weights(left=left).astype(np.int64)]
@@ -253,6 +268,13 @@ class Measure:
     def _read(self, outcomes: Sequence[Predictions]) -> list[Predictions]:
         """The same without probabilities where it reads none, so that drawing rows copies none."""
         return [each if self.computed is not None else replace(each, log_probabilities=None) for each in outcomes]
+
+    def _drawn(self, outcomes: Sequence[Predictions], seed: int) -> Floats:
+        """The mean over repetitions of all rows, and then of rows that were drawn again, [1 + draws]."""
+        first = outcomes[0]
+        groups = np.arange(len(first.truth)) if first.groups is None else first.groups
+        found: Floats = self.resampled(outcomes, Resamples.of(groups, seed=seed)).mean(axis=1)
+        return found
 
     def _counting(self, labels: Sequence[str]) -> Callable[[Counts], Floats] | None:
         if self.only is None or self.of_class is None:

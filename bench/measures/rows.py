@@ -49,6 +49,15 @@ def _mean_ap(each: Predictions) -> float:
     return float(found[np.isfinite(found)].mean()) if np.isfinite(found).any() else float("nan")
 
 
+def _ndcg(each: Predictions) -> Floats:
+    """What was predicted is what `bench.metrics.judged` says of the nearest."""
+    return metrics.ndcg(each.predicted[:, :-1], each.predicted[:, -1])
+
+
+def _precision(each: Predictions) -> Floats:
+    return metrics.precision(each.predicted[:, :-1])
+
+
 F1 = add(
     Measure("f1", "macro-F1", heading="F1", best=1, grows=True, counted=metrics.macro_f1, of_class=metrics.class_f1)
 )
@@ -129,6 +138,33 @@ add(
         grows=True,
         confused=metrics.hierarchical_f1,
         task="hierarchy",
+    )
+)
+add(Measure("v_measure", "v-measure", heading="v", best=1, tabled=metrics.v_measure, task="clustering"))
+add(
+    Measure(
+        "adjusted_rand", "adjusted Rand index", heading="ARI", best=1, tabled=metrics.adjusted_rand, task="clustering"
+    )
+)
+add(
+    Measure(
+        "ndcg_10",
+        "nDCG@10",
+        best=1,
+        computed=lambda each: float(_ndcg(each).mean()),
+        of_rows=_ndcg,
+        task="retrieval",
+    )
+)
+add(
+    Measure(
+        "precision_10",
+        "precision@10",
+        heading="P@10",
+        best=1,
+        computed=lambda each: float(_precision(each).mean()),
+        of_rows=_precision,
+        task="retrieval",
     )
 )
 LATENCY = add(

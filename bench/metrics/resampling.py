@@ -89,7 +89,7 @@ def paired_permutation(
         null.append(difference(patterns.swapped(rng, block)))
         if sum(_beyond(observed, each) for each in null) >= ENOUGH:
             break
-    return _tested(observed, np.concatenate(null), differ=bool((first != second).any()))
+    return tested(observed, np.concatenate(null), differ=bool((first != second).any()))
 
 
 def row_permutation(
@@ -108,10 +108,10 @@ def row_permutation(
     unit = np.arange(rows) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
     observed = difference(np.zeros(rows, dtype=bool))
     null = np.array([difference((rng.random(unit.max() + 1) < 0.5)[unit]) for _ in range(draws)])
-    return _tested(observed, null, differ=bool(null.any()))
+    return tested(observed, null, differ=bool(null.any()))
 
 
-def _tested(observed: float, null: Floats, *, differ: bool) -> PairedTest:
+def tested(observed: float, null: Floats, *, differ: bool) -> PairedTest:
     """The test of a difference against its null distribution, [draws]."""
     error = float(np.sqrt(np.mean(null**2))) if differ else float("nan")
     return PairedTest(observed, (1 + _beyond(observed, null)) / (1 + len(null)), error)

@@ -67,7 +67,7 @@ def class_rows(study: Study) -> list[ClassRow]:
     train, test = (task.names_rows(each.labels, len(names)) for each in (dataset.train, dataset.test))
     # labels that the test set alone has come last
     train = [*train, *[0] * (len(names) - len(train))]
-    rows = [ClassRow(*each) for each in zip(names, train, test, strict=True)] if train else []
+    rows = [ClassRow(*each) for each in zip(names, train, test, strict=True)] if test else []
     return sorted(rows, key=lambda row: -row.train)
 
 

@@ -161,7 +161,7 @@ def _folds(study: Study) -> dict[int, tuple[Fold, ...]]:
     """The folds of each repetition by seed, where there are several."""
     protocol, dataset = study.request.protocol, study.scorer.dataset
     train = dataset.train
-    if protocol.name != "cv" or protocol.uses_validation_split(len(train)):
+    if protocol.name != "cv" or protocol.uses_validation_split(len(train)) or TASKS[dataset.task].ranks:
         return {}
     strata = TASKS[dataset.task].fold_strata(train.labels)
     return {seed: folds(strata, train.groups, protocol, seed) for seed in protocol.search_seeds}

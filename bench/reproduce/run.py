@@ -10,6 +10,7 @@ from bench.cost import ModelCost
 from bench.errors import unreadable
 from bench.evaluation.scoring import Scored
 from bench.files import write_json
+from bench.measures import MEASURES
 from bench.metrics import finite
 from bench.preparation import Clock, extract_and_measure
 from bench.progress import Progress
@@ -24,6 +25,7 @@ from bench.reproduce.study import Findings, PaperStudy
 from bench.reproduce.writing import files
 from bench.specs import Candidate, fingerprint
 from bench.study.writing import candidate_params
+from bench.tasks import TASKS
 from bench.tracking import Record, Tolerant, TrackedStudy, Tracker
 
 
@@ -37,7 +39,7 @@ def reproduce(
         each = _extracted(each, home, progress)
         evaluations = Evaluations(each.material, each.setup, progress)
         done += [_study(study, each, evaluations, home, tracking, progress) for study in each.request.studies]
-    if len(prepared) > 1:
+    if len(prepared) > 1 and not any(TASKS[each.material.dataset.task].ranks for each in prepared):
         done += _across(prepared, done, home, tracking, progress)
     return indexed(done, _folder(prepared, home), _about_all(prepared))
 
@@ -114,7 +116,9 @@ def _study(
     with _opened(tracker, home, dataset, name, about, prepared.material.tags) as parent:
         findings = with_names(_findings(study, prepared, evaluations, tracker, progress), names)
         told = about | {"models": _listed([*names.values()])}
-        written = files(study, findings, told, progress) | laid_out_files(study.name, {dataset: findings.rows})
+        written = files(study, findings, told, progress)
+        if not TASKS[prepared.material.dataset.task].ranks:
+            written |= laid_out_files(study.name, {dataset: findings.rows})
         paths = write((prepared.request.out or home / "reproduce") / name / study.name, written)
         tracker.attach(written)
         tracker.close({"rows": float(len(findings.rows))}, {"bench.optimistic": "true"})
@@ -164,18 +168,18 @@ def _findings(
 
 def record(ask: Question, scored: Scored) -> Record:
     """An evaluation as a nested run."""
-    name = str(ask.subject)
+    name, measures = str(ask.subject), [MEASURES[each] for each in TASKS[ask.data.task].measures]
     params = candidate_params(ask.subject if isinstance(ask.subject, Candidate) else None)
     identity = ask.subject.fingerprint() if isinstance(ask.subject, Candidate) else name
     return Record(
         key=fingerprint([identity, ask.phase, list(ask.seeds), ask.data.fingerprint]),
         name=name[:200],
         params=params | {"phase": ask.phase, "train_rows": len(ask.data.train), "seeds": _listed(ask.seeds)},
-        metrics=finite(scored.metrics()),
+        metrics=finite(scored.metrics(measures)),
         steps=[
-            (metric, step, value)
-            for step, each in enumerate(scored.repetitions)
-            for metric, value in (("f1", each.scores.macro_f1), ("accuracy", each.scores.accuracy))
+            (each.name, step, repetition.predictions.value(each))
+            for step, repetition in enumerate(scored.repetitions)
+            for each in measures
         ],
         tags={"bench.state": "complete", "bench.front": "false"},
     )
@@ -199,7 +203,7 @@ def describe(study: PaperStudy, prepared: PreparedDataset) -> dict[str, Any]:
         "missing models": "; ".join(f"{model.name} ({model.reason.rstrip('.')})" for model in setup.absent),
         "seeds on the test set": _listed(setup.seeds),
         "selection": setup.protocol.describe(len(dataset.train)) if study.selects else "",
-        "heads": "mlp: 256 wide, 120 epochs of Adam (the paper's); logistic: converged, C tuned on the training rows",
+        "heads": _heads(dataset.task),
         "intervals": study.intervals,
         "backend": settings.backend,
         "device": settings.device,
@@ -209,6 +213,13 @@ def describe(study: PaperStudy, prepared: PreparedDataset) -> dict[str, Any]:
         "warnings": " ".join(prepared.material.warnings),
         "fingerprint": prepared.key(study),
     }
+
+
+def _heads(task: str) -> str:
+    logistic = "logistic: converged, C tuned on the training rows"
+    if TASKS[task].ranks:
+        return f"{TASKS[task].head.kind}: untrained, on states that are standardised by the training rows; {logistic}"
+    return f"mlp: 256 wide, 120 epochs of Adam (the paper's); {logistic}"
 
 
 def _params(about: Mapping[str, Any]) -> dict[str, str | int | float]:

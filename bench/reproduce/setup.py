@@ -74,14 +74,13 @@ class Setup:
         A linear head that projects nothing ends in the same place under every seed (only the folds that choose the C
         of a logistic regression differ), so it is fitted once.
         """
-        seeds = self.seeds[:1] if candidate.head.solved and candidate.width is None else self.seeds
+        seeds = self.seeds if candidate.drawn else self.seeds[:1]
         return Question(candidate, "confirm", seeds, data or self.dataset)
 
-    def held_out(self, candidate: Candidate) -> Question:
+    def held_out(self, candidate: Candidate, data: Dataset | None = None) -> Question:
         """Every training row predicted out of fold; no test row is touched."""
         seeds = self.protocol.search_seeds
-        once = candidate.head.solved and candidate.width is None
-        return Question(candidate, "search", seeds[:1] if once else seeds, self.dataset)
+        return Question(candidate, "search", seeds if candidate.drawn else seeds[:1], data or self.dataset)
 
     def baselines(self, data: Dataset | None = None) -> dict[str, Question]:
         """TF-IDF with a linear classifier, tuned, and the majority class."""
@@ -113,6 +112,16 @@ class Setup:
     def drawn(self, subset: Sequence[str]) -> bool:
         """Whether a figure of many lines has one for this subset: single models and all fused have, pairs do not."""
         return len(subset) in {1, len(self.models)}
+
+
+def for_task(dataset: Dataset, task: str) -> Dataset:
+    """The same rows for another task whose labels are written as theirs."""
+
+    def told(split: Split) -> Split:
+        written = TASKS[dataset.task].written(split.labels, (*dataset.labels, *dataset.test_only_labels))
+        return replace(split, fingerprint=split_fingerprint(split.texts, written, split.groups, task))
+
+    return replace(dataset, task=task, train=told(dataset.train), test=told(dataset.test))
 
 
 def training_rows(dataset: Dataset, rows: Sequence[int]) -> Dataset:

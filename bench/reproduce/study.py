@@ -13,6 +13,7 @@ from bench.reproduce.published import caption, printed
 from bench.reproduce.questions import Answers, Question
 from bench.reproduce.scores import score_columns
 from bench.reproduce.setup import Setup
+from bench.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class PaperStudy:
         others: Whether its numbers depend on the other data sets of the command.
         intervals: What its intervals are.
         aliases: What the paper calls what it shows: ``table2``.
+        ranks: Whether it also has a table of tasks that rank representations without a trained head.
         across: From the findings on several data sets, by name, to those across them; None where there are none.
     """
 
@@ -85,6 +87,7 @@ class PaperStudy:
     others: bool
     intervals: str
     aliases: tuple[str, ...] = ()
+    ranks: bool = False
     across: Callable[[Mapping[str, Findings]], Findings] | None = None
 
     def steps(self, setup: Setup) -> Steps:
@@ -93,7 +96,8 @@ class PaperStudy:
         That is the text baselines, a row for each model that is missing, and what the paper printed.
         """
         own = self.body(setup)
-        baselines = setup.baselines() if self.baselines else {}
+        ranked = TASKS[setup.dataset.task].ranks
+        baselines = setup.baselines() if self.baselines and not ranked else {}
         answers: dict[Question, Scored] = {}
         asks = [*baselines.values(), *next(own)]
         while True:
@@ -108,7 +112,7 @@ class PaperStudy:
             *_missing_rows(setup, findings.beside),
             *_baseline_rows(setup, {name: answers[ask] for name, ask in baselines.items()}, findings.beside),
         ]
-        if self.table is None:
+        if self.table is None or ranked:
             return replace(findings, rows=rows)
         published = printed(self.table, dataset=setup.dataset.name)
         return replace(findings, rows=rows, published=published, caption=caption(self.table))
@@ -162,6 +166,16 @@ def named(given: Sequence[str]) -> tuple[PaperStudy, ...]:
     return tuple(each for each in STUDIES.values() if ALL in given or each.name in wanted)
 
 
+def check_answers(studies: Iterable[PaperStudy], task: str) -> None:
+    """Raise BenchError where a study is of trained heads, and a task trains none."""
+    for each in studies:
+        if TASKS[task].ranks and not each.ranks:
+            able = ", ".join(one.name for one in STUDIES.values() if one.ranks)
+            raise BenchError(
+                f"The study '{each.name}' is of trained heads, and {task} trains none. Studies that take it: {able}."
+            )
+
+
 def _none(word: str, aliases: Iterable[str]) -> str:
     """Why a word names no study."""
     places = sorted({alias for alias in aliases if PLACE.fullmatch(alias)})
@@ -190,6 +204,7 @@ def study(
     others: bool = False,
     intervals: str = "95%, bootstrap over test rows, runs averaged",
     aliases: tuple[str, ...] = (),
+    ranks: bool = False,
 ) -> Callable[[Callable[[Setup], Steps]], PaperStudy]:
     """Enter the decorated function in `STUDIES`; its docstring's first line is the summary.
 
@@ -214,6 +229,7 @@ def study(
             others,
             intervals,
             aliases,
+            ranks,
         )
         return STUDIES.add(name, entry)
 

@@ -171,7 +171,7 @@ def best_single(journal: Journal, scorer: Scorer, objectives: Objectives) -> Can
 def subjects(
     task: Task, shapes: Shapes, deepest: Mapping[str, int], single: Candidate | None
 ) -> dict[str, AnyCandidate]:
-    """Every model alone at its last layer, late fusion of these, and classifiers of texts, by name.
+    """Every model alone at its last layer, late fusion of these where heads are trained, and classifiers of texts.
 
     The former have the head of the best searched single: a baseline must not lose by a worse learning rate. `deepest`
     is the last layer of models that are not extracted to their end.
@@ -185,7 +185,7 @@ def subjects(
         return Candidate(sources=(Source(model=model, layer=layer, pooling=pooling),), head=head)
 
     found: dict[str, AnyCandidate] = {f"{SINGLE}{model}": last_layer(model) for model in shapes}
-    if len(shapes) > 1:
+    if len(shapes) > 1 and not task.ranks:
         sources = tuple(each.sources[0] for each in found.values())
         found[LATE_FUSION] = canonical(Candidate(sources=sources, fusion="late", head=head), shapes)
     return found | {name: TextCandidate(classifier=name) for name in task.text_classifiers}

@@ -24,6 +24,7 @@ from bench.study.growth import learning_curve
 from bench.study.phrases import begun, in_words, interval, listed, needed, others
 from bench.study.selection import Recommendation, titled
 from bench.study.verdicts import Claim, Comparison, judged
+from bench.tasks import TASKS
 
 OUTSIDE = "predictions from outside"
 MAJORITY = "majority"
@@ -274,10 +275,11 @@ class Deciding:
 
     def _commands(self, name: str, *, better: bool) -> Iterator[tuple[str, ...]]:
         """What to type next; `better`: whether the best has shown that it is."""
+        trains = not TASKS[self.scorer.dataset.task].ranks
         home = () if self.home in (None, RUNS) else ("--home", str(self.home))
         best = self.choice.winner
         for which, options in {name: (), **({best: ("--trial", best)} if better else {})}.items():
-            if getattr(self.find(which).subject, "outside", None) is None:
+            if trains and getattr(self.find(which).subject, "outside", None) is None:
                 yield ("bench", "export", self.study, *options, "--out", "classifier", *home)
         if name != best:
             yield ("bench", "compare", f"{self.study}:{name}", f"{self.study}:{best}", *home)

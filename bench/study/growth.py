@@ -14,6 +14,7 @@ from bench.measures import Measure
 from bench.metrics import Interval
 from bench.study.cascades import CascadeRecord, Selected
 from bench.study.cascades import searched as cascade_searched
+from bench.tasks import TASKS
 
 HALVES = 2
 """Folds."""
@@ -53,8 +54,10 @@ class LearningCurve:
 
 
 def learning_curve(scorer: Scorer, which: Selected, measure: Measure) -> LearningCurve | None:
-    """The curve of what was chosen; None where there are no folds to halve, or the measure has no best of 1."""
+    """The curve of what was chosen; None without folds or training, or of a measure with no best of 1."""
     protocol, rows = scorer.protocol, len(scorer.dataset.train)
+    if TASKS[scorer.dataset.task].ranks:
+        return None
     if protocol.name != "cv" or protocol.uses_validation_split(rows) or protocol.folds <= HALVES:
         return None
     if measure.best != 1 or measure.sign < 0 or getattr(which.subject, "outside", None) is not None:

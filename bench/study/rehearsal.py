@@ -11,6 +11,7 @@ from bench.datasets.dataset import Dataset
 from bench.evaluation.protocol import Protocol
 from bench.heads import Job, fit
 from bench.heads.screening import Screening
+from bench.heads.untrained import compared
 from bench.screening.growth import Growth
 from bench.space.candidates import ModelShape
 from bench.space.enumeration import typical_heads
@@ -62,7 +63,8 @@ def rehearse(
     rows = min(ROWS, len(dataset.train))
     width = min(WIDTH, round(wide))
     grown = (len(dataset.train) / rows) * (wide / width)
-    parts = 1 if protocol.name == "paper" or protocol.uses_validation_split(len(dataset.train)) else protocol.folds
+    whole = protocol.name == "paper" or TASKS[dataset.task].ranks
+    parts = 1 if whole or protocol.uses_validation_split(len(dataset.train)) else protocol.folds
     taken = [grown * _seconds(head, dataset, rows, width, parts) for head in typical_heads(space)]
     mean = sum(taken) / len(taken)
     if not screened:
@@ -91,7 +93,10 @@ def _seconds(head: HeadSettings, dataset: Dataset, rows: int, width: int, parts:
     candidate = Candidate(sources=(Source(model="", layer=0, pooling=""),), head=head)
     outputs = TASKS[dataset.task].outputs(dataset.labels)
     started = time.perf_counter()
-    fit([features], labels, outputs, jobs, candidate, task=dataset.task)
+    if TASKS[dataset.task].ranks:
+        compared(candidate, [features], [features], place, outputs, [job.seed for job in jobs], dataset.task)
+    else:
+        fit([features], labels, outputs, jobs, candidate, task=dataset.task)
     return time.perf_counter() - started
 
 

@@ -15,7 +15,9 @@ from bench.settings import given, refuse_unknown, settings_of
 from bench.space.files import load as load_space
 from bench.space.objectives import Asked
 from bench.space.schema import Cascades, Heads, Sampler, Screen, SearchSpace
+from bench.space.serving import serving
 from bench.specs import ClassWeight, ExtractionSettings, Hint, Spec, fingerprint
+from bench.tasks import TASKS
 from bench.views import expanded
 
 PAPER_RUNS = 5
@@ -146,6 +148,8 @@ def search_request(**values: Any) -> SearchRequest:
     if values.get("sampler"):
         space = space.model_copy(update={"sampler": given(Sampler, values)})
     dataset = given(DatasetRequest, values)
+    rules_out(values, dataset)
+    space = serving(space, dataset.task)
     objectives = space.objectives.serving(dataset.task).searching(given(Asked, values))
     space = space.model_copy(update={"objectives": objectives})
     space = given(HeadOverride, values).on(space)
@@ -167,6 +171,32 @@ def search_request(**values: Any) -> SearchRequest:
         protocol=rules,
         constraints=given(Constraints, values),
     )
+
+
+TRAINING = {
+    "class_weight": "weighs classes in training",
+    "lazy": "judges models by heads",
+    "against": "is held against what heads predict",
+}
+"""What some settings do, which has no sense where nothing is trained."""
+
+
+def rules_out(values: Mapping[str, Any], dataset: DatasetRequest) -> None:
+    """Refuse settings that are about training, where a task trains nothing.
+
+    Raises:
+        BenchError: there is one.
+    """
+    if not TASKS[dataset.task].ranks:
+        return
+    for name, does in TRAINING.items():
+        if values.get(name):
+            raise BenchError(f"`{name}` {does}, and {dataset.task} trains nothing: leave it out.")
+    if values.get("protocol") == "paper":
+        raise BenchError(
+            f"The `protocol` 'paper' selects on the test set by what heads say, and {dataset.task} trains nothing: "
+            "leave it out. The training rows are ranked first, the test rows only confirm."
+        )
 
 
 class StudySettings(Spec):

@@ -31,6 +31,7 @@ from bench.study.selection import Recommendation, selection
 from bench.study.settings import SearchRequest
 from bench.study.sureness import sureness_of
 from bench.study.writing import tracked
+from bench.tasks import TASKS
 from bench.tracking import TrackedStudy
 
 
@@ -265,4 +266,9 @@ class Study:
 def described(request: SearchRequest, dataset: Dataset) -> str:
     """How candidates are scored, and what was done to classes before, in a sentence: it stands on every screen."""
     rules = request.protocol.describe(len(dataset.train))
+    if TASKS[dataset.task].ranks:
+        rules = (
+            f"{request.protocol.repetitions} seeds over the {len(dataset.train)} training rows, held against each "
+            "other; nothing is trained, and the test set is untouched by the search"
+        )
     return rules if dataset.rare is None else f"{rules}; {dataset.rare.short}"

@@ -190,8 +190,9 @@ def predictions(scored: Scored, dataset: Dataset, split: Split) -> bytes:
         return pa.array(task.written(numbers, labels))
 
     rows = scored.repetitions[0].rows
+    said = column if (written := task.predicted) is None else lambda numbers: pa.array(written(numbers))
     columns = {"id": pa.array([split.ids[row] for row in rows]), "label": column(split.labels[rows])}
-    columns |= {f"seed_{each.seed}": column(each.predicted) for each in scored.repetitions}
+    columns |= {f"seed_{each.seed}": said(each.predicted) for each in scored.repetitions}
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink, compression="zstd")
     return sink.getvalue()

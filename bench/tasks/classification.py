@@ -99,7 +99,7 @@ def label_and_probabilities(
     ]
 
 
-TASKS.add(
+CLASSIFICATION = TASKS.add(
     "classification",
     Task(
         name="classification",

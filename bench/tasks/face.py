@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bench.errors import BenchError
 from bench.measures import MEASURES, Measure
 from bench.registry import Registry
 from bench.specs import HeadSettings
@@ -61,6 +62,11 @@ class Task:
             is least far off in expectation, in place of what `decide` says.
         in_order: From the names in an order that was given to what finds `labels` in it, and raises BenchError of
             others; None where their order means nothing.
+        ranks: Whether no head is trained, and representations alone are ranked: the rows that are asked about are held
+            against each other, and there are no folds. No label has a part in what is predicted.
+        judged: From what is predicted of rows, their numbers and their groups, to what measures read in its place; None
+            where that is what is predicted.
+        predicted: How that is written in files, a value a row; None where it is a number of the task.
         columns: What is said of a text, by column.
         say: Those columns, a mapping a text, from a head's scores and the names; numbers are float32.
     """
@@ -85,6 +91,9 @@ class Task:
     say: Callable[[np.ndarray, Labels], list[dict[str, Any]]]
     text_classifiers: tuple[str, ...] = ()
     by_label: bool = False
+    ranks: bool = False
+    judged: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
+    predicted: Callable[[np.ndarray], list[Any]] | None = None
     reading: Callable[[str | None, Sequence[Any]], Callable[[Any, Labels | None], str]] | None = None
     like: str = ""
     apart: Callable[[Labels], np.ndarray] | None = None
@@ -123,6 +132,15 @@ class Task:
     def measure(self) -> Measure:
         """The first of its measures."""
         return MEASURES[self.measures[0]]
+
+
+def require_trained(task: str, what: str) -> None:
+    """Raise BenchError where a task trains no head, which `what` needs."""
+    if TASKS[task].ranks:
+        raise BenchError(
+            f"{what} needs a trained head, and {task} trains none: its candidates are representations. Search the same "
+            "rows with the task 'classification', or keep the hidden states (`bench store export`)."
+        )
 
 
 TASKS: Registry[Task] = Registry("task", pluggable=True)

@@ -23,7 +23,7 @@ class HeadContract:
     """Runs for each kind of head for classification that is registered when tests are collected."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        metafunc.parametrize("kind", [name for name, each in HEAD_KINDS.items() if DEFAULT_TASK in each.tasks])
+        metafunc.parametrize("kind", [name for name, each in HEAD_KINDS.items() if each.training(DEFAULT_TASK)])
 
     @pytest.fixture
     def problem(self) -> tuple[list[torch.Tensor], np.ndarray]:

@@ -15,7 +15,9 @@ from bench.reproduce.questions import Answers
 from bench.reproduce.scores import score_columns
 from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.statistics import partition
+from bench.reproduce.studies.ranked import ranked_layers
 from bench.reproduce.study import Findings, Steps, across, study
+from bench.tasks import TASKS
 
 POOLING = "mean"
 
@@ -51,6 +53,7 @@ class Best(NamedTuple):
     ),
     table="table2",
     selects=True,
+    ranks=True,
     columns=(
         Column("model", "model"),
         Column("head", "head"),
@@ -70,6 +73,8 @@ class Best(NamedTuple):
 )
 def layers(setup: Setup) -> Steps:
     """Every layer of every model: the last, the best on test as the paper takes it, and cross-validation's choice."""
+    if TASKS[setup.dataset.task].ranks:
+        return (yield from ranked_layers(setup))
     candidates = {
         (model, head, layer): setup.candidate([setup.last(model, POOLING).model_copy(update={"layer": layer})], head)
         for model in setup.models
