@@ -26,7 +26,7 @@ from bench.cli.fields import option, options_of
 @options_of(
     api.EXTRACT_SETTINGS,
     *("text_column", "delimiter", "encoding", "quoting", "no_texts"),
-    text_column="Column of the texts of --unlabelled.  [default: text]",
+    text_column="Column of the texts of --unlabelled. May be repeated.  [default: text]",
 )
 @options.trust_option
 @options.home_option
