@@ -12,10 +12,10 @@ from bench.reproduce.layout import TableLine, baselines, laid_out
 from bench.reproduce.layout import score as cell
 from bench.reproduce.published import printed
 from bench.reproduce.questions import Answers
+from bench.reproduce.ranked import ranked_layers
 from bench.reproduce.scores import score_columns
 from bench.reproduce.setup import HEADS, Setup
 from bench.reproduce.statistics import partition
-from bench.reproduce.studies.ranked import ranked_layers
 from bench.reproduce.study import Findings, Steps, across, study
 from bench.tasks import TASKS
 
