@@ -28,6 +28,7 @@ from bench.backends.vllm.backend import VLLMBackend
 from bench.errors import BenchError
 from bench.models.resolve import ResolvedModel
 from bench.specs import ExtractionSettings
+from bench.views import Framing
 
 backend = base.backend("vllm")
 SETTINGS = ResolvedSettings(backend="vllm", device="cpu", max_length=64)
@@ -283,7 +284,13 @@ def test_layers_that_cannot_be_told_apart_are_an_error(inside: Any) -> None:
 
 CONFIG = SimpleNamespace(num_attention_heads=16, num_key_value_heads=8, head_dim=256, hidden_size=3840)
 GEMMA = SimpleNamespace(
-    name="gemma", layers=48, width=3840, causal=True, poolings=("mean", "last"), max_positions=131072
+    name="gemma",
+    layers=48,
+    width=3840,
+    causal=True,
+    poolings=("mean", "last"),
+    max_positions=131072,
+    framing=Framing(),
 )
 ON_GPU = ResolvedSettings(backend="vllm", device="cuda", dtype="bfloat16")
 PARAMETERS = 11_765_788_416
