@@ -25,13 +25,11 @@ from bench.proof import open_model
 from bench.space.objectives import Objectives
 from bench.specs import TextCandidate
 from bench.store import Store
-from bench.study import placing
 from bench.study.baselines import all_costs, baselines, scored_records
 from bench.study.cascades import CascadeRecord, Selected, chosen
 from bench.study.journal import Journal
 from bench.study.named import left_out
-from bench.study.prepared import prepare
-from bench.study.reopen import searched
+from bench.study.reopen import as_begun, searched
 from bench.study.run import kept_costs
 from bench.study.selection import kept, titled
 from bench.study.settings import SearchRequest
@@ -185,13 +183,7 @@ def study_costs(
     costs = known
     if here:
         request = request.model_copy(update={"extraction": request.extraction.trusting(trust_remote_code)})
-        material = prepare(
-            request,
-            store,
-            progress,
-            recorded=journal.settings["models"],
-            placed=placing.placed(journal.note(placing.NOTE)),
-        ).material
+        material = as_begun(home, journal, request, store, progress).material
         costs = _measured(journal, request, material, known, progress)
         resumable = tuple(each for each in resumable if each in material.resumable)
     records: list[Selected] = [*scored_records(journal)]

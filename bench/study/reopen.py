@@ -47,7 +47,7 @@ def reopen(
     journal, prepared = prepared_again(
         home, name, store, progress, trial, trust_remote_code=trust_remote_code, no_texts=no_texts
     )
-    request, material = reduced(prepared.request, replace(prepared.material, unlabelled=reader(home)), journal)
+    request, material = reduced(prepared.request, prepared.material, journal)
     costs = kept_costs(journal)
     material.extract(progress)
     scorer = material.scorer(request.protocol, progress)
@@ -84,11 +84,21 @@ def prepared_again(
     dataset = request.dataset.model_copy(update={"no_texts": no_texts or request.dataset.no_texts})
     extraction = request.extraction.trusting(trust_remote_code)
     request = request.model_copy(update={"dataset": dataset, "extraction": extraction})
+    prepared = as_begun(home, journal, request, store, progress)
+    same_settings(journal.study, name, prepared.settings, journal.id)
+    return journal, prepared
+
+
+def as_begun(home: Path, journal: Journal, request: SearchRequest, store: Store, progress: Progress) -> Prepared:
+    """What a search stands on, as it could begin again: its models, its rows' sides, and the texts without labels.
+
+    Raises:
+        BenchError: data or models cannot be had.
+    """
     prepared = prepare(
         request, store, progress, recorded=journal.settings["models"], placed=placing.placed(journal.note(placing.NOTE))
     )
-    same_settings(journal.study, name, prepared.settings, journal.id)
-    return journal, prepared
+    return replace(prepared, material=replace(prepared.material, unlabelled=reader(home)))
 
 
 def searched(home: Path, name: str) -> tuple[Journal, SearchRequest]:
