@@ -104,7 +104,8 @@ def test_folds_take_from_texts_read_once_what_a_vectorizer_of_their_own_finds(mo
     texts = [" ".join(f"w{word}" for word in random.zipf(1.3, 12) % 90) + " !" for _ in range(120)]
     parts = [Fold(np.arange(0, 80), np.arange(80, 120)), Fold(np.arange(40, 120), np.arange(0, 40))]
     for most, rare in ((100_000, 2_000), (50, 2_000), (100_000, 10)):
-        monkeypatch.setattr(tuning, "MOST_TERMS", most)
+        for module in (tuning, words):
+            monkeypatch.setattr(module, "MOST_TERMS", most)
         monkeypatch.setattr(words, "MANY", rare)
         found = tuning.counted(texts, parts)
         for pairs, part, each in ((p, *each) for p in found for each in zip(parts, found[p], strict=True)):
