@@ -7,26 +7,18 @@ confirmation. Of the labels a representation knows nothing but how many differen
 from dataclasses import replace
 
 from bench.specs import KMeans
-from bench.tasks.classification import CLASSIFICATION
 from bench.tasks.face import TASKS
+from bench.tasks.ranking import RANKING
 
 NAME = "clustering"
 
 TASKS.add(
     NAME,
     replace(
-        CLASSIFICATION,
+        RANKING,
         name=NAME,
-        ranks=True,
-        fold_warnings=lambda *_: (),
-        link="identity",
         head=KMeans(),
-        text_baselines=("tfidf-svd", "random"),
-        text_classifiers=(),
         measures=("v_measure", "adjusted_rand"),
-        by_class=False,
         predicted=lambda groups: groups.tolist(),
-        columns={},
-        say=lambda *_: [],
     ),
 )

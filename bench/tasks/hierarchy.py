@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bench.metrics.paths import LEVEL_SIGN, ancestors, shared_nodes
-from bench.tasks.classification import label_and_probabilities, read_class
+from bench.tasks.classification import CLASSIFICATION, label_and_probabilities, read_class
 from bench.tasks.face import TASKS, Labels
 
 NAME = "hierarchy"
@@ -51,17 +51,16 @@ def say(scores: np.ndarray, labels: Labels) -> list[dict[str, Any]]:
     return rows
 
 
-_CLASSES = TASKS["classification"]
 TASKS.add(
     NAME,
     replace(
-        _CLASSES,
+        CLASSIFICATION,
         name=NAME,
-        like=_CLASSES.name,
+        like=CLASSIFICATION.name,
         reading=reading,
         apart=far,
         measures=("hierarchical_f1", "accuracy"),
-        columns={**_CLASSES.columns, "ancestors": "numbers by name"},
+        columns={**CLASSIFICATION.columns, "ancestors": "numbers by name"},
         say=say,
     ),
 )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.errors import BenchError, listed, nearest
-from bench.tasks.classification import label_and_probabilities, read_class
+from bench.tasks.classification import CLASSIFICATION, label_and_probabilities, read_class
 from bench.tasks.face import TASKS, Labels, Written
 
 NAME = "ordinal"
@@ -66,13 +66,12 @@ def say(scores: np.ndarray, labels: Labels) -> list[dict[str, Any]]:
     return label_and_probabilities(scores, labels, TASKS[NAME].decided(scores, labels))
 
 
-_CLASSES = TASKS["classification"]
 TASKS.add(
     NAME,
     replace(
-        _CLASSES,
+        CLASSIFICATION,
         name=NAME,
-        like=_CLASSES.name,
+        like=CLASSIFICATION.name,
         read=read_grade,
         labels=grades,
         in_order=lambda order: partial(grades, order=tuple(order)),

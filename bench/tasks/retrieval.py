@@ -9,27 +9,19 @@ from dataclasses import replace
 
 from bench.metrics import judged
 from bench.specs import Cosine
-from bench.tasks.classification import CLASSIFICATION
 from bench.tasks.face import TASKS
+from bench.tasks.ranking import RANKING
 
 NAME = "retrieval"
 
 TASKS.add(
     NAME,
     replace(
-        CLASSIFICATION,
+        RANKING,
         name=NAME,
-        ranks=True,
-        fold_warnings=lambda *_: (),
-        link="identity",
         head=Cosine(),
-        text_baselines=("tfidf-svd", "random"),
-        text_classifiers=(),
         measures=("ndcg_10", "precision_10"),
-        by_class=False,
         judged=judged,
         predicted=lambda found: found[:, :-1].tolist(),
-        columns={},
-        say=lambda *_: [],
     ),
 )
