@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,14 @@ for each in (signal.SIGINT, signal.SIGHUP):
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=3, help="how many of Ray's processes and drivers are killed")
     parser.addoption("--seed", type=int, default=0, help="by which they are chosen")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what is marked `night` to `tox -e long`."""
+    if "BENCH_EXAMPLES" not in os.environ:
+        left = [item for item in items if item.get_closest_marker("night")]
+        items[:] = [item for item in items if not item.get_closest_marker("night")]
+        config.hook.pytest_deselected(items=left)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -265,3 +274,21 @@ def lay_out_as_nvembed(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def texts() -> Sequence[str]:
     return TEXTS
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """bench's entry point without the seconds that a process takes to start: status, stdout, stderr."""
+    from bench.cli import main
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench", *words])
+        status: int | str | None = 0
+        try:
+            main.run()
+        except SystemExit as end:
+            status = end.code
+        out, err = capsys.readouterr()
+        return int(status or 0), out, err
+
+    return call

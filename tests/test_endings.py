@@ -3,18 +3,21 @@
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from formats.make import SEARCH, make_inputs
 from mlflow import MlflowClient
+from sqlalchemy import Engine, event
 
 from bench.progress import SILENT
 from bench.tracking import MlflowTracker, Record, Tolerant, TrackedStudy
@@ -84,7 +87,56 @@ def test_interrupted_at_any_call_of_the_store_nothing_stays_running(
     assert call > 12
 
 
-@pytest.mark.slow
+def test_a_signal_inside_a_transaction_leaves_no_lock(whole: Path, tmp_path: Path) -> None:
+    for number in range(8, 24, 3):
+        count = itertools.count(1)
+
+        def end(*_: object, number: int = number, count: Iterator[int] = count) -> None:
+            if next(count) == number:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.05)
+
+        event.listen(Engine, "commit", end)
+        try:
+            ends_soon(whole, tmp_path / str(number))
+        finally:
+            event.remove(Engine, "commit", end)
+
+
+@pytest.mark.long
+def test_a_signal_at_any_moment_leaves_no_lock(whole: Path, tmp_path: Path) -> None:
+    """One in forty left the database locked by its own process, when signals reached into transactions."""
+    chosen = random.Random(0)
+    moments = 200 if "BENCH_EXAMPLES" in os.environ else 10
+    with heard(signal.SIGALRM):
+        for number in range(moments):
+            signal.setitimer(signal.ITIMER_REAL, chosen.uniform(0.02, 0.5))
+            ends_soon(whole, tmp_path / str(number))
+
+
+def ends_soon(whole: Path, home: Path) -> None:
+    """A study is written into a copy of `whole`, whether or not a signal breaks that off."""
+    home.mkdir()
+    shutil.copy2(whole / "mlflow.db", home / "mlflow.db")
+    began = time.monotonic()
+    with suppress(KeyboardInterrupt):
+        write(home)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert time.monotonic() - began < 10
+    assert {status for _, status in runs(home)} <= {"FINISHED", "KILLED"}
+
+
+@contextmanager
+def heard(number: int) -> Iterator[None]:
+    """A signal interrupts as Ctrl-C does."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.night
 @pytest.mark.parametrize("case", [json.loads(path.read_text("utf-8")) for path in sorted(INPUTS.glob("*.json"))])
 def test_signals_leave_a_search_that_can_go_on(case: dict[str, Any], whole: Path, tmp_path: Path) -> None:
     make_inputs(tmp_path)

@@ -245,8 +245,7 @@ def test_a_command_that_is_stopped_goes_on_to_the_same_end(bench: Bench, case: s
     assert stopped(bench, case, how, last), "it had ended before"
 
 
-@pytest.mark.long
-@pytest.mark.skipif(not ALL, reason="takes half an hour: tox -e long")
+@pytest.mark.night
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("case", CASES)
 def test_a_command_is_stopped_anywhere(bench: Bench, case: str, how: str, capsys: pytest.CaptureFixture[str]) -> None:

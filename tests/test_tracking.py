@@ -8,6 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -25,8 +27,9 @@ from bench.progress import Silent
 from bench.study.journal import read
 from bench.study.writing import scores_first
 from bench.tracking import MlflowTracker, Record, TrackedStudy, redacted, tracker_of
+from bench.tracking.mlflow import process
 from bench.tracking.mlflow.database import _upgrade
-from bench.tracking.mlflow.process import interruptible, used
+from bench.tracking.mlflow.process import unbroken, used
 
 
 @pytest.fixture(scope="module")
@@ -426,21 +429,34 @@ def test_an_interruption_is_none_of_the_stores_errors(tmp_path: Path) -> None:
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_an_error_while_an_interruption_is_cleaned_up_after_stays_one() -> None:
-    def fail(interrupted: bool) -> None:
-        try:
-            if interrupted:
-                raise KeyboardInterrupt
-        finally:
-            raise ValueError("hides it")
+def test_what_a_store_is_doing_ends_before_an_interruption_is_heard() -> None:
+    done: list[str] = []
 
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        fail(interrupted=True)
-    try:
-        raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        with pytest.raises(ValueError, match="hides it"), interruptible():
-            fail(interrupted=False)
+    def call() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        done.append("written")
+
+    with pytest.raises(KeyboardInterrupt):
+        unbroken(call)
+    assert done == ["written"]
+    with pytest.raises(ValueError, match="as it is"):
+        unbroken(lambda: int("as it is"))
+
+
+def test_a_store_that_hangs_does_not_keep_an_interrupted_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "LAST", 0.2)
+    hangs = threading.Event()
+
+    def call() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        hangs.wait(60)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        unbroken(call)
+    hangs.set()
+    assert time.monotonic() - began < 30
 
 
 def test_a_half_made_database_that_a_real_stop_left_is_set_aside(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ def check_address(uri: str) -> None:
             f"'{redacted(uri)}' is no address of a tracking store: give sqlite:///FILE, another database, or "
             "http(s)://HOST with `tracking_uri` (MLFLOW_TRACKING_URI)."
         )
+    if scheme[1] == "sqlite" and uri.removeprefix(FILE).partition("?")[0] in ("", "sqlite://", ":memory:"):
+        raise BenchError(f"'{uri}' is a database in memory, gone when the command ends: name a file, {FILE}FILE.")
 
 
 def is_server(uri: str) -> bool:

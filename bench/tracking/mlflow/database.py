@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.files import atomic, delete, free
 from bench.tracking.addresses import FILE
 from bench.tracking.mlflow.patience import reason_of
-from bench.tracking.mlflow.process import interruptible
+from bench.tracking.mlflow.process import unbroken
 
 KEPT = ("experiments", "experiment_tags", "runs", "params", "metrics", "latest_metrics", "tags")
 """The tables whose rows a migration has to keep."""
@@ -82,9 +82,9 @@ def _upgrade(path: Path) -> None:
     """What `mlflow db upgrade` does: to an empty file all tables, to an older database what it lacks."""
     from mlflow.db import upgrade
 
-    assert upgrade.callback is not None
-    with interruptible():
-        upgrade.callback(f"{FILE}{path}")
+    migrate = upgrade.callback
+    assert migrate is not None
+    unbroken(lambda: migrate(f"{FILE}{path}"))
 
 
 def _head() -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bench.addresses import concealed, redacted
 from bench.errors import BenchError
 from bench.progress import Progress
-from bench.tracking.mlflow.process import interruptible, variables
+from bench.tracking.mlflow.process import unbroken, variables
 from bench.tracking.record import TrackingError
 
 if TYPE_CHECKING:
@@ -69,11 +69,10 @@ class Patience:
         Raises:
             TrackingError: the store refuses, or has not answered for `PATIENCE` seconds.
         """
-        with quiet(), self.telling() as wait:
+        with self.telling() as wait:
             while True:
                 try:
-                    with interruptible():
-                        found = call()
+                    found = unbroken(quietly(call))
                 except BenchError:
                     raise
                 except Exception as error:
@@ -128,9 +127,22 @@ class PatientClient:
         return lambda *args, **kwargs: self._patience.ask(lambda: method(*args, **kwargs))
 
 
+def quietly(call: Callable[[], T]) -> Callable[[], T]:
+    """The same call, with nothing of what `quiet` keeps back."""
+
+    def called() -> T:
+        with quiet():
+            return call()
+
+    return called
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let MLflow's client neither retry for minutes without a word, nor print addresses or SQL."""
+    """Let MLflow's client neither retry for minutes without a word, nor print addresses or SQL.
+
+    Within `unbroken`: an interruption between taking logging's lock and giving it back would stop every other thread.
+    """
     logger = logging.getLogger("mlflow")
     before = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -9,8 +9,8 @@ from bench.errors import BenchError
 from bench.progress import SILENT, Progress
 from bench.tracking.addresses import FILE, check_address, file_of, is_server
 from bench.tracking.mlflow.database import prepare, whole
-from bench.tracking.mlflow.patience import Patience, PatientClient, quiet, reason_of
-from bench.tracking.mlflow.process import interruptible, variables
+from bench.tracking.mlflow.patience import Patience, PatientClient, quietly, reason_of
+from bench.tracking.mlflow.process import unbroken, variables
 from bench.tracking.record import TrackingError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class MlflowStore:
             os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
             try:
                 file = file_of(self.address)
-                if file is not None and file.name != ":memory:":
+                if file is not None:
                     self._prepare(file)
                 self._client = self._reached()
             except BenchError:
@@ -89,14 +89,17 @@ class MlflowStore:
     def _reached(self) -> "MlflowClient":
         from mlflow import MlflowClient
 
-        # a store that is not there is said soon, and not waited for
-        short = variables(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2", MLFLOW_HTTP_REQUEST_TIMEOUT="20")
-        with short, quiet(), interruptible(), self.patience.telling():
+        def reached() -> MlflowClient:
             if not is_server(self.address) and file_of(self.address) is None:
                 _try_database(self.address)
             client = MlflowClient(self.address)
             client.search_experiments(max_results=1)
-        return cast("MlflowClient", PatientClient(client, self.patience))
+            return client
+
+        # a store that is not there is said soon, and not waited for
+        short = variables(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2", MLFLOW_HTTP_REQUEST_TIMEOUT="20")
+        with short, self.patience.telling():
+            return cast("MlflowClient", PatientClient(unbroken(quietly(reached)), self.patience))
 
     def _prepare(self, file: Path) -> None:
         """Make or migrate a database that is a file; only our own is changed where it is an older MLflow's."""
