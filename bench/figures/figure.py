@@ -65,13 +65,13 @@ class Figure:
 
     @property
     def _untitled(self) -> dict[str, Any]:
-        spec = self._plain()
+        spec = self._plain
         return {**spec, **self._sized(spec, self.width)}
 
     @property
     def responsive_spec(self) -> dict[str, Any]:
         """The specification for a page: no title, and as wide as its place where the chart is of one view."""
-        spec = self._plain()
+        spec = self._plain
         # 'fit-x' lets axes and legends have their room inside the width; composed charts cannot do that
         fitted: dict[str, Any] = {"autosize": {"type": "fit-x", "contains": "padding"}}
         return {**spec, **self._sized(spec, "container"), **({} if _composed(spec) else fitted)}
@@ -97,7 +97,7 @@ class Figure:
         """
         from vl_convert import svg_to_pdf
 
-        spec = self._plain()
+        spec = self._plain
         composed = _composed(spec)
         svg = ElementTree.fromstring(_drawn({**spec, **self._sized(spec, PRINTED)}))  # noqa: S314 - our own
         wide, high = float(svg.attrib["width"]), float(svg.attrib["height"])
@@ -127,6 +127,7 @@ class Figure:
             f"{self.name}.pdf": self.pdf(),
         }
 
+    @cached_property
     def _plain(self) -> dict[str, Any]:
         spec: dict[str, Any] = _drawable(self.chart.to_dict())
         config = {**CONFIG, **{key: value for key, value in spec.get("config", {}).items() if key not in _DEFAULTS}}
