@@ -74,23 +74,6 @@ def bench(*words: str, status: int = 0) -> str:
     return out
 
 
-@pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """The same entry point without the seconds that a process takes to start: status, stdout, stderr."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *words])
-        status: int | str | None = 0
-        try:
-            main.run()
-        except SystemExit as end:
-            status = end.code
-        out, err = capsys.readouterr()
-        return int(status or 0), out, err
-
-    return call
-
-
 def stopped_at(line: str, trials: int, number: signal.Signals, *words: str) -> tuple[int, str, str]:
     """Send the signal when stderr has said `line…` and `trials` candidates are tried: status, stdout, stderr."""
     process, journal = start(*words), Path("mlruns/studies/s.journal")
@@ -299,9 +282,7 @@ def test_killed_or_interrupted_at_any_moment_the_same_command_goes_on(
     words = (*SEARCH, "--trials", str(TRIALS), "--study", "s", "--json")
     for line, trials, number in (
         ("extract gt-all", 0, signal.SIGINT),
-        ("extract gt-all", 0, signal.SIGKILL),
-        ("search:", 1, signal.SIGINT),
-        ("search:", 2, signal.SIGTERM),
+        ("search:", 1, signal.SIGTERM),
         ("search:", 3, signal.SIGKILL),
         ("confirm on", TRIALS, signal.SIGKILL),
     ):

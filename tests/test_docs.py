@@ -5,7 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ import pytest
 
 from bench.cli.main import cli
 
+Called = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -92,26 +93,33 @@ def test_commands_exist_with_their_options(page: Path, line: str) -> None:
     command.make_parser(context).parse_args(list(words))
 
 
-def _run(line: str, folder: Path, timeout: float = 600) -> str:
-    words = shlex.split(line, comments=True)
-    if words[0] == "bench":
-        words[:1] = [sys.executable, "-m", "bench"]
-    else:
-        words = [sys.executable, str(ROOT / words[1]), *words[2:]]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-    return done.stdout
+@pytest.fixture
+def ran(called: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """What a line of a page prints, run in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> str:
+        words = shlex.split(line, comments=True)
+        if words[0] == "bench":
+            status, out, err = called(*words[1:])
+        else:
+            done = subprocess.run([sys.executable, ROOT / words[1], *words[2:]], capture_output=True, text=True)
+            status, out, err = done.returncode, done.stdout, done.stderr
+        assert status == 0, f"{line}\n{out[-2000:]}\n{err[-2000:]}"
+        return out
+
+    return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["own-csv.md", "compare.md"])
-def test_examples_run(page: str, tmp_path: Path) -> None:
+def test_examples_run(page: str, ran: Callable[[str], str], tmp_path: Path) -> None:
     text = (ROOT / "docs" / "examples" / page).read_text(encoding="utf-8")
     lines = re.findall(r"^    ((?:bench|python) .+)$", text, re.MULTILINE)
     assert lines
     shutil.copy(ROOT / "docs" / "examples" / "pair.toml", tmp_path)
     for line in lines:
-        _run(line, tmp_path)
+        ran(line)
 
 
 QUICK = (
@@ -126,13 +134,13 @@ QUICK = (
 
 
 @pytest.mark.parametrize("line", QUICK)
-def test_looking_commands_run(line: str, tmp_path: Path) -> None:
-    assert _run(line, tmp_path)
+def test_looking_commands_run(line: str, ran: Callable[[str], str]) -> None:
+    assert ran(line)
 
 
-def test_the_space_that_is_shown_is_valid(tmp_path: Path) -> None:
+def test_the_space_that_is_shown_is_valid(ran: Callable[[str], str], tmp_path: Path) -> None:
     (shown,) = re.findall(
         r"```toml\n(.*?)```", (ROOT / "docs" / "data-and-models.md").read_text(encoding="utf-8"), re.DOTALL
     )
     (file := tmp_path / "shown.toml").write_text(shown, encoding="utf-8")
-    assert "is valid" in _run(f"bench space check {file}", tmp_path)
+    assert "is valid" in ran(f"bench space check {file}")
