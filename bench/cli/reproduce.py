@@ -139,7 +139,7 @@ def _print_done(done: "FinishedStudy") -> None:
             f"- The paper's numbers ({len(published)} rows) are in published.csv"
             + (f"; of its {len(theirs)} models, {len(run)} were run here." if theirs else ".")
         )
-    if rows and (wrong := done.errata):
+    if rows and (wrong := len(done.findings.errata)):
         terminal.echo(f"- The paper contradicts itself here in {counted(wrong, 'place')}: see {study.name}.md.")
     terminal.echo(f"Files: {done.files[0].parent}\n")
 

@@ -10,7 +10,6 @@ from bench.files import atomic
 from bench.notebook import Shown
 from bench.reproduce.columns import Row
 from bench.reproduce.index import Part, index_page
-from bench.reproduce.published import errata
 from bench.reproduce.study import Findings, PaperStudy
 
 if TYPE_CHECKING:
@@ -45,11 +44,6 @@ class FinishedStudy(Shown):
         import pandas as pd
 
         return pd.DataFrame(self.findings.rows)
-
-    @property
-    def errata(self) -> int:
-        """In how many places the paper contradicts itself here."""
-        return len(errata(self.study.name))
 
     def to_json(self) -> dict[str, Any]:
         """As `--json` gives it."""

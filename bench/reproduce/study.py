@@ -9,7 +9,7 @@ from bench.evaluation.scoring import Scored
 from bench.figures import Figure
 from bench.registry import Registry
 from bench.reproduce.columns import Column, Row
-from bench.reproduce.published import caption, printed
+from bench.reproduce.published import caption, errata, printed
 from bench.reproduce.questions import Answers, Question
 from bench.reproduce.scores import score_columns
 from bench.reproduce.setup import Setup
@@ -25,6 +25,7 @@ class Findings:
         beside: More columns of the rows that every study has, of models that are missing and of baselines, by model.
         published: The paper's numbers for the same table and data set.
         caption: What those are.
+        errata: Where the paper contradicts itself in what this study shows.
         extras: Further tables by name: what figures are drawn from.
         figures: As a paper would show them.
         notes: Sentences that say what the numbers say, the most important first.
@@ -36,6 +37,7 @@ class Findings:
     beside: Mapping[str, Row] = field(default_factory=dict)
     published: Sequence[Row] = ()
     caption: str = ""
+    errata: Sequence[Row] = ()
     extras: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     figures: Sequence[Figure] = ()
     notes: Sequence[str] = ()
@@ -112,10 +114,13 @@ class PaperStudy:
             *_missing_rows(setup, findings.beside),
             *_baseline_rows(setup, {name: answers[ask] for name, ask in baselines.items()}, findings.beside),
         ]
-        if self.table is None or ranked:
+        if ranked:  # a task that the paper does not have
             return replace(findings, rows=rows)
+        findings = replace(findings, rows=rows, errata=errata(self.name))
+        if self.table is None:
+            return findings
         published = printed(self.table, dataset=setup.dataset.name)
-        return replace(findings, rows=rows, published=published, caption=caption(self.table))
+        return replace(findings, published=published, caption=caption(self.table))
 
 
 def _missing_rows(setup: Setup, beside: Mapping[str, Row]) -> list[Row]:

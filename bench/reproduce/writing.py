@@ -10,7 +10,6 @@ from bench.escaping import csv_file, shown
 from bench.figures import drawn
 from bench.progress import SILENT, Progress, attempted
 from bench.reproduce.columns import Row, column_order
-from bench.reproduce.published import errata
 from bench.reproduce.study import Findings, PaperStudy
 from bench.study.writing import as_json
 
@@ -49,8 +48,8 @@ def report(study: PaperStudy, findings: Findings, about: Mapping[str, Any]) -> s
     parts += ["## Ours", "", markdown(findings.rows), ""]
     if findings.published:
         parts += ["## Printed in the paper", "", findings.caption, "", markdown(findings.published), ""]
-    if wrong := errata(study.name):
-        parts += ["## Where the paper contradicts itself", "", markdown(wrong), ""]
+    if findings.errata:
+        parts += ["## Where the paper contradicts itself", "", markdown(findings.errata), ""]
     return shown("\n".join(parts)) + "\n"
 
 
