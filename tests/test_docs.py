@@ -138,6 +138,11 @@ def test_looking_commands_run(line: str, ran: Callable[[str], str]) -> None:
     assert ran(line)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "examples").glob("*.toml")), ids=lambda path: path.stem)
+def test_spaces_of_the_examples_are_valid(path: Path, ran: Callable[[str], str]) -> None:
+    assert "is valid" in ran(f"bench space check {shlex.quote(str(path))}")
+
+
 def test_the_space_that_is_shown_is_valid(ran: Callable[[str], str], tmp_path: Path) -> None:
     (shown,) = re.findall(
         r"```toml\n(.*?)```", (ROOT / "docs" / "data-and-models.md").read_text(encoding="utf-8"), re.DOTALL

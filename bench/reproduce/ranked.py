@@ -163,7 +163,7 @@ def _notes(setup: Setup, measure: Measure, rows: Sequence[Row]) -> list[str]:
     found = []
     for row in rows:
         words = "the same layer" if row["same"] else f"layer {row['class_layer']}"
-        clear = "no loss is shown" if row["gain_low"] <= 0 else "a loss beyond the interval of no difference"
+        clear = "no loss is shown" if row["gain_low"] <= 0 else "a loss that is clear of zero"
         found.append(
             f"{row['model']}: on the training rows {measure.task} takes layer {row['own_layer']} (95% of draws of rows "
             f"{row['own_layer_low']} to {row['own_layer_high']}), classification {words}; under that "
