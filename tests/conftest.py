@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,6 +91,35 @@ def steady_text_costs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.study.baselines.measure_text", made_up_text)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def databases_copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow takes seconds to make an empty database, which is the same each time."""
+    from bench.files import atomic
+    from bench.tracking.mlflow import database
+
+    upgrade, made = database._upgrade, []
+
+    def copied(path: Path) -> None:
+        if not made:
+            whole = tmp_path_factory.mktemp("database") / "mlflow.db"
+            upgrade(whole)
+            made.append(whole)
+        with atomic(path) as temporary:
+            shutil.copyfile(made[0], temporary)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "_make", copied)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take seconds a search to draw: they are empty but where a file of tests is marked `pictures`."""
+    if request.node.get_closest_marker("pictures") is None:
+        empty = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
+        monkeypatch.setattr("bench.figures.figure._drawn", lambda _: empty)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ import pytest
 
 from bench.cli.main import cli
 
+pytestmark = pytest.mark.pictures
+
 Called = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -20,6 +20,8 @@ from bench.cli import main
 from bench.cli.progress import TerminalProgress, pace
 from bench.study.journal import read
 
+pytestmark = pytest.mark.pictures
+
 COLUMNS = 80
 MODELS = ("paraphrase-multilingual-MiniLM-L12-v2-fine-tuned-on-contracts", "paraphrase-multilingual-mpnet-base-v2")
 STUDY = "contracts of the second half of the year, classified by type and by jurisdiction"

@@ -16,6 +16,8 @@ import pytest
 from bench.cli import main
 from bench.escaping import cell, csv_file, shown, shown_json
 
+pytestmark = pytest.mark.pictures
+
 ROOT = Path(__file__).resolve().parents[1]
 INPUTS = ROOT / "tests" / "inputs"
 ACTS = {"\x00", "\x07", "\x08", "\x0d", "\x1b", "\x7f", "\x85", "\x9b", "\u202e", "\u2066"}

@@ -597,9 +597,10 @@ def test_mlflows_server_gives_the_same_labels_also_to_many_at_once(study: Study,
 
 @pytest.mark.slow
 def test_a_decoders_middle_layers_are_exported_beside_an_encoders(
-    in_model_store: None, model_store: Path, tmp_path: Path
+    in_model_store: None, model_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Real models, real costs, late fusion and concatenation, weights packed: 12 of 30 layers, and 3 of 6."""
+    monkeypatch.setattr("bench.packaging.timing.SECONDS", 0.2)
     models = (MINILM, "smollm2-135m")
     wanted = request(
         models=models, study="two", trials=1, dataset=request().dataset.model_copy(update={"max_test": 40})

@@ -18,6 +18,8 @@ from PIL import Image
 from bench.figures import PALETTE, Figure, data
 from bench.figures.theme import CONFIG
 
+pytestmark = pytest.mark.pictures
+
 HOSTILE = '</script><script>window.hit=1</script><img src=x onerror="window.hit=2">\'&\u2028\u202eRTL'
 
 

@@ -20,7 +20,7 @@ from test_search import Run, run, store  # noqa: F401 - fixtures
 from bench.study.study import Study
 from bench.tracking import MlflowTracker
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.pictures]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PICTURES = os.environ.get("BENCH_TEST_PICTURES")
 """A folder for screenshots, where a person wants to look."""

@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from test_escaping import Ran, bench  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.pictures
+
 MARKER = "Zephyrquill"
 INPUTS = Path(__file__).parent / "inputs" / "12"
 

@@ -14,6 +14,8 @@ from bench import api
 from bench.api import Searched
 from bench.errors import BenchError
 
+pytestmark = pytest.mark.pictures
+
 SETTINGS: dict[str, Any] = {"space": "space.toml", "models": ["./model"], "max_length": 16, "device": "cpu"}
 MARK = "zebra crossing"
 MOST = 6_000

@@ -133,6 +133,7 @@ def test_two_folders_and_a_deleted_journal_keep_their_own_numbers(tmp_path: Path
             assert written.data.metrics["f1_floor"] == entry["f1_floor"]
 
 
+@pytest.mark.night
 def test_a_journal_that_lost_its_end_is_known_by_the_store(tmp_path: Path) -> None:
     """Nothing in the file shows it; what is missing is tried again, and found in its runs."""
     make_model(tmp_path / "model")

@@ -254,7 +254,7 @@ def test_errands_are_actors_which_share_the_processors_and_end_with_the_run(join
         assert not left, "the executor is open, and nobody holds a model"
 
 
-@pytest.mark.slow
+@pytest.mark.night
 def test_a_long_silence_is_told_once(joined: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
@@ -393,7 +393,7 @@ def test_a_new_study_takes_twice_its_workers_and_keeps_that(tmp_path: Path, in_m
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
-@pytest.mark.slow
+@pytest.mark.night
 def test_ctrl_c_leaves_nothing_behind_and_ray_is_not_heard_or_reached(tmp_path: Path) -> None:
     make_inputs(tmp_path)
     words = [*SEARCH, "--trials", "400", "--study", "s", "--executor", "ray", "--workers", "2", "--json"]

@@ -1,6 +1,6 @@
 """Whoever of a search by Ray is killed, and whenever: the same command again ends as if nothing had been.
 
-`tox -e long -- tests/test_ray_kills.py --kills 50 --seed S`; three kills otherwise. SIGKILL to the driver, a worker, an
+`tox -e long -- tests/test_ray_kills.py --kills 50 --seed S`; not run otherwise. SIGKILL to the driver, a worker, an
 actor that extracts, the raylet and the GCS server, each found among the driver's children, at a moment that is drawn.
 """
 
@@ -56,8 +56,7 @@ def seen(running: Running, kind: str, family: set[psutil.Process]) -> psutil.Pro
     return None
 
 
-@pytest.mark.slow
-@pytest.mark.long
+@pytest.mark.night
 @pytest.mark.timeout(0)
 def test_whoever_is_killed_the_study_is_the_undisturbed_one(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]

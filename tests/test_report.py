@@ -58,7 +58,7 @@ from bench.tracking import MlflowTracker, NoTracker
 SCRIPT = "</script><script>window.hit=1</script>"
 IMAGE = '<img src=x onerror="window.hit=2">\'&'
 LABELS = (f"good {SCRIPT}", f"bad {IMAGE}", "\u202egnihtemos\u2028 {{7*7}}")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.pictures]
 
 
 def rows(count: int, seed: int) -> list[tuple[str, str]]:

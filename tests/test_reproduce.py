@@ -49,6 +49,8 @@ from bench.reproduce.study import STUDIES, Findings, Steps, named, study
 from bench.specs import MLP, Candidate, Source
 from bench.tracking import MlflowTracker
 
+pytestmark = pytest.mark.pictures
+
 assert bench.reproduce.studies
 PAPER = [
     "layers",

@@ -17,6 +17,8 @@ from test_tracking_failures import folder, hasty, undisturbed, whole  # noqa: F4
 from bench.cli import show, terminal
 from bench.cli.main import cli
 
+pytestmark = pytest.mark.pictures
+
 INPUTS = Path(__file__).parent / "inputs" / "07"
 
 

@@ -82,6 +82,7 @@ def server(whole: Path, tmp_path: Path) -> Iterator[Server]:  # noqa: F811
     made.stop()
 
 
+@pytest.mark.night
 def test_a_server_that_is_stopped_in_mid_search_gets_what_it_lacks_later(
     server: Server,
     folder: Path,  # noqa: F811
