@@ -148,6 +148,9 @@ def studies(home: Path | None, as_json: bool) -> None:
     if as_json:
         terminal.json_out({"studies": [each.to_json() for each in found]})
         return
+    if not found:
+        terminal.echo("There is no study yet: bench search makes one, and --home names another folder.")
+        return
     show.table(
         "Studies",
         ("study", "data set", "scored", "pruned", "models"),

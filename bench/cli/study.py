@@ -130,6 +130,8 @@ def rename(name: str, new: str, home: Path | None, tracking_uri: str | None, no_
 def bundle(name: str, out: Path | None, home: Path | None, as_json: bool) -> None:
     """Write STUDY as one file that `bench verify` computes again, without models and texts.
 
+    What the store no longer has is computed here first, which may run models.
+
     In it: settings and journal, what every classifier said of every row, labels and groups, versions, tables, hashes.
     The journal names the data file and what its rows are called, as the search did.
     """

@@ -45,15 +45,20 @@ def require_study(home: Path, name: str) -> Path:
     """
     path = studies_folder(home) / f"{name}.journal"
     if not path.exists():
-        raise BenchError(f"There is no study '{name}' under {home}: {nearest(name, study_names(home))}")
+        raise BenchError(f"There is no study '{name}' under {home}: {_hint(name, home)}")
     return path
 
 
 def nothing_named(text: str, home: Path) -> BenchError:
     """What is said where neither a study nor a run of that home has the name, ``STUDY`` or ``STUDY:WHICH``."""
-    known = study_names(home)
-    hint = nearest(text.partition(":")[0], known) if known else "there is no study yet."
+    hint = _hint(text.partition(":")[0], home)
     return BenchError(f"There is no study and no trial's run '{text}' (models are compared within a `study`): {hint}")
+
+
+def _hint(name: str, home: Path) -> str:
+    if known := study_names(home):
+        return nearest(name, known)
+    return "there is none yet. Make one with `bench search`, or name the folder that has it with `home`."
 
 
 def read(home: Path, name: str) -> "Journal":
