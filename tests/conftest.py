@@ -94,12 +94,12 @@ def steady_text_costs() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def databases_copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """MLflow takes seconds to make an empty database, which is the same each time."""
+def databases_copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], None]]:
+    """MLflow takes seconds to make an empty database, which is the same each time. Gives what makes one."""
     from bench.files import atomic
     from bench.tracking.mlflow import database
 
-    upgrade, made = database._upgrade, []
+    make, upgrade, made = database._make, database._upgrade, list[Path]()
 
     def copied(path: Path) -> None:
         if not made:
@@ -111,7 +111,13 @@ def databases_copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "_make", copied)
-        yield
+        yield make
+
+
+@pytest.fixture
+def databases_made(databases_copied: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each database is made in MLflow's own steps, for tests of what may happen meanwhile."""
+    monkeypatch.setattr("bench.tracking.mlflow.database._make", databases_copied)
 
 
 @pytest.fixture(autouse=True)

@@ -261,6 +261,7 @@ def killed_at(statement: int, home: Path) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
+@pytest.mark.usefixtures("databases_made")
 def test_a_store_that_is_killed_while_it_is_made_is_made_by_the_next_command(tmp_path: Path) -> None:
     for statement in (1, 3, 20, 60, 150):
         assert killed_at(statement, tmp_path), statement
@@ -422,6 +423,7 @@ def raised_at(statement: int, error: type[BaseException]) -> Iterator[None]:
         event.remove(Engine, "before_cursor_execute", refuse)
 
 
+@pytest.mark.usefixtures("databases_made")
 def test_an_interruption_is_none_of_the_stores_errors(tmp_path: Path) -> None:
     """SQLAlchemy fails as it leaves the transaction that was broken off, and only that would be seen."""
     with raised_at(89, KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
@@ -459,6 +461,7 @@ def test_a_store_that_hangs_does_not_keep_an_interrupted_process(monkeypatch: py
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.usefixtures("databases_made")
 def test_a_half_made_database_that_a_real_stop_left_is_set_aside(tmp_path: Path) -> None:
     """MLflow was killed between a table and the stamp that says so: no migration goes on from there."""
     given("half-made", tmp_path)
