@@ -3,7 +3,6 @@
 import json
 import random
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +133,18 @@ def test_the_spaces_of_the_examples_are_right(name: str) -> None:
 
 
 def test_the_table_of_the_docs_has_rows_for_each_number() -> None:
-    """Each with rows, without, with, interval (or that nothing changed) and milliseconds, by one command."""
+    """With rows, without, with, interval (or that nothing changed), milliseconds, and the command that prints them."""
     page = (Path(__file__).parents[1] / "docs" / "inputs.md").read_text()
-    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if re.match(r"\| \d \|", line)]
-    assert Counter(row[0] for row in rows) == {"1": 12, "2": 8, "3": 8}
+    lines = [line.strip("| ").split(" | ") for line in page.splitlines()]
+    rows = [line for line in lines if re.fullmatch(r"\d", line[0])]
+    worth = [line for line in lines if re.match(r"\d\. ", line[0])]
+    assert {row[0][0] for row in rows + worth} == set("123456789")
+    for name, data, having, without, difference, milliseconds, command in worth:
+        assert re.search(r"\d", data), name
+        assert having != without, name
+        assert re.search(r"[+−]\.?\d.* \([+−].+ to [+−].+\)|^–$", difference), name
+        assert milliseconds, name
+        assert re.fullmatch(r"`(python|bench) .+`", command), name
     for _, data, without, having, difference, milliseconds in rows:
         assert re.search(r", \d+ \+ \d+$", data)
         assert all(re.search(r": \d\.\d{3}$", side) for side in (without, having))

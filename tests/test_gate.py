@@ -785,7 +785,9 @@ def test_the_projects_own_baseline_is_what_the_readme_says() -> None:
     own = read(ROOT / "tests" / "baseline.json")
     assert any(candidate.fusion != "none" for candidate in own.pinned.candidates)
     assert own.data.train.rows == 200
-    assert "check" in (ROOT / "tox.ini").read_text().split("env_list = ")[1].splitlines()[0]
+    told = (ROOT / "tox.ini").read_text()
+    assert "all" in told.split("env_list = ")[1].splitlines()[0]
+    assert "{[testenv:check]commands}" in told.split("\n[testenv:all]")[1].split("\n[testenv:")[0]
 
 
 def test_the_workflow_goes_on_with_the_last_history_of_the_main_branch(here: Path) -> None:

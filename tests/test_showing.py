@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,11 @@ def test_one_repetition_is_searched_printed_and_reported(folder: Path) -> None: 
     asked = ["search", *DATA, "--space", str(INPUTS / "one-repetition.toml"), "--models", "./model", "--trials", "2"]
     ran = CliRunner().invoke(cli, [*asked, "--device", "cpu", "--max-length", "16"])
     assert ran.exception is None, ran.exception
-    warnings = [line for line in ran.stderr.splitlines() if "warning" in line and "other programs used" not in line]
+    # others may take the processors, and the store be told of after a tenth of a second (`hasty`)
+    usual = ("other programs used", "has not answered")
+    warnings = [
+        line for line in ran.stderr.splitlines() if "warning" in line and not any(map(line.__contains__, usual))
+    ]
     assert not warnings
     assert ran.stdout.index("Front: search scores") < ran.stdout.index("Report:")
 

@@ -58,7 +58,7 @@ def nothing_named(text: str, home: Path) -> BenchError:
 def _hint(name: str, home: Path) -> str:
     if known := study_names(home):
         return nearest(name, known)
-    return "there is none yet. Make one with `bench search`, or name the folder that has it with `home`."
+    return "there is none yet. `bench search` makes one; a study of another folder is found from there."
 
 
 def read(home: Path, name: str) -> "Journal":
