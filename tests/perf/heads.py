@@ -1,8 +1,8 @@
 """Training heads: bench against a plain PyTorch DataLoader loop, in turn, as ratios. Reports; asserts nothing.
 
-Run it as a script; `--quick` does one round. Both sides standardise on the training rows, train every head for the
-same number of epochs (the paper's settings), and predict the held-out rows. The second half compares the scores of
-the fast mode with those of float32: over many seeds, paired, with a Kolmogorov-Smirnov test of the two samples.
+Run it as a script; `--quick` does three rounds of fewer cases. Both sides standardise on the training rows, train every
+head for the same number of epochs (the paper's settings), and predict the held-out rows. The second half compares the
+scores of the fast mode with those of float32: over many seeds, paired, with a Kolmogorov-Smirnov test of the samples.
 Then the MLP under a tuned learning rate is timed beside a given one, over as many epochs (`--tuned` does it alone).
 The last part sets the tuned logistic regression beside scikit-learn's over the same grid of C and inner folds
 (`--logistic` does it alone); both are timed by the processor, on one thread.
@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+import ratios
 import torch
+from ratios import Ratios
 from scipy.stats import ks_2samp
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
@@ -66,6 +68,10 @@ class Case:
 CASES = [Case("25 heads, n=200", 200, 2, 5, 120), Case("5 heads, n=5,485", 5485, 8, 1, 40)]
 
 
+LOGISTIC = (160, 384, 3), (480, 384, 2), (820, 384, 8)
+"""Training rows, columns and classes."""
+
+
 def plain_loop(x: torch.Tensor, labels: np.ndarray, classes: int, job: Job, epochs: int) -> np.ndarray:
     """What one would write first."""
     torch.manual_seed(job.seed)
@@ -97,7 +103,7 @@ def peak(dtype: torch.dtype) -> float:
         return 2048**3 / min(timed(lambda: a @ b) for _ in range(10))
 
 
-def speed(case: Case, rounds: int) -> None:
+def speed(found: Ratios, case: Case, rounds: int) -> None:
     x, labels = case.data()
     jobs, candidate = case.jobs(), case.candidate()
     sides: dict[str, Callable[[], object]] = {
@@ -105,15 +111,13 @@ def speed(case: Case, rounds: int) -> None:
         "float32": lambda: fit_predict([x], labels, case.classes, jobs, candidate),
         "fast (bfloat16)": lambda: fit_predict([x], labels, case.classes, jobs, candidate, precision="fast"),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, work in sides.items():
-            seconds[name].append(timed(work))
+    seconds = ratios.in_turn(sides, rounds)
     base = median(seconds["DataLoader loop"])
     print(f"\n{case.name}, d={WIDTH:,}, {case.epochs} epochs; median of {rounds}")
     for name, values in seconds.items():
         share = case.multiply_adds() / median(values) / peak(torch.bfloat16 if "fast" in name else torch.float32)
         print(f"  {name:18} {median(values):7.2f} s   ratio {base / median(values):5.2f}   share of peak {share:4.0%}")
+    found.faster(f"MLP, {case.name}: × DataLoader loop", seconds["float32"], seconds["DataLoader loop"])
 
 
 def agreement(case: Case, seeds: int) -> None:
@@ -160,7 +164,7 @@ def whole_grid(x: torch.Tensor, labels: np.ndarray, job: Job) -> float:
     return best
 
 
-def tuned(rows: int, width: int, classes: int, rounds: int) -> None:
+def tuned(ratio: Ratios, rows: int, width: int, classes: int, rounds: int) -> None:
     """Five tuned logistic regressions, sides in turn."""
     x, labels = skewed(rows * 5 // 4, width, classes)
     jobs = Case("", len(labels), classes, 1, 0).jobs()
@@ -179,6 +183,7 @@ def tuned(rows: int, width: int, classes: int, rounds: int) -> None:
     ours, theirs = (median(values) for values in seconds.values())
     print(f"\n5 tuned logistic regressions of {rows} × {width} × {classes}; median of {rounds}")
     print(f"  bench {ours:.2f} s, scikit-learn {theirs:.2f} s, ratio {theirs / ours:.1f}; C {found}")
+    ratio.faster(f"logistic, {rows} × {width} × {classes}: × scikit-learn's grid", *seconds.values())
 
 
 def tuned_rate(rows: int, width: int, classes: int, epochs: int, rounds: int) -> None:
@@ -198,23 +203,35 @@ def tuned_rate(rows: int, width: int, classes: int, epochs: int, rounds: int) ->
     print(f"  rate given {given:.2f} s, tuned {found:.2f} s, ratio {found / given:.2f}")
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one round")
     parser.add_argument("--logistic", action="store_true", help="the logistic regression alone")
-    parser.add_argument("--tuned", action="store_true", help="the MLP's tuned learning rate alone")
-    options = parser.parse_args()
-    quick = options.quick
-    if not options.logistic and not options.tuned:
-        for each_case in CASES:
-            speed(each_case, 1 if quick else 5)
-        agreement(CASES[0], 5 if quick else 20)
-        agreement(CASES[1], 1 if quick else 4)
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")  # of scikit-learn, where it stops before it has converged
-    if not options.logistic:
-        for shape, epochs in ((160, 384, 3), 60), ((480, 960, 2), 60), ((820, 384, 8), 60), ((820, 384, 8), 120):
-            tuned_rate(*shape, epochs, 1 if quick else 3)
-    with threadpool_limits(1):
-        for shape in () if options.tuned else ((160, 384, 3), (480, 384, 2), (820, 384, 8)):
-            tuned(*shape, 1 if quick else 3)
+    parser.add_argument("--tuned", action="store_true", help="the MLP's tuned learning rate alone, which has no ratio")
+    options = ratios.options(parser).parse_args()
+    if options.tuned:
+        torch.set_num_threads(1)
+        tuned_rates(1 if options.quick else 3)
+        return
+    with ratios.measured(options.json) as found:
+        if not options.logistic:
+            for case in CASES[:1] if options.quick else CASES:
+                speed(found, case, 3 if options.quick else 5)
+            agreement(CASES[0], 5 if options.quick else 20)
+            if not options.quick:
+                agreement(CASES[1], 4)
+        torch.set_num_threads(1)
+        warnings.simplefilter("ignore")  # of scikit-learn, where it stops before it has converged
+        if not options.logistic and not options.quick:
+            tuned_rates(3)
+        with threadpool_limits(1):
+            for shape in LOGISTIC[:2] if options.quick else LOGISTIC:
+                tuned(found, *shape, 3)
+
+
+def tuned_rates(rounds: int) -> None:
+    for shape, epochs in ((160, 384, 3), 60), ((480, 960, 2), 60), ((820, 384, 8), 60), ((820, 384, 8), 120):
+        tuned_rate(*shape, epochs, rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Ratios of speed over the commits: what was measured is kept, and what is measured now is held against it.
 
-    python tests/perf/history.py check FILE    # ends with 1 where a ratio has fallen, with 2 where nothing compares
-    python tests/perf/history.py add FILE      # keeps it as this commit's; what is not committed is not kept
+    python tests/perf/history.py check FILE…   # ends with 1 where a ratio has fallen, with 2 where nothing compares
+    python tests/perf/history.py add FILE…     # keeps it as this commit's; what is not committed is not kept
 
 Each ratio says how many times faster bench is than what stands beside it, both in turn in one run: more is better,
 and what slows the whole machine changes no ratio. A record is what one command of a script has measured:
@@ -21,7 +21,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,9 @@ def check(now: Iterable[Record], history: Iterable[Record]) -> int:
         for name in record.ratios.keys() - then.ratios.keys():
             print(f"  {'':24} → {_shown(record.ratios[name]):24} new    {name}")
     if not beside:
-        raise UnusableError("Nothing was kept that compares: keep a record of this machine by `tox -e perf -- --keep`.")
+        raise UnusableError(
+            "Nothing was kept that compares: keep what was measured by `python tests/perf/history.py add FILE`."
+        )
     print(f"\n{beside} ratios compared, {len(fallen)} fallen", *fallen, sep="\n  ")
     return 1 if fallen else 0
 
@@ -172,14 +174,14 @@ def _machine(record: Record) -> str:
     return f"{record.machine['processor']}, {record.machine['cores']} cores"
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("do", choices=("check", "add"))
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=Path, nargs="+")
     parser.add_argument("--history", type=Path, default=HISTORY)
-    asked = parser.parse_args()
+    asked = parser.parse_args(words)
     try:
-        now = read(asked.file)
+        now = [record for file in asked.file for record in read(file)]
         if asked.do == "check":
             return check(now, read(asked.history))
         add(now, asked.history)

@@ -1,19 +1,20 @@
 """All subsets of seven sources: bench, side by side, against a plain DataLoader loop, as ratios. Asserts nothing.
 
-Run it as a script; `--quick` takes a few subsets, a few epochs and one round. Every side trains the same heads (the
+Run it as a script; `--quick` takes a few subsets, a few epochs and three rounds. Every side trains the same heads (the
 paper's settings) on the same standardised concatenations. `one by one` is what a search does: all seeds of a subset
 together. The second half compares the scores of side by side with those of one by one over many heads, paired, with a
 Kolmogorov-Smirnov test of the two samples: beyond one batch the order of batches is another draw.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from itertools import combinations
 from statistics import median
 
 import numpy as np
+import ratios
 import torch
+from ratios import Ratios
 from scipy.stats import ks_2samp
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -61,13 +62,7 @@ def candidate(subset: tuple[int, ...], head: MLP) -> Candidate:
     return Candidate(sources=sources, fusion="none" if len(subset) == 1 else "concat", head=head)
 
 
-def timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def speed(subsets: list[tuple[int, ...]], seeds: int, epochs: int, rounds: int) -> None:
+def speed(found: Ratios, subsets: list[tuple[int, ...]], seeds: int, epochs: int, rounds: int) -> None:
     features, labels = data()
     head = MLP(epochs=epochs)
 
@@ -87,15 +82,14 @@ def speed(subsets: list[tuple[int, ...]], seeds: int, epochs: int, rounds: int) 
             predict_subsets(features, subsets, labels, CLASSES, job(seed), head) for seed in range(seeds)
         ],
     }
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, work in sides.items():
-            seconds[name].append(timed(work))
+    seconds = ratios.in_turn(sides, rounds)
     base = median(seconds["DataLoader loop"])
     heads = len(subsets) * seeds
     print(f"{heads} heads ({len(subsets)} subsets × {seeds} seeds), n={ROWS:,}, {epochs} epochs; median of {rounds}")
     for name, values in seconds.items():
         print(f"  {name:16} {median(values):8.2f} s   ratio {base / median(values):5.2f}", flush=True)
+    for name in ("one by one", "side by side"):
+        found.faster(f"{heads} MLPs of subsets, {name}: × DataLoader loop", seconds[name], seconds["DataLoader loop"])
 
 
 def agreement(subsets: list[tuple[int, ...]], seeds: int, epochs: int) -> None:
@@ -118,9 +112,14 @@ def agreement(subsets: list[tuple[int, ...]], seeds: int, epochs: int) -> None:
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a few subsets and epochs, one round")
-    quick = parser.parse_args().quick
-    speed(SUBSETS[::16] if quick else SUBSETS[::4], 2 if quick else 5, 2 if quick else 5, 1 if quick else 3)
-    agreement(SUBSETS[::16] if quick else SUBSETS[::8], 1 if quick else 3, 10 if quick else 40)
+    options = ratios.options(parser).parse_args()
+    quick = options.quick
+    with ratios.measured(options.json) as found:
+        speed(found, SUBSETS[::16] if quick else SUBSETS[::4], 2 if quick else 5, 2 if quick else 5, 3)
+        agreement(SUBSETS[::16] if quick else SUBSETS[::8], 1 if quick else 3, 10 if quick else 40)
+
+
+if __name__ == "__main__":
+    main()
