@@ -81,6 +81,10 @@ def test_what_has_changed_since_its_commit_is_not_kept(tmp_path: Path) -> None:
     assert history.read(kept) == [NOW, NOW]
 
 
+def test_what_is_kept_here_can_be_read() -> None:
+    assert history.read(history.HISTORY)
+
+
 @pytest.mark.parametrize("peer", ["no-such-peer", "pip"])
 def test_a_peer_that_is_not_as_pinned_is_refused(peer: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended, ratios.measured(None, peer):
