@@ -616,6 +616,9 @@ def test_all_studies_run_share_evaluations_and_speak_across_data_sets(
         if name not in {"overhead", "materials"}:
             assert {"mlp", "logistic"} <= {row["head"] for row in each["rows"]}, name
 
+    for dataset in ("r8", "r8, r52"):
+        (page,) = (file for file in by_name["layers", dataset]["files"] if Path(file).name == "layers.md")
+        assert "## Where the paper contradicts itself" in Path(page).read_text(encoding="utf-8")
     (theirs,) = (row for row in by_name["layers", "r8, r52"]["rows"] if row["of"] == "paper, table 2")
     assert (theirs["datasets"], theirs["models"]) == (6, 7)
     assert theirs["dataset_share"] + theirs["model_share"] + theirs["rest"] == pytest.approx(1)

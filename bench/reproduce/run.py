@@ -246,6 +246,7 @@ def _across(
             continue
         mine = {each.dataset: each.findings for each in done if each.study is study}
         findings = Findings([], title="As the paper lays it out") if study.across is None else study.across(mine)
+        findings = replace(findings, errata=next(iter(mine.values())).errata)
         about = {"study": study.name, "dataset": names, "fingerprint": key}
         with _opened(tracker, home, "across", f"across-{key}", about, tags) as parent:
             written = files(study, findings, about, progress) if study.across is not None else {}
