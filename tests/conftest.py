@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave what is marked `night` to `tox -e long`."""
-    if "BENCH_EXAMPLES" not in os.environ:
+    if not fuzzing.LONG:
         left = [item for item in items if item.get_closest_marker("night")]
         items[:] = [item for item in items if not item.get_closest_marker("night")]
         config.hook.pytest_deselected(items=left)

@@ -17,6 +17,8 @@ from bench.errors import BenchError
 
 T = TypeVar("T")
 
+LONG = "BENCH_EXAMPLES" in os.environ
+"""Whether this is `tox -e long`."""
 EXAMPLES = int(os.environ.get("BENCH_EXAMPLES", "60"))
 
 TOKENS = [

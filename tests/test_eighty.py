@@ -6,7 +6,6 @@ import logging
 import random
 import re
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,18 +60,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def called(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
+def called(folder: Path, called: Callable[..., tuple[int, str, str]]) -> Called:
     """What a command says on both streams, every line of which is looked at."""
+    ran = called
 
     def call(*words: str, status: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["bench", *words])
-        ended: object = 0
-        try:
-            main.run()
-        except SystemExit as end:
-            ended = end.code
-        out, err = capsys.readouterr()
-        assert ended in (status, None), out + err
+        ended, out, err = ran(*words)
+        assert ended == status, out + err
         for line in (out + err).splitlines():
             assert cell_len(line) <= COLUMNS or alone(line), f"{words[:2]}: {cell_len(line)} wide: {line}"
             assert not re.search(r"\w…", line.replace("A,B,…", "").replace("0,7,…", "")), f"{words[:2]}: cut: {line}"

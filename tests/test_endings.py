@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from formats.make import SEARCH, make_inputs
+from fuzzing import LONG
 from mlflow import MlflowClient
 from sqlalchemy import Engine, event
 
@@ -107,7 +108,7 @@ def test_a_signal_inside_a_transaction_leaves_no_lock(whole: Path, tmp_path: Pat
 def test_a_signal_at_any_moment_leaves_no_lock(whole: Path, tmp_path: Path) -> None:
     """One in forty left the database locked by its own process, when signals reached into transactions."""
     chosen = random.Random(0)
-    moments = 200 if "BENCH_EXAMPLES" in os.environ else 10
+    moments = 200 if LONG else 10
     with heard(signal.SIGALRM):
         for number in range(moments):
             signal.setitimer(signal.ITIMER_REAL, chosen.uniform(0.02, 0.5))

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def test_the_table_of_the_docs_has_rows_for_each_number() -> None:
     lines = [line.strip("| ").split(" | ") for line in page.splitlines()]
     rows = [line for line in lines if re.fullmatch(r"\d", line[0])]
     worth = [line for line in lines if re.match(r"\d\. ", line[0])]
+    assert Counter(row[0] for row in rows) == {"1": 12, "2": 9, "3": 8, "4": 10}
     assert {row[0][0] for row in rows + worth} == set("123456789")
     commands = {row[0][0] for row in worth if re.fullmatch(r"`(python|bench) .+`", row[-1])}
     assert commands == {row[0][0] for row in worth}

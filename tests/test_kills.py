@@ -4,7 +4,6 @@ Eight stops here; `tox -e long` makes them at changes 1, 2, 3, 5, 8 … to the e
 """
 
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 from formats.make import DATA, SEARCH, TRIALS, make_inputs
+from fuzzing import LONG
 from kills import FULL, STOPS, Ran, run
 from safetensors.numpy import load_file
 
@@ -26,7 +26,7 @@ from bench.study import selection
 from bench.study.journal import read
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the folder of what is deleted")
-ALL = "BENCH_EXAMPLES" in os.environ
+
 HOWS = (*STOPS, FULL)
 ENDS = {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130}
 MODEL = (*DATA, "--models", "./model", "--max-length", "16", "--device", "cpu", "--attention", "sdpa", "--json")
@@ -227,7 +227,7 @@ def fibonacci() -> Iterator[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(ALL, reason="all of them are tried")
+@pytest.mark.skipif(LONG, reason="all of them are tried")
 @pytest.mark.parametrize(
     ("case", "how", "last"),
     [

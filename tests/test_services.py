@@ -1,7 +1,6 @@
 """Real services, started from installed programs as docs/scale/services.py does it, and what a search needs of them."""
 
 # ruff: noqa: F811
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from fuzzing import LONG
 from test_tracking_failures import folder, hasty, nested, searched, undisturbed, whole  # noqa: F401 - fixtures
 
 from bench.cli.main import cli
@@ -44,7 +44,7 @@ def test_postgresql_and_mlflow_are_restarted_in_mid_study_at_no_cost(
     address, log, trials = running.mlflow.address, MlflowTracker.log, list[Any]()
     restarting = list[threading.Thread]()
     stopped: dict[int, local.Service] = {2: running.postgres}
-    if "BENCH_EXAMPLES" in os.environ:  # `tox -e long`: MLflow takes a minute to come back on a busy machine
+    if LONG:  # `tox -e long`: MLflow takes a minute to come back on a busy machine
         stopped[3] = running.mlflow
 
     def disturbed(self: MlflowTracker, record: Any) -> Any:

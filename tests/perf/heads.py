@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -191,13 +192,12 @@ def tuned_rate(rows: int, width: int, classes: int, epochs: int, rounds: int) ->
     x, labels = skewed(rows * 5 // 4, width, classes)
     jobs = Case("", len(labels), classes, 1, 0).jobs()
     heads = {"given": MLP(learning_rate=1e-3, epochs=epochs), "tuned": MLP(learning_rate="tuned", epochs=epochs)}
-    seconds: dict[str, list[float]] = {name: [] for name in heads}
-    for _ in range(rounds):
-        for name, head in heads.items():
-            candidate = Candidate(sources=(Source(model="any", layer=0, pooling="mean"),), head=head)
-            start = time.process_time()
-            fit([x], labels, classes, jobs, candidate)
-            seconds[name].append(time.process_time() - start)
+    source = Source(model="any", layer=0, pooling="mean")
+    sides = {
+        name: partial(fit, [x], labels, classes, jobs, Candidate(sources=(source,), head=head))
+        for name, head in heads.items()
+    }
+    seconds = ratios.in_turn(sides, rounds, time.process_time, warm=False)
     given, found = (median(values) for values in seconds.values())
     print(f"\n5 MLPs of {rows} × {width} × {classes}, {epochs} epochs; median of {rounds}")
     print(f"  rate given {given:.2f} s, tuned {found:.2f} s, ratio {found / given:.2f}")
